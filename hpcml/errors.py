@@ -1,0 +1,39 @@
+"""Every error that hpcml itself raises.
+
+::
+
+    HpcmlError
+    ├── AllocationError   the SLURM_* variables are partial or contradict each other
+    ├── CommandError      a command of Slurm's, or a child process, failed
+    ├── EngineError       an engine could not start, or is gone
+    ├── TaskError         a task's function, argument or result cannot travel
+    └── WorkerDied        the process that ran a task is gone
+
+A message says what happened, what was seen, and what to type next.
+"""
+
+__all__ = ["AllocationError", "CommandError", "EngineError", "HpcmlError", "TaskError", "WorkerDied"]
+
+
+class HpcmlError(Exception):
+    """The root of all errors that hpcml raises; catch it to catch them all."""
+
+
+class AllocationError(HpcmlError):
+    """The ``SLURM_*`` variables of the environment are partial, stale or contradict each other."""
+
+
+class CommandError(HpcmlError):
+    """A command failed; the message carries the command, its exit code and the ends of its output."""
+
+
+class EngineError(HpcmlError):
+    """An engine could not start, or stopped working; the message names the log to read."""
+
+
+class TaskError(HpcmlError):
+    """A task's function, argument or result cannot travel between processes."""
+
+
+class WorkerDied(HpcmlError):
+    """The process that ran a task ended before the task did."""
