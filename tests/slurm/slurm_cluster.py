@@ -1,0 +1,198 @@
+"""A real Slurm with several nodes on one computer, without touching that computer's own set-up.
+
+The login node, which also runs munged and slurmctld, is a mount, network and UTS namespace held by one
+sleeping process; its network holds a bridge. A node is a set of namespaces more, tied to the bridge by a veth
+pair. No address, device, mount, /etc/hosts entry or socket shows outside, so any number of clusters can run
+side by side.
+"""
+
+import os
+import shutil
+import signal
+import subprocess
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+import cluster_conf as conf
+import cluster_ns as ns
+from cluster_conf import LOGIN, ClusterError, Shape
+from cluster_view import ClusterView, state_root
+
+HERE = Path(__file__).resolve().parent
+READY_TIMEOUT = 60
+_TMPFS = "mount -t tmpfs -o mode=1777,nosuid,nodev tmpfs"
+
+
+class SlurmCluster(ClusterView):
+    """Start, harm and end the cluster of one name."""
+
+    def up(self, shape: Shape, owner: int | None = None) -> None:
+        """Start a cluster; returns when all nodes are idle. An earlier one of this name is ended first.
+
+        owner: process without which this cluster is of no use; see `reap`.
+        """
+        self.down()
+        try:
+            self._write_files(shape)
+            self.update(shape=asdict(shape), nodes={}, owner=owner and [owner, ns.start_time(owner)])
+            self._start_login()
+            for node in shape.nodes:
+                self.boot_node(node)
+            self.wait_idle()
+        except BaseException as error:
+            logs = self._log_tails()
+            self.down()
+            if isinstance(error, ClusterError):
+                raise ClusterError(f"{error}\n{logs}".rstrip()) from None
+            raise
+
+    def down(self) -> None:
+        """End everything that belongs to the cluster, whatever state it is in; nothing to do is fine."""
+        ns.end(self._everything, f"cluster {self.name}")
+        shutil.rmtree(self.state, ignore_errors=True)
+        if self.state.exists():
+            raise ClusterError(f"cannot remove {self.state}")
+
+    def _everything(self) -> list[int]:
+        """Processes that carry the cluster's marker or, having dropped it, are on its login node."""
+        login = ns.namespace(self.record()["holder"], "mnt") if self.is_up() else None
+        inside = ns.in_namespace("mnt", login)
+        return sorted({*ns.marked(self.state), *inside} - ns.ancestry())
+
+    # -- the login node --------------------------------------------------------------------------------------
+    def _write_files(self, shape: Shape) -> None:
+        for name, mode in (("", 0o755), ("log", 0o755), ("ctld", 0o700), ("spool", 0o755), ("munge", 0o755),
+                           ("key", 0o700), ("dev", 0o755), ("shared", 0o1777)):
+            directory = self.state / name
+            directory.mkdir(parents=True, exist_ok=True)
+            directory.chmod(mode)
+        texts = {"slurm.conf": conf.slurm_conf(shape, self.state), "cgroup.conf": conf.cgroup_conf(shape),
+                 "gres.conf": conf.gres_conf(shape, self.state)}
+        texts |= {f"hosts.{node}": conf.hosts(shape, node) for node in (LOGIN, *shape.nodes)}
+        texts |= {f"dev/gpu{i}": "" for i in range(shape.gpus)}
+        for name, text in texts.items():
+            (self.state / name).write_text(text)
+            (self.state / name).chmod(0o644)
+        with open(os.open(self.state / "key/munge.key", os.O_CREAT | os.O_WRONLY, 0o600), "wb") as key:
+            key.write(os.urandom(128))
+
+    def _start_login(self) -> None:
+        holder = self._start(["unshare", "-m", "-n", "-u", "sleep", "infinity"], "holder")
+        ns.wait_for(lambda: ns.argv_of(holder)[:1] == ["sleep"], 10, "the login node's namespaces", 0.01)
+        self.update(holder=holder)
+        for command in (f"hostname {LOGIN}", f"mount --bind {self.state}/hosts.{LOGIN} /etc/hosts",
+                        f"{_TMPFS} /dev/shm", "ip link set lo up", "ip link add br0 type bridge",
+                        f"ip address add {conf.LOGIN_ADDRESS}/{conf.PREFIX} dev br0", "ip link set br0 up"):
+            self._on_login(command)
+        self._start_daemons()
+
+    def _start_daemons(self) -> None:
+        munge = self.state / "munge"
+        options = {"key-file": self.state / "key/munge.key", "socket": munge / "socket",
+                   "pid-file": munge / "pid", "log-file": munge / "log", "seed-file": munge / "seed"}
+        argv = ["munged", "--foreground", "--force", *(f"--{key}={value}" for key, value in options.items())]
+        self._start(ns.enter(self.holder, argv), "munged")
+        ns.wait_for((munge / "socket").exists, 10, "munged's socket")
+        self._start(ns.enter(self.holder, ["slurmctld", "-D", "-i"]), "slurmctld")
+        ns.wait_for(lambda: self.call(["scontrol", "ping"]).returncode == 0, 30, "slurmctld's answer", 0.1)
+
+    # -- nodes -----------------------------------------------------------------------------------------------
+    def boot_node(self, node: str) -> None:
+        """Start a node that does not run."""
+        if self.init_pid(node):
+            raise ClusterError(f"node {node} runs already")
+        argv = ["unshare", "-m", "-u", "-i", "-n", "-p", "--kill-child", "--mount-proc",
+                "sh", str(HERE / "node-boot"), str(self.state), node]
+        read_end, write_end = os.pipe()
+        try:
+            pid = self._start(ns.enter(self.holder, argv), f"node.{node}", read_end)
+            self.update(nodes=self.record()["nodes"] | {node: pid})
+            known = [ns.namespace(self.holder, "net"), ns.namespace(os.getpid(), "net"), None]
+            ns.wait_for(lambda: ns.namespace(pid, "net") not in known, 10, f"namespaces of node {node}", 0.01)
+            self._on_login(f"ip link add {node} type veth peer name eth0 netns {pid}")
+            self._on_login(f"ip link set {node} master br0 up")
+            os.write(write_end, f"{self.shape.address(node)}/{conf.PREFIX}\n".encode())
+        finally:
+            os.close(read_end)
+            os.close(write_end)
+
+    def kill_node(self, node: str) -> None:
+        """Loss of a node: everything on it dies at once, without a word."""
+        self.running_node(node)
+        ns.end(lambda: [pid for pid in [self.unshare_pid(node)] if pid], f"node {node}")
+        ns.wait_for(lambda: node not in self.bytes(), 10, f"the end of the network of node {node}")
+
+    def freeze_node(self, node: str) -> None:
+        """Stop every process of a node; its kernel still acknowledges what comes over the network."""
+        self.running_node(node)
+
+        def frozen() -> bool:
+            pids = [process.pid for process in self.all_processes(node)]
+            awake = [pid for pid in pids if ns.state_of(pid) not in ("T", "Z", None)]
+            ns.send(awake, signal.SIGSTOP)
+            return not awake
+
+        ns.wait_for(frozen, 10, f"the standstill of node {node}", 0.01)
+
+    def thaw_node(self, node: str) -> None:
+        self.running_node(node)
+        ns.send([process.pid for process in self.all_processes(node)], signal.SIGCONT)
+
+    def cut_node(self, node: str) -> None:
+        """Cut a node's network; its processes go on."""
+        self.running_node(node)
+        self._on_login(f"ip link set {node} down")
+
+    def restore_node(self, node: str) -> None:
+        self.running_node(node)
+        self._on_login(f"ip link set {node} up")
+
+    def recover(self) -> None:
+        """Undo all harm: every node runs, is connected and, once Slurm has noticed, idle."""
+        for node in self.nodes:
+            if self.init_pid(node):
+                self.thaw_node(node)
+                self.restore_node(node)
+            else:
+                self.boot_node(node)
+        self.wait_idle()
+
+    def wait_idle(self, timeout: float = READY_TIMEOUT) -> None:
+        """Return when Slurm calls every node idle."""
+        ns.wait_for(lambda: all(self.node_states().get(node) == "idle" for node in self.nodes), timeout,
+                    "all nodes idle", 0.2)
+
+    # -- help ------------------------------------------------------------------------------------------------
+    def _start(self, argv: Sequence[str], log: str, stdin: int = subprocess.DEVNULL) -> int:
+        """Start a process that outlives this one; `down` ends it."""
+        with open(self.state / "log" / f"{log}.out", "ab") as out:
+            return subprocess.Popen(argv, stdin=stdin, stdout=out, stderr=out, env=self._daemon_environment(),
+                                    cwd="/", start_new_session=True).pid
+
+    def _daemon_environment(self) -> dict[str, str]:
+        return self.environment({"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+                                 "HOME": "/root", "LANG": "C.UTF-8"})
+
+    def _on_login(self, command: str) -> None:
+        """Run a command whose words hold no blanks on the login node."""
+        ns.run(ns.enter(self.holder, command.split()), env=self._daemon_environment())
+
+    def _log_tails(self) -> str:
+        tails = []
+        for log in sorted(self.state.glob("log/*")):
+            lines = log.read_text(errors="replace").splitlines()[-8:]
+            tails += [f"--- {log.name}", *lines] if lines else []
+        return "\n".join(tails)
+
+
+def reap() -> list[str]:
+    """End clusters whose owner, the process they were started for, is gone; their names."""
+    ended = []
+    for directory in sorted(state_root().glob("*/")):
+        cluster = SlurmCluster(directory.name)
+        owner = cluster.record().get("owner")
+        if owner and ns.start_time(owner[0]) != owner[1]:
+            cluster.down()
+            ended.append(cluster.name)
+    return ended
