@@ -87,6 +87,7 @@ def _parameters(shape: Shape, state: Path) -> dict[str, str]:
         "SchedulerType": "sched/backfill", "SchedulerParameters": "sched_interval=1,bf_interval=1",
         "PreemptType": "preempt/partition_prio", "PreemptMode": "REQUEUE",
         "ReturnToService": "2", "KillWait": "5", "JobRequeue": "1", "MpiDefault": "none",
+        "MailProg": "/bin/true",
         # Everything shares a few real cores here, so an answer may take a while.
         "MessageTimeout": "30", "DefMemPerCPU": str(DEF_MEM_PER_CPU),
     }
@@ -102,7 +103,7 @@ def _node_line(shape: Shape, node: str, cpus: int) -> str:
 
 
 def gres_conf(shape: Shape, state: Path) -> str:
-    """Text of gres.conf: each fake GPU is an empty file, for slurmd only looks whether it exists."""
+    """Text of gres.conf: each fake GPU is another name of /dev/null."""
     if not shape.gpus:
         return ""
     files = f"{state}/dev/gpu[0-{shape.gpus - 1}]" if shape.gpus > 1 else f"{state}/dev/gpu0"

@@ -9,12 +9,15 @@ side by side.
 import os
 import shutil
 import signal
+import stat
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
 import cluster_conf as conf
+import cluster_mounts
 import cluster_ns as ns
 from cluster_conf import LOGIN, ClusterError, Shape
 from cluster_view import ClusterView, state_root
@@ -36,7 +39,7 @@ class SlurmCluster(ClusterView):
         try:
             self._write_files(shape)
             self.update(shape=asdict(shape), nodes={}, owner=owner and [owner, ns.start_time(owner)])
-            self._start_login()
+            self._start_login(shape)
             for node in shape.nodes:
                 self.boot_node(node)
             self.wait_idle()
@@ -63,28 +66,37 @@ class SlurmCluster(ClusterView):
     # -- the login node --------------------------------------------------------------------------------------
     def _write_files(self, shape: Shape) -> None:
         for name, mode in (("", 0o755), ("log", 0o755), ("ctld", 0o700), ("spool", 0o755), ("munge", 0o755),
-                           ("key", 0o700), ("dev", 0o755), ("shared", 0o1777)):
+                           ("key", 0o700), ("dev", 0o755), ("layer", 0o755), ("shared", 0o1777)):
             directory = self.state / name
             directory.mkdir(parents=True, exist_ok=True)
             directory.chmod(mode)
         texts = {"slurm.conf": conf.slurm_conf(shape, self.state), "cgroup.conf": conf.cgroup_conf(shape),
                  "gres.conf": conf.gres_conf(shape, self.state)}
         texts |= {f"hosts.{node}": conf.hosts(shape, node) for node in (LOGIN, *shape.nodes)}
-        texts |= {f"dev/gpu{i}": "" for i in range(shape.gpus)}
         for name, text in texts.items():
             (self.state / name).write_text(text)
             (self.state / name).chmod(0o644)
+        for number in range(shape.gpus):
+            # slurmd wants a device, and each a name of its own.
+            os.mknod(self.state / f"dev/gpu{number}", 0o666 | stat.S_IFCHR, os.stat("/dev/null").st_rdev)
         with open(os.open(self.state / "key/munge.key", os.O_CREAT | os.O_WRONLY, 0o600), "wb") as key:
             key.write(os.urandom(128))
 
-    def _start_login(self) -> None:
-        holder = self._start(["unshare", "-m", "-n", "-u", "sleep", "infinity"], "holder")
-        ns.wait_for(lambda: ns.argv_of(holder)[:1] == ["sleep"], 10, "the login node's namespaces", 0.01)
-        self.update(holder=holder)
+    def _start_login(self, shape: Shape) -> None:
+        root, commands = cluster_mounts.commands(shape, self.state)
+        with _pipe() as (read_end, write_end):
+            argv = ["unshare", "-m", "-n", "-u", "sh", str(HERE / "login-boot")]
+            holder = self._start(argv, "login", read_end)
+            self.update(holder=holder)
+            ns.wait_for(lambda: ns.argv_of(holder)[:1] == ["sh"], 10, "the login node's namespaces", 0.01)
+            for command in commands:
+                self._on_login(*command)
+            os.write(write_end, f"{root}\n".encode())
+            ns.wait_for(lambda: ns.argv_of(holder)[:1] == ["sleep"], 10, f"the login node in {root}", 0.01)
         for command in (f"hostname {LOGIN}", f"mount --bind {self.state}/hosts.{LOGIN} /etc/hosts",
                         f"{_TMPFS} /dev/shm", "ip link set lo up", "ip link add br0 type bridge",
                         f"ip address add {conf.LOGIN_ADDRESS}/{conf.PREFIX} dev br0", "ip link set br0 up"):
-            self._on_login(command)
+            self._on_login(*command.split())
         self._start_daemons()
 
     def _start_daemons(self) -> None:
@@ -104,18 +116,14 @@ class SlurmCluster(ClusterView):
             raise ClusterError(f"node {node} runs already")
         argv = ["unshare", "-m", "-u", "-i", "-n", "-p", "--kill-child", "--mount-proc",
                 "sh", str(HERE / "node-boot"), str(self.state), node]
-        read_end, write_end = os.pipe()
-        try:
+        with _pipe() as (read_end, write_end):
             pid = self._start(ns.enter(self.holder, argv), f"node.{node}", read_end)
             self.update(nodes=self.record()["nodes"] | {node: pid})
             known = [ns.namespace(self.holder, "net"), ns.namespace(os.getpid(), "net"), None]
             ns.wait_for(lambda: ns.namespace(pid, "net") not in known, 10, f"namespaces of node {node}", 0.01)
-            self._on_login(f"ip link add {node} type veth peer name eth0 netns {pid}")
-            self._on_login(f"ip link set {node} master br0 up")
+            self._on_login(*f"ip link add {node} type veth peer name eth0 netns {pid}".split())
+            self._on_login(*f"ip link set {node} master br0 up".split())
             os.write(write_end, f"{self.shape.address(node)}/{conf.PREFIX}\n".encode())
-        finally:
-            os.close(read_end)
-            os.close(write_end)
 
     def kill_node(self, node: str) -> None:
         """Loss of a node: everything on it dies at once, without a word."""
@@ -142,11 +150,11 @@ class SlurmCluster(ClusterView):
     def cut_node(self, node: str) -> None:
         """Cut a node's network; its processes go on."""
         self.running_node(node)
-        self._on_login(f"ip link set {node} down")
+        self._on_login("ip", "link", "set", node, "down")
 
     def restore_node(self, node: str) -> None:
         self.running_node(node)
-        self._on_login(f"ip link set {node} up")
+        self._on_login("ip", "link", "set", node, "up")
 
     def recover(self) -> None:
         """Undo all harm: every node runs, is connected and, once Slurm has noticed, idle."""
@@ -174,9 +182,8 @@ class SlurmCluster(ClusterView):
         return self.environment({"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
                                  "HOME": "/root", "LANG": "C.UTF-8"})
 
-    def _on_login(self, command: str) -> None:
-        """Run a command whose words hold no blanks on the login node."""
-        ns.run(ns.enter(self.holder, command.split()), env=self._daemon_environment())
+    def _on_login(self, *argv: str) -> None:
+        ns.run(ns.enter(self.holder, argv), env=self._daemon_environment())
 
     def _log_tails(self) -> str:
         tails = []
@@ -184,6 +191,17 @@ class SlurmCluster(ClusterView):
             lines = log.read_text(errors="replace").splitlines()[-8:]
             tails += [f"--- {log.name}", *lines] if lines else []
         return "\n".join(tails)
+
+
+@contextmanager
+def _pipe() -> Iterator[tuple[int, int]]:
+    """Both ends of a pipe, closed at the end."""
+    ends = os.pipe()
+    try:
+        yield ends
+    finally:
+        os.close(ends[0])
+        os.close(ends[1])
 
 
 def reap() -> list[str]:

@@ -1,0 +1,62 @@
+"""What the login node and the nodes of a release with a root of its own see of this computer's files."""
+
+import os
+import sys
+from pathlib import Path
+
+import cluster_root
+from cluster_conf import Shape
+from cluster_needs import own_release
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+
+def commands(shape: Shape, state: Path) -> tuple[str, list[list[str]]]:
+    """Root directory for the login node, and the commands that make it inside the node's mount namespace.
+
+    The root is Debian 13's under a layer in memory: what is written there does not reach the kept copy and is
+    gone with the namespace.
+    """
+    if shape.release == own_release():
+        return "/", []
+    layer, lower = state / "layer", cluster_root.debian13()
+    root = layer / "root"
+    made = [["mount", "-t", "tmpfs", "-o", "mode=0755", "tmpfs", str(layer)],
+            ["mkdir", str(layer / "upper"), str(layer / "work"), str(root)],
+            ["mount", "-t", "overlay", "-o", f"lowerdir={lower},upperdir={layer}/upper,workdir={layer}/work",
+             "overlay", str(root)]]
+    for name in ("proc", "sys", "dev"):
+        made.append(["mount", "--rbind", f"/{name}", f"{root}/{name}"])
+    for path in _without_inner([REPOSITORY, state, Path("/tmp"), *map(Path, shape.binds), *python_paths()]):
+        target = f"{root}{path}"
+        made.append(["mkdir", "-p", target if path.is_dir() else os.path.dirname(target)])
+        if not path.is_dir():
+            made.append(["touch", target])
+        made.append(["mount", "--bind", str(path), target])
+    return str(root), made
+
+
+def _without_inner(paths: list[Path]) -> list[Path]:
+    """The paths that exist, without those that lie inside another one."""
+    found = sorted({path for path in paths if path.exists()})
+    return [path for path in found if not any(other in path.parents for other in found)]
+
+
+def python_paths() -> list[Path]:
+    """Files of the Python interpreters, and their virtual environments, that tests run with."""
+    paths = _base_paths(Path(sys.base_prefix), f"{sys.version_info.major}.{sys.version_info.minor}")
+    for prefix in {sys.prefix, os.environ.get("VIRTUAL_ENV", sys.prefix), str(REPOSITORY / ".venv")}:
+        settings = Path(prefix, "pyvenv.cfg")
+        if settings.exists():
+            pairs = dict(line.partition("=")[::2] for line in settings.read_text().splitlines())
+            values = {key.strip(): value.strip() for key, value in pairs.items()}
+            version = ".".join(values.get("version", values.get("version_info", "")).split(".")[:2])
+            paths += [Path(prefix), *_base_paths(Path(values["home"]).parent, version)]
+    return paths
+
+
+def _base_paths(base: Path, version: str) -> list[Path]:
+    """Files of an interpreter; those below /usr are among others, of which the release has its own."""
+    if base == Path("/usr"):
+        return [Path(f"/usr/bin/python{version}"), Path(f"/usr/lib/python{version}")]
+    return [base, base.resolve()]
