@@ -36,4 +36,11 @@ class TaskError(HpcmlError):
 
 
 class WorkerDied(HpcmlError):
-    """The process that ran a task ended before the task did."""
+    """The process that ran a task ended before the task did.
+
+    ``worker`` names it; ``started`` is False for a task that only waited its turn there.
+    """
+
+    def __init__(self, message: str, worker: str = "", started: bool = True) -> None:
+        super().__init__(message)
+        self.worker, self.started = worker, started

@@ -1,0 +1,29 @@
+"""hpcml: a Slurm allocation as Python workers, in one line.
+
+::
+
+    with hpcml.Cluster():
+        with parallel_config("hpcml"):
+            search.fit(X, y)
+"""
+
+from hpcml.allocation import Allocation, Node, detect
+from hpcml.cluster import Cluster
+from hpcml.errors import AllocationError, CommandError, EngineError, HpcmlError, TaskError, WorkerDied
+from hpcml.joblib_backend import register as _register
+
+__all__ = [
+    "Allocation",
+    "AllocationError",
+    "Cluster",
+    "CommandError",
+    "EngineError",
+    "HpcmlError",
+    "Node",
+    "TaskError",
+    "WorkerDied",
+    "detect",
+]
+__version__ = "0.1.0"
+
+_register()

@@ -1,0 +1,150 @@
+"""The command ``hpcml``: ``run`` a script on a Cluster, ``info`` on what was detected."""
+
+import argparse
+import dataclasses
+import json
+import os
+import runpy
+import signal
+import sys
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from hpcml import engines
+from hpcml.allocation import Allocation, detect
+from hpcml.cluster import Cluster, share
+from hpcml.errors import HpcmlError
+from hpcml.plan import preloads, script_imports
+from hpcml.session import usable_cpus
+
+__all__ = ["main"]
+
+INTERRUPTED = 128 + signal.SIGINT
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of the command line."""
+    top = argparse.ArgumentParser(prog="hpcml", description="A Slurm allocation as Python workers.")
+    commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    run = commands.add_parser("run", help="run a script with joblib's default backend on a Cluster")
+    run.add_argument("--engine", default="auto", help="auto, " + ", ".join(engines.LIBRARIES))
+    run.add_argument("--slots-per-node", type=int, metavar="N", help="instead of Slurm's tasks per node")
+    run.add_argument("--cpus-per-slot", type=int, metavar="N", help="instead of Slurm's CPUs per task")
+    run.add_argument("--min-slots", type=int, metavar="N", help="start when so many workers have come")
+    run.add_argument("--timeout", type=float, default=60.0, metavar="S", help="seconds for the start (60)")
+    run.add_argument("--run-dir", type=Path, metavar="DIR", help="where logs go (.hpcml)")
+    run.add_argument("--quiet", action="store_true", help="no progress and no closing line")
+    run.add_argument("script", type=Path)
+    run.add_argument("args", nargs=argparse.REMAINDER, help="what the script finds in sys.argv")
+    run.set_defaults(act=run_script)
+    info = commands.add_parser("info", help="print what was detected")
+    info.add_argument("--json", action="store_true", help="as JSON")
+    info.set_defaults(act=print_info)
+    return top
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line `argv` and return the exit status."""
+    arguments = parser().parse_args(argv)
+    try:
+        status: int = arguments.act(arguments)
+        return status
+    except (HpcmlError, ValueError) as error:
+        print(f"hpcml: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return INTERRUPTED
+
+
+def run_script(arguments: argparse.Namespace) -> int:
+    """Run a script as ``__main__`` on an open Cluster; return the script's exit status."""
+    from joblib import parallel_config
+
+    script: Path = arguments.script
+    if not script.is_file():
+        raise HpcmlError(f"there is no script {script} in {Path.cwd()}: check its path")
+    imports = script_imports(script.read_text(errors="replace"))
+    cluster = Cluster(
+        arguments.engine,
+        slots_per_node=arguments.slots_per_node,
+        cpus_per_slot=arguments.cpus_per_slot,
+        min_slots=arguments.min_slots,
+        timeout=arguments.timeout,
+        run_dir=arguments.run_dir,
+        preload=preloads([*imports, *sys.modules]),
+        progress=not arguments.quiet,
+    )
+    share(cluster)
+    with cluster, parallel_config("hpcml", n_jobs=-1):
+        status = _run_as_main(script, arguments.args)
+        cluster.shutdown(cancel_futures=status != 0)
+    return status
+
+
+def _run_as_main(script: Path, args: Sequence[str]) -> int:
+    """Run the script as python would: its folder first on the path, its own traceback, its exit status."""
+    sys.argv = [str(script), *args]
+    sys.path.insert(0, str(script.resolve().parent))
+    try:
+        runpy.run_path(str(script), run_name="__main__")
+    except SystemExit as leaving:
+        return _exit_status(leaving.code)
+    except KeyboardInterrupt:
+        print("hpcml: interrupted", file=sys.stderr)
+        return INTERRUPTED
+    except BaseException as error:
+        traceback.print_exception(_without_runner(error))
+        return 1
+    return 0
+
+
+def _exit_status(code: object) -> int:
+    """Return the status of ``sys.exit(code)``, as the interpreter gives it."""
+    if code is None:
+        return 0
+    if isinstance(code, int):
+        return code & 0xFF
+    print(code, file=sys.stderr)
+    return 1
+
+
+def _without_runner(error: BaseException) -> BaseException:
+    """Drop hpcml's and runpy's own lines from the top of a traceback."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_frame.f_code.co_filename in (__file__, runpy.__file__, "<frozen runpy>"):
+        trace = trace.tb_next
+    return error.with_traceback(trace)
+
+
+def print_info(arguments: argparse.Namespace) -> int:
+    """Print the allocation, or what takes its place outside Slurm."""
+    allocation = detect(os.environ)
+    facts = describe(allocation)
+    if arguments.json:
+        print(json.dumps(facts, indent=2))
+        return 0
+    from tabulate import tabulate
+
+    nodes = facts.pop("nodes")
+    print(tabulate([(name.replace("_", " "), value) for name, value in facts.items()], tablefmt="plain"))
+    print()
+    print(tabulate([list(node.values()) for node in nodes], [key.replace("_", " ") for key in nodes[0]]))
+    return 0
+
+
+def describe(allocation: Allocation | None) -> dict[str, Any]:
+    """Return what ``hpcml info`` shows, as plain data."""
+    if allocation is None:
+        cpus = usable_cpus()
+        node = {"name": os.uname().nodename, "slots": cpus, "cpus_per_slot": 1, "cpus": cpus}
+        return {"slurm": False, "engine": "local", "slots": cpus, "nodes": [node]}
+    facts = dataclasses.asdict(allocation)
+    nodes = facts.pop("nodes")
+    return {"slurm": True, "engine": "ipyparallel", "job": allocation.label, "slots": allocation.slots, **facts,
+            "nodes": list(nodes)}
+
+
+if __name__ == "__main__":
+    sys.exit(main())

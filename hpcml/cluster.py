@@ -1,0 +1,225 @@
+"""`Cluster`: a Slurm allocation, or this computer, as a `concurrent.futures.Executor`."""
+
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Executor, Future
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from hpcml import joblib_backend
+from hpcml.errors import HpcmlError, TaskError
+from hpcml.plan import Options
+from hpcml.session import Session
+from hpcml.task import Batch, Call, name_of, pack, pack_batch, pack_object
+
+__all__ = ["Cluster", "share"]
+
+
+_shared: "Cluster | None" = None  # the Cluster of `hpcml run`, which the script's own `Cluster()` joins
+
+
+class Cluster(Executor):
+    """Workers on every slot of the Slurm allocation this runs in; without Slurm, on this computer.
+
+    A `concurrent.futures.Executor`. While it is open, joblib's backend ``"hpcml"`` uses it. Inside
+    ``hpcml run``, ``Cluster()`` without options is the Cluster that is already open.
+
+    Parameters
+    ----------
+    engine
+        What carries tasks to workers: ``"ipyparallel"``, ``"local"``, or ``"auto"``: ipyparallel in an
+        allocation, else local.
+    slots_per_node, cpus_per_slot
+        Override Slurm's tasks per node and CPUs per task.
+    min_slots
+        Start with so many workers when not all have come within `timeout`; by default all must come.
+    timeout
+        Seconds until the workers must be there.
+    retries
+        A task whose worker died is run again, until it has ended so many workers.
+    run_dir
+        Where the directory of this run is made; by default ``.hpcml`` in the working directory.
+    preload
+        Modules that each node imports before it forks its workers; by default the numerical libraries
+        that this process has imported.
+    progress
+        Show a bar in a terminal, or a line per tenth in a log, and a closing line, on standard error.
+
+    Raises
+    ------
+    AllocationError
+        The ``SLURM_*`` variables contradict each other.
+    EngineError
+        The engine could not start; the message says which nodes failed, and why.
+
+    Examples
+    --------
+    >>> import hpcml
+    >>> with hpcml.Cluster(engine="local", slots_per_node=2, progress=False) as cluster:
+    ...     list(cluster.map(pow, [2, 3, 4], [5, 2, 1]))
+    [32, 9, 4]
+    """
+
+    def __init__(
+        self,
+        engine: str = "auto",
+        *,
+        slots_per_node: int | None = None,
+        cpus_per_slot: int | None = None,
+        min_slots: int | None = None,
+        timeout: float = 60.0,
+        retries: int = 3,
+        run_dir: str | Path | None = None,
+        preload: Sequence[str] | None = None,
+        progress: bool = True,
+    ) -> None:
+        options = Options(
+            engine=engine,
+            slots_per_node=slots_per_node,
+            cpus_per_slot=cpus_per_slot,
+            min_slots=min_slots,
+            timeout=timeout,
+            retries=retries,
+            run_dir=None if run_dir is None else Path(run_dir),
+            preload=None if preload is None else tuple(preload),
+            progress=progress,
+        )
+        joins = _shared is not None and options in (Options(), _shared._session.options)
+        self._session = _shared._session if _shared is not None and joins else Session(options)
+        self._owns_session = not joins
+        self._closed = False
+        joblib_backend.open_executor(self)
+
+    @property
+    def slots(self) -> int:
+        """How many tasks run at once."""
+        return self._session.workers.slots
+
+    @property
+    def hosts(self) -> tuple[str, ...]:
+        """The nodes that have workers, in Slurm's order."""
+        return self._session.workers.hosts
+
+    @property
+    def run_dir(self) -> Path:
+        """The directory of this run: logs."""
+        return self._session.run_dir
+
+    @property
+    def client(self) -> Any:
+        """The plain ipyparallel client, for views and magics; only with the ipyparallel engine."""
+        try:
+            return self._session.workers.client  # type: ignore[attr-defined]
+        except AttributeError:
+            engine = self._session.engine
+            raise HpcmlError(f'engine {engine!r} has no client: open Cluster(engine="ipyparallel")') from None
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> "Future[Any]":
+        """Queue ``fn(*args, **kwargs)`` and return its future.
+
+        Raises
+        ------
+        TaskError
+            `fn` or an argument cannot be pickled; the message names the object.
+        """
+        return self._send([pack(fn, args, kwargs)])[0]
+
+    def map(
+        self,
+        fn: Callable[..., Any],
+        *iterables: Iterable[Any],
+        timeout: float | None = None,
+        chunksize: int = 1,
+    ) -> Iterator[Any]:
+        """Return an iterator over ``fn`` of each tuple of arguments, in order.
+
+        `fn` is pickled once. Tasks travel together as their measured time suggests; `chunksize` is there
+        for compatibility and not used. Raises TimeoutError when a result is not there `timeout` seconds
+        after this call.
+        """
+        name = name_of(fn)
+        function = pack_object(fn, f"the function {name}")
+        calls = [
+            Call(function, pack_object((args, {}), f"an argument of {name}"), name, name)
+            for args in zip(*iterables, strict=False)
+        ]
+        self._session.monitor.expect(name, len(calls))
+        futures = self._send(calls)
+        return self._results(futures, None if timeout is None else time.monotonic() + timeout)
+
+    def _results(self, futures: "list[Future[Any]]", end: float | None) -> Iterator[Any]:
+        """Yield the results in order; what is left when the caller stops is given up."""
+        futures.reverse()
+        try:
+            while futures:
+                future = futures[-1]
+                yield future.result(None if end is None else max(end - time.monotonic(), 0))
+                futures.pop()
+        finally:
+            if futures:
+                self.abandon(futures)
+
+    def submit_batch(
+        self, batch: Batch, group: str, width: int, callback: "Callable[[Future[Any]], object]"
+    ) -> "Future[Any]":
+        """Queue a joblib batch; see `hpcml.joblib_backend.BatchExecutor`."""
+        limit = None if width >= self.slots else width
+        call: Call | TaskError
+        try:
+            call = pack_batch(batch, group, limit)
+        except TaskError as error:
+            call = error
+        return self._send([call], callback)[0]
+
+    def _send(
+        self,
+        calls: "Sequence[Call | BaseException]",
+        callback: "Callable[[Future[Any]], object] | None" = None,
+    ) -> "list[Future[Any]]":
+        if self._closed:
+            raise RuntimeError("this Cluster is shut down: open a new one with `hpcml.Cluster()`")
+        return self._session.dispatcher.submit(calls, callback)
+
+    def abandon(self, futures: "Iterable[Future[Any]]") -> None:
+        """Give up `futures`: what waits is dropped, and the workers of what runs are freed at once."""
+        self._session.dispatcher.abandon(futures)
+
+    def expect(self, group: str, tasks: int) -> None:
+        """Tell the progress display that so many tasks of `group` are about to be submitted."""
+        self._session.monitor.expect(group, tasks)
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        """End the workers: after the last task, or at once with ``cancel_futures=True``.
+
+        ``wait=False`` returns at once and ends them in the background, after the last task.
+        """
+        if self._closed:
+            return
+        self._closed = True
+        joblib_backend.close_executor(self)
+        if not self._owns_session:
+            return
+        if wait or cancel_futures:
+            self._session.close(wait=not cancel_futures)
+        else:
+            threading.Thread(target=self._session.close, kwargs={"wait": True}).start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close: after the last task, or at once when an exception ends the ``with`` block."""
+        self.shutdown(cancel_futures=kind is not None)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __reduce__(self) -> Any:
+        raise TypeError("a Cluster stays in the process that opened it: pass data to tasks, not the Cluster")
+
+
+def share(cluster: Cluster | None) -> None:
+    """Make `cluster` the one that ``Cluster()`` joins in this process; None ends that."""
+    global _shared  # noqa: PLW0603  one script, one shared Cluster
+    _shared = cluster

@@ -1,0 +1,317 @@
+"""The driver's queue: which tasks travel together, when, and what follows when they come back.
+
+::
+
+    caller threads ──submit──┐                             ┌── engine.submit(frame) ──> workers
+    joblib callbacks ────────┤──> inbox ──> dispatcher ────┤
+    engine threads ──done────┘   (queue)     (thread)      └── Future.set_result ──> callers, callbacks
+
+Only the dispatcher thread touches the waiting queue, the frames in flight and the measured times, so
+nothing here needs a lock. Futures are resolved in that thread too: callbacks must be short, and may submit.
+"""
+
+import contextlib
+import math
+import queue
+import threading
+from collections import defaultdict, deque
+from collections.abc import Callable, Iterable
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from hpcml.errors import TaskError, WorkerDied
+from hpcml.task import Call, Outcome, pack_frame, unpack_outcomes
+
+__all__ = ["Dispatcher", "Workers", "frame_size"]
+
+FRAME_SECONDS = 0.2  # a frame this long hides the 5 ms that a message costs, and leaves the end balanced
+SHORTEST_FRAME = 0.01  # below twice the cost of a message, more frames make the end later, not earlier
+PREFETCH_SECONDS = 0.5  # a frame that waits behind one longer than this would be faster elsewhere
+LARGEST_FRAME = 4 << 20  # bytes; more in one message only delays its first task
+
+
+class Workers(Protocol):
+    """What an engine's context manager yields: the workers, ready."""
+
+    @property
+    def slots(self) -> int:
+        """How many workers are alive."""
+
+    @property
+    def hosts(self) -> tuple[str, ...]:
+        """The nodes they are on, each once."""
+
+    on_change: Callable[[], None]
+    """Called by the engine when workers have come or gone."""
+
+    def submit(self, frame: bytes) -> "Future[bytes]":
+        """Send a frame to the worker with the least to do; its future fails with `WorkerDied`."""
+
+    def interrupt(self, future: "Future[bytes]") -> None:
+        """End the work on a submitted frame now, at the price of its worker; a replacement follows."""
+
+
+@dataclass(eq=False)
+class _Task:
+    call: Call
+    future: "Future[Any]"
+    deaths: list[str] = field(default_factory=list)
+    running: bool = False
+
+
+@dataclass(eq=False)
+class _Group:
+    """Tasks of one kind: those that wait, the frames in flight, and the seconds that one takes."""
+
+    waiting: deque[_Task] = field(default_factory=deque)
+    frames: int = 0
+    seconds: float | None = None
+
+    def take(self, size: int) -> list[_Task]:
+        """Pop up to `size` tasks that are not cancelled; one that has seen a death travels alone."""
+        taken: list[_Task] = []
+        length = 0
+        while self.waiting and len(taken) < size and length < LARGEST_FRAME:
+            if taken and self.waiting[0].deaths:
+                break
+            task = self.waiting.popleft()
+            if task.running or task.future.set_running_or_notify_cancel():
+                task.running = True
+                taken.append(task)
+                length += len(task.call.arguments)
+            if task.deaths:
+                break
+        return taken
+
+
+@dataclass(eq=False)
+class _Frame:
+    tasks: list[_Task]
+    group: _Group
+    abandoned: bool = False
+
+
+def frame_size(seconds: float | None, waiting: int, slots: int) -> int:
+    """Return how many tasks of `seconds` each should travel together (guided self-scheduling).
+
+    A frame lasts about 0.2 s, and never more than half of a slot's share of what is still waiting, so
+    that all slots end together (Polychronopoulos and Kuck 1987, doi:10.1109/TC.1987.5009495).
+
+    Examples
+    --------
+    >>> from hpcml.dispatch import frame_size
+    >>> frame_size(0.001, waiting=100_000, slots=12), frame_size(0.001, waiting=240, slots=12)
+    (200, 10)
+    >>> frame_size(30.0, waiting=100_000, slots=12), frame_size(None, waiting=100_000, slots=12)
+    (1, 1)
+    """
+    if not seconds:
+        return 1
+    share = math.ceil(waiting / (2 * max(slots, 1)))
+    return max(1, min(int(FRAME_SECONDS / seconds), max(share, int(SHORTEST_FRAME / seconds))))
+
+
+class Dispatcher:
+    """Carries calls to the workers of an engine and their outcomes back.
+
+    Parameters
+    ----------
+    workers
+        What an engine yielded.
+    retries
+        A task is run again after its worker died, until `retries` workers have died under it.
+    on_outcome
+        Called in the dispatcher thread with each call and its outcome, before the call's future resolves.
+    """
+
+    def __init__(
+        self,
+        workers: Workers,
+        retries: int = 3,
+        on_outcome: Callable[[Call, Outcome], None] = lambda *_: None,
+    ) -> None:
+        self._workers, self._retries, self._on_outcome = workers, retries, on_outcome
+        self._inbox: queue.SimpleQueue[tuple[Callable[..., None], Any]] = queue.SimpleQueue()
+        self._groups: defaultdict[str, _Group] = defaultdict(_Group)
+        self._ready: dict[str, _Group] = {}  # the groups in which something waits
+        self._in_flight: dict[Future[bytes], _Frame] = {}
+        self._broken: BaseException | None = None
+        self._closed = False
+        self._idle_waiters: list[threading.Event] = []
+        workers.on_change = self._wake
+        self._thread = threading.Thread(target=self._loop, name="hpcml-dispatcher", daemon=True)
+        self._thread.start()
+
+    def submit(
+        self,
+        calls: "Iterable[Call | BaseException]",
+        callback: "Callable[[Future[Any]], object] | None" = None,
+    ) -> "list[Future[Any]]":
+        """Queue `calls` and return their futures, in order.
+
+        `callback` is added to each future; it runs in the dispatcher thread, never within this method. An
+        exception in place of a call becomes what its future raises.
+        """
+        if self._closed:
+            raise RuntimeError("this Cluster is shut down: open a new one with `hpcml.Cluster()`")
+        futures: list[Future[Any]] = []
+        for call in calls:
+            future: Future[Any] = Future()
+            if callback is not None:
+                future.add_done_callback(callback)
+            if isinstance(call, BaseException):
+                self._inbox.put((future.set_exception, call))
+            else:
+                self._inbox.put((self._enqueue, _Task(call, future)))
+            futures.append(future)
+        return futures
+
+    def abandon(self, futures: "Iterable[Future[Any]]") -> None:
+        """Give up `futures`: what waits is cancelled, what runs is interrupted and its worker freed."""
+        self._inbox.put((self._give_up, set(futures)))
+
+    def break_down(self, error: BaseException) -> None:
+        """Fail all that waits, and all that is submitted from now on, with `error`."""
+        self._inbox.put((self._fail_all, error))
+
+    def close(self, wait: bool = True, timeout: float | None = None) -> None:
+        """End the dispatcher: with `wait` after the last task, at most `timeout` seconds from now."""
+        self._closed = True
+        if wait:
+            idle = threading.Event()
+            self._inbox.put((self._idle_waiters.append, idle))
+            idle.wait(timeout)
+        self._inbox.put((self._fail_all, RuntimeError("the Cluster was shut down before this task ended")))
+        self._inbox.put((self._stop, None))
+        if threading.current_thread() is not self._thread:
+            self._thread.join(10)
+
+    def _loop(self) -> None:
+        with contextlib.suppress(StopIteration):
+            while True:
+                act, subject = self._inbox.get()
+                act(subject)
+                if self._inbox.empty():  # a burst of submissions is framed together
+                    self._pump()
+                    self._tell_idle()
+
+    def _wake(self) -> None:
+        self._inbox.put((lambda _: None, None))
+
+    def _stop(self, _: None) -> None:
+        raise StopIteration
+
+    def _tell_idle(self) -> None:
+        if not self._ready and not self._in_flight:
+            while self._idle_waiters:
+                self._idle_waiters.pop().set()
+
+    def _enqueue(self, task: _Task) -> None:
+        if self._broken is None:
+            self._group(task).waiting.append(task)
+        else:
+            _resolve_all([task], self._broken)
+
+    def _group(self, task: _Task) -> _Group:
+        """Return the group of a task that is about to wait in it."""
+        return self._ready.setdefault(task.call.group, self._groups[task.call.group])
+
+    def _pump(self) -> None:
+        """Send frames while there is something to send and credit to send it on, each group in turn."""
+        sent = True
+        while sent:
+            sent = False
+            for name, group in list(self._ready.items()):
+                sent = self._pump_group(group) or sent
+                if not group.waiting:
+                    del self._ready[name]
+
+    def _pump_group(self, group: _Group) -> bool:
+        """Send one frame of `group`, if there is credit for it; True when one was sent."""
+        slots = self._workers.slots
+        width = group.waiting[0].call.width or slots
+        size = frame_size(group.seconds, len(group.waiting), min(width, slots))
+        prefetch = width >= slots and group.seconds is not None and size * group.seconds < PREFETCH_SECONDS
+        if group.frames >= width and not prefetch:
+            return False
+        if len(self._in_flight) >= (2 * slots if prefetch else slots):
+            return False
+        tasks = group.take(size)
+        if tasks:
+            self._send(tasks, group)
+        return bool(tasks)
+
+    def _send(self, tasks: list[_Task], group: _Group) -> None:
+        try:
+            future = self._workers.submit(pack_frame([task.call for task in tasks]))
+        except Exception as error:
+            _resolve_all(tasks, error)
+            return
+        self._in_flight[future] = _Frame(tasks, group)
+        group.frames += 1
+        future.add_done_callback(lambda done: self._inbox.put((self._receive, done)))
+
+    def _receive(self, future: "Future[bytes]") -> None:
+        frame = self._in_flight.pop(future, None)
+        if frame is None:
+            return
+        frame.group.frames -= 1
+        error = future.exception()
+        if frame.abandoned:
+            _resolve_all(frame.tasks, TaskError("this task was interrupted because its call was abandoned"))
+        elif isinstance(error, WorkerDied):
+            self._run_again(frame.tasks, error)
+        elif error is not None:
+            _resolve_all(frame.tasks, error)
+        else:
+            for task, outcome in zip(frame.tasks, unpack_outcomes(future.result()), strict=True):
+                self._finish(task, outcome, frame.group)
+
+    def _finish(self, task: _Task, outcome: Outcome, group: _Group) -> None:
+        before = outcome.seconds if group.seconds is None else group.seconds
+        group.seconds = 0.8 * before + 0.2 * outcome.seconds
+        self._on_outcome(task.call, outcome)
+        if outcome.error is not None:
+            task.future.set_exception(outcome.error)
+        else:
+            task.future.set_result(outcome.value)
+
+    def _run_again(self, tasks: list[_Task], death: WorkerDied) -> None:
+        """Put tasks whose worker died back in front; those it had not begun are not blamed."""
+        for task in reversed(tasks):
+            if death.started:
+                task.deaths.append(death.worker)
+            if len(task.deaths) >= self._retries:
+                hosts = ", ".join(task.deaths)
+                what = f"{task.call.name} ended {len(task.deaths)} workers ({hosts}) and is not tried again"
+                task.future.set_exception(WorkerDied(f"{what}: {death}"))
+            else:
+                self._group(task).waiting.appendleft(task)
+
+    def _give_up(self, futures: "set[Future[Any]]") -> None:
+        for group in self._ready.values():
+            given_up = [task for task in group.waiting if task.future in futures]
+            group.waiting = deque(task for task in group.waiting if task.future not in futures)
+            _resolve_all(given_up, TaskError("this task was abandoned before it started"))
+        self._ready = {name: group for name, group in self._ready.items() if group.waiting}
+        for sent, frame in list(self._in_flight.items()):
+            if all(task.future in futures for task in frame.tasks):
+                frame.abandoned = True
+                self._workers.interrupt(sent)
+
+    def _fail_all(self, error: BaseException) -> None:
+        self._broken = self._broken or error
+        for group in self._ready.values():
+            _resolve_all(group.waiting, error)
+            group.waiting.clear()
+        self._ready.clear()
+        for frame in self._in_flight.values():
+            _resolve_all(frame.tasks, error)
+        self._in_flight.clear()
+
+
+def _resolve_all(tasks: Iterable[_Task], error: BaseException) -> None:
+    for task in tasks:
+        if (task.running or task.future.set_running_or_notify_cancel()) and not task.future.done():
+            task.future.set_exception(error)

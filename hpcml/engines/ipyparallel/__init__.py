@@ -1,0 +1,24 @@
+"""Engine ``ipyparallel``: a controller and one launcher per node, as two Slurm steps, and CURVE between them.
+
+Without an allocation the same programs run on this computer. See `messages` for who says what, and
+`launcher` for why engines are forked.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from hpcml.engines.ipyparallel.startup import Startup
+from hpcml.engines.ipyparallel.workers import EngineWorkers
+from hpcml.plan import Plan
+
+__all__ = ["start"]
+
+
+@contextmanager
+def start(plan: Plan) -> Iterator[EngineWorkers]:
+    """Start controller and engines; on exit no process, step or file of them is left."""
+    startup = Startup(plan)
+    try:
+        yield startup.run()
+    finally:
+        startup.stop()

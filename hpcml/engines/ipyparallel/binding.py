@@ -1,0 +1,62 @@
+"""Which CPUs and GPUs of a node belong to which slot: pure functions."""
+
+from collections.abc import Collection
+
+__all__ = ["gpus_of_slot", "slot_cpus"]
+
+
+def slot_cpus(
+    mask: Collection[int], slots: int, cpus_per_slot: int, cpus: int | None
+) -> tuple[list[set[int]], str]:
+    """Return the CPUs of each slot, and a note; no sets when the workers must not be bound.
+
+    Parameters
+    ----------
+    mask
+        The CPUs that this process may use.
+    slots, cpus_per_slot
+        The node's slots, and the CPUs of each.
+    cpus
+        The CPUs that the allocation promises on this node; None when it is not known.
+
+    Notes
+    -----
+    Workers are bound only where the mask is what was promised: in a larger one other jobs of the node run
+    on CPUs that cannot be told from ours, in a smaller one there is not a CPU for each.
+
+    Examples
+    --------
+    >>> from hpcml.engines.ipyparallel.binding import slot_cpus
+    >>> slot_cpus({0, 1, 2, 3}, slots=2, cpus_per_slot=2, cpus=4)
+    ([{0, 1}, {2, 3}], '')
+    >>> slot_cpus({0, 1}, slots=4, cpus_per_slot=1, cpus=4)
+    ([], 'the CPU mask holds 2 CPUs, the allocation promises 4: the workers are not bound')
+    """
+    promised = slots * cpus_per_slot if cpus is None else cpus
+    if len(mask) != promised or promised < slots * cpus_per_slot:
+        seen = f"the CPU mask holds {len(mask)} CPUs, the allocation promises {promised}"
+        return [], f"{seen}: the workers are not bound"
+    ordered = sorted(mask)
+    share = len(ordered) // slots
+    return [set(ordered[slot * share : (slot + 1) * share]) for slot in range(slots)], ""
+
+
+def gpus_of_slot(visible: str | None, slot: int, slots: int) -> str | None:
+    """Return the CUDA_VISIBLE_DEVICES of one slot, given that of the node; None leaves it unset.
+
+    With more slots than GPUs, neighbouring slots share one.
+
+    Examples
+    --------
+    >>> from hpcml.engines.ipyparallel.binding import gpus_of_slot
+    >>> [gpus_of_slot("0,1,2,3", slot, 2) for slot in range(2)]
+    ['0,1', '2,3']
+    >>> [gpus_of_slot("0,1", slot, 4) for slot in range(4)]
+    ['0', '0', '1', '1']
+    """
+    if visible is None or not visible.strip():
+        return visible
+    gpus = visible.split(",")
+    if len(gpus) < slots:
+        return gpus[slot * len(gpus) // slots]
+    return ",".join(gpus[slot * len(gpus) // slots : (slot + 1) * len(gpus) // slots])

@@ -1,0 +1,121 @@
+"""The program of the controller's step: finds an address that every node reaches, and serves there.
+
+``python -m hpcml.engines.ipyparallel.controller RUN_DIR``; see `messages` for the conversation.
+"""
+
+import contextlib
+import os
+import resource
+import signal
+import socket
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from hpcml.engines.ipyparallel.messages import LineReader, answer_probes, say
+
+PING = 250  # milliseconds between heartbeats; an engine is registered by its first
+MISSES = 40  # heartbeats without an answer until an engine counts as dead: 10 s
+
+
+def own_addresses() -> list[str]:
+    """Return this node's IPv4 addresses, loopback first: ipyparallel's sockets do not speak IPv6."""
+    up = {name for name, state in psutil.net_if_stats().items() if state.isup}
+    found = [
+        address for name, addresses in psutil.net_if_addrs().items() if name in up for address in addresses
+    ]
+    inet = [address.address for address in found if address.family == socket.AF_INET]
+    loopback = [address for address in inet if address.startswith("127.")]
+    return loopback + [address for address in inet if address not in loopback]
+
+
+def listen(addresses: list[str]) -> dict[str, socket.socket]:
+    """Open a listener on an ephemeral port of each address that allows it."""
+    listeners = {}
+    for address in addresses:
+        with contextlib.suppress(OSError):
+            listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+            listener.bind((address, 0))
+            listener.listen(128)
+            listeners[address] = listener
+    return listeners
+
+
+def agree_on_address(inbox: LineReader) -> str | None:
+    """Let the driver and the launchers try our addresses; return the one the driver chose."""
+    listeners = listen(own_addresses())
+    token = os.urandom(16)
+    addresses = [[address, listener.getsockname()[1]] for address, listener in listeners.items()]
+    say({"addresses": addresses, "token": token.hex()})
+    answer_probes(listeners.values(), token, inbox.descriptor)
+    for listener in listeners.values():
+        listener.close()
+    message = inbox.read(0)
+    return message["bind"] if message else None
+
+
+def serve(address: str, run_dir: Path, inbox: LineReader) -> None:
+    """Run ipyparallel's controller on `address` until standard input ends."""
+    from ipyparallel.controller.app import IPController
+
+    app = IPController.instance()
+    app.write_connection_files = False  # the driver passes it on; nothing secret touches a disk
+    app.initialize(
+        [
+            f"--profile-dir={run_dir}",
+            f"--ip={address}",
+            f"--location={address}",
+            f"--ping={PING}",
+            "--nodb",
+            f"--HeartMonitor.max_heartmonitor_misses={MISSES}",
+            "--IPController.enable_curve=True",
+            "--IPController.broadcast_scheduler_depth=0",
+            "--log-level=WARN",
+        ]
+    )
+    app.loop.add_callback(lambda: say({"client": _client_info(app), "engine": _engine_info(app)}))
+    threading.Thread(target=_end_with_input, args=(inbox,), daemon=True).start()
+    app.start()
+
+
+def _shared_info(app: Any) -> dict[str, Any]:
+    return {
+        "ssh": "",
+        "key": app.session.key.decode("ascii"),
+        "curve_serverkey": app.curve_publickey.decode("ascii"),
+        "location": app.location,
+        "pack": app.session.packer,
+        "unpack": app.session.unpacker,
+        "signature_scheme": app.session.signature_scheme,
+    }
+
+
+def _client_info(app: Any) -> dict[str, Any]:
+    return {**app.client_info, **_shared_info(app)}
+
+
+def _engine_info(app: Any) -> dict[str, Any]:
+    return {**app.engine_info, **_shared_info(app)}
+
+
+def _end_with_input(inbox: LineReader) -> None:
+    while not inbox.ended:
+        inbox.read(None)
+    os.kill(os.getpid(), signal.SIGTERM)  # the controller's handler ends its own processes too
+
+
+def main(run_dir: Path) -> None:
+    """Raise the limit on open files (each engine needs several), agree on an address, serve."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    inbox = LineReader(0)
+    address = agree_on_address(inbox)
+    if address is not None:
+        serve(address, run_dir, inbox)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

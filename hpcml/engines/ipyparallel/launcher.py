@@ -1,0 +1,213 @@
+"""The program of the worker step, one on each node: imports once, forks the node's engines, and is their nanny.
+
+``python -m hpcml.engines.ipyparallel.launcher NODE MODULE…``, where an empty NODE is Slurm's name of it; see `messages` for the conversation. As the parent of its
+engines it sees a death at once, and forks a replacement, which first reports the death to the hub with the
+message that ipyparallel's own nanny sends. Those nannies (one process of 41 MB per engine) are off.
+
+No thread is alive when an engine is forked, and zmq is first used in the child.
+"""
+
+import contextlib
+import ctypes
+import gc
+import importlib
+import json
+import os
+import select
+import shutil
+import signal
+import socket
+import sys
+import tempfile
+import threading
+import time
+import traceback
+from pathlib import Path
+from typing import Any, NoReturn
+
+from hpcml.engines.ipyparallel.binding import gpus_of_slot, slot_cpus
+from hpcml.engines.ipyparallel.messages import LineReader, reachable, say
+
+PR_SET_PDEATHSIG = 1  # linux/prctl.h
+ENGINE = ("ipyparallel.engine.app", "ipyparallel.engine.kernel", "ipykernel.kernelapp", "hpcml.task")
+
+
+def import_all(modules: list[str]) -> None:
+    """Import what the engines need; a module that is missing or broken here is the task's to complain about."""
+    sys.modules["debugpy"] = None  # type: ignore[assignment]  # 0.2 s and 12 MB for a debugger nobody can attach
+    for module in modules:
+        with contextlib.suppress(Exception):
+            importlib.import_module(module)
+
+
+def probe(inbox: LineReader, node: str) -> None:
+    """Wait for the controller's addresses and report which of them this node reaches."""
+    message = inbox.read(None)
+    if message is not None:
+        asked = message["probe"]
+        addresses = [(address, port) for address, port in asked["addresses"]]
+        say({"node": node, "reached": reachable(addresses, bytes.fromhex(asked["token"]))})
+
+
+class Launcher:
+    """The engines of one node."""
+
+    def __init__(self, node: str, order: dict[str, Any]) -> None:
+        share = order["nodes"][node]
+        self.node, self.engine_info = node, order["engine"]
+        self.slots, self.first, self.stride = share["slots"], share["first"], order["stride"]
+        self.cpus, self.note = slot_cpus(
+            os.sched_getaffinity(0), self.slots, share["cpus_per_slot"], share["cpus"]
+        )
+        self.profile = tempfile.mkdtemp(prefix="hpcml-")  # ipyparallel wants one; nothing is kept in it
+        self.living: dict[int, tuple[int, int]] = {}  # process id: (engine id, slot)
+        self.generation = [0] * self.slots
+
+    def fork(self, slot: int, predecessor: int | None = None) -> int:
+        """Fork an engine for `slot` and return its id; ids are never used twice."""
+        engine = self.first + slot + self.generation[slot] * self.stride
+        self.generation[slot] += 1
+        process = os.fork()
+        if process == 0:
+            self._become_engine(engine, slot, predecessor)
+        self.living[process] = (engine, slot)
+        return engine
+
+    def _become_engine(self, engine: int, slot: int, predecessor: int | None) -> NoReturn:
+        """Turn this forked process into an engine; it ends with the process."""
+        status = 1
+        try:
+            ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)  # no engine outlives its launcher
+            signal.set_wakeup_fd(-1)
+            for signum in (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT):
+                signal.signal(signum, signal.SIG_DFL)
+            silence = os.open(os.devnull, os.O_RDWR)
+            os.dup2(silence, 0)
+            os.dup2(2, 1)  # what a library prints below Python goes to the log, not among the messages
+            if self.cpus:
+                os.sched_setaffinity(0, self.cpus[slot])
+            visible = gpus_of_slot(os.environ.get("CUDA_VISIBLE_DEVICES"), slot, self.slots)
+            if visible is not None:
+                os.environ["CUDA_VISIBLE_DEVICES"] = visible
+            gc.freeze()  # keeps the collector from copying the pages shared with the launcher
+            run_engine(self.engine_info, self.node, engine, slot, predecessor, self.profile)
+            status = 0
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            os._exit(status)
+
+    def reap(self) -> None:
+        """Report the engines that have died and fork their replacements."""
+        while self.living:
+            process, status = os.waitpid(-1, os.WNOHANG)
+            if process == 0:
+                return
+            if process in self.living:
+                engine, slot = self.living.pop(process)
+                code = os.waitstatus_to_exitcode(status)
+                text = f"exit code {code}" if code >= 0 else f"signal {signal.Signals(-code).name}"
+                print(f"hpcml: engine {engine} (slot {slot}) ended: {text}", file=sys.stderr, flush=True)
+                replacement = self.fork(slot, predecessor=engine)
+                say({"node": self.node, "died": engine, "status": text, "forked": {replacement: slot}})
+
+    def kill(self, engine: int) -> None:
+        """Kill one engine; `reap` replaces it."""
+        for process, (living, _) in self.living.items():
+            if living == engine:
+                os.kill(process, signal.SIGKILL)
+
+    def stop(self) -> None:
+        """End all engines, and wait for their ends."""
+        for process in self.living:
+            os.kill(process, signal.SIGKILL)  # they hold nothing that wants a farewell
+        for process in self.living:
+            with contextlib.suppress(ChildProcessError):
+                os.waitpid(process, 0)
+        shutil.rmtree(self.profile, ignore_errors=True)
+
+
+def run_engine(
+    info: dict[str, Any], node: str, engine: int, slot: int, predecessor: int | None, profile: str
+) -> None:
+    """Run ipyparallel's engine in this process, after reporting the death of `predecessor`."""
+    from ipyparallel.engine.app import IPEngine
+
+    from hpcml.task import become_worker
+
+    become_worker(node, slot)
+    app = IPEngine.instance()
+    app.connection_info_env = json.dumps(info)
+    app.initialize(
+        [
+            f"--profile-dir={profile}",
+            f"--IPEngine.id={engine}",
+            "--IPEngine.timeout=60",
+            "--IPEngine.enable_nanny=False",
+            "--IPEngine.max_heartbeat_misses=40",
+            "--log-level=WARN",
+        ]
+    )
+    if predecessor is not None:
+        report_death(app, predecessor)
+    app.start()
+
+
+def report_death(app: Any, engine: int) -> None:
+    """Unregister a dead engine from the hub; clients then fail what it was doing at once."""
+    import zmq
+
+    with app.context.socket(zmq.DEALER) as query:
+        app._ensure_curve_keypair()
+        query.curve_serverkey = app.curve_serverkey
+        query.curve_publickey, query.curve_secretkey = app.curve_publickey, app.curve_secretkey
+        query.linger = 5000
+        query.connect(app.registration_url)
+        app.session.send(query, "unregistration_request", content={"id": engine})
+
+
+def watch(launcher: Launcher, inbox: LineReader) -> None:
+    """Obey the driver and look after the engines until standard input ends."""
+    wakeup, waker = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+    signal.set_wakeup_fd(waker)
+    signal.signal(signal.SIGCHLD, lambda *_: None)  # without a handler the wake-up is not written
+    launcher.reap()  # those that died before the handler stood
+    while not inbox.ended:
+        ready = select.select([inbox.descriptor, wakeup], [], [])[0]
+        if wakeup in ready:
+            os.read(wakeup, 4096)
+            launcher.reap()
+        while (message := inbox.read(0)) is not None:
+            launcher.kill(message["kill"])
+
+
+def main() -> None:
+    """Import, probe, fork, watch, stop."""
+    node, modules = sys.argv[1] or os.environ["SLURMD_NODENAME"], sys.argv[2:]
+    for signum in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(signum, lambda *_: sys.exit(1))
+    inbox = LineReader(0)
+    prober = threading.Thread(target=probe, args=(inbox, node))
+    prober.start()
+    began = time.monotonic()
+    import_all([*ENGINE, *modules])
+    prober.join()
+    order = inbox.read(None)
+    if order is None:
+        return
+    start = order["start"]
+    sys.path[:] = [*start["path"], *[entry for entry in sys.path if entry not in start["path"]]]
+    if Path(start["directory"]).is_dir():
+        os.chdir(start["directory"])
+    launcher = Launcher(node, start)
+    try:
+        forked = {launcher.fork(slot): slot for slot in range(launcher.slots)}
+        note = launcher.note or f"imported in {time.monotonic() - began:.1f} s on {socket.gethostname()}"
+        say({"node": node, "forked": forked, "note": note})
+        watch(launcher, inbox)
+    finally:
+        launcher.stop()
+
+
+if __name__ == "__main__":
+    main()

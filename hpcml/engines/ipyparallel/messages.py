@@ -1,0 +1,94 @@
+"""What the driver and its programs on the nodes say to each other: JSON objects, one a line.
+
+::
+
+    controller -> driver   {"addresses": [[address, port], …]}        where it listens for a probe
+    driver -> launchers    {"probe": {"addresses": …, "token": …}}
+    launcher -> driver     {"node": …, "reached": [address, …]}
+    driver -> controller   {"bind": address}
+    controller -> driver   {"client": {…}, "engine": {…}}             ipyparallel's connection information
+    driver -> launchers    {"start": {"engine": …, "nodes": {name: …}, "path": […], "directory": …}}
+    launcher -> driver     {"node": …, "forked": {id: slot}, "note": …}
+    launcher -> driver     {"node": …, "died": id, "status": text, "forked": {id: slot}}
+    driver -> launchers    {"kill": id}
+
+All of it travels in the standard streams of the two Slurm steps: no file that nodes would have to share,
+no port, nothing in a command line or an environment. The end of standard input is the order to stop.
+"""
+
+import contextlib
+import json
+import os
+import select
+import socket
+import sys
+import time
+from collections.abc import Iterable
+from typing import Any
+
+__all__ = ["LineReader", "answer_probes", "reachable", "say"]
+
+
+def say(message: dict[str, Any], stream: int = 1) -> None:
+    """Write one object to a file descriptor, as one line in one system call."""
+    with contextlib.suppress(BrokenPipeError):
+        os.write(stream, json.dumps(message).encode() + b"\n")
+
+
+class LineReader:
+    """Reads objects from a file descriptor without ever blocking beyond a time limit."""
+
+    def __init__(self, descriptor: int) -> None:
+        self.descriptor = descriptor
+        self._buffer = b""
+        self.ended = False
+
+    def read(self, timeout: float | None) -> dict[str, Any] | None:
+        """Return the next object; None after `timeout` seconds, or at the end (``ended``)."""
+        deadline = None if timeout is None else time.monotonic() + timeout
+        while b"\n" not in self._buffer and not self.ended:
+            left = None if deadline is None else max(deadline - time.monotonic(), 0)
+            if not select.select([self.descriptor], [], [], left)[0]:
+                return None
+            block = os.read(self.descriptor, 1 << 16)
+            self.ended = not block
+            self._buffer += block
+        line, found, rest = self._buffer.partition(b"\n")
+        if not found:
+            return None
+        self._buffer = rest
+        message: dict[str, Any] = json.loads(line)
+        return message
+
+
+def answer_probes(listeners: Iterable[socket.socket], token: bytes, until: int) -> None:
+    """Greet whoever connects with `token`, until the file descriptor `until` has something to read."""
+    sockets = list(listeners)
+    while True:
+        ready = select.select([*sockets, until], [], [])[0]
+        if until in ready:
+            return
+        for listener in ready:
+            with contextlib.suppress(OSError):
+                connection, _ = listener.accept()
+                with connection:
+                    connection.settimeout(1)
+                    connection.sendall(token)
+
+
+def reachable(addresses: Iterable[tuple[str, int]], token: bytes, timeout: float = 2.0) -> list[str]:
+    """Return those of `addresses` at which a listener greets with `token`.
+
+    The token tells the controller from a stranger at the same address: 127.0.0.1, or the address of a
+    container bridge, exist on every node.
+    """
+    reached = []
+    for address, port in addresses:
+        try:
+            with socket.create_connection((address, port), timeout) as connection:
+                connection.settimeout(timeout)
+                if connection.recv(len(token), socket.MSG_WAITALL) == token:
+                    reached.append(address)
+        except OSError as error:
+            print(f"hpcml: no way to {address} port {port}: {error}", file=sys.stderr, flush=True)
+    return reached

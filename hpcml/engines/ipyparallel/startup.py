@@ -1,0 +1,240 @@
+"""How the controller, the launchers and the driver come together, and what is said when they do not."""
+
+import logging
+import queue
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from ipyparallel import Client
+
+from hpcml.allocation import Node
+from hpcml.engines.ipyparallel.messages import reachable
+from hpcml.engines.ipyparallel.workers import EngineWorkers
+from hpcml.errors import EngineError
+from hpcml.plan import Plan
+from hpcml.process import Program
+from hpcml.srun import controller_step, step_environment, worker_step
+from hpcml.threads import thread_variables
+
+__all__ = ["Startup", "programs"]
+
+PYTHON = (sys.executable, "-P", "-u", "-m")  # -P: a random.py in the working directory is not our library
+PACKAGE = __package__
+PROBE_SECONDS = 15.0  # a node that has not tried the addresses by then does not delay the others
+log = logging.getLogger("hpcml")
+
+Inbox = queue.SimpleQueue[tuple[Program | None, dict[str, Any] | None]]
+
+
+def programs(plan: Plan) -> tuple[list[str], list[tuple[tuple[Node, ...], list[str]]]]:
+    """Return the controller's command, and for each het group its nodes and the launchers' command."""
+    controller = [*PYTHON, f"{PACKAGE}.controller", str(plan.run_dir)]
+    launcher = [*PYTHON, f"{PACKAGE}.launcher"]
+    if plan.allocation is None:
+        (node,) = plan.nodes
+        return controller, [((node,), [*launcher, node.name, *plan.preload])]
+    het = plan.allocation.het_groups > 1
+    home = next((node for node in plan.nodes if node.name == plan.allocation.launch_node), plan.nodes[0])
+    steps = []
+    for group in sorted({node.het_group for node in plan.nodes}):
+        nodes = tuple(node for node in plan.nodes if node.het_group == group)
+        names = [node.name for node in nodes]
+        steps.append((nodes, worker_step(names, [*launcher, "", *plan.preload], group if het else None)))
+    return controller_step(home.name, controller, home.het_group if het else None), steps
+
+
+class Startup:
+    """Starts everything, then keeps listening to it; one object per run.
+
+    The messages of all programs go through one queue, which the thread that starts reads until all is
+    there, and the news thread after that.
+    """
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+        self.deadline = time.monotonic() + plan.timeout
+        self.inbox: Inbox = queue.SimpleQueue()
+        self.reached: dict[str, list[str]] = {}
+        self.offer: dict[str, Any] = {}
+        self.bound = False
+        self.workers: EngineWorkers | None = None
+        self.notes: dict[str, str] = {}
+        self.ended: list[Program] = []
+        self.programs: list[Program] = []
+        self.launchers: list[tuple[tuple[Node, ...], Program]] = []
+        self._stopping = False
+        self._news = threading.Thread(target=self._listen, name="hpcml-news", daemon=True)
+
+    def run(self) -> EngineWorkers:
+        """Start the programs and return when all engines are there, or as many as will do."""
+        environment = step_environment(self.plan.environment)
+        controller, steps = programs(self.plan)
+        for number, (nodes, command) in enumerate(steps):
+            threads = thread_variables(nodes[0].cpus_per_slot)
+            launcher = self._program(f"workers-{number}", command, {**environment, **threads})
+            self.launchers.append((nodes, launcher))
+        self.controller = self._program("controller", controller, environment)
+        probes_until = time.monotonic() + min(PROBE_SECONDS, self.plan.timeout / 2)
+        while not self._complete() and time.monotonic() < self.deadline:
+            self._handle_next(min(self.deadline, time.monotonic() + 0.5))
+            self._bind(force=time.monotonic() > probes_until)
+            if self.controller in self.ended or len(self.ended) == len(self.programs):
+                break
+        self._judge()
+        assert self.workers is not None
+        self.workers.probe(max(self.deadline - time.monotonic(), 5))
+        self._news.start()
+        return self.workers
+
+    def _program(self, name: str, command: Sequence[str], environment: dict[str, str]) -> Program:
+        log.debug("starting %s", " ".join(command))
+        path = self.plan.run_dir / f"{name}.log"
+        program = Program(name, command, environment, self.inbox, path)
+        self.programs.append(program)
+        return program
+
+    def _complete(self) -> bool:
+        return self.workers is not None and self.workers.slots >= self.plan.slots
+
+    def _handle_next(self, until: float) -> None:
+        try:
+            program, message = self.inbox.get(timeout=max(until - time.monotonic(), 0.001))
+        except queue.Empty:
+            return
+        self._handle(program, message)
+
+    def _handle(self, program: Program | None, message: dict[str, Any] | None) -> None:
+        if message is None:
+            if program is not None:
+                self.ended.append(program)
+        elif "addresses" in message:
+            self._probe(message)
+        elif "reached" in message:
+            self.reached[message["node"]] = message["reached"]
+        elif "client" in message:
+            self._connect(message)
+        elif "forked" in message and self.workers is not None:
+            if "died" in message:
+                log.warning("worker %s:%s ended: %s", message["node"], message["died"], message["status"])
+                self.workers.died(message["died"], message["status"])
+            self.notes[message["node"]] = message.get("note", "")
+            slots = {int(number): slot for number, slot in message["forked"].items()}
+            self.workers.forked(message["node"], slots)
+
+    def _probe(self, offer: dict[str, Any]) -> None:
+        """Have every node try the controller's addresses, and try them from here."""
+        self.offer = offer
+        for _, launcher in self.launchers:
+            launcher.send({"probe": offer})
+        addresses = [(address, port) for address, port in offer["addresses"]]
+        self.reached["this process"] = reachable(addresses, bytes.fromhex(offer["token"]))
+
+    def _bind(self, force: bool) -> None:
+        """Choose the address when every node has reported, or with `force` when some have."""
+        missing = [node.name for node in self.plan.nodes if node.name not in self.reached]
+        if self.bound or not self.offer or (missing and not (force and len(self.reached) > 1)):
+            return
+        addresses = [address for address, _ in self.offer["addresses"]]
+        good = [address for address in addresses if all(address in seen for seen in self.reached.values())]
+        if not good:
+            matrix = "".join(
+                f"\n    {who} reaches {', '.join(seen) or 'none'}" for who, seen in self.reached.items()
+            )
+            raise EngineError(
+                f"no address of the controller ({', '.join(addresses)}) can be reached from everywhere:{matrix}\n"
+                "A firewall between the nodes, or between them and this host, is the usual cause. Run the script "
+                "inside the allocation (sbatch, or `srun --pty --overlap -n1 bash`)."
+            )
+        self.bound = True
+        self.controller.send({"bind": good[0]})
+
+    def _connect(self, info: dict[str, Any]) -> None:
+        """Connect the client, and tell the launchers to fork."""
+        shares, first = {}, 0
+        for node in self.plan.nodes:
+            share = {
+                "slots": node.slots,
+                "cpus_per_slot": node.cpus_per_slot,
+                "cpus": node.cpus,
+                "first": first,
+            }
+            shares[node.name] = share
+            first += node.slots
+        order = {"engine": info["engine"], "nodes": shares, "stride": first}
+        order |= {"path": sys.path, "directory": str(Path.cwd())}
+        for _, launcher in self.launchers:
+            launcher.send({"start": order})
+        client = Client(info["client"], timeout=max(self.deadline - time.monotonic(), 1))
+        self.workers = EngineWorkers(client, self._kill)
+        self.workers.on_change = lambda: self.inbox.put((None, {}))
+
+    def _kill(self, engine: int) -> None:
+        for _, launcher in self.launchers:
+            launcher.send({"kill": engine})
+
+    def _judge(self) -> None:
+        """Accept what has come, or say which nodes failed and why."""
+        have = self.workers.slots if self.workers else 0
+        if have >= self.plan.slots:
+            return
+        said = f"{have} of {self.plan.slots} workers came within {self.plan.timeout:g} s.{self._failures()}"
+        if self.plan.min_slots is not None and have >= self.plan.min_slots > 0:
+            log.warning("%s\nGoing on with %d, as min_slots=%d allows.", said, have, self.plan.min_slots)
+            return
+        raise EngineError(
+            f"{said}\nThe logs are in {self.plan.run_dir}. To give slow nodes more time: Cluster(timeout="
+            f"{4 * self.plan.timeout:g}); to go on with fewer workers: Cluster(min_slots={max(have, 1)})."
+        )
+
+    def _failures(self) -> str:
+        """Return a paragraph for each node without workers, and for a controller that has ended."""
+        parts = []
+        if self.controller in self.ended or self.workers is None:
+            state = (
+                f"ended with status {self.controller.status}"
+                if self.controller in self.ended
+                else "is not ready"
+            )
+            parts.append(f"\nThe controller {state}; its log ends with\n{self.controller.log_tail()}")
+        here = self.workers.hosts if self.workers else ()
+        for nodes, launcher in self.launchers:
+            for rank, node in enumerate(nodes):
+                if node.name not in here:
+                    label = str(rank) if self.plan.allocation else None
+                    parts.append(
+                        f"\n{node.name} has no worker; its log ends with\n{launcher.log_tail(label=label)}"
+                    )
+            if not set(node.name for node in nodes) & set(here):
+                parts.append(f"\n{launcher.log} ends with\n{launcher.log_tail()}")
+        return "".join(parts)
+
+    def _listen(self) -> None:
+        """Take the news until `stop`: engines that died and were replaced, programs that ended."""
+        while not self._stopping:
+            program, message = self.inbox.get()
+            self._handle(program, message)
+            if not self._stopping and message is None and self.workers is not None and program is not None:
+                self._lost(program)
+
+    def _lost(self, program: Program) -> None:
+        assert self.workers is not None
+        if program is self.controller or len(self.ended) >= len(self.programs) - 1:
+            reason = f"the {program.name} step ended with status {program.status}; its log ends with"
+            self.workers.fail(f"{reason}\n{program.log_tail()}")
+
+    def stop(self) -> None:
+        """End the programs, all at once, then the client and the news thread."""
+        self._stopping = True
+        for program in self.programs:
+            program.close()
+        for program in self.programs:
+            program.stop()
+        self.inbox.put((None, {}))
+        if self._news.is_alive():
+            self._news.join(10)
+        if self.workers is not None:
+            self.workers.client.close(linger=0)

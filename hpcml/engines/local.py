@@ -1,0 +1,136 @@
+"""Engine ``local``: worker processes on this computer, without Slurm.
+
+One loky executor of one worker per slot. A pool of many workers (loky's, multiprocessing's,
+concurrent.futures') is broken as a whole when one of them is killed; this way only the frames of that
+worker are lost, and its executor is replaced.
+"""
+
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from loky import ProcessPoolExecutor
+
+from hpcml.errors import WorkerDied
+from hpcml.plan import Plan
+from hpcml.task import Worker, become_worker, run_frame
+from hpcml.threads import thread_variables
+
+__all__ = ["start"]
+
+
+def _initialize(host: str, slot: int, driver: int) -> None:
+    become_worker(host, slot)
+    threading.Thread(target=_end_with, args=(driver,), daemon=True, name="hpcml-driver-watch").start()
+
+
+def _end_with(driver: int) -> None:
+    """End this worker soon after its driver: loky's own workers outlive a driver that was killed."""
+    while os.getppid() == driver:
+        time.sleep(1)
+    os._exit(1)
+
+
+@dataclass(eq=False)
+class _Slot:
+    worker: Worker
+    executor: ProcessPoolExecutor
+    outstanding: list["Future[bytes]"] = field(default_factory=list)
+    lost: bool = False  # its process is gone, and the frame that ran has been told
+
+
+class LocalWorkers:
+    """The worker processes of this computer; see `hpcml.dispatch.Workers`."""
+
+    def __init__(self, host: str, slots: int, environment: dict[str, str]) -> None:
+        self.hosts = (host,)
+        self.slots = slots
+        self.on_change: Callable[[], None] = lambda: None
+        self._environment = environment
+        self._lock = (
+            threading.Lock()
+        )  # protects the slots: submit runs in the dispatcher, _done in loky's threads
+        self._stopped = False
+        self._slots = [self._new_slot(Worker(host, number)) for number in range(slots)]
+
+    def _new_slot(self, worker: Worker) -> _Slot:
+        executor = ProcessPoolExecutor(
+            max_workers=1,
+            initializer=_initialize,
+            initargs=(worker.host, worker.slot, os.getpid()),
+            env=self._environment,
+        )
+        return _Slot(worker, executor)
+
+    def warm_up(self, timeout: float) -> None:
+        """Start all worker processes and wait until each has answered."""
+        for future in [slot.executor.submit(os.getpid) for slot in self._slots]:
+            future.result(timeout)
+
+    def submit(self, frame: bytes) -> "Future[bytes]":
+        """Send a frame to the worker with the least to do; its future fails with `WorkerDied`."""
+        result: Future[bytes] = Future()
+        with self._lock:
+            slot = min(self._slots, key=lambda slot: len(slot.outstanding))
+            slot.outstanding.append(result)
+            try:
+                running = slot.executor.submit(run_frame, frame)
+            except BrokenProcessPool:  # it died with nothing to do
+                slot.executor = self._new_slot(slot.worker).executor
+                running = slot.executor.submit(run_frame, frame)
+        running.add_done_callback(lambda done: self._done(slot, result, done))
+        return result
+
+    def _done(self, slot: _Slot, result: "Future[bytes]", done: "Future[bytes]") -> None:
+        with self._lock:
+            started = not slot.lost and slot.outstanding[0] is result
+            slot.outstanding.remove(result)
+        error = done.exception()
+        if error is None:
+            result.set_result(done.result())
+        elif isinstance(error, BrokenProcessPool):
+            self._replace(slot)
+            result.set_exception(WorkerDied(_first_line(error), str(slot.worker), started))
+        else:
+            result.set_exception(error)
+
+    def _replace(self, slot: _Slot) -> None:
+        with self._lock:
+            slot.lost = True
+            if slot in self._slots and not self._stopped:
+                self._slots[self._slots.index(slot)] = self._new_slot(slot.worker)
+
+    def interrupt(self, future: "Future[bytes]") -> None:
+        """End the work on a submitted frame by ending its worker."""
+        with self._lock:
+            slots = [slot for slot in self._slots if future in slot.outstanding]
+        for slot in slots:
+            slot.executor.shutdown(wait=False, kill_workers=True)
+
+    def stop(self) -> None:
+        """End all worker processes now."""
+        with self._lock:
+            self._stopped = True
+        for slot in self._slots:
+            slot.executor.shutdown(wait=True, kill_workers=True)
+
+
+def _first_line(error: BaseException) -> str:
+    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+
+
+@contextmanager
+def start(plan: Plan) -> Iterator[LocalWorkers]:
+    """Start the worker processes; on exit none is left."""
+    node = plan.nodes[0]
+    workers = LocalWorkers(node.name, node.slots, thread_variables(node.cpus_per_slot))
+    try:
+        workers.warm_up(plan.timeout)
+        yield workers
+    finally:
+        workers.stop()

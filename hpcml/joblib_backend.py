@@ -1,0 +1,177 @@
+"""The joblib backend ``"hpcml"``: joblib's calls, and so scikit-learn's, on the Cluster that is open.
+
+It knows no engine: it hands batches to an executor (`BatchExecutor`) and passes their outcomes on. The
+contract is that of joblib 1.6, `joblib.parallel.ParallelBackendBase`.
+"""
+
+import threading
+import uuid
+from collections.abc import Callable, Iterable
+from concurrent.futures import Future
+from typing import Any, Protocol
+
+from joblib import register_parallel_backend
+from joblib._parallel_backends import AutoBatchingMixin, FallbackToBackend, SequentialBackend
+from joblib.parallel import ParallelBackendBase
+
+from hpcml.errors import HpcmlError
+from hpcml.progress import expected_length
+from hpcml.task import Batch, current_worker
+
+__all__ = ["BatchExecutor", "HpcmlBackend", "close_executor", "open_executor", "register"]
+
+
+class BatchExecutor(Protocol):
+    """What the backend needs of a Cluster."""
+
+    @property
+    def slots(self) -> int:
+        """How many tasks can run at once."""
+
+    def submit_batch(
+        self, batch: Batch, group: str, width: int, callback: "Callable[[Future[Any]], object]"
+    ) -> "Future[Any]":
+        """Queue a batch of ``len(batch)`` tasks and return at once; never raise."""
+
+    def abandon(self, futures: "Iterable[Future[Any]]") -> None:
+        """Give up `futures` and free their workers."""
+
+    def expect(self, group: str, tasks: int) -> None:
+        """Tell the progress display that so many tasks of `group` are about to be submitted."""
+
+
+_open: list[BatchExecutor] = []  # the innermost open Cluster comes last
+_lock = threading.Lock()  # protects _open: Clusters may be opened in several threads
+
+
+def open_executor(executor: BatchExecutor) -> None:
+    """Make `executor` the one that the backend uses."""
+    with _lock:
+        _open.append(executor)
+
+
+def close_executor(executor: BatchExecutor) -> None:
+    """Undo `open_executor`; harmless when it is not open."""
+    with _lock:
+        if executor in _open:
+            _open.remove(executor)
+
+
+def _current() -> BatchExecutor:
+    with _lock:
+        if _open:
+            return _open[-1]
+    raise HpcmlError(
+        "joblib was asked for the backend 'hpcml', but no Cluster is open. Write\n\n"
+        "    with hpcml.Cluster():\n"
+        "        ...  # what uses joblib or scikit-learn\n\n"
+        "around it, or start the script with `hpcml run script.py`."
+    )
+
+
+class HpcmlBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[misc]  # joblib has no types
+    """Runs the batches of ``joblib.Parallel`` on the Cluster that is open; see the module.
+
+    Examples
+    --------
+    >>> import hpcml, math
+    >>> from joblib import Parallel, delayed
+    >>> with hpcml.Cluster(engine="local", slots_per_node=2, progress=False):
+    ...     Parallel(n_jobs=-1, backend="hpcml")(delayed(math.sqrt)(n) for n in (1, 4, 9))
+    [1.0, 2.0, 3.0]
+    """
+
+    supports_retrieve_callback = True
+    supports_inner_max_num_threads = True
+    supports_sharedmem = False
+    uses_threads = False
+    default_n_jobs = -1
+    # A batch's measured time includes a message of about 5 ms each way and its wait behind another batch.
+    MIN_IDEAL_BATCH_DURATION = 0.5
+
+    def __init__(
+        self,
+        nesting_level: int | None = None,
+        inner_max_num_threads: int | None = None,
+        **backend_kwargs: Any,
+    ) -> None:
+        super().__init__(
+            nesting_level=nesting_level or 0, inner_max_num_threads=inner_max_num_threads, **backend_kwargs
+        )
+        self._futures: set[Future[Any]] = set()
+        self._call = ""
+        self._width = 1
+
+    def effective_n_jobs(self, n_jobs: int | None) -> int:
+        """Return how many tasks run at once for joblib's `n_jobs`: -1 all slots, -2 all but one, …"""
+        if n_jobs == 0:
+            raise ValueError("n_jobs == 0 in Parallel has no meaning: use n_jobs=-1 for all slots")
+        if n_jobs is None or current_worker() is not None:
+            return 1
+        slots = _current().slots
+        return max(slots + 1 + n_jobs, 1) if n_jobs < 0 else min(n_jobs, slots)
+
+    def configure(self, n_jobs: int = 1, parallel: Any = None, **_: Any) -> int:
+        """Prepare for the calls of `parallel`; one job runs where it is, in this process."""
+        self._width = self.effective_n_jobs(n_jobs)
+        if self._width == 1:
+            raise FallbackToBackend(SequentialBackend(nesting_level=self.nesting_level))
+        self.parallel = parallel
+        return self._width
+
+    def start_call(self) -> None:
+        """Begin one call of Parallel: its batches form one group, and its length is told where known."""
+        self._call = f"joblib-{uuid.uuid4().hex}"
+        self._futures = set()
+        self._announced = False
+
+    def compute_batch_size(self) -> int:
+        """Return how many tasks joblib should put in the next batch."""
+        if not self._announced:  # the one moment when nothing of the iterator has been taken yet
+            self._announced = True
+            length = self.parallel.n_tasks or expected_length(self.parallel._original_iterator)
+            _current().expect(self._call, length or 0)
+        return int(super().compute_batch_size())
+
+    def submit(self, func: Any, callback: "Callable[[Future[Any]], object]") -> "Future[Any]":
+        """Queue a batch; never raise, for joblib would wait for ever (a bad batch fails its future)."""
+        batch = _ThreadLimited(func, self.inner_max_num_threads) if self.inner_max_num_threads else func
+        future = _current().submit_batch(batch, self._call, self._width, callback)
+        self._futures.add(future)
+        future.add_done_callback(self._futures.discard)
+        return future
+
+    def retrieve_result_callback(self, out: "Future[Any]") -> Any:
+        """Return a batch's results, or raise what its task raised."""
+        return out.result()
+
+    def abort_everything(self, ensure_ready: bool = True) -> None:
+        """Drop what waits and free the workers that are busy with this call."""
+        futures, self._futures = self._futures, set()
+        if futures:
+            _current().abandon(futures)
+
+    def terminate(self) -> None:
+        """End the call; the workers stay, they belong to the Cluster."""
+        self.reset_batch_stats()
+
+
+class _ThreadLimited:
+    """A batch that runs with its numeric libraries held to `threads` threads."""
+
+    def __init__(self, batch: Any, threads: int) -> None:
+        self.batch, self.threads = batch, threads
+
+    def __len__(self) -> int:
+        return len(self.batch)
+
+    def __call__(self) -> Any:
+        from threadpoolctl import threadpool_limits
+
+        with threadpool_limits(self.threads):
+            return self.batch()
+
+
+def register() -> None:
+    """Make ``"hpcml"`` a backend that joblib knows by name."""
+    register_parallel_backend("hpcml", HpcmlBackend)

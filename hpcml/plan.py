@@ -1,0 +1,199 @@
+"""What a Cluster is going to start: pure functions from an allocation and options to a `Plan`."""
+
+import ast
+import os
+import secrets
+import socket
+import stat
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from hpcml.allocation import Allocation, Node
+from hpcml.errors import AllocationError, HpcmlError
+
+__all__ = ["Options", "Plan", "make_nodes", "new_run_dir", "preloads", "script_imports"]
+
+# Libraries whose import costs a node more than a fork of what is imported already.
+_PRELOADED = {
+    "joblib",
+    "numpy",
+    "pandas",
+    "scipy",
+    "sklearn",
+    "deap",
+    "lightgbm",
+    "polars",
+    "pyarrow",
+    "xgboost",
+}
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a user may say about a Cluster; see `hpcml.Cluster`."""
+
+    engine: str = "auto"
+    slots_per_node: int | None = None
+    cpus_per_slot: int | None = None
+    min_slots: int | None = None
+    timeout: float = 60.0
+    retries: int = 3
+    run_dir: Path | None = None
+    preload: tuple[str, ...] | None = None
+    progress: bool = True
+
+    def __post_init__(self) -> None:
+        for name in ("slots_per_node", "cpus_per_slot", "min_slots", "retries"):
+            value = getattr(self, name)
+            if value is not None and (not isinstance(value, int) or value < 1):
+                raise ValueError(f"Cluster({name}={value!r}): it must be a whole number, 1 or more")
+        if not self.timeout > 0:
+            raise ValueError(f"Cluster(timeout={self.timeout!r}): it must be a number of seconds above 0")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What an engine has to start.
+
+    Parameters
+    ----------
+    nodes
+        The nodes, with the slots and the CPUs per slot of each.
+    allocation
+        The Slurm allocation they belong to; None starts everything on this computer.
+    run_dir
+        Where logs go; mode 0700.
+    environment
+        The environment variables that started programs get.
+    timeout
+        Seconds until the workers must be there.
+    min_slots
+        Go on with this many workers when not all have come within `timeout`.
+    preload
+        Modules that each node imports once, before its workers are forked.
+    """
+
+    nodes: tuple[Node, ...]
+    allocation: Allocation | None
+    run_dir: Path
+    environment: Mapping[str, str]
+    timeout: float = 60.0
+    min_slots: int | None = None
+    preload: tuple[str, ...] = ()
+
+    @property
+    def slots(self) -> int:
+        """Slots on all nodes together."""
+        return sum(node.slots for node in self.nodes)
+
+
+def make_nodes(
+    allocation: Allocation | None, options: Options, cpus: int, everywhere: bool
+) -> tuple[Node, ...]:
+    """Return the nodes to use, with their slots.
+
+    Parameters
+    ----------
+    allocation
+        What Slurm granted; None outside of it.
+    cpus
+        The CPUs of this computer that this process may use.
+    everywhere
+        Use all nodes of the allocation, not only this one.
+
+    Raises
+    ------
+    AllocationError
+        This process is one of several that srun started: each would start workers for all.
+    """
+    if allocation is not None and allocation.task_count > 1 and allocation.where == "step":
+        raise AllocationError(
+            f"srun started this script {allocation.task_count} times (step {allocation.label}."
+            f"{allocation.step_id}), and each would start workers on every slot. Start it once: write "
+            "`python script.py` or `hpcml run script.py` in the batch script, without srun before it."
+        )
+    nodes = allocation.nodes if allocation is not None else ()
+    if not everywhere:
+        nodes = tuple(node for node in nodes if node.name == allocation.launch_node) if allocation else ()
+    if not nodes:
+        per_slot = options.cpus_per_slot or 1
+        nodes = (
+            Node(socket.gethostname(), slots=max(cpus // per_slot, 1), cpus_per_slot=per_slot, cpus=cpus),
+        )
+    return tuple(
+        replace(
+            node,
+            slots=options.slots_per_node or _slots(node, options.cpus_per_slot),
+            cpus_per_slot=options.cpus_per_slot or node.cpus_per_slot,
+        )
+        for node in nodes
+    )
+
+
+def _slots(node: Node, cpus_per_slot: int | None) -> int:
+    """Return the slots of a node when each is to have another number of CPUs than Slurm gave it."""
+    if cpus_per_slot is None:
+        return node.slots
+    return max((node.cpus or node.slots * node.cpus_per_slot) // cpus_per_slot, 1)
+
+
+def preloads(modules: Iterable[str]) -> tuple[str, ...]:
+    """Return those of `modules` that each node should import before it forks its workers.
+
+    Examples
+    --------
+    >>> from hpcml.plan import preloads
+    >>> preloads(["os", "numpy", "sklearn.svm", "sklearn.svm._base", "my_module"])
+    ('numpy', 'sklearn.svm')
+    """
+    return tuple(
+        sorted(
+            module
+            for module in modules
+            if module.split(".")[0] in _PRELOADED and module.count(".") < 2 and "._" not in module
+        )
+    )
+
+
+def script_imports(source: str) -> list[str]:
+    """Return the modules that a script imports by name; none when it is not Python.
+
+    Examples
+    --------
+    >>> from hpcml.plan import script_imports
+    >>> script_imports("import numpy as np\\nfrom sklearn.svm import SVC")
+    ['numpy', 'sklearn.svm']
+    """
+    try:
+        nodes = list(ast.walk(ast.parse(source)))
+    except (SyntaxError, ValueError):
+        return []
+    names = [alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names]
+    return names + [node.module for node in nodes if isinstance(node, ast.ImportFrom) and node.module]
+
+
+def new_run_dir(base: Path, label: str) -> Path:
+    """Make the directory of a run, ``base/<time>-<label>-<random>``, mode 0700, and return it.
+
+    Raises
+    ------
+    HpcmlError
+        It cannot be made here, or `base` is a link or another user's.
+    """
+    name = f"{time.strftime('%Y%m%d-%H%M%S')}-{label}-{secrets.token_hex(3)}"
+    try:
+        base.mkdir(mode=0o700, parents=True, exist_ok=True)
+        found = base.lstat()
+        if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid():
+            raise HpcmlError(
+                f"{base} is a link or belongs to another user: remove it, or pass Cluster(run_dir=…)"
+            )
+        (base / name).mkdir(mode=0o700)
+    except OSError as error:
+        raise HpcmlError(
+            f"the directory for logs cannot be made: {error}. Pass one on a file system you can write to: "
+            "Cluster(run_dir=…)"
+        ) from error
+    return (base / name).absolute()

@@ -1,0 +1,161 @@
+"""The one door for child processes: commands that are run to their end, and programs that are talked to."""
+
+import contextlib
+import json
+import os
+import queue
+import re
+import signal
+import subprocess
+import threading
+import time
+from collections import deque
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from hpcml.errors import CommandError
+
+__all__ = ["Program", "run", "tail"]
+
+_LABEL = re.compile(rb"^\s*\d+: ")  # what `srun --label` puts before each line
+
+
+def tail(text: str, lines: int = 20) -> str:
+    """Return the last `lines` lines of `text`, indented for a message."""
+    return "\n".join("    " + line for line in text.strip().splitlines()[-lines:]) or "    (nothing)"
+
+
+def run(argv: Sequence[str], env: Mapping[str, str] | None = None, timeout: float = 30.0) -> str:
+    """Run a command and return its standard output.
+
+    Raises
+    ------
+    CommandError
+        The command cannot be started, fails, or takes longer than `timeout` seconds.
+
+    Examples
+    --------
+    >>> from hpcml.process import run
+    >>> run(["echo", "hello"])
+    'hello\\n'
+    """
+    shown = " ".join(argv)
+    try:
+        done = subprocess.run(
+            argv,
+            env=env,
+            timeout=timeout,
+            capture_output=True,
+            text=True,
+            check=False,
+            stdin=subprocess.DEVNULL,
+        )
+    except OSError as error:
+        raise CommandError(f"`{shown}` cannot be started: {error}") from error
+    except subprocess.TimeoutExpired as error:
+        raise CommandError(f"`{shown}` did not end within {timeout:g} s") from error
+    if done.returncode:
+        raise CommandError(
+            f"`{shown}` failed with exit code {done.returncode}; its standard error ended with\n"
+            f"{tail(done.stderr)}\nand its standard output with\n{tail(done.stdout)}"
+        )
+    return done.stdout
+
+
+class Program:
+    """A child process that is talked to in JSON, one object a line, over its standard input and output.
+
+    When this process ends, however it ends, the child reads the end of its input: that is its order to stop.
+
+    Parameters
+    ----------
+    name
+        What messages call it.
+    inbox
+        Where its messages go, as ``(program, object)``; ``(program, None)`` when it has closed its output.
+    log
+        The file that its standard error is appended to, mode 0600.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        argv: Sequence[str],
+        env: Mapping[str, str],
+        inbox: "queue.SimpleQueue[tuple[Program, dict[str, Any] | None]]",
+        log: Path,
+    ) -> None:
+        self.name, self.log, self._inbox = name, log, inbox
+        with open(os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600), "wb") as errors:
+            try:
+                self._process = subprocess.Popen(
+                    argv,
+                    env=env,
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    stderr=errors,
+                    start_new_session=True,  # Ctrl-C is for the driver, which then stops this in order
+                )
+            except OSError as error:
+                raise CommandError(f"`{' '.join(argv)}` cannot be started: {error}") from error
+        self._reader = threading.Thread(target=self._read, name=f"hpcml-read-{name}", daemon=True)
+        self._reader.start()
+
+    def _read(self) -> None:
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            try:
+                message = json.loads(_LABEL.sub(b"", line))
+            except ValueError:
+                with open(self.log, "ab") as log:  # something on the node printed; the log is its place
+                    log.write(line)
+            else:
+                self._inbox.put((self, message))
+        self._inbox.put((self, None))
+
+    def send(self, message: dict[str, Any]) -> None:
+        """Send one object; a program that is gone does not mind."""
+        assert self._process.stdin is not None
+        with contextlib.suppress(BrokenPipeError, ValueError):
+            self._process.stdin.write(json.dumps(message).encode() + b"\n")
+            self._process.stdin.flush()
+
+    @property
+    def status(self) -> int | None:
+        """The exit status; None while it runs."""
+        return self._process.poll()
+
+    def close(self) -> None:
+        """Tell it to stop, by the end of its input; do not wait."""
+        assert self._process.stdin is not None
+        with contextlib.suppress(BrokenPipeError):
+            self._process.stdin.close()
+
+    def wait(self, deadline: float) -> bool:
+        """Wait for its end until `deadline` on the monotonic clock; True when it has ended."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(max(deadline - time.monotonic(), 0))
+        return self._process.poll() is not None
+
+    def stop(self, grace: float = 5.0) -> None:
+        """End it: first by the end of its input, then SIGTERM, then SIGKILL, each after `grace` seconds."""
+        self.close()
+        for sign in (signal.SIGTERM, signal.SIGKILL):
+            if self.wait(time.monotonic() + grace):
+                break
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._process.pid, sign)
+        self.wait(time.monotonic() + grace)
+        self._reader.join(grace)
+        if self._process.stdout is not None and not self._reader.is_alive():
+            self._process.stdout.close()
+
+    def log_tail(self, lines: int = 20, label: str | None = None) -> str:
+        """Return the end of its log; with `label`, of the lines that srun marked with it."""
+        with contextlib.suppress(OSError):
+            text = self.log.read_text(errors="replace").splitlines()
+            if label is not None:
+                text = [line.lstrip() for line in text if line.lstrip().startswith(f"{label}: ")]
+            return tail("\n".join(deque(text, lines)), lines)
+        return tail("")

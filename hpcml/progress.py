@@ -1,0 +1,191 @@
+"""What a user sees while tasks run: a bar, or lines in a log; and the closing line."""
+
+import itertools
+import math
+import sys
+import warnings
+from collections.abc import Iterable
+from dataclasses import dataclass
+from operator import length_hint
+from typing import Any, Protocol, TextIO
+
+__all__ = ["Display", "Totals", "closing_line", "display_for", "expected_length"]
+
+
+@dataclass
+class Totals:
+    """What a Cluster has done so far; times in seconds."""
+
+    tasks: int = 0
+    failed: int = 0
+    busy: float = 0.0
+    slots: int = 0
+    hosts: int = 0
+    cpus_per_slot: int = 1
+    opened: float = 0.0
+    allocated_cpus: int = 0
+
+
+def closing_line(totals: Totals, now: float) -> str:
+    """Return the line that ends a run; `now` and ``totals.opened`` are on the same clock.
+
+    Core-hours used are the seconds that tasks ran times the CPUs of a slot; allocated are all CPUs of
+    the allocation for as long as the Cluster was open.
+
+    Examples
+    --------
+    >>> from hpcml.progress import Totals, closing_line
+    >>> closing_line(Totals(tasks=400, busy=3000, slots=12, hosts=3, opened=0, allocated_cpus=12), 300)
+    'hpcml: 400 tasks on 12 slots of 3 hosts in 300.0 s, 83 % busy, 0.83 of 1.00 core-hours used'
+    """
+    wall = max(now - totals.opened, 1e-9)
+    busy = totals.busy / (wall * max(totals.slots, 1))
+    used = totals.busy * totals.cpus_per_slot / 3600
+    allocated = totals.allocated_cpus * wall / 3600
+    failed = f", {totals.failed} failed" if totals.failed else ""
+    digits = 2 if allocated >= 0.1 else 4
+    return (
+        f"hpcml: {_count(totals.tasks, 'task')}{failed} on {_count(totals.slots, 'slot')} of "
+        f"{_count(totals.hosts, 'host')} in {wall:.1f} s, {100 * busy:.0f} % busy, "
+        f"{used:.{digits}f} of {allocated:.{digits}f} core-hours used"
+    )
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def expected_length(iterable: Iterable[Any] | None) -> int | None:
+    """Return how many items `iterable` will give, or None when it does not tell.
+
+    Looks through generators that only map another iterable, and through ``zip`` and ``product``: the
+    searches of scikit-learn hand joblib such a chain over candidates and folds.
+
+    Examples
+    --------
+    >>> import itertools
+    >>> from hpcml.progress import expected_length
+    >>> expected_length((a + b) for a, b in itertools.product(range(20), range(5)))
+    100
+    >>> expected_length(n for n in range(20) if n % 2) is None
+    True
+    """
+    while (source := _source(iterable)) is not None:
+        iterable = source
+    if isinstance(iterable, zip | itertools.product):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # to be copied; gone from Python 3.14
+            parts = iterable.__reduce__()[1]  # type: ignore[misc]
+        if isinstance(iterable, itertools.product):
+            return math.prod(len(pool) for pool in parts)
+        return min((length for part in parts if (length := expected_length(part))), default=None)
+    return None if iterable is None else length_hint(iterable, 0) or None
+
+
+def _source(generator: Any) -> Any:
+    """Return what a generator expression without a condition iterates over; None for anything else."""
+    frame = getattr(generator, "gi_frame", None)
+    if frame is None or ".0" not in frame.f_locals or _filters(generator.gi_code):
+        return None
+    return frame.f_locals[".0"]
+
+
+def _filters(code: Any) -> bool:
+    """Tell whether a generator expression may skip items, or loops within its loop."""
+    import dis
+
+    names = [instruction.opname for instruction in dis.get_instructions(code)]
+    return names.count("FOR_ITER") != 1 or any("JUMP_IF" in name or "JUMP_FORWARD" in name for name in names)
+
+
+class Display(Protocol):
+    """Shows how far the tasks are; a group is a call of ``map`` or of ``joblib.Parallel``."""
+
+    def update(self, group: str, done: int, expected: int | None) -> None:
+        """Show that `done` of `expected` tasks of a group (None: not known) are done."""
+
+    def write(self, text: str) -> None:
+        """Print lines, without disturbing what is shown."""
+
+    def close(self) -> None:
+        """Remove or finish what is shown."""
+
+
+class Bar:
+    """A bar in a terminal or a notebook (tqdm), for all groups together."""
+
+    def __init__(self, file: TextIO) -> None:
+        from tqdm.auto import tqdm
+
+        self._tqdm, self._file = tqdm, file
+        self._bar: Any = None
+        self._groups: dict[str, tuple[int, int | None]] = {}
+
+    def update(self, group: str, done: int, expected: int | None) -> None:
+        """Move the bar."""
+        if self._bar is None:
+            self._bar = self._tqdm(unit="task", file=self._file, leave=False, dynamic_ncols=True)
+        self._groups[group] = (done, expected)
+        lengths = [expected for _, expected in self._groups.values()]
+        self._bar.total = None if None in lengths else sum(length for length in lengths if length)
+        self._bar.update(sum(done for done, _ in self._groups.values()) - self._bar.n)
+
+    def write(self, text: str) -> None:
+        """Print lines above the bar."""
+        self._tqdm.write(text, file=sys.stdout)
+
+    def close(self) -> None:
+        """Remove the bar."""
+        if self._bar is not None:
+            self._bar.close()
+
+
+class Lines:
+    """A line for each tenth of a group, or each doubling where its length is not known: for log files."""
+
+    def __init__(self, file: TextIO) -> None:
+        self._file = file
+        self._next: dict[str, float] = {}
+
+    def update(self, group: str, done: int, expected: int | None) -> None:
+        """Print a line when another tenth is done."""
+        if done < self._next.get(group, 16 if expected is None else expected / 10):
+            return
+        if expected is None:
+            self._print(f"hpcml: {done} tasks done")
+            self._next[group] = 2 * done
+        else:
+            self._print(f"hpcml: {done} of {expected} tasks done ({100 * done / expected:.0f} %)")
+            self._next[group] = math.floor(10 * done / expected + 1) * expected / 10
+
+    def write(self, text: str) -> None:
+        """Print lines."""
+        print(text, flush=True)
+
+    def close(self) -> None:
+        """Do nothing: the lines stay."""
+
+    def _print(self, line: str) -> None:
+        print(line, file=self._file, flush=True)
+
+
+class Quiet:
+    """Shows nothing but what is written."""
+
+    def update(self, group: str, done: int, expected: int | None) -> None:
+        """Do nothing."""
+
+    def write(self, text: str) -> None:
+        """Print lines."""
+        print(text, flush=True)
+
+    def close(self) -> None:
+        """Do nothing."""
+
+
+def display_for(progress: bool, file: TextIO) -> Display:
+    """Return the display that suits `file`: a bar in a terminal or notebook, else lines."""
+    if not progress:
+        return Quiet()
+    notebook = "ipykernel" in sys.modules and hasattr(sys, "ps1")
+    return Bar(file) if file.isatty() or notebook else Lines(file)

@@ -1,0 +1,107 @@
+"""One life of a Cluster: the engine, the dispatcher and the display, opened together and closed together."""
+
+import atexit
+import logging
+import os
+import sys
+import time
+from contextlib import ExitStack
+from pathlib import Path
+
+from hpcml import engines
+from hpcml.allocation import Allocation, detect
+from hpcml.dispatch import Dispatcher, Workers
+from hpcml.monitor import Monitor
+from hpcml.plan import Options, Plan, make_nodes, new_run_dir, preloads
+from hpcml.progress import Totals, closing_line, display_for
+
+__all__ = ["Session", "usable_cpus"]
+
+log = logging.getLogger("hpcml")
+
+
+def usable_cpus() -> int:
+    """Return the CPUs that this process may use: by affinity, cgroup limit and LOKY_MAX_CPU_COUNT."""
+    from joblib import cpu_count
+
+    return int(cpu_count())
+
+
+class Session:
+    """The workers of an open Cluster; ``close`` ends them, and so does the end of this process."""
+
+    def __init__(self, options: Options) -> None:
+        self.options = options
+        allocation = detect(os.environ)
+        name = options.engine
+        if name == "auto":
+            name = "local" if allocation is None else "ipyparallel"
+        self.engine = name
+        began = time.monotonic()
+        self.run_dir = new_run_dir(
+            options.run_dir or Path(".hpcml"), allocation.label if allocation else "local"
+        )
+        self.plan = _plan(allocation, options, name, self.run_dir)
+        self.display = display_for(options.progress, sys.stderr)
+        self._owned = ExitStack()
+        self._closed = False
+        atexit.register(self.close)
+        try:
+            self.workers: Workers = self._owned.enter_context(engines.start(name, self.plan))
+            self.monitor = Monitor(self._totals(began), self.display)
+            self.dispatcher = Dispatcher(self.workers, options.retries, self.monitor.note)
+        except BaseException:
+            self.close()
+            raise
+        self._say(_opening_line(name, self.plan, self.workers, time.monotonic() - began))
+
+    def _totals(self, began: float) -> Totals:
+        nodes = self.plan.nodes
+        return Totals(
+            slots=self.workers.slots,
+            hosts=len(self.workers.hosts),
+            cpus_per_slot=nodes[0].cpus_per_slot,
+            opened=began,
+            allocated_cpus=sum(node.cpus or node.slots * node.cpus_per_slot for node in nodes),
+        )
+
+    def _say(self, line: str) -> None:
+        if self.options.progress:
+            print(line, file=sys.stderr, flush=True)
+
+    def close(self, wait: bool = False) -> None:
+        """End the workers, with `wait` after the last task; closing twice is harmless."""
+        if self._closed:
+            return
+        self._closed = True
+        atexit.unregister(self.close)
+        try:
+            if hasattr(self, "dispatcher"):
+                self.dispatcher.close(wait=wait)
+        finally:
+            self._owned.close()
+            self.display.close()
+            if hasattr(self, "dispatcher"):
+                self._say(closing_line(self.monitor.totals, time.monotonic()))
+
+
+def _plan(allocation: Allocation | None, options: Options, engine: str, run_dir: Path) -> Plan:
+    everywhere = engine != "local"
+    nodes = make_nodes(allocation, options, usable_cpus(), everywhere)
+    chosen = options.preload if options.preload is not None else preloads(list(sys.modules))
+    return Plan(
+        nodes=nodes,
+        allocation=allocation if everywhere else None,
+        run_dir=run_dir,
+        environment=dict(os.environ),
+        timeout=options.timeout,
+        min_slots=options.min_slots,
+        preload=chosen,
+    )
+
+
+def _opening_line(name: str, plan: Plan, workers: Workers, seconds: float) -> str:
+    where = f"job {plan.allocation.label}" if plan.allocation else "this computer"
+    hosts = ", ".join(workers.hosts[:8]) + (", …" if len(workers.hosts) > 8 else "")
+    slots = f"{workers.slots} slot" + ("s" if workers.slots != 1 else "")
+    return f"hpcml: engine {name}, {slots} on {hosts} ({where}), ready in {seconds:.1f} s; logs in {plan.run_dir}"

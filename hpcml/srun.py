@@ -1,0 +1,99 @@
+"""Commands to Slurm, as lists of words: what is typed to start a step, and to ask for the end time.
+
+Everything an inner srun would read from its environment is said on its command line instead, and the
+variables are dropped: they describe the outer job, and differ between versions (srun(1), INPUT
+ENVIRONMENT VARIABLES; shared facts in Slurm's RELEASE_NOTES 20.11, 22.05, 23.11).
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+
+__all__ = ["controller_step", "end_time_query", "parse_end_time", "step_environment", "worker_step"]
+
+# Kept although srun reads them: they say which job and which cluster.
+_KEPT = re.compile(
+    r"SLURM_(JOB_ID|JOBID|JOB_NODELIST|NODELIST|JOB_NUM_NODES|NNODES|CONF|CLUSTERS?|CLUSTER_NAME|STEPMGR"
+    r"|HET_SIZE|(JOB_ID|JOB_NODELIST|NODELIST|JOB_NUM_NODES|NNODES)_HET_GROUP_\d+|SUBMIT_DIR|SUBMIT_HOST"
+    r"|JOB_CPUS_PER_NODE|TASKS_PER_NODE|JOB_PARTITION|JOB_NAME|JWT|SACK_JWKS)$"
+)
+_DROPPED_EVEN_SO = {"SLURM_NNODES", "SLURM_TASKS_PER_NODE"}
+SLURM_FAILED = 113  # the exit code by which srun's own failures differ from those of tasks
+
+
+def step_environment(env: Mapping[str, str]) -> dict[str, str]:
+    """Return `env` without what would steer an inner srun.
+
+    Examples
+    --------
+    >>> from hpcml.srun import step_environment
+    >>> step_environment({"PATH": "/bin", "SLURM_JOB_ID": "7", "SLURM_NTASKS": "12"})
+    {'PATH': '/bin', 'SLURM_JOB_ID': '7', 'SLURM_EXIT_ERROR': '113'}
+    """
+    kept = {
+        name: value
+        for name, value in env.items()
+        if not name.startswith(("SLURM_", "SRUN_", "SBATCH_", "SALLOC_", "PMI_", "PMIX_"))
+        or (_KEPT.match(name) and name not in _DROPPED_EVEN_SO)
+    }
+    return {**kept, "SLURM_EXIT_ERROR": str(SLURM_FAILED)}
+
+
+def _step(nodes: Sequence[str], name: str, het_group: int | None) -> list[str]:
+    """Return what both kinds of step have in common: one task a node, sharing what other steps hold."""
+    group = [] if het_group is None else [f"--het-group={het_group}"]
+    return [
+        "srun",
+        *group,
+        f"--job-name={name}",
+        "--overlap",
+        "--mem=0",
+        "--cpu-bind=none",
+        f"--nodes={len(nodes)}",
+        f"--ntasks={len(nodes)}",
+        "--ntasks-per-node=1",
+        f"--nodelist={','.join(nodes)}",
+        "--kill-on-bad-exit=0",
+        "--wait=0",
+        "--no-kill",
+        "--mpi=none",
+        "--export=ALL",
+        "--unbuffered",
+        "--quit-on-interrupt",
+    ]
+
+
+def worker_step(nodes: Sequence[str], program: Sequence[str], het_group: int | None = None) -> list[str]:
+    """Return the command of the step that runs `program` once on each of `nodes`, on all its CPUs.
+
+    Its standard input goes to every task, and its standard error is labelled with the task's number,
+    which counts `nodes` in order.
+    """
+    return [*_step(nodes, "hpcml-workers", het_group), "--label", *program]
+
+
+def controller_step(node: str, program: Sequence[str], het_group: int | None = None) -> list[str]:
+    """Return the command of the step that runs `program` on `node`, taking no GPU from others."""
+    return [*_step([node], "hpcml-controller", het_group), "--gres=none", *program]
+
+
+def end_time_query(job_id: int) -> list[str]:
+    """Return the command that prints when a job will end, in all versions of Slurm."""
+    return ["squeue", "--noheader", f"--jobs={job_id}", "--Format=EndTime"]
+
+
+def parse_end_time(text: str) -> float | None:
+    """Return the seconds since the epoch that `end_time_query` printed, None for "N/A".
+
+    Examples
+    --------
+    >>> from hpcml.srun import parse_end_time
+    >>> parse_end_time("N/A") is None
+    True
+    """
+    import datetime
+
+    words = text.split()
+    try:
+        return datetime.datetime.fromisoformat(words[0]).timestamp() if words else None
+    except ValueError:
+        return None

@@ -1,0 +1,304 @@
+"""The envelope around a task: how a call travels to a worker, runs there, and how its outcome returns.
+
+A frame is what travels in one message: a pickled list of packed calls. Each call and each outcome is
+pickled on its own, so that one that cannot be unpickled spoils no other.
+"""
+
+import contextlib
+import io
+import os
+import pickle
+import socket
+import time
+import traceback
+import warnings
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import cloudpickle
+
+from hpcml.errors import TaskError
+
+__all__ = [
+    "Batch",
+    "Call",
+    "Outcome",
+    "RemoteTraceback",
+    "Worker",
+    "become_worker",
+    "current_worker",
+    "run_frame",
+]
+
+
+@dataclass(frozen=True)
+class Worker:
+    """The process that fills a slot: ``host`` names the node, ``slot`` counts from 0 on that node."""
+
+    host: str
+    slot: int
+
+    def __str__(self) -> str:
+        return f"{self.host}:{self.slot}"
+
+
+_worker: Worker | None = None
+
+
+def become_worker(host: str, slot: int) -> None:
+    """Tell this process which slot it fills; engines call it once in each worker."""
+    global _worker  # noqa: PLW0603  one process is one worker
+    _worker = Worker(host, slot)
+
+
+def current_worker() -> Worker | None:
+    """Return the slot this process fills, or None in a driver.
+
+    Examples
+    --------
+    >>> from hpcml.task import current_worker
+    >>> current_worker() is None
+    True
+    """
+    return _worker
+
+
+class RemoteTraceback(Exception):
+    """The cause of an exception that a task raised on a worker: where, and the traceback there."""
+
+    def __init__(self, worker: str, text: str) -> None:
+        super().__init__(worker, text)
+        self.worker, self.text = worker, text
+
+    def __str__(self) -> str:
+        return f"on {self.worker}\n{self.text}"
+
+
+@dataclass(frozen=True)
+class Call:
+    """A packed call.
+
+    Parameters
+    ----------
+    function, arguments
+        Pickles of the function and of ``(args, kwargs)``; apart, so that ``map`` pickles its function once.
+    name
+        What messages call it.
+    group
+        Calls of one group travel together and are taken to last about equally long.
+    width
+        At most so many frames of the group are in flight at once; None: as many as there is room for.
+    tasks
+        How many of the user's calls it holds: 1, or the length of a joblib batch.
+    """
+
+    function: bytes
+    arguments: bytes
+    name: str
+    group: str
+    width: int | None = None
+    tasks: int = 1
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a call on its worker; ``seconds`` is the wall time of the call alone."""
+
+    value: Any = None
+    error: BaseException | None = None
+    worker: str = ""
+    started: float = 0.0
+    seconds: float = 0.0
+    output: str = ""
+    warnings: tuple[tuple[Any, ...], ...] = field(default=())
+
+
+def name_of(function: Callable[..., Any]) -> str:
+    """Return what messages call `function`."""
+    function = getattr(function, "func", function)  # functools.partial
+    name = getattr(function, "__qualname__", type(function).__qualname__)
+    return f"{getattr(function, '__module__', '?')}.{name}"
+
+
+def pack_object(thing: Any, what: str) -> bytes:
+    """Pickle `thing`, or say which object inside it cannot travel.
+
+    Raises
+    ------
+    TaskError
+        `thing` cannot be pickled; the message names the innermost culprit that could be found.
+    """
+    try:
+        return cloudpickle.dumps(thing, protocol=pickle.HIGHEST_PROTOCOL)
+    except Exception as error:
+        path, culprit = _culprit(thing)
+        raise TaskError(
+            f"{what} cannot travel to a worker: {path or what} is a {type(culprit).__module__}."
+            f"{type(culprit).__qualname__}, which cannot be pickled ({error}). Create it inside the function, "
+            "or pass what is needed to create it there."
+        ) from error
+
+
+def pack(
+    function: Callable[..., Any], args: Sequence[Any] = (), kwargs: dict[str, Any] | None = None
+) -> Call:
+    """Pack one call of `function`; see `Call`. Raises TaskError when a part of it cannot travel."""
+    name = name_of(function)
+    return Call(
+        pack_object(function, f"the function {name}"),
+        pack_object((tuple(args), kwargs or {}), f"an argument of {name}"),
+        name,
+        name,
+    )
+
+
+class Batch(Protocol):
+    """Several calls in one object, as joblib makes them."""
+
+    def __call__(self) -> Any:
+        """Run all and return the list of their results."""
+
+    def __len__(self) -> int:
+        """Return how many they are."""
+
+
+def _call_batch(batch: Batch) -> Any:
+    return batch()
+
+
+_CALL_BATCH = cloudpickle.dumps(_call_batch)
+
+
+def pack_batch(batch: Batch, group: str, width: int | None) -> Call:
+    """Pack a batch; see `Call`. Raises TaskError when a part of it cannot travel."""
+    arguments = pack_object(((batch,), {}), "a task given to joblib")
+    return Call(_CALL_BATCH, arguments, "a joblib batch", group, width, len(batch))
+
+
+def _parts(thing: Any) -> Iterable[tuple[str, Any]]:
+    """Yield the objects directly inside `thing` that its pickle would hold, with their paths."""
+    if isinstance(thing, dict):
+        yield from ((f"[{key!r}]", value) for key, value in thing.items())
+    elif isinstance(thing, list | tuple | set | frozenset):
+        yield from ((f"[{index}]", value) for index, value in enumerate(thing))
+    elif hasattr(thing, "func") and hasattr(thing, "args"):  # functools.partial
+        yield from ((".func", thing.func), (".args", thing.args), (".keywords", thing.keywords))
+    elif getattr(thing, "__code__", None) is not None:
+        yield from _closure(thing)
+    elif getattr(thing, "__self__", None) is not None:
+        yield ".__self__", thing.__self__
+    else:
+        yield from ((f".{key}", value) for key, value in getattr(thing, "__dict__", {}).items())
+
+
+def _closure(function: Any) -> Iterable[tuple[str, Any]]:
+    for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=False):
+        yield f"'s variable {name}", cell.cell_contents
+    for name in function.__code__.co_names:
+        if name in function.__globals__:
+            yield f"'s global {name}", function.__globals__[name]
+
+
+def _culprit(thing: Any, path: str = "", depth: int = 6) -> tuple[str, Any]:
+    """Return the path and the innermost part of `thing` that does not pickle by itself."""
+    for step, part in _parts(thing) if depth else ():
+        try:
+            cloudpickle.dumps(part)
+        except Exception:
+            return _culprit(part, path + step, depth - 1)
+    return path, thing
+
+
+def pack_frame(calls: Sequence[Call]) -> bytes:
+    """Join packed calls into the bytes of one frame; equal functions travel once (pickle's memo)."""
+    return pickle.dumps([(call.function, call.arguments) for call in calls], pickle.HIGHEST_PROTOCOL)
+
+
+def run_frame(frame: bytes) -> bytes:
+    """Run all calls of a frame, one after the other, and return their packed outcomes."""
+    functions: dict[bytes, Any] = {}
+    return pickle.dumps([_run(*packed, functions) for packed in pickle.loads(frame)], pickle.HIGHEST_PROTOCOL)
+
+
+def _run(function: bytes, arguments: bytes, functions: dict[bytes, Any]) -> bytes:
+    """Run one packed call; whatever happens, an outcome is returned."""
+    worker = str(_worker or Worker(socket.gethostname(), os.getpid()))
+    output = io.StringIO()
+    value, error, text = None, None, ""
+    with (
+        contextlib.redirect_stdout(output),
+        contextlib.redirect_stderr(output),
+        warnings.catch_warnings(record=True) as caught,
+    ):
+        started, tick = time.time(), time.perf_counter()
+        try:
+            if function not in functions:
+                functions[function] = pickle.loads(function)
+            args, kwargs = pickle.loads(arguments)
+            tick = time.perf_counter()
+            value = functions[function](*args, **kwargs)
+        except BaseException as raised:
+            error, text = raised, traceback.format_exc()
+        seconds = time.perf_counter() - tick
+    records = tuple((str(w.message), w.category, w.filename, w.lineno) for w in caught)
+    about = {"worker": worker, "started": started, "seconds": seconds, "output": output.getvalue()}
+    return _pack_outcome(value, error, text, records, about)
+
+
+def _pack_outcome(
+    value: Any, error: BaseException | None, text: str, records: Any, about: dict[str, Any]
+) -> bytes:
+    try:
+        packed = None if error is None else _pack_error(error)
+        return cloudpickle.dumps((value, packed, text, records, about), pickle.HIGHEST_PROTOCOL)
+    except Exception as unpicklable:
+        message = f"the result, a {type(value).__module__}.{type(value).__qualname__}, cannot travel back"
+        lost = TaskError(
+            f"{message} from worker {about['worker']}: {unpicklable}. Return plain data instead."
+        )
+        return cloudpickle.dumps((None, _pack_error(lost), str(unpicklable), (), about))
+
+
+def _pack_error(error: BaseException) -> bytes:
+    """Pickle an exception so that it keeps its type, also where its ``__init__`` wants other arguments."""
+    for form in (error, _Rebuilt(type(error), error.args, dict(error.__dict__))):
+        try:
+            packed = cloudpickle.dumps(form, pickle.HIGHEST_PROTOCOL)
+            pickle.loads(packed)
+        except Exception:
+            continue
+        return packed
+    return pickle.dumps(TaskError(f"{type(error).__module__}.{type(error).__qualname__}: {error}"))
+
+
+@dataclass(frozen=True)
+class _Rebuilt:
+    kind: type[BaseException]
+    args: tuple[Any, ...]
+    state: dict[str, Any]
+
+    def build(self) -> BaseException:
+        error = self.kind.__new__(self.kind, *self.args)
+        error.__dict__.update(self.state)
+        return error
+
+
+def unpack_outcomes(frame: bytes) -> list[Outcome]:
+    """Return the outcomes of a frame's calls, in order; an error has a `RemoteTraceback` as its cause."""
+    return [_unpack_outcome(packed) for packed in pickle.loads(frame)]
+
+
+def _unpack_outcome(packed: bytes) -> Outcome:
+    try:
+        value, packed_error, text, records, about = pickle.loads(packed)
+        error = None if packed_error is None else pickle.loads(packed_error)
+    except Exception as unreadable:
+        return Outcome(
+            error=TaskError(f"the outcome of a task cannot be unpickled in the driver: {unreadable!r}")
+        )
+    if isinstance(error, _Rebuilt):
+        error = error.build()
+    if error is not None:
+        error.__cause__ = RemoteTraceback(about["worker"], text)
+    return Outcome(value, error, warnings=records, **about)

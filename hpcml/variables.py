@@ -1,0 +1,72 @@
+"""Single ``SLURM_*`` variables, read so that everything wrong with them can be told at once."""
+
+import re
+from collections.abc import Mapping
+
+from hpcml.errors import AllocationError
+from hpcml.hostlist import compress, expand, expand_counts
+
+__all__ = ["Reader"]
+
+
+class Reader:
+    """Reads variables of `env`, and notes what is wrong with them in `problems` instead of raising.
+
+    Examples
+    --------
+    >>> reader = Reader({"SLURM_NTASKS": "four"})
+    >>> reader.number("SLURM_NTASKS"), reader.problems
+    (None, ['SLURM_NTASKS=four is not a whole number from 0'])
+    """
+
+    def __init__(self, env: Mapping[str, str]) -> None:
+        self.env = env
+        self.problems: list[str] = []
+
+    def text(self, name: str, needed: bool = False) -> str:
+        """Return the variable `name`; empty where it is not set, a problem if it is `needed`."""
+        if needed and not self.env.get(name):
+            self.problems.append(f"{name} is missing")
+        return self.env.get(name, "")
+
+    def number(self, name: str, least: int = 0, needed: bool = False) -> int | None:
+        """Return the whole number in `name`; None where it is not set or no number from `least`."""
+        text = self.text(name, needed)
+        if re.fullmatch("[0-9]{1,18}", text) and int(text) >= least:
+            return int(text)
+        if text:
+            self.problems.append(f"{name}={text} is not a whole number from {least}")
+        return None
+
+    def total(self, name: str, pattern: re.Pattern[str]) -> int:
+        """Add up the numbers that `pattern` finds in a list such as ``a100:2,v100:1``."""
+        return sum(map(int, pattern.findall(self.text(name))))
+
+    def hosts(self, name: str) -> tuple[str, ...]:
+        """Return the nodes that the hostlist in `name` stands for; it has to be set."""
+        try:
+            hosts = expand(self.text(name, needed=True))
+        except AllocationError as error:
+            self.problems.append(f"{name}: {error}")
+            return ()
+        if len(set(hosts)) < len(hosts):
+            self.problems.append(f"{name}={self.env[name]} names a node twice")
+        return hosts
+
+    def counts(self, name: str, hosts: tuple[str, ...], needed: bool = False) -> tuple[int | None, ...]:
+        """Return one number per host from the counts in `name`; None for each where it does not give them."""
+        text = self.text(name, needed)
+        try:
+            counts = expand_counts(text) if text else ()
+        except AllocationError as error:
+            self.problems.append(f"{name}: {error}")
+            counts = ()
+        if counts and hosts and len(counts) != len(hosts):
+            self.problems.append(f"{name}={text} is for {len(counts)} nodes, not for {compress(hosts)}")
+        return counts if len(counts) == len(hosts) else (None,) * len(hosts)
+
+    def agree(self, name: str, expected: int, source: str) -> None:
+        """Note when `name` holds another number than the one that the variable `source` leads to."""
+        if self.number(name) not in (None, expected):
+            seen = f"{name}={self.env[name]}, but {source}={self.env.get(source)}"
+            self.problems.append(f"{seen} gives {expected}")
