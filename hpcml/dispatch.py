@@ -36,7 +36,11 @@ class Workers(Protocol):
 
     @property
     def slots(self) -> int:
-        """How many workers are alive."""
+        """How many workers there are, those included that are just being replaced."""
+
+    @property
+    def ready(self) -> int:
+        """How many of them can take a frame now."""
 
     @property
     def hosts(self) -> tuple[str, ...]:
@@ -229,7 +233,7 @@ class Dispatcher:
 
     def _pump_group(self, group: _Group) -> bool:
         """Send one frame of `group`, if there is credit for it; True when one was sent."""
-        slots = self._workers.slots
+        slots = self._workers.ready
         width = group.waiting[0].call.width or slots
         size = frame_size(group.seconds, len(group.waiting), min(width, slots))
         prefetch = width >= slots and group.seconds is not None and size * group.seconds < PREFETCH_SECONDS

@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from loky import ProcessPoolExecutor
+from loky.process_executor import ShutdownExecutorError
 
 from hpcml.errors import WorkerDied
 from hpcml.plan import Plan
@@ -22,6 +23,8 @@ from hpcml.task import Worker, become_worker, run_frame
 from hpcml.threads import thread_variables
 
 __all__ = ["start"]
+
+GONE = (BrokenProcessPool, ShutdownExecutorError)  # what loky says of a worker that died, or was killed
 
 
 def _initialize(host: str, slot: int, driver: int) -> None:
@@ -49,7 +52,7 @@ class LocalWorkers:
 
     def __init__(self, host: str, slots: int, environment: dict[str, str]) -> None:
         self.hosts = (host,)
-        self.slots = slots
+        self.slots = self.ready = slots
         self.on_change: Callable[[], None] = lambda: None
         self._environment = environment
         self._lock = (
@@ -80,7 +83,7 @@ class LocalWorkers:
             slot.outstanding.append(result)
             try:
                 running = slot.executor.submit(run_frame, frame)
-            except BrokenProcessPool:  # it died with nothing to do
+            except GONE:  # it died with nothing to do
                 slot.executor = self._new_slot(slot.worker).executor
                 running = slot.executor.submit(run_frame, frame)
         running.add_done_callback(lambda done: self._done(slot, result, done))
@@ -93,7 +96,7 @@ class LocalWorkers:
         error = done.exception()
         if error is None:
             result.set_result(done.result())
-        elif isinstance(error, BrokenProcessPool):
+        elif isinstance(error, GONE):
             self._replace(slot)
             result.set_exception(WorkerDied(_first_line(error), str(slot.worker), started))
         else:

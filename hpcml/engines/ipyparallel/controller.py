@@ -73,7 +73,7 @@ def serve(address: str, run_dir: Path, inbox: LineReader) -> None:
             f"--HeartMonitor.max_heartmonitor_misses={MISSES}",
             "--IPController.enable_curve=True",
             "--IPController.broadcast_scheduler_depth=0",
-            "--log-level=WARN",
+            "--log-level=ERROR",
         ]
     )
     app.loop.add_callback(lambda: say({"client": _client_info(app), "engine": _engine_info(app)}))

@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from hpcml.engines.ipyparallel.binding import gpus_of_slot, slot_cpus
-from hpcml.engines.ipyparallel.messages import LineReader, reachable, say
+from hpcml.engines.ipyparallel.messages import LineReader, reach, say
 
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
 ENGINE = ("ipyparallel.engine.app", "ipyparallel.engine.kernel", "ipykernel.kernelapp", "hpcml.task")
@@ -46,7 +46,7 @@ def probe(inbox: LineReader, node: str) -> None:
     if message is not None:
         asked = message["probe"]
         addresses = [(address, port) for address, port in asked["addresses"]]
-        say({"node": node, "reached": reachable(addresses, bytes.fromhex(asked["token"]))})
+        say({"node": node, "reached": reach(addresses, bytes.fromhex(asked["token"]))})
 
 
 class Launcher:
@@ -145,7 +145,7 @@ def run_engine(
             "--IPEngine.timeout=60",
             "--IPEngine.enable_nanny=False",
             "--IPEngine.max_heartbeat_misses=40",
-            "--log-level=WARN",
+            "--log-level=ERROR",
         ]
     )
     if predecessor is not None:

@@ -4,7 +4,7 @@
 
     controller -> driver   {"addresses": [[address, port], …]}        where it listens for a probe
     driver -> launchers    {"probe": {"addresses": …, "token": …}}
-    launcher -> driver     {"node": …, "reached": [address, …]}
+    launcher -> driver     {"node": …, "reached": {address: "" or what failed}}
     driver -> controller   {"bind": address}
     controller -> driver   {"client": {…}, "engine": {…}}             ipyparallel's connection information
     driver -> launchers    {"start": {"engine": …, "nodes": {name: …}, "path": […], "directory": …}}
@@ -21,12 +21,11 @@ import json
 import os
 import select
 import socket
-import sys
 import time
 from collections.abc import Iterable
 from typing import Any
 
-__all__ = ["LineReader", "answer_probes", "reachable", "say"]
+__all__ = ["LineReader", "answer_probes", "reach", "say"]
 
 
 def say(message: dict[str, Any], stream: int = 1) -> None:
@@ -76,19 +75,20 @@ def answer_probes(listeners: Iterable[socket.socket], token: bytes, until: int) 
                     connection.sendall(token)
 
 
-def reachable(addresses: Iterable[tuple[str, int]], token: bytes, timeout: float = 2.0) -> list[str]:
-    """Return those of `addresses` at which a listener greets with `token`.
+def reach(addresses: Iterable[tuple[str, int]], token: bytes, timeout: float = 2.0) -> dict[str, str]:
+    """Try each address; return what happened there, "" where a listener greeted with `token`.
 
     The token tells the controller from a stranger at the same address: 127.0.0.1, or the address of a
     container bridge, exist on every node.
     """
-    reached = []
-    for address, port in addresses:
-        try:
-            with socket.create_connection((address, port), timeout) as connection:
-                connection.settimeout(timeout)
-                if connection.recv(len(token), socket.MSG_WAITALL) == token:
-                    reached.append(address)
-        except OSError as error:
-            print(f"hpcml: no way to {address} port {port}: {error}", file=sys.stderr, flush=True)
-    return reached
+    return {address: _greeting(address, port, token, timeout) for address, port in addresses}
+
+
+def _greeting(address: str, port: int, token: bytes, timeout: float) -> str:
+    try:
+        with socket.create_connection((address, port), timeout) as connection:
+            connection.settimeout(timeout)
+            seen = connection.recv(len(token), socket.MSG_WAITALL)
+            return "" if seen == token else "somebody else answers"
+    except OSError as error:
+        return error.strerror or str(error)

@@ -12,7 +12,7 @@ from typing import Any
 from ipyparallel import Client
 
 from hpcml.allocation import Node
-from hpcml.engines.ipyparallel.messages import reachable
+from hpcml.engines.ipyparallel.messages import reach
 from hpcml.engines.ipyparallel.workers import EngineWorkers
 from hpcml.errors import EngineError
 from hpcml.plan import Plan
@@ -58,7 +58,7 @@ class Startup:
         self.plan = plan
         self.deadline = time.monotonic() + plan.timeout
         self.inbox: Inbox = queue.SimpleQueue()
-        self.reached: dict[str, list[str]] = {}
+        self.reached: dict[str, dict[str, str]] = {}
         self.offer: dict[str, Any] = {}
         self.bound = False
         self.workers: EngineWorkers | None = None
@@ -98,7 +98,7 @@ class Startup:
         return program
 
     def _complete(self) -> bool:
-        return self.workers is not None and self.workers.slots >= self.plan.slots
+        return self.workers is not None and self.workers.ready >= self.plan.slots
 
     def _handle_next(self, until: float) -> None:
         try:
@@ -131,7 +131,7 @@ class Startup:
         for _, launcher in self.launchers:
             launcher.send({"probe": offer})
         addresses = [(address, port) for address, port in offer["addresses"]]
-        self.reached["this process"] = reachable(addresses, bytes.fromhex(offer["token"]))
+        self.reached["this process"] = reach(addresses, bytes.fromhex(offer["token"]))
 
     def _bind(self, force: bool) -> None:
         """Choose the address when every node has reported, or with `force` when some have."""
@@ -139,16 +139,9 @@ class Startup:
         if self.bound or not self.offer or (missing and not (force and len(self.reached) > 1)):
             return
         addresses = [address for address, _ in self.offer["addresses"]]
-        good = [address for address in addresses if all(address in seen for seen in self.reached.values())]
+        good = [address for address in addresses if not any(seen[address] for seen in self.reached.values())]
         if not good:
-            matrix = "".join(
-                f"\n    {who} reaches {', '.join(seen) or 'none'}" for who, seen in self.reached.items()
-            )
-            raise EngineError(
-                f"no address of the controller ({', '.join(addresses)}) can be reached from everywhere:{matrix}\n"
-                "A firewall between the nodes, or between them and this host, is the usual cause. Run the script "
-                "inside the allocation (sbatch, or `srun --pty --overlap -n1 bash`)."
-            )
+            raise EngineError(_unreachable(self.reached))
         self.bound = True
         self.controller.send({"bind": good[0]})
 
@@ -178,7 +171,7 @@ class Startup:
 
     def _judge(self) -> None:
         """Accept what has come, or say which nodes failed and why."""
-        have = self.workers.slots if self.workers else 0
+        have = self.workers.ready if self.workers else 0
         if have >= self.plan.slots:
             return
         said = f"{have} of {self.plan.slots} workers came within {self.plan.timeout:g} s.{self._failures()}"
@@ -238,3 +231,15 @@ class Startup:
             self._news.join(10)
         if self.workers is not None:
             self.workers.client.close(linger=0)
+
+
+def _unreachable(reached: dict[str, dict[str, str]]) -> str:
+    matrix = "".join(
+        f"\n    {who}: " + ", ".join(f"{address} {problem or 'reached'}" for address, problem in seen.items())
+        for who, seen in reached.items()
+    )
+    return (
+        f"no address of the controller can be reached from everywhere:{matrix}\n"
+        "A firewall between the nodes, or between them and this host, is the usual cause. Run the script "
+        "inside the allocation (with sbatch, or in `srun --pty --overlap -n1 bash`)."
+    )

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ipyparallel import AsyncResult, Client
-from ipyparallel.error import EngineError as DeadEngine
+from ipyparallel.error import NoEnginesRegistered, RemoteError
 
 from hpcml.errors import EngineError, WorkerDied
 from hpcml.task import Worker, run_frame
@@ -47,59 +47,55 @@ class EngineWorkers:
         self.client = client
         self.on_change: Callable[[], None] = lambda: None
         self._kill = kill
-        self._changed = threading.Condition()  # its lock protects _engines and _held
+        self._lock = threading.Lock()  # protects _engines
         self._engines: dict[int, _Engine] = {}
-        self._held: list[tuple[bytes, Future[bytes]]] = []  # frames that found no living engine
         self._views: dict[int, Any] = {}
         client._registration_callbacks.append(lambda _: self._note_registered())
 
     @property
     def slots(self) -> int:
+        """How many engines there are, those included that a launcher has just forked."""
+        with self._lock:
+            return sum(not engine.dead for engine in self._engines.values())
+
+    @property
+    def ready(self) -> int:
         """How many engines are registered and alive."""
-        with self._changed:
+        with self._lock:
             return len(self._living())
 
     @property
     def hosts(self) -> tuple[str, ...]:
         """The nodes that have a living engine, in order."""
-        with self._changed:
+        with self._lock:
             return tuple(dict.fromkeys(engine.worker.host for engine in self._living().values()))
 
     def _living(self) -> dict[int, _Engine]:
-        return {
-            number: engine
-            for number, engine in self._engines.items()
-            if engine.registered and not engine.dead
-        }
+        """Return the engines that can be sent to, in the order of their ids: Slurm's order of nodes."""
+        engines = sorted(self._engines.items())
+        return {number: engine for number, engine in engines if engine.registered and not engine.dead}
 
     def forked(self, host: str, slots: dict[int, int]) -> None:
         """Note engines that a launcher has forked: their ids and slots."""
-        with self._changed:
+        with self._lock:
             for number, slot in slots.items():
                 self._engines[number] = _Engine(Worker(host, slot))
         self._note_registered()
 
     def died(self, number: int, status: str) -> None:
         """Note the death of an engine; what it had to do fails when the hub tells the client."""
-        with self._changed:
+        with self._lock:
             self._engines[number].dead = status
         self.on_change()
 
     def _note_registered(self) -> None:
         registered = set(self.client._ids)
-        with self._changed:
+        with self._lock:
             for number, engine in self._engines.items():
-                engine.registered = engine.registered or number in registered
-            held, self._held = (self._held, []) if self._living() else ([], self._held)
-            self._changed.notify_all()
-        for frame, future in held:
-            self._send(frame, future)
+                if engine.registered and number not in registered:
+                    engine.dead = engine.dead or "no longer answers"
+                engine.registered = number in registered
         self.on_change()
-
-    def wait_for(self, slots: int, timeout: float) -> bool:
-        """Wait at most `timeout` seconds until so many engines are there."""
-        with self._changed:
-            return self._changed.wait_for(lambda: len(self._living()) >= slots, timeout)
 
     def submit(self, frame: bytes) -> "Future[bytes]":
         """Send a frame to the engine with the least to do; its future fails with `WorkerDied`."""
@@ -108,27 +104,34 @@ class EngineWorkers:
         return future
 
     def _send(self, frame: bytes, future: "Future[bytes]") -> None:
-        with self._changed:
-            living = self._living()
-            if not living:
-                self._held.append((frame, future))
-                return
-            number = min(living, key=lambda number: len(living[number].outstanding))
-            engine = living[number]
-            engine.outstanding.append(future)
-        view = self._views.setdefault(number, self.client.direct_view(number))
-        try:
-            sent = view.apply_async(run_frame, frame)
-        except Exception as error:  # the engine left between the look and the call
-            self._resolve(engine, future, WorkerDied(str(error), str(engine.worker), started=False))
-            return
+        sent = None
+        while sent is None:
+            with self._lock:
+                living = self._living()
+                if not living:
+                    future.set_exception(WorkerDied("no worker is there just now", started=False))
+                    return
+                number = min(living, key=lambda number: len(living[number].outstanding))
+                engine = living[number]
+                engine.outstanding.append(future)
+            try:
+                sent = self._view(number).apply_async(run_frame, frame)
+            except (IndexError, NoEnginesRegistered):  # the client heard of its death before we did
+                with self._lock:
+                    engine.dead = "is gone"
+                    engine.outstanding.remove(future)
         sent.add_done_callback(lambda done: self._receive(engine, future, done))
+
+    def _view(self, number: int) -> Any:
+        if number not in self._views:
+            self._views[number] = self.client.direct_view(number)
+        return self._views[number]
 
     def _receive(self, engine: _Engine, future: "Future[bytes]", done: AsyncResult) -> None:
         try:
             outcome = done.result(0)
-        except DeadEngine as error:
-            with self._changed:
+        except RemoteError as error:  # ours never raise there: `run_frame` returns what a task raised
+            with self._lock:
                 started = not engine.dead.startswith("told") and engine.outstanding[0] is future
                 status = engine.dead or str(error)
                 engine.dead = f"told {status}"
@@ -145,7 +148,7 @@ class EngineWorkers:
     def _resolve(
         self, engine: _Engine, future: "Future[bytes]", error: BaseException | None, outcome: bytes = b""
     ) -> None:
-        with self._changed:
+        with self._lock:
             engine.outstanding.remove(future)
         if future.done():
             return
@@ -156,17 +159,15 @@ class EngineWorkers:
 
     def interrupt(self, future: "Future[bytes]") -> None:
         """Kill the engine that works on a frame; its launcher forks another."""
-        with self._changed:
+        with self._lock:
             numbers = [number for number, engine in self._living().items() if future in engine.outstanding]
         for number in numbers:
             self._kill(number)
 
     def fail(self, reason: str) -> None:
         """Fail all that is outstanding: the engines can no longer be reached."""
-        with self._changed:
+        with self._lock:
             futures = [future for engine in self._engines.values() for future in engine.outstanding]
-            futures += [future for _, future in self._held]
-            self._held.clear()
             for engine in self._engines.values():
                 engine.dead = engine.dead or reason
         for future in futures:

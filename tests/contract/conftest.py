@@ -1,0 +1,17 @@
+"""One open Cluster per engine, shared by the tests of a module: the same behaviours for all engines."""
+
+import pytest
+
+import hpcml
+
+ENGINES = ("local", "ipyparallel")
+
+
+@pytest.fixture(scope="module", params=ENGINES)
+def cluster(request, tmp_path_factory):
+    """Three slots; in a Slurm allocation the ipyparallel engine takes the allocation's."""
+    in_job = hpcml.detect(__import__("os").environ) is not None
+    slots = None if in_job and request.param == "ipyparallel" else 3
+    run_dir = tmp_path_factory.mktemp("run")
+    with hpcml.Cluster(request.param, slots_per_node=slots, run_dir=run_dir, progress=False) as opened:
+        yield opened

@@ -1,0 +1,78 @@
+"""Functions that the contract tests send to workers."""
+
+import os
+import signal
+import time
+import warnings
+
+from hpcml.task import current_worker
+
+
+def add(a, b=0):
+    return a + b
+
+
+def who():
+    return str(current_worker()), os.getpid()
+
+
+def slow_who(seconds):
+    time.sleep(seconds)
+    return who()
+
+
+def span(seconds):
+    """Return when this ran, on the clock that all processes of a computer share."""
+    began = time.clock_gettime(time.CLOCK_MONOTONIC)
+    time.sleep(seconds)
+    return began, time.clock_gettime(time.CLOCK_MONOTONIC)
+
+
+def fail_at(number, bad):
+    if number == bad:
+        raise KeyError(f"number {number}")
+    return number
+
+
+def fail_or_sleep(number, seconds):
+    if number == 0:
+        raise ZeroDivisionError("the first task fails")
+    time.sleep(seconds)
+
+
+class PickyError(Exception):
+    """Its pickle does not load: __init__ wants two arguments, args holds one."""
+
+    def __init__(self, number, reason):
+        super().__init__(f"{number}: {reason}")
+        self.number, self.reason = number, reason
+
+
+def picky():
+    raise PickyError(7, "because")
+
+
+def leave():
+    raise SystemExit(5)
+
+
+def die(path):
+    """Kill this worker, but only the first time."""
+    if not os.path.exists(path):
+        open(path, "w").close()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return "survived"
+
+
+def always_die():
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def unpicklable_result():
+    return (number for number in range(3))
+
+
+def shout(number):
+    print(f"task {number} speaks")
+    warnings.warn("mind the gap", RuntimeWarning, stacklevel=1)
+    return number
