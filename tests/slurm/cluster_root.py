@@ -115,7 +115,7 @@ def _prepare_apt(root: Path, configuration: str) -> None:
             shutil.copyfile(Path("/", name), root / name)
 
 
-# -- how this computer's apt gets packages ------------------------------------------------------------
+# -- how this computer's apt gets packages ---------------------------------------------------------------
 def mirror() -> str:
     """Address of the archive from which apt here gets Debian's main component."""
     fields = "$(ORIGIN)|$(LABEL)|$(COMPONENT)|$(REPO_URI)"

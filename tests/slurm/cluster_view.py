@@ -91,7 +91,7 @@ class ClusterView:
     def login_command(self, argv: Sequence[str], cwd: str | os.PathLike[str] = ".") -> list[str]:
         """Command for this computer that runs `argv` on the login node, in the directory `cwd`."""
         directory = os.path.abspath(cwd)
-        if not Path(f"/proc/{self.holder}/root{directory}").is_dir():
+        if not self.seen_by(LOGIN, directory).is_dir():
             raise ClusterError(f"{directory} does not exist on the login node; "
                                f"show it there with: cluster up --bind {directory}")
         return ns.enter(self.holder, argv, directory)
@@ -144,10 +144,22 @@ class ClusterView:
         return sorted(found, key=lambda process: process.node_pid)
 
     def processes(self, node: str) -> list[Process]:
-        """What runs on a node besides Slurm's daemons and the node's own shell: the processes of jobs."""
+        """What runs on a node besides Slurm's daemons and the node's own shell: the processes of jobs.
+
+        On the login node: what was started there.
+        """
+        if node == LOGIN:
+            return self._login_processes()
         init = self.init_pid(node)
         return [process for process in self.all_processes(node)
                 if process.pid != init and not _is_daemon(process) and not self._is_sleep(process, init)]
+
+    def _login_processes(self) -> list[Process]:
+        """The login node shares this computer's process ids; slurmctld has a child for running scripts."""
+        daemons = self.record()["daemons"]
+        pids = ns.in_namespace("mnt", ns.namespace(self.holder, "mnt"))
+        return [Process(pid, pid, tuple(ns.argv_of(pid))) for pid in pids
+                if pid not in (self.holder, *daemons) and ns.parent(pid) not in daemons]
 
     @staticmethod
     def _is_sleep(process: Process, init: int | None) -> bool:
@@ -164,5 +176,10 @@ class ClusterView:
 
     def files(self, node: str, directory: str = "/dev/shm") -> list[str]:
         """Names in a directory as a node, or the login node, sees it."""
+        path = self.seen_by(node, directory)
+        return sorted(os.listdir(path)) if path.is_dir() else []
+
+    def seen_by(self, node: str, path: str) -> Path:
+        """Path, for use on this computer, of what a node or the login node sees as `path`."""
         pid = self.holder if node == LOGIN else self.init_pid(node)
-        return sorted(os.listdir(f"/proc/{pid}/root{directory}")) if pid else []
+        return Path(f"/proc/{pid or 0}/root{path}")

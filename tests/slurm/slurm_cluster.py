@@ -30,6 +30,11 @@ _TMPFS = "mount -t tmpfs -o mode=1777,nosuid,nodev tmpfs"
 class SlurmCluster(ClusterView):
     """Start, harm and end the cluster of one name."""
 
+    def __init__(self, name: str = "hpcml") -> None:
+        super().__init__(name)
+        # What this process has started itself, and so must collect when it has ended.
+        self._children: list[subprocess.Popen[bytes]] = []
+
     def up(self, shape: Shape, owner: int | None = None) -> None:
         """Start a cluster; returns when all nodes are idle. An earlier one of this name is ended first.
 
@@ -53,6 +58,7 @@ class SlurmCluster(ClusterView):
     def down(self) -> None:
         """End everything that belongs to the cluster, whatever state it is in; nothing to do is fine."""
         ns.end(self._everything, f"cluster {self.name}")
+        self._collect()
         shutil.rmtree(self.state, ignore_errors=True)
         if self.state.exists():
             raise ClusterError(f"cannot remove {self.state}")
@@ -104,9 +110,10 @@ class SlurmCluster(ClusterView):
         options = {"key-file": self.state / "key/munge.key", "socket": munge / "socket",
                    "pid-file": munge / "pid", "log-file": munge / "log", "seed-file": munge / "seed"}
         argv = ["munged", "--foreground", "--force", *(f"--{key}={value}" for key, value in options.items())]
-        self._start(ns.enter(self.holder, argv), "munged")
+        munged = self._start(ns.enter(self.holder, argv), "munged")
         ns.wait_for((munge / "socket").exists, 10, "munged's socket")
-        self._start(ns.enter(self.holder, ["slurmctld", "-D", "-i"]), "slurmctld")
+        slurmctld = self._start(ns.enter(self.holder, ["slurmctld", "-D", "-i"]), "slurmctld")
+        self.update(daemons=[munged, slurmctld])
         ns.wait_for(lambda: self.call(["scontrol", "ping"]).returncode == 0, 30, "slurmctld's answer", 0.1)
 
     # -- nodes -----------------------------------------------------------------------------------------------
@@ -129,6 +136,7 @@ class SlurmCluster(ClusterView):
         """Loss of a node: everything on it dies at once, without a word."""
         self.running_node(node)
         ns.end(lambda: [pid for pid in [self.unshare_pid(node)] if pid], f"node {node}")
+        self._collect()
         ns.wait_for(lambda: node not in self.bytes(), 10, f"the end of the network of node {node}")
 
     def freeze_node(self, node: str) -> None:
@@ -156,15 +164,17 @@ class SlurmCluster(ClusterView):
         self.running_node(node)
         self._on_login("ip", "link", "set", node, "up")
 
-    def recover(self) -> None:
-        """Undo all harm: every node runs, is connected and, once Slurm has noticed, idle."""
+    def mend(self) -> None:
+        """Undo all harm: every node runs, is connected and has its slurmd."""
         for node in self.nodes:
-            if self.init_pid(node):
+            argvs = [process.argv[:1] for process in self.all_processes(node)]
+            if argvs and ("slurmd",) not in argvs:
+                self.kill_node(node)
+            if ("slurmd",) in argvs:
                 self.thaw_node(node)
                 self.restore_node(node)
             else:
                 self.boot_node(node)
-        self.wait_idle()
 
     def wait_idle(self, timeout: float = READY_TIMEOUT) -> None:
         """Return when Slurm calls every node idle."""
@@ -175,8 +185,13 @@ class SlurmCluster(ClusterView):
     def _start(self, argv: Sequence[str], log: str, stdin: int = subprocess.DEVNULL) -> int:
         """Start a process that outlives this one; `down` ends it."""
         with open(self.state / "log" / f"{log}.out", "ab") as out:
-            return subprocess.Popen(argv, stdin=stdin, stdout=out, stderr=out, env=self._daemon_environment(),
-                                    cwd="/", start_new_session=True).pid
+            process = subprocess.Popen(argv, stdin=stdin, stdout=out, stderr=out, cwd="/",
+                                       env=self._daemon_environment(), start_new_session=True)
+        self._children.append(process)
+        return process.pid
+
+    def _collect(self) -> None:
+        self._children = [process for process in self._children if process.poll() is None]
 
     def _daemon_environment(self) -> dict[str, str]:
         return self.environment({"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",

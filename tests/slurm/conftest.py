@@ -1,0 +1,121 @@
+"""Fixtures for tests on a real Slurm with several nodes.
+
+cluster       three nodes of four CPUs each, for the session; a test that uses it runs once for each release
+make_cluster  clusters of other shapes, which end with the test: make_cluster(cpus=(4, 2, 1), gpus=2)
+release       "22.05" or "24.11", the release of both
+
+After each test, nodes that it killed, froze or cut are mended; then a job in the queue, a process of a job or
+on the login node, or a file in any /dev/shm fails it. HPCML_TEST_RELEASES="22.05" in the environment chooses
+releases, and then one that cannot be had is a failure; otherwise it is skipped.
+"""
+
+import itertools
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import cluster_root
+import pytest
+from cluster_conf import RELEASES, ClusterError, Shape
+from cluster_needs import missing, own_release
+from cluster_session import ClusterSession
+from slurm_cluster import reap
+
+_CHOSEN = os.environ.get("HPCML_TEST_RELEASES", "").replace(",", " ").split()
+_numbers = itertools.count()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip the whole folder where no release can run."""
+    reasons = {release: missing(release) for release in _CHOSEN or RELEASES}
+    if all(reasons.values()) and not _CHOSEN:
+        skip = pytest.mark.skip(reason="; ".join(dict.fromkeys(reasons.values())))
+        for item in items:
+            if Path(__file__).parent in item.path.parents:
+                item.add_marker(skip)
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Make the root of a release before the first test: the time limit of a test is not meant for that."""
+    wanted = {item.callspec.params.get("release") for item in session.items if hasattr(item, "callspec")}
+    if cluster_root.RELEASE in wanted - {own_release()} and not session.config.option.collectonly:
+        try:
+            _need(cluster_root.RELEASE)
+            cluster_root.debian13()
+        except ClusterError:
+            return  # The fixture meets it again, where it can be reported.
+
+
+def _need(release: str) -> None:
+    if missing(release):
+        raise ClusterError(missing(release))
+
+
+def _start(shape: Shape) -> ClusterSession:
+    return ClusterSession(f"pytest-{os.getpid()}-{next(_numbers)}", shape)
+
+
+@pytest.fixture(scope="session", params=_CHOSEN or RELEASES)
+def release(request: pytest.FixtureRequest) -> str:
+    """Release of Slurm; skips, or fails if it was asked for, when this computer cannot run it."""
+    try:
+        _need(request.param)
+        if request.param != own_release():
+            cluster_root.debian13()
+    except ClusterError as error:
+        if _CHOSEN:
+            raise
+        pytest.skip(f"Slurm {request.param}: {error}")
+    return request.param
+
+
+@pytest.fixture(scope="session")
+def cluster(release: str) -> Iterator[ClusterSession]:
+    """Three nodes of four CPUs."""
+    reap()
+    session = _start(Shape(release=release))
+    yield session
+    session.down()
+
+
+@pytest.fixture
+def make_cluster(release: str, request: pytest.FixtureRequest) -> Iterator[Callable[..., ClusterSession]]:
+    """Function that starts a cluster of the shape its keyword arguments say; see Shape."""
+    made = []
+
+    def make(**shape: object) -> ClusterSession:
+        session = _start(Shape(**{"release": release, **shape}))
+        made.append(session)
+        session.begin_test(request.node.name)
+        return session
+
+    yield make
+    left = [_ended(session) for session in made]
+    for session in made:
+        session.down()
+    _fail_for(left)
+
+
+@pytest.fixture(autouse=True)
+def _clean(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Hold each test to leaving nothing behind on the clusters of the session."""
+    if "cluster" in request.fixturenames:
+        session = request.getfixturevalue("cluster")
+        session.begin_test(request.node.name)
+        yield
+        _fail_for([_ended(session)])
+    else:
+        yield
+
+
+def _ended(session: ClusterSession) -> list[str]:
+    try:
+        return session.end_test()
+    except ClusterError as error:
+        return [str(error)]
+
+
+def _fail_for(left: list[list[str]]) -> None:
+    found = [line for lines in left for line in lines]
+    if found:
+        pytest.fail("the test has left on the cluster:\n" + "\n".join(found), pytrace=False)

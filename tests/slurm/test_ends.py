@@ -1,0 +1,130 @@
+"""However a run ends, nothing of it is left; and what is said when nodes fail. (The fixture looks for leftovers.)"""
+
+import re
+import signal
+import time
+from pathlib import Path
+
+PROGRAMS = Path(__file__).parent / "programs"
+SLEEPER = PROGRAMS / "sleeper.py"
+WORKERS = PROGRAMS / "workers.py"
+
+
+def start_sleeper(cluster, *before):
+    """Start the sleeper on three nodes, from the login node, and return it when all slots are busy."""
+    mark = cluster.shared_dir / "busy"
+    process = cluster.popen(["salloc", "--quiet", "-N3", "-n6", *before, SLEEPER, mark])
+    end = time.monotonic() + 60
+    while not mark.exists():
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < end
+        time.sleep(0.1)
+    return process
+
+
+def engines(cluster):
+    return [p for node in cluster.nodes for p in cluster.processes(node) if "hpcml.engines" in " ".join(p.argv)]
+
+
+def driver(cluster):
+    """Return the process of the sleeper script on the login node."""
+    (found,) = [p for p in cluster.processes("login") if str(SLEEPER) in p.argv and "salloc" not in p.argv[0]]
+    return found.pid
+
+
+def wait_for_no_engines(cluster, seconds=15):
+    end = time.monotonic() + seconds
+    while left := engines(cluster):
+        assert time.monotonic() < end, left
+        time.sleep(0.2)
+
+
+def test_ctrl_c_frees_the_workers_and_exits_130(cluster):
+    import os
+
+    process = start_sleeper(cluster, cluster.python, "-m", "hpcml", "run")
+    assert len(engines(cluster)) >= 6
+    os.kill(driver(cluster), signal.SIGINT)
+    output, errors = process.communicate(timeout=30)
+    assert process.returncode == 130, errors
+    assert "interrupted" in errors
+    wait_for_no_engines(cluster)
+
+
+def test_a_driver_that_is_killed_leaves_nothing_on_any_node(cluster):
+    import os
+
+    process = start_sleeper(cluster, cluster.python)
+    os.kill(driver(cluster), signal.SIGKILL)
+    process.communicate(timeout=30)
+    wait_for_no_engines(cluster)
+
+
+def test_scancel_leaves_nothing(cluster):
+    mark = cluster.shared_dir / "busy"
+    job = cluster.sbatch(f"#!/bin/bash\nexec {cluster.python} {SLEEPER} {mark}", "-N3", "-n6")
+    end = time.monotonic() + 60
+    while not mark.exists():
+        assert time.monotonic() < end, cluster.output(job)
+        time.sleep(0.1)
+    cluster.run(["scancel", str(job)], check=True)
+    assert cluster.wait(job).state == "CANCELLED"
+    wait_for_no_engines(cluster)
+
+
+def test_a_script_that_raises_has_its_own_traceback_and_status(cluster):
+    script = cluster.write("raises.py", "import sys\nprint('before')\nraise LookupError('lost')\n")
+    done = cluster.run(["salloc", "--quiet", "-N2", "-n2", cluster.python, "-m", "hpcml", "run", script])
+    assert done.returncode == 1
+    assert re.search(r'Traceback \(most recent call last\):\n  File ".*raises.py", line 3', done.stderr)
+    assert "LookupError: lost" in done.stderr
+    script = cluster.write("leaves.py", "import sys\nsys.exit(7)\n")
+    assert cluster.run(["salloc", "-Q", "-N2", "-n2", cluster.python, "-m", "hpcml", "run", script]).returncode == 7
+
+
+def test_a_node_that_does_not_come_is_named(cluster):
+    cluster.freeze_node("n3")
+    began = time.monotonic()
+    done = cluster.run(["salloc", "-Q", "-N3", "-n6", cluster.python, WORKERS, "timeout=8"], timeout=60)
+    assert done.returncode != 0
+    assert "4 of 6 workers came within 8.0 s" in done.stderr
+    assert "n3 has no worker" in done.stderr
+    assert "Cluster(min_slots=4)" in done.stderr
+    assert time.monotonic() - began < 30
+    cluster.thaw_node("n3")
+
+
+def test_min_slots_goes_on_without_a_node(cluster):
+    cluster.freeze_node("n3")
+    command = [cluster.python, WORKERS, "timeout=8", "min_slots=3"]
+    done = cluster.run(["salloc", "-Q", "-N3", "-n6", *command], timeout=60)
+    cluster.thaw_node("n3")
+    assert done.returncode == 0, done.stderr
+    assert '"slots": 4' in done.stdout
+    assert "Going on with 4, as min_slots=3 allows" in done.stderr
+
+
+def test_a_node_whose_python_fails_is_shown_with_its_log(cluster):
+    """The worker's interpreter fails on n2 only, as with a broken installation."""
+    broken = cluster.write("sitecustomize.py", "import os\nif os.uname().nodename == 'n2':\n    os._exit(9)\n")
+    done = cluster.run(
+        ["salloc", "-Q", "-N3", "-n3", cluster.python, WORKERS, "timeout=8"],
+        env={"PYTHONPATH": str(broken.parent)},
+    )
+    assert done.returncode != 0
+    assert "n2 has no worker" in done.stderr
+    assert re.search(r"n2: task 1: Exited with exit code 9", done.stderr)
+
+
+def test_sockets_are_bound_to_one_address_and_nothing_secret_is_in_sight(cluster):
+    process = start_sleeper(cluster, cluster.python)
+    listening = ""
+    for node in cluster.nodes:
+        listening += cluster.on_node(node, ["ss", "-Hltnp"]).stdout
+    ours = [line for line in listening.splitlines() if "python" in line]
+    assert ours
+    assert not [line for line in ours if re.search(r"\s(0\.0\.0\.0|\*|\[::\]):\d+\s", line)]
+    assert not [p for p in engines(cluster) if "curve" in " ".join(p.argv).lower()]
+    process.terminate()
+    process.communicate(timeout=30)
+    wait_for_no_engines(cluster)

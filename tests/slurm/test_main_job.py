@@ -1,0 +1,57 @@
+"""The main job, and the contract of the engines, on a real allocation."""
+
+import pickle
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PROGRAMS = Path(__file__).parent / "programs"
+
+
+def test_the_sbatch_script_runs_the_demo_on_all_nodes(cluster):
+    png = cluster.shared_dir / "map.png"
+    job = cluster.sbatch(ROOT / "sbatch/sklearn_search.sbatch", cwd=ROOT, args=["--size=6", f"--png={png}"])
+    end = cluster.wait(job, timeout=120)
+    assert end.state == "COMPLETED", end.output
+    assert "hosts            n1, n2, n3\n" in end.output
+    assert "slots            12\n" in end.output
+    assert "fits             108\n" in end.output
+    assert "108 of 108 tasks done (100 %)" in end.output
+    assert "hpcml: 108 tasks on 12 slots of 3 hosts in" in end.output
+    assert png.read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_sbatch_script_is_short_and_never_sleeps():
+    text = (ROOT / "sbatch/sklearn_search.sbatch").read_text()
+    assert len(text.splitlines()) <= 10
+    assert "sleep" not in text
+
+
+def test_an_unmodified_search_equals_one_process(cluster, tmp_path):
+    job = cluster.sbatch(
+        f"#!/bin/bash\nexec {cluster.python} -m hpcml run {PROGRAMS / 'search.py'} {cluster.shared_dir}/cluster",
+        "-N3", "-n7",
+    )
+    subprocess.run([cluster.python, PROGRAMS / "search.py", tmp_path / "alone"], check=True, timeout=100)
+    end = cluster.wait(job, timeout=100)
+    assert end.state == "COMPLETED", end.output
+    assert "36 of 36 tasks done" in end.output
+    alone = pickle.loads((tmp_path / "alone").read_bytes())
+    together = pickle.loads((cluster.shared_dir / "cluster").read_bytes())
+    assert alone.keys() == together.keys()
+    for column in alone:
+        if "time" not in column:
+            assert np.array_equal(np.asarray(alone[column]), np.asarray(together[column])), column
+
+
+@pytest.mark.timeout(300)
+def test_the_contract_holds_on_an_allocation(cluster):
+    command = [cluster.python, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-k", "ipyparallel"]
+    done = cluster.run(
+        ["salloc", "--quiet", "-N3", "-n5", *command, "tests/contract"], cwd=ROOT, timeout=240
+    )
+    assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-2000:]
+    assert " passed" in done.stdout
