@@ -65,15 +65,15 @@ class ClusterSession(SlurmCluster):
         return process
 
     def run(self, argv: Sequence[str | os.PathLike[str]], env: Mapping[str, str | None] | None = None,
-            timeout: float = 60, cwd: str | os.PathLike[str] | None = None,
-            check: bool = False) -> subprocess.CompletedProcess[str]:
-        """Run a command on the login node to its end; see `popen`.
+            timeout: float = 60, cwd: str | os.PathLike[str] | None = None, *,
+            check: bool = False, input: str | None = None) -> subprocess.CompletedProcess[str]:
+        """Run a command on the login node to its end, with `input` on its standard input; see `popen`.
 
         TimeoutError, or with `check` AssertionError for an exit code other than 0, shows what it printed.
         """
-        process = self.popen(argv, env, cwd)
+        process = self.popen(argv, env, cwd, stdin=subprocess.DEVNULL if input is None else subprocess.PIPE)
         try:
-            out, err = process.communicate(timeout=timeout)
+            out, err = process.communicate(input, timeout=timeout)
         except subprocess.TimeoutExpired:
             raise TimeoutError(f"no end after {timeout} s: {process.args}\n{_kill(process)}") from None
         assert not check or process.returncode == 0, (

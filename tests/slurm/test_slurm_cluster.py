@@ -212,10 +212,9 @@ def test_gpus_and_loopback_names(make_cluster: Callable[..., ClusterSession]):
 @pytest.mark.parametrize(("interactive", "host"), [(False, "login"), (True, "n1")])
 def test_where_sallocs_shell_runs(make_cluster: Callable[..., ClusterSession], interactive: bool, host: str):
     cluster = make_cluster(cpus=(2, 2), interactive_step=interactive)
-    # salloc without a command starts $SHELL, and as an interactive step only on a terminal.
-    shell = cluster.write("shell", "#!/bin/sh\nhostname > where\n")
-    program = "import pty, sys; sys.exit(pty.spawn(['salloc', '-N2']))"
-    cluster.run([cluster.python, "-c", program], env={"SHELL": str(shell)}, check=True)
+    # The interactive step wants a terminal.
+    argv = ["script", "-qec", "salloc -N2", "/dev/null"]
+    cluster.run(argv, input="hostname > where\nexit\n", timeout=30, check=True)
     assert (cluster.shared_dir / "where").read_text() == f"{host}\n"
 
 
