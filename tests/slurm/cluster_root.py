@@ -33,7 +33,7 @@ PACKAGES = (
 def cache_dir() -> Path:
     """Where roots are kept."""
     base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(os.environ.get("HPCML_TEST_CACHE") or Path(base) / "hpcml")
+    return Path(os.environ.get("HPCML_TEST_CACHE") or Path(base) / "hpcml").absolute()
 
 
 def debian13() -> Path:
@@ -93,6 +93,8 @@ def _build(root: Path, log: Path) -> None:
 
 def _logged(argv: list[str], env: Mapping[str, str], log: Path, out: IO[bytes]) -> None:
     doing = "making the root directory of Debian 13"
+    # Should this process be killed, a build that went on would meet the next one in the same directory.
+    argv = ["setpriv", "--pdeathsig", "KILL", *argv]
     try:
         code = subprocess.run(argv, env=env, stdin=subprocess.DEVNULL, stdout=out, stderr=out, check=False,
                               timeout=BUILD_TIMEOUT).returncode

@@ -123,7 +123,7 @@ def test_bytes_are_those_of_a_broadcast(cluster: ClusterSession):
 def test_pmix_makes_one_world_of_all_tasks(cluster: ClusterSession):
     program = cluster.write("world.py", "from mpi4py import MPI\nc = MPI.COMM_WORLD\n"
                                         "print(c.size, c.allreduce(c.rank), MPI.Get_processor_name())\n")
-    argv = ["srun", "--mpi=pmix", "-N3", "-n6", cluster.python, "-m", "mpi4py", program]
+    argv = ["srun", "--mpi=pmix", "-N3", "--ntasks-per-node=2", cluster.python, "-m", "mpi4py", program]
     done = cluster.run(argv, check=True)
     assert sorted(done.stdout.splitlines()) == [f"6 15 n{i}" for i in (1, 1, 2, 2, 3, 3)]
 
