@@ -1,6 +1,7 @@
 """What the login node and the nodes of a release with a root of its own see of this computer's files."""
 
 import os
+import re
 import sys
 from pathlib import Path
 
@@ -33,6 +34,9 @@ def commands(shape: Shape, state: Path) -> tuple[str, list[list[str]]]:
         if not path.is_dir():
             made.append(["touch", target])
         made.append(["mount", "--bind", str(path), target])
+        if re.fullmatch(r"/usr/bin/python3\.\d+", str(path)):
+            # A virtual environment made with it goes by way of this link.
+            made.append(["ln", "-sfn", path.name, f"{root}/usr/bin/python3"])
     return str(root), made
 
 
