@@ -51,7 +51,9 @@ def test_an_unmodified_search_equals_one_process(cluster, tmp_path):
 def test_the_contract_holds_on_an_allocation(cluster):
     command = [cluster.python, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-k", "ipyparallel"]
     done = cluster.run(
-        ["salloc", "--quiet", "-N3", "-n5", *command, "tests/contract"], cwd=ROOT, timeout=240
+        ["salloc", "--quiet", "-N3", "-n5", *command, f"--basetemp={cluster.shared_dir}/tmp", "tests/contract"],
+        cwd=ROOT,
+        timeout=240,
     )
     assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-2000:]
     assert " passed" in done.stdout

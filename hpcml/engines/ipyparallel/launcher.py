@@ -187,6 +187,7 @@ def main() -> None:
     for signum in (signal.SIGINT, signal.SIGTERM):
         signal.signal(signum, lambda *_: sys.exit(1))
     inbox = LineReader(0)
+    say({"here": node})
     prober = threading.Thread(target=probe, args=(inbox, node))
     prober.start()
     began = time.monotonic()

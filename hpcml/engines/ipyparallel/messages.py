@@ -2,6 +2,7 @@
 
 ::
 
+    launcher -> driver     {"here": node}
     controller -> driver   {"addresses": [[address, port], …]}        where it listens for a probe
     driver -> launchers    {"probe": {"addresses": …, "token": …}}
     launcher -> driver     {"node": …, "reached": {address: "" or what failed}}

@@ -6,6 +6,7 @@ import sys
 import threading
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from hpcml.allocation import Node
 from hpcml.engines.ipyparallel.messages import reach
 from hpcml.engines.ipyparallel.workers import EngineWorkers
 from hpcml.errors import EngineError
+from hpcml.hostlist import compress
 from hpcml.plan import Plan
 from hpcml.process import Program
 from hpcml.srun import controller_step, step_environment, worker_step
@@ -24,7 +26,6 @@ __all__ = ["Startup", "programs"]
 
 PYTHON = (sys.executable, "-P", "-u", "-m")  # -P: a random.py in the working directory is not our library
 PACKAGE = __package__
-PROBE_SECONDS = 15.0  # a node that has not tried the addresses by then does not delay the others
 log = logging.getLogger("hpcml")
 
 Inbox = queue.SimpleQueue[tuple[Program | None, dict[str, Any] | None]]
@@ -58,8 +59,13 @@ class Startup:
         self.plan = plan
         self.deadline = time.monotonic() + plan.timeout
         self.inbox: Inbox = queue.SimpleQueue()
+        self.here: set[str] = set()  # the nodes whose launcher has spoken
+        self.left_out: set[str] = set()
+        self.running = False
         self.reached: dict[str, dict[str, str]] = {}
         self.offer: dict[str, Any] = {}
+        self.orders: list[dict[str, Any]] = []  # what all launchers were told
+        self.environment = step_environment(plan.environment)
         self.bound = False
         self.workers: EngineWorkers | None = None
         self.notes: dict[str, str] = {}
@@ -71,23 +77,22 @@ class Startup:
 
     def run(self) -> EngineWorkers:
         """Start the programs and return when all engines are there, or as many as will do."""
-        environment = step_environment(self.plan.environment)
         controller, steps = programs(self.plan)
-        for number, (nodes, command) in enumerate(steps):
-            threads = thread_variables(nodes[0].cpus_per_slot)
-            launcher = self._program(f"workers-{number}", command, {**environment, **threads})
-            self.launchers.append((nodes, launcher))
-        self.controller = self._program("controller", controller, environment)
-        probes_until = time.monotonic() + min(PROBE_SECONDS, self.plan.timeout / 2)
-        while not self._complete() and time.monotonic() < self.deadline:
+        for nodes, command in steps:
+            self._launch(nodes, command)
+        self.controller = self._program("controller", controller, self.environment)
+        patience = time.monotonic() + self.plan.timeout / 3
+        while not self._complete() and time.monotonic() < self.deadline and not self._over():
             self._handle_next(min(self.deadline, time.monotonic() + 0.5))
-            self._bind(force=time.monotonic() > probes_until)
-            if self.controller in self.ended or len(self.ended) == len(self.programs):
-                break
+            late = time.monotonic() > patience
+            if late and self.plan.min_slots is not None:
+                self._leave_out_silent_nodes()
+            self._bind(force=late)
         self._judge()
         assert self.workers is not None
         self.workers.probe(max(self.deadline - time.monotonic(), 5))
         self._news.start()
+        self.running = True
         return self.workers
 
     def _program(self, name: str, command: Sequence[str], environment: dict[str, str]) -> Program:
@@ -96,6 +101,39 @@ class Startup:
         program = Program(name, command, environment, self.inbox, path)
         self.programs.append(program)
         return program
+
+    def _launch(self, nodes: tuple[Node, ...], command: Sequence[str]) -> Program:
+        """Start the launchers of `nodes`, and tell them what the others know already."""
+        threads = thread_variables(nodes[0].cpus_per_slot)
+        launcher = self._program(f"workers-{len(self.launchers)}", command, {**self.environment, **threads})
+        self.launchers.append((nodes, launcher))
+        for message in self.orders:
+            launcher.send(message)
+        return launcher
+
+    def _tell_launchers(self, message: dict[str, Any]) -> None:
+        self.orders.append(message)
+        for _, launcher in self.launchers:
+            launcher.send(message)
+
+    def _leave_out_silent_nodes(self) -> None:
+        """Start anew without the nodes that have said nothing: srun holds back a step until all its nodes are there."""
+        silent = {node.name for node in self.plan.nodes} - self.here
+        if self.left_out:
+            return
+        self.left_out = silent
+        for nodes, launcher in list(self.launchers):
+            speaking = [node for node in nodes if node.name not in silent]
+            if speaking and len(speaking) < len(nodes):
+                log.warning("nothing heard from %s: starting without", compress(sorted(silent)))
+                launcher.terminate()
+                self.launchers.remove((nodes, launcher))
+                plan = replace(self.plan, nodes=tuple(speaking))
+                for group, command in programs(plan)[1]:
+                    self._launch(group, command)
+
+    def _over(self) -> bool:
+        return self.controller in self.ended or all(launcher in self.ended for _, launcher in self.launchers)
 
     def _complete(self) -> bool:
         return self.workers is not None and self.workers.ready >= self.plan.slots
@@ -111,6 +149,8 @@ class Startup:
         if message is None:
             if program is not None:
                 self.ended.append(program)
+        elif "here" in message:
+            self.here.add(message["here"])
         elif "addresses" in message:
             self._probe(message)
         elif "reached" in message:
@@ -119,7 +159,6 @@ class Startup:
             self._connect(message)
         elif "forked" in message and self.workers is not None:
             if "died" in message:
-                log.warning("worker %s:%s ended: %s", message["node"], message["died"], message["status"])
                 self.workers.died(message["died"], message["status"])
             self.notes[message["node"]] = message.get("note", "")
             slots = {int(number): slot for number, slot in message["forked"].items()}
@@ -128,8 +167,7 @@ class Startup:
     def _probe(self, offer: dict[str, Any]) -> None:
         """Have every node try the controller's addresses, and try them from here."""
         self.offer = offer
-        for _, launcher in self.launchers:
-            launcher.send({"probe": offer})
+        self._tell_launchers({"probe": offer})
         addresses = [(address, port) for address, port in offer["addresses"]]
         self.reached["this process"] = reach(addresses, bytes.fromhex(offer["token"]))
 
@@ -159,8 +197,7 @@ class Startup:
             first += node.slots
         order = {"engine": info["engine"], "nodes": shares, "stride": first}
         order |= {"path": sys.path, "directory": str(Path.cwd())}
-        for _, launcher in self.launchers:
-            launcher.send({"start": order})
+        self._tell_launchers({"start": order})
         client = Client(info["client"], timeout=max(self.deadline - time.monotonic(), 1))
         self.workers = EngineWorkers(client, self._kill)
         self.workers.on_change = lambda: self.inbox.put((None, {}))
@@ -174,36 +211,36 @@ class Startup:
         have = self.workers.ready if self.workers else 0
         if have >= self.plan.slots:
             return
-        said = f"{have} of {self.plan.slots} workers came within {self.plan.timeout:g} s.{self._failures()}"
+        seconds = self.plan.timeout - max(self.deadline - time.monotonic(), 0)
+        said = f"{have} of {self.plan.slots} workers came within {seconds:.1f} s.{self._failures()}"
         if self.plan.min_slots is not None and have >= self.plan.min_slots > 0:
             log.warning("%s\nGoing on with %d, as min_slots=%d allows.", said, have, self.plan.min_slots)
             return
+        enough = sum(node.slots for node in self.plan.nodes if node.name in self.here) or 1
         raise EngineError(
             f"{said}\nThe logs are in {self.plan.run_dir}. To give slow nodes more time: Cluster(timeout="
-            f"{4 * self.plan.timeout:g}); to go on with fewer workers: Cluster(min_slots={max(have, 1)})."
+            f"{4 * self.plan.timeout:g}); to go on with fewer workers: Cluster(min_slots={enough})."
         )
 
     def _failures(self) -> str:
         """Return a paragraph for each node without workers, and for a controller that has ended."""
         parts = []
         if self.controller in self.ended or self.workers is None:
-            state = (
-                f"ended with status {self.controller.status}"
-                if self.controller in self.ended
-                else "is not ready"
-            )
+            state = f"ended with status {self.controller.status}" if self.controller in self.ended else "is not ready"
             parts.append(f"\nThe controller {state}; its log ends with\n{self.controller.log_tail()}")
-        here = self.workers.hosts if self.workers else ()
+        have = self.workers.hosts if self.workers else ()
         for nodes, launcher in self.launchers:
             for rank, node in enumerate(nodes):
-                if node.name not in here:
-                    label = str(rank) if self.plan.allocation else None
-                    parts.append(
-                        f"\n{node.name} has no worker; its log ends with\n{launcher.log_tail(label=label)}"
-                    )
-            if not set(node.name for node in nodes) & set(here):
-                parts.append(f"\n{launcher.log} ends with\n{launcher.log_tail()}")
+                if node.name not in have:
+                    parts.append("\n" + self._failure(node.name, rank, launcher))
+        parts += [f"\n{launcher.log} ends with\n{launcher.log_tail()}" for _, launcher in self.launchers]
         return "".join(parts)
+
+    def _failure(self, node: str, rank: int, launcher: Program) -> str:
+        if node not in self.here:
+            return f"{node} has no worker, and nothing was heard from it"
+        label = str(rank) if self.plan.allocation else None
+        return f"{node} has no worker; its log ends with\n{launcher.log_tail(label=label)}"
 
     def _listen(self) -> None:
         """Take the news until `stop`: engines that died and were replaced, programs that ended."""
@@ -224,8 +261,8 @@ class Startup:
         self._stopping = True
         for program in self.programs:
             program.close()
-        for program in self.programs:
-            program.stop()
+        for program in self.programs:  # a start that failed has hung long enough
+            program.stop(grace=5 if self.running else 1)
         self.inbox.put((None, {}))
         if self._news.is_alive():
             self._news.join(10)

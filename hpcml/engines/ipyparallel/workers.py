@@ -9,6 +9,7 @@
 One lock protects the table of engines; it is never held while a future is resolved.
 """
 
+import logging
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -23,12 +24,15 @@ from hpcml.task import Worker, run_frame
 
 __all__ = ["EngineWorkers"]
 
+log = logging.getLogger("hpcml")
+
 
 @dataclass(eq=False)
 class _Engine:
     worker: Worker
     registered: bool = False
     dead: str = ""
+    killed: bool = False  # by `interrupt`
     outstanding: list["Future[bytes]"] = field(default_factory=list)
 
 
@@ -85,7 +89,10 @@ class EngineWorkers:
     def died(self, number: int, status: str) -> None:
         """Note the death of an engine; what it had to do fails when the hub tells the client."""
         with self._lock:
-            self._engines[number].dead = status
+            engine = self._engines[number]
+            engine.dead = f"ended: {status}"
+        level = logging.DEBUG if engine.killed else logging.WARNING
+        log.log(level, "worker %s ended: %s; another takes its place", engine.worker, status)
         self.on_change()
 
     def _note_registered(self) -> None:
@@ -160,7 +167,10 @@ class EngineWorkers:
     def interrupt(self, future: "Future[bytes]") -> None:
         """Kill the engine that works on a frame; its launcher forks another."""
         with self._lock:
-            numbers = [number for number, engine in self._living().items() if future in engine.outstanding]
+            living = self._living()
+            numbers = [number for number, engine in living.items() if future in engine.outstanding]
+            for number in numbers:
+                living[number].killed = True
         for number in numbers:
             self._kill(number)
 

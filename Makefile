@@ -1,0 +1,40 @@
+# make demo   the main job: a virtual environment, the library in it, and a grid search over this computer
+# make test   all tests; as root on Debian with a real Slurm of three nodes, on two of its releases
+# make lint   ruff, mypy, shellcheck
+# make bench  figures beside those of dask, ipyparallel and executorlib (needs root)
+PYTHON ?= python3
+BIN := .venv/bin
+PIP := -m pip install --quiet --disable-pip-version-check
+
+.PHONY: demo test test-environment lint bench clean
+
+demo: .venv/demo
+	$(BIN)/python tutorials/01_grid_search.py
+
+test: test-environment
+	sh tests/other-pythons
+	$(BIN)/python -m pytest
+
+lint: test-environment
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	sh tests/shell-lint
+
+bench: test-environment
+	$(BIN)/python tests/benchmarks/run
+
+test-environment: .venv/test
+	sh tests/install-system
+
+clean:
+	rm -rf .venv .venv-* .hpcml build *.egg-info
+
+.venv/demo: setup.cfg
+	$(PYTHON) -m venv .venv
+	$(BIN)/python $(PIP) --editable '.[sklearn]'
+	touch $@
+
+.venv/test: setup.cfg
+	$(PYTHON) -m venv .venv
+	$(BIN)/python $(PIP) --editable '.[test,lint]'
+	touch $@
