@@ -142,8 +142,14 @@ def describe(allocation: Allocation | None) -> dict[str, Any]:
         return {"slurm": False, "engine": "local", "slots": cpus, "nodes": [node]}
     facts = dataclasses.asdict(allocation)
     nodes = facts.pop("nodes")
-    return {"slurm": True, "engine": "ipyparallel", "job": allocation.label, "slots": allocation.slots, **facts,
-            "nodes": list(nodes)}
+    return {
+        "slurm": True,
+        "engine": "ipyparallel",
+        "job": allocation.label,
+        "slots": allocation.slots,
+        **facts,
+        "nodes": list(nodes),
+    }
 
 
 if __name__ == "__main__":

@@ -10,9 +10,10 @@ from typing import Any, Self
 
 from hpcml import joblib_backend
 from hpcml.errors import HpcmlError, TaskError
+from hpcml.pickling import pack_object
 from hpcml.plan import Options
 from hpcml.session import Session
-from hpcml.task import Batch, Call, name_of, pack, pack_batch, pack_object
+from hpcml.task import Batch, Call, name_of, pack, pack_batch
 
 __all__ = ["Cluster", "share"]
 
@@ -87,7 +88,7 @@ class Cluster(Executor):
             progress=progress,
         )
         joins = _shared is not None and options in (Options(), _shared._session.options)
-        self._session = _shared._session if _shared is not None and joins else Session(options)
+        self._session: Session = _shared._session if _shared is not None and joins else Session(options)
         self._owns_session = not joins
         self._closed = False
         joblib_backend.open_executor(self)
@@ -110,11 +111,11 @@ class Cluster(Executor):
     @property
     def client(self) -> Any:
         """The plain ipyparallel client, for views and magics; only with the ipyparallel engine."""
-        try:
-            return self._session.workers.client  # type: ignore[attr-defined]
-        except AttributeError:
+        client = getattr(self._session.workers, "client", None)
+        if client is None:
             engine = self._session.engine
-            raise HpcmlError(f'engine {engine!r} has no client: open Cluster(engine="ipyparallel")') from None
+            raise HpcmlError(f'engine {engine!r} has no client: open Cluster(engine="ipyparallel")')
+        return client
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> "Future[Any]":
         """Queue ``fn(*args, **kwargs)`` and return its future.

@@ -11,24 +11,21 @@ nothing here needs a lock. Futures are resolved in that thread too: callbacks mu
 """
 
 import contextlib
-import math
 import queue
 import threading
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future
-from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from hpcml.errors import TaskError, WorkerDied
+from hpcml.frames import Frame, Group, Task, frame_size, resolve_all
 from hpcml.task import Call, Outcome, pack_frame, unpack_outcomes
 
-__all__ = ["Dispatcher", "Workers", "frame_size"]
+__all__ = ["Dispatcher", "Workers"]
 
-FRAME_SECONDS = 0.2  # a frame this long hides the 5 ms that a message costs, and leaves the end balanced
-SHORTEST_FRAME = 0.01  # below twice the cost of a message, more frames make the end later, not earlier
+
 PREFETCH_SECONDS = 0.5  # a frame that waits behind one longer than this would be faster elsewhere
-LARGEST_FRAME = 4 << 20  # bytes; more in one message only delays its first task
 
 
 class Workers(Protocol):
@@ -56,66 +53,6 @@ class Workers(Protocol):
         """End the work on a submitted frame now, at the price of its worker; a replacement follows."""
 
 
-@dataclass(eq=False)
-class _Task:
-    call: Call
-    future: "Future[Any]"
-    deaths: list[str] = field(default_factory=list)
-    running: bool = False
-
-
-@dataclass(eq=False)
-class _Group:
-    """Tasks of one kind: those that wait, the frames in flight, and the seconds that one takes."""
-
-    waiting: deque[_Task] = field(default_factory=deque)
-    frames: int = 0
-    seconds: float | None = None
-
-    def take(self, size: int) -> list[_Task]:
-        """Pop up to `size` tasks that are not cancelled; one that has seen a death travels alone."""
-        taken: list[_Task] = []
-        length = 0
-        while self.waiting and len(taken) < size and length < LARGEST_FRAME:
-            if taken and self.waiting[0].deaths:
-                break
-            task = self.waiting.popleft()
-            if task.running or task.future.set_running_or_notify_cancel():
-                task.running = True
-                taken.append(task)
-                length += len(task.call.arguments)
-            if task.deaths:
-                break
-        return taken
-
-
-@dataclass(eq=False)
-class _Frame:
-    tasks: list[_Task]
-    group: _Group
-    abandoned: bool = False
-
-
-def frame_size(seconds: float | None, waiting: int, slots: int) -> int:
-    """Return how many tasks of `seconds` each should travel together (guided self-scheduling).
-
-    A frame lasts about 0.2 s, and never more than half of a slot's share of what is still waiting, so
-    that all slots end together (Polychronopoulos and Kuck 1987, doi:10.1109/TC.1987.5009495).
-
-    Examples
-    --------
-    >>> from hpcml.dispatch import frame_size
-    >>> frame_size(0.001, waiting=100_000, slots=12), frame_size(0.001, waiting=240, slots=12)
-    (200, 10)
-    >>> frame_size(30.0, waiting=100_000, slots=12), frame_size(None, waiting=100_000, slots=12)
-    (1, 1)
-    """
-    if not seconds:
-        return 1
-    share = math.ceil(waiting / (2 * max(slots, 1)))
-    return max(1, min(int(FRAME_SECONDS / seconds), max(share, int(SHORTEST_FRAME / seconds))))
-
-
 class Dispatcher:
     """Carries calls to the workers of an engine and their outcomes back.
 
@@ -137,9 +74,9 @@ class Dispatcher:
     ) -> None:
         self._workers, self._retries, self._on_outcome = workers, retries, on_outcome
         self._inbox: queue.SimpleQueue[tuple[Callable[..., None], Any]] = queue.SimpleQueue()
-        self._groups: defaultdict[str, _Group] = defaultdict(_Group)
-        self._ready: dict[str, _Group] = {}  # the groups in which something waits
-        self._in_flight: dict[Future[bytes], _Frame] = {}
+        self._groups: defaultdict[str, Group] = defaultdict(Group)
+        self._ready: dict[str, Group] = {}  # the groups in which something waits
+        self._in_flight: dict[Future[bytes], Frame] = {}
         self._broken: BaseException | None = None
         self._closed = False
         self._idle_waiters: list[threading.Event] = []
@@ -167,7 +104,7 @@ class Dispatcher:
             if isinstance(call, BaseException):
                 self._inbox.put((future.set_exception, call))
             else:
-                self._inbox.put((self._enqueue, _Task(call, future)))
+                self._inbox.put((self._enqueue, Task(call, future)))
             futures.append(future)
         return futures
 
@@ -211,13 +148,13 @@ class Dispatcher:
             while self._idle_waiters:
                 self._idle_waiters.pop().set()
 
-    def _enqueue(self, task: _Task) -> None:
+    def _enqueue(self, task: Task) -> None:
         if self._broken is None:
             self._group(task).waiting.append(task)
         else:
-            _resolve_all([task], self._broken)
+            resolve_all([task], self._broken)
 
-    def _group(self, task: _Task) -> _Group:
+    def _group(self, task: Task) -> Group:
         """Return the group of a task that is about to wait in it."""
         return self._ready.setdefault(task.call.group, self._groups[task.call.group])
 
@@ -231,7 +168,7 @@ class Dispatcher:
                 if not group.waiting:
                     del self._ready[name]
 
-    def _pump_group(self, group: _Group) -> bool:
+    def _pump_group(self, group: Group) -> bool:
         """Send one frame of `group`, if there is credit for it; True when one was sent."""
         slots = self._workers.ready
         width = group.waiting[0].call.width or slots
@@ -246,13 +183,13 @@ class Dispatcher:
             self._send(tasks, group)
         return bool(tasks)
 
-    def _send(self, tasks: list[_Task], group: _Group) -> None:
+    def _send(self, tasks: list[Task], group: Group) -> None:
         try:
             future = self._workers.submit(pack_frame([task.call for task in tasks]))
         except Exception as error:
-            _resolve_all(tasks, error)
+            resolve_all(tasks, error)
             return
-        self._in_flight[future] = _Frame(tasks, group)
+        self._in_flight[future] = Frame(tasks, group)
         group.frames += 1
         future.add_done_callback(lambda done: self._inbox.put((self._receive, done)))
 
@@ -263,16 +200,16 @@ class Dispatcher:
         frame.group.frames -= 1
         error = future.exception()
         if frame.abandoned:
-            _resolve_all(frame.tasks, TaskError("this task was interrupted because its call was abandoned"))
+            resolve_all(frame.tasks, TaskError("this task was interrupted because its call was abandoned"))
         elif isinstance(error, WorkerDied):
             self._run_again(frame.tasks, error)
         elif error is not None:
-            _resolve_all(frame.tasks, error)
+            resolve_all(frame.tasks, error)
         else:
             for task, outcome in zip(frame.tasks, unpack_outcomes(future.result()), strict=True):
                 self._finish(task, outcome, frame.group)
 
-    def _finish(self, task: _Task, outcome: Outcome, group: _Group) -> None:
+    def _finish(self, task: Task, outcome: Outcome, group: Group) -> None:
         before = outcome.seconds if group.seconds is None else group.seconds
         group.seconds = 0.8 * before + 0.2 * outcome.seconds
         self._on_outcome(task.call, outcome)
@@ -281,7 +218,7 @@ class Dispatcher:
         else:
             task.future.set_result(outcome.value)
 
-    def _run_again(self, tasks: list[_Task], death: WorkerDied) -> None:
+    def _run_again(self, tasks: list[Task], death: WorkerDied) -> None:
         """Put tasks whose worker died back in front; those it had not begun are not blamed."""
         for task in reversed(tasks):
             if death.started:
@@ -297,7 +234,7 @@ class Dispatcher:
         for group in self._ready.values():
             given_up = [task for task in group.waiting if task.future in futures]
             group.waiting = deque(task for task in group.waiting if task.future not in futures)
-            _resolve_all(given_up, TaskError("this task was abandoned before it started"))
+            resolve_all(given_up, TaskError("this task was abandoned before it started"))
         self._ready = {name: group for name, group in self._ready.items() if group.waiting}
         for sent, frame in list(self._in_flight.items()):
             if all(task.future in futures for task in frame.tasks):
@@ -307,15 +244,9 @@ class Dispatcher:
     def _fail_all(self, error: BaseException) -> None:
         self._broken = self._broken or error
         for group in self._ready.values():
-            _resolve_all(group.waiting, error)
+            resolve_all(group.waiting, error)
             group.waiting.clear()
         self._ready.clear()
         for frame in self._in_flight.values():
-            _resolve_all(frame.tasks, error)
+            resolve_all(frame.tasks, error)
         self._in_flight.clear()
-
-
-def _resolve_all(tasks: Iterable[_Task], error: BaseException) -> None:
-    for task in tasks:
-        if (task.running or task.future.set_running_or_notify_cancel()) and not task.future.done():
-            task.future.set_exception(error)

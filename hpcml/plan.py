@@ -89,9 +89,7 @@ class Plan:
         return sum(node.slots for node in self.nodes)
 
 
-def make_nodes(
-    allocation: Allocation | None, options: Options, cpus: int, everywhere: bool
-) -> tuple[Node, ...]:
+def make_nodes(allocation: Allocation | None, options: Options, cpus: int, everywhere: bool) -> tuple[Node, ...]:
     """Return the nodes to use, with their slots.
 
     Parameters
@@ -119,9 +117,7 @@ def make_nodes(
         nodes = tuple(node for node in nodes if node.name == allocation.launch_node) if allocation else ()
     if not nodes:
         per_slot = options.cpus_per_slot or 1
-        nodes = (
-            Node(socket.gethostname(), slots=max(cpus // per_slot, 1), cpus_per_slot=per_slot, cpus=cpus),
-        )
+        nodes = (Node(socket.gethostname(), slots=max(cpus // per_slot, 1), cpus_per_slot=per_slot, cpus=cpus),)
     return tuple(
         replace(
             node,
@@ -187,9 +183,7 @@ def new_run_dir(base: Path, label: str) -> Path:
         base.mkdir(mode=0o700, parents=True, exist_ok=True)
         found = base.lstat()
         if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid():
-            raise HpcmlError(
-                f"{base} is a link or belongs to another user: remove it, or pass Cluster(run_dir=…)"
-            )
+            raise HpcmlError(f"{base} is a link or belongs to another user: remove it, or pass Cluster(run_dir=…)")
         (base / name).mkdir(mode=0o700)
     except OSError as error:
         raise HpcmlError(

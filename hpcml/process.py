@@ -83,7 +83,7 @@ class Program:
         name: str,
         argv: Sequence[str],
         env: Mapping[str, str],
-        inbox: "queue.SimpleQueue[tuple[Program, dict[str, Any] | None]]",
+        inbox: "queue.SimpleQueue[tuple[Program | None, dict[str, Any] | None]]",
         log: Path,
     ) -> None:
         self.name, self.log, self._inbox = name, log, inbox

@@ -75,7 +75,7 @@ def expected_length(iterable: Iterable[Any] | None) -> int | None:
     if isinstance(iterable, zip | itertools.product):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)  # to be copied; gone from Python 3.14
-            parts = iterable.__reduce__()[1]  # type: ignore[misc]
+            parts = iterable.__reduce__()[1]
         if isinstance(iterable, itertools.product):
             return math.prod(len(pool) for pool in parts)
         return min((length for part in parts if (length := expected_length(part))), default=None)

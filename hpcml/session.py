@@ -38,9 +38,7 @@ class Session:
             name = "local" if allocation is None else "ipyparallel"
         self.engine = name
         began = time.monotonic()
-        self.run_dir = new_run_dir(
-            options.run_dir or Path(".hpcml"), allocation.label if allocation else "local"
-        )
+        self.run_dir = new_run_dir(options.run_dir or Path(".hpcml"), allocation.label if allocation else "local")
         self.plan = _plan(allocation, options, name, self.run_dir)
         self.display = display_for(options.progress, sys.stderr)
         self._owned = ExitStack()

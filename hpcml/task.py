@@ -12,13 +12,12 @@ import socket
 import time
 import traceback
 import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-import cloudpickle
-
 from hpcml.errors import TaskError
+from hpcml.pickling import Rebuilt, dumps, pack_error, pack_object
 
 __all__ = [
     "Batch",
@@ -121,28 +120,7 @@ def name_of(function: Callable[..., Any]) -> str:
     return f"{getattr(function, '__module__', '?')}.{name}"
 
 
-def pack_object(thing: Any, what: str) -> bytes:
-    """Pickle `thing`, or say which object inside it cannot travel.
-
-    Raises
-    ------
-    TaskError
-        `thing` cannot be pickled; the message names the innermost culprit that could be found.
-    """
-    try:
-        return cloudpickle.dumps(thing, protocol=pickle.HIGHEST_PROTOCOL)
-    except Exception as error:
-        path, culprit = _culprit(thing)
-        raise TaskError(
-            f"{what} cannot travel to a worker: {path or what} is a {type(culprit).__module__}."
-            f"{type(culprit).__qualname__}, which cannot be pickled ({error}). Create it inside the function, "
-            "or pass what is needed to create it there."
-        ) from error
-
-
-def pack(
-    function: Callable[..., Any], args: Sequence[Any] = (), kwargs: dict[str, Any] | None = None
-) -> Call:
+def pack(function: Callable[..., Any], args: Sequence[Any] = (), kwargs: dict[str, Any] | None = None) -> Call:
     """Pack one call of `function`; see `Call`. Raises TaskError when a part of it cannot travel."""
     name = name_of(function)
     return Call(
@@ -167,47 +145,13 @@ def _call_batch(batch: Batch) -> Any:
     return batch()
 
 
-_CALL_BATCH = cloudpickle.dumps(_call_batch)
+_CALL_BATCH = dumps(_call_batch)
 
 
 def pack_batch(batch: Batch, group: str, width: int | None) -> Call:
     """Pack a batch; see `Call`. Raises TaskError when a part of it cannot travel."""
     arguments = pack_object(((batch,), {}), "a task given to joblib")
     return Call(_CALL_BATCH, arguments, "a joblib batch", group, width, len(batch))
-
-
-def _parts(thing: Any) -> Iterable[tuple[str, Any]]:
-    """Yield the objects directly inside `thing` that its pickle would hold, with their paths."""
-    if isinstance(thing, dict):
-        yield from ((f"[{key!r}]", value) for key, value in thing.items())
-    elif isinstance(thing, list | tuple | set | frozenset):
-        yield from ((f"[{index}]", value) for index, value in enumerate(thing))
-    elif hasattr(thing, "func") and hasattr(thing, "args"):  # functools.partial
-        yield from ((".func", thing.func), (".args", thing.args), (".keywords", thing.keywords))
-    elif getattr(thing, "__code__", None) is not None:
-        yield from _closure(thing)
-    elif getattr(thing, "__self__", None) is not None:
-        yield ".__self__", thing.__self__
-    else:
-        yield from ((f".{key}", value) for key, value in getattr(thing, "__dict__", {}).items())
-
-
-def _closure(function: Any) -> Iterable[tuple[str, Any]]:
-    for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=False):
-        yield f"'s variable {name}", cell.cell_contents
-    for name in function.__code__.co_names:
-        if name in function.__globals__:
-            yield f"'s global {name}", function.__globals__[name]
-
-
-def _culprit(thing: Any, path: str = "", depth: int = 6) -> tuple[str, Any]:
-    """Return the path and the innermost part of `thing` that does not pickle by itself."""
-    for step, part in _parts(thing) if depth else ():
-        try:
-            cloudpickle.dumps(part)
-        except Exception:
-            return _culprit(part, path + step, depth - 1)
-    return path, thing
 
 
 def pack_frame(calls: Sequence[Call]) -> bytes:
@@ -218,7 +162,8 @@ def pack_frame(calls: Sequence[Call]) -> bytes:
 def run_frame(frame: bytes) -> bytes:
     """Run all calls of a frame, one after the other, and return their packed outcomes."""
     functions: dict[bytes, Any] = {}
-    return pickle.dumps([_run(*packed, functions) for packed in pickle.loads(frame)], pickle.HIGHEST_PROTOCOL)
+    calls: list[tuple[bytes, bytes]] = pickle.loads(frame)
+    return pickle.dumps([_run(function, arguments, functions) for function, arguments in calls])
 
 
 def _run(function: bytes, arguments: bytes, functions: dict[bytes, Any]) -> bytes:
@@ -250,38 +195,12 @@ def _pack_outcome(
     value: Any, error: BaseException | None, text: str, records: Any, about: dict[str, Any]
 ) -> bytes:
     try:
-        packed = None if error is None else _pack_error(error)
-        return cloudpickle.dumps((value, packed, text, records, about), pickle.HIGHEST_PROTOCOL)
+        packed = None if error is None else pack_error(error)
+        return dumps((value, packed, text, records, about))
     except Exception as unpicklable:
         message = f"the result, a {type(value).__module__}.{type(value).__qualname__}, cannot travel back"
-        lost = TaskError(
-            f"{message} from worker {about['worker']}: {unpicklable}. Return plain data instead."
-        )
-        return cloudpickle.dumps((None, _pack_error(lost), str(unpicklable), (), about))
-
-
-def _pack_error(error: BaseException) -> bytes:
-    """Pickle an exception so that it keeps its type, also where its ``__init__`` wants other arguments."""
-    for form in (error, _Rebuilt(type(error), error.args, dict(error.__dict__))):
-        try:
-            packed = cloudpickle.dumps(form, pickle.HIGHEST_PROTOCOL)
-            pickle.loads(packed)
-        except Exception:
-            continue
-        return packed
-    return pickle.dumps(TaskError(f"{type(error).__module__}.{type(error).__qualname__}: {error}"))
-
-
-@dataclass(frozen=True)
-class _Rebuilt:
-    kind: type[BaseException]
-    args: tuple[Any, ...]
-    state: dict[str, Any]
-
-    def build(self) -> BaseException:
-        error = self.kind.__new__(self.kind, *self.args)
-        error.__dict__.update(self.state)
-        return error
+        lost = TaskError(f"{message} from worker {about['worker']}: {unpicklable}. Return plain data instead.")
+        return dumps((None, pack_error(lost), str(unpicklable), (), about))
 
 
 def unpack_outcomes(frame: bytes) -> list[Outcome]:
@@ -294,10 +213,8 @@ def _unpack_outcome(packed: bytes) -> Outcome:
         value, packed_error, text, records, about = pickle.loads(packed)
         error = None if packed_error is None else pickle.loads(packed_error)
     except Exception as unreadable:
-        return Outcome(
-            error=TaskError(f"the outcome of a task cannot be unpickled in the driver: {unreadable!r}")
-        )
-    if isinstance(error, _Rebuilt):
+        return Outcome(error=TaskError(f"the outcome of a task cannot be unpickled in the driver: {unreadable!r}"))
+    if isinstance(error, Rebuilt):
         error = error.build()
     if error is not None:
         error.__cause__ = RemoteTraceback(about["worker"], text)

@@ -55,9 +55,7 @@ class LocalWorkers:
         self.slots = self.ready = slots
         self.on_change: Callable[[], None] = lambda: None
         self._environment = environment
-        self._lock = (
-            threading.Lock()
-        )  # protects the slots: submit runs in the dispatcher, _done in loky's threads
+        self._lock = threading.Lock()  # protects the slots: submit runs in the dispatcher, _done in loky's threads
         self._stopped = False
         self._slots = [self._new_slot(Worker(host, number)) for number in range(slots)]
 

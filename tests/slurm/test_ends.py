@@ -1,4 +1,4 @@
-"""However a run ends, nothing of it is left; and what is said when nodes fail. (The fixture looks for leftovers.)"""
+"""However a run ends, the fixture finds nothing left of it; and what is said when nodes fail."""
 
 import os
 import re
@@ -77,13 +77,17 @@ def test_a_script_that_raises_has_its_own_traceback_and_status(cluster):
     assert re.search(r'Traceback \(most recent call last\):\n  File ".*raises.py", line 3', done.stderr)
     assert "LookupError: lost" in done.stderr
     script = cluster.write("leaves.py", "import sys\nsys.exit(7)\n")
-    assert cluster.run(["salloc", "-Q", "-N2", "-n2", cluster.python, "-m", "hpcml", "run", script]).returncode == 7
+    assert (
+        cluster.run(["salloc", "-Q", "-N2", "-n2", cluster.python, "-m", "hpcml", "run", script]).returncode == 7
+    )
 
 
 def test_a_node_that_does_not_come_is_named(cluster):
     cluster.freeze_node("n3")
     began = time.monotonic()
-    done = cluster.run(["salloc", "-Q", "-N3", "--ntasks-per-node=2", cluster.python, WORKERS, "timeout=8"], timeout=60)
+    done = cluster.run(
+        ["salloc", "-Q", "-N3", "--ntasks-per-node=2", cluster.python, WORKERS, "timeout=8"], timeout=60
+    )
     assert done.returncode != 0
     assert "of 6 workers came within 8.0 s" in done.stderr
     assert "n3 has no worker, and nothing was heard from it" in done.stderr

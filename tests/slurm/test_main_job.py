@@ -33,7 +33,8 @@ def test_the_sbatch_script_is_short_and_never_sleeps():
 def test_an_unmodified_search_equals_one_process(cluster, tmp_path):
     job = cluster.sbatch(
         f"#!/bin/bash\nexec {cluster.python} -m hpcml run {PROGRAMS / 'search.py'} {cluster.shared_dir}/cluster",
-        "-N3", "-n7",
+        "-N3",
+        "-n7",
     )
     subprocess.run([cluster.python, PROGRAMS / "search.py", tmp_path / "alone"], check=True, timeout=100)
     end = cluster.wait(job, timeout=100)

@@ -78,9 +78,7 @@ def run_in_terminal(cluster, argv, timeout=60):
 
 def test_srun_pty(cluster):
     """srun gives the terminal to task 0 and starts the other six too; those are refused."""
-    _, shown = run_in_terminal(
-        cluster, ["srun", "-N3", "-n7", "--pty", cluster.python, WORKERS, "progress=False"]
-    )
+    _, shown = run_in_terminal(cluster, ["srun", "-N3", "-n7", "--pty", cluster.python, WORKERS, "progress=False"])
     assert sorted(per_node(workers_of(shown)).values()) == sorted(granted(cluster, "-N3", "-n7").values())
 
 
@@ -96,7 +94,9 @@ def test_salloc_with_the_interactive_step(make_cluster):
     cluster = make_cluster(interactive_step=True)
     command = f"{cluster.python} {WORKERS} progress=False; exit\n"
     ours, theirs = pty.openpty()
-    process = cluster.popen(["salloc", "--quiet", "-N3", "-n7"], stdin=subprocess.PIPE, stdout=theirs, stderr=theirs)
+    process = cluster.popen(
+        ["salloc", "--quiet", "-N3", "-n7"], stdin=subprocess.PIPE, stdout=theirs, stderr=theirs
+    )
     os.close(theirs)
     process.stdin.write(command)
     process.stdin.flush()

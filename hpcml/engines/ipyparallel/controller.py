@@ -24,9 +24,7 @@ MISSES = 40  # heartbeats without an answer until an engine counts as dead: 10 s
 def own_addresses() -> list[str]:
     """Return this node's IPv4 addresses, loopback first: ipyparallel's sockets do not speak IPv6."""
     up = {name for name, state in psutil.net_if_stats().items() if state.isup}
-    found = [
-        address for name, addresses in psutil.net_if_addrs().items() if name in up for address in addresses
-    ]
+    found = [address for name, addresses in psutil.net_if_addrs().items() if name in up for address in addresses]
     inet = [address.address for address in found if address.family == socket.AF_INET]
     loopback = [address for address in inet if address.startswith("127.")]
     return loopback + [address for address in inet if address not in loopback]

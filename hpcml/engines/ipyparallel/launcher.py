@@ -1,8 +1,9 @@
-"""The program of the worker step, one on each node: imports once, forks the node's engines, and is their nanny.
+"""The program of the worker step, one on each node: imports once, forks the engines, and is their nanny.
 
-``python -m hpcml.engines.ipyparallel.launcher NODE MODULE…``, where an empty NODE is Slurm's name of it; see `messages` for the conversation. As the parent of its
-engines it sees a death at once, and forks a replacement, which first reports the death to the hub with the
-message that ipyparallel's own nanny sends. Those nannies (one process of 41 MB per engine) are off.
+``python -m hpcml.engines.ipyparallel.launcher NODE MODULE…``, where an empty NODE stands for Slurm's name of
+it; see `messages` for the conversation. As the parent of its engines it sees a death at once, and forks a
+replacement, which first reports the death to the hub with the message that ipyparallel's own nanny sends.
+Those nannies (one process of 41 MB per engine) are off.
 
 No thread is alive when an engine is forked, and zmq is first used in the child.
 """
@@ -27,6 +28,7 @@ from typing import Any, NoReturn
 
 from hpcml.engines.ipyparallel.binding import gpus_of_slot, slot_cpus
 from hpcml.engines.ipyparallel.messages import LineReader, reach, say
+from hpcml.task import become_worker
 
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
 ENGINE = ("ipyparallel.engine.app", "ipyparallel.engine.kernel", "ipykernel.kernelapp", "hpcml.task")
@@ -65,7 +67,7 @@ class Launcher:
 
     def fork(self, slot: int, predecessor: int | None = None) -> int:
         """Fork an engine for `slot` and return its id; ids are never used twice."""
-        engine = self.first + slot + self.generation[slot] * self.stride
+        engine: int = self.first + slot + self.generation[slot] * self.stride
         self.generation[slot] += 1
         process = os.fork()
         if process == 0:
@@ -90,7 +92,8 @@ class Launcher:
             if visible is not None:
                 os.environ["CUDA_VISIBLE_DEVICES"] = visible
             gc.freeze()  # keeps the collector from copying the pages shared with the launcher
-            run_engine(self.engine_info, self.node, engine, slot, predecessor, self.profile)
+            become_worker(self.node, slot)
+            run_engine(self.engine_info, engine, predecessor, self.profile)
             status = 0
         except BaseException:
             traceback.print_exc()
@@ -127,15 +130,10 @@ class Launcher:
         shutil.rmtree(self.profile, ignore_errors=True)
 
 
-def run_engine(
-    info: dict[str, Any], node: str, engine: int, slot: int, predecessor: int | None, profile: str
-) -> None:
+def run_engine(info: dict[str, Any], engine: int, predecessor: int | None, profile: str) -> None:
     """Run ipyparallel's engine in this process, after reporting the death of `predecessor`."""
     from ipyparallel.engine.app import IPEngine
 
-    from hpcml.task import become_worker
-
-    become_worker(node, slot)
     app = IPEngine.instance()
     app.connection_info_env = json.dumps(info)
     app.initialize(

@@ -64,11 +64,12 @@ class LineReader:
 def answer_probes(listeners: Iterable[socket.socket], token: bytes, until: int) -> None:
     """Greet whoever connects with `token`, until the file descriptor `until` has something to read."""
     sockets = list(listeners)
+    waited: list[socket.socket | int] = [*sockets, until]
     while True:
-        ready = select.select([*sockets, until], [], [])[0]
+        ready = select.select(waited, [], [])[0]
         if until in ready:
             return
-        for listener in ready:
+        for listener in [listener for listener in sockets if listener in ready]:
             with contextlib.suppress(OSError):
                 connection, _ = listener.accept()
                 with connection:

@@ -13,39 +13,22 @@ from typing import Any
 from ipyparallel import Client
 
 from hpcml.allocation import Node
+from hpcml.engines.ipyparallel.commands import programs
 from hpcml.engines.ipyparallel.messages import reach
+from hpcml.engines.ipyparallel.trouble import Seen, failures, unreachable
 from hpcml.engines.ipyparallel.workers import EngineWorkers
 from hpcml.errors import EngineError
 from hpcml.hostlist import compress
 from hpcml.plan import Plan
 from hpcml.process import Program
-from hpcml.srun import controller_step, step_environment, worker_step
+from hpcml.srun import step_environment
 from hpcml.threads import thread_variables
 
-__all__ = ["Startup", "programs"]
+__all__ = ["Startup"]
 
-PYTHON = (sys.executable, "-P", "-u", "-m")  # -P: a random.py in the working directory is not our library
-PACKAGE = __package__
 log = logging.getLogger("hpcml")
 
 Inbox = queue.SimpleQueue[tuple[Program | None, dict[str, Any] | None]]
-
-
-def programs(plan: Plan) -> tuple[list[str], list[tuple[tuple[Node, ...], list[str]]]]:
-    """Return the controller's command, and for each het group its nodes and the launchers' command."""
-    controller = [*PYTHON, f"{PACKAGE}.controller", str(plan.run_dir)]
-    launcher = [*PYTHON, f"{PACKAGE}.launcher"]
-    if plan.allocation is None:
-        (node,) = plan.nodes
-        return controller, [((node,), [*launcher, node.name, *plan.preload])]
-    het = plan.allocation.het_groups > 1
-    home = next((node for node in plan.nodes if node.name == plan.allocation.launch_node), plan.nodes[0])
-    steps = []
-    for group in sorted({node.het_group for node in plan.nodes}):
-        nodes = tuple(node for node in plan.nodes if node.het_group == group)
-        names = [node.name for node in nodes]
-        steps.append((nodes, worker_step(names, [*launcher, "", *plan.preload], group if het else None)))
-    return controller_step(home.name, controller, home.het_group if het else None), steps
 
 
 class Startup:
@@ -117,7 +100,7 @@ class Startup:
             launcher.send(message)
 
     def _leave_out_silent_nodes(self) -> None:
-        """Start anew without the nodes that have said nothing: srun holds back a step until all its nodes are there."""
+        """Start anew without the nodes that have said nothing: srun holds back a step until all are there."""
         silent = {node.name for node in self.plan.nodes} - self.here
         if self.left_out:
             return
@@ -179,7 +162,7 @@ class Startup:
         addresses = [address for address, _ in self.offer["addresses"]]
         good = [address for address in addresses if not any(seen[address] for seen in self.reached.values())]
         if not good:
-            raise EngineError(_unreachable(self.reached))
+            raise EngineError(unreachable(self.reached))
         self.bound = True
         self.controller.send({"bind": good[0]})
 
@@ -212,7 +195,7 @@ class Startup:
         if have >= self.plan.slots:
             return
         seconds = self.plan.timeout - max(self.deadline - time.monotonic(), 0)
-        said = f"{have} of {self.plan.slots} workers came within {seconds:.1f} s.{self._failures()}"
+        said = f"{have} of {self.plan.slots} workers came within {seconds:.1f} s.{self._trouble()}"
         if self.plan.min_slots is not None and have >= self.plan.min_slots > 0:
             log.warning("%s\nGoing on with %d, as min_slots=%d allows.", said, have, self.plan.min_slots)
             return
@@ -222,25 +205,10 @@ class Startup:
             f"{4 * self.plan.timeout:g}); to go on with fewer workers: Cluster(min_slots={enough})."
         )
 
-    def _failures(self) -> str:
-        """Return a paragraph for each node without workers, and for a controller that has ended."""
-        parts = []
-        if self.controller in self.ended or self.workers is None:
-            state = f"ended with status {self.controller.status}" if self.controller in self.ended else "is not ready"
-            parts.append(f"\nThe controller {state}; its log ends with\n{self.controller.log_tail()}")
+    def _trouble(self) -> str:
+        controller = Seen(self.controller, self.controller in self.ended, self.workers is not None)
         have = self.workers.hosts if self.workers else ()
-        for nodes, launcher in self.launchers:
-            for rank, node in enumerate(nodes):
-                if node.name not in have:
-                    parts.append("\n" + self._failure(node.name, rank, launcher))
-        parts += [f"\n{launcher.log} ends with\n{launcher.log_tail()}" for _, launcher in self.launchers]
-        return "".join(parts)
-
-    def _failure(self, node: str, rank: int, launcher: Program) -> str:
-        if node not in self.here:
-            return f"{node} has no worker, and nothing was heard from it"
-        label = str(rank) if self.plan.allocation else None
-        return f"{node} has no worker; its log ends with\n{launcher.log_tail(label=label)}"
+        return failures(controller, self.launchers, self.here, have, labelled=self.plan.allocation is not None)
 
     def _listen(self) -> None:
         """Take the news until `stop`: engines that died and were replaced, programs that ended."""
@@ -268,15 +236,3 @@ class Startup:
             self._news.join(10)
         if self.workers is not None:
             self.workers.client.close(linger=0)
-
-
-def _unreachable(reached: dict[str, dict[str, str]]) -> str:
-    matrix = "".join(
-        f"\n    {who}: " + ", ".join(f"{address} {problem or 'reached'}" for address, problem in seen.items())
-        for who, seen in reached.items()
-    )
-    return (
-        f"no address of the controller can be reached from everywhere:{matrix}\n"
-        "A firewall between the nodes, or between them and this host, is the usual cause. Run the script "
-        "inside the allocation (with sbatch, or in `srun --pty --overlap -n1 bash`)."
-    )

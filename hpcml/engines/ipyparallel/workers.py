@@ -142,9 +142,7 @@ class EngineWorkers:
                 started = not engine.dead.startswith("told") and engine.outstanding[0] is future
                 status = engine.dead or str(error)
                 engine.dead = f"told {status}"
-            self._resolve(
-                engine, future, WorkerDied(f"{engine.worker} {status}", str(engine.worker), started)
-            )
+            self._resolve(engine, future, WorkerDied(f"{engine.worker} {status}", str(engine.worker), started))
         except Exception as error:
             self._resolve(engine, future, error)
         else:

@@ -1,6 +1,6 @@
 """Prints, as JSON, which workers a Cluster has: host, slot, threads and CPU mask of each.
 
-    python workers.py [option=value …]      options of hpcml.Cluster, in Python's notation
+python workers.py [option=value …]      options of hpcml.Cluster, in Python's notation
 """
 
 import ast

@@ -1,0 +1,65 @@
+"""What is said when nodes or the controller do not come."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+from hpcml.allocation import Node
+from hpcml.process import Program
+
+__all__ = ["Seen", "failures", "unreachable"]
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What was seen of the controller."""
+
+    program: Program
+    ended: bool
+    ready: bool
+
+
+def failures(
+    controller: Seen,
+    launchers: Sequence[tuple[tuple[Node, ...], Program]],
+    here: Collection[str],
+    have: Collection[str],
+    *,
+    labelled: bool,
+) -> str:
+    """Return a paragraph for each node without workers, and for a controller that is not ready.
+
+    Parameters
+    ----------
+    launchers
+        The nodes of each step of launchers, in the order of its tasks, and the step.
+    here, have
+        The nodes whose launcher has spoken; those that have workers.
+    labelled
+        The logs' lines begin with the number of the task that wrote them.
+    """
+    parts = []
+    if controller.ended or not controller.ready:
+        state = f"ended with status {controller.program.status}" if controller.ended else "is not ready"
+        parts.append(f"The controller {state}; its log ends with\n{controller.program.log_tail()}")
+    for nodes, launcher in launchers:
+        for rank, node in enumerate(nodes):
+            if node.name not in here:
+                parts.append(f"{node.name} has no worker, and nothing was heard from it")
+            elif node.name not in have:
+                tail = launcher.log_tail(label=str(rank) if labelled else None)
+                parts.append(f"{node.name} has no worker; its log ends with\n{tail}")
+    parts += [f"{launcher.log} ends with\n{launcher.log_tail()}" for _, launcher in launchers]
+    return "".join(f"\n{part}" for part in parts)
+
+
+def unreachable(reached: dict[str, dict[str, str]]) -> str:
+    """Return the message for a controller that no address leads to from everywhere; see `messages.reach`."""
+    matrix = "".join(
+        f"\n    {who}: " + ", ".join(f"{address} {problem or 'reached'}" for address, problem in seen.items())
+        for who, seen in reached.items()
+    )
+    return (
+        f"no address of the controller can be reached from everywhere:{matrix}\n"
+        "A firewall between the nodes, or between them and this host, is the usual cause. Run the script "
+        "inside the allocation (with sbatch, or in `srun --pty --overlap -n1 bash`)."
+    )

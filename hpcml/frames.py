@@ -1,0 +1,82 @@
+"""Tasks that wait, and how many of them travel in one frame."""
+
+import math
+from collections import deque
+from collections.abc import Iterable
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from typing import Any
+
+from hpcml.task import Call
+
+__all__ = ["Frame", "Group", "Task", "frame_size", "resolve_all"]
+
+FRAME_SECONDS = 0.2  # a frame this long hides the 5 ms that a message costs, and leaves the end balanced
+SHORTEST_FRAME = 0.01  # below twice the cost of a message, more frames make the end later, not earlier
+LARGEST_FRAME = 4 << 20  # bytes; more in one message only delays its first task
+
+
+@dataclass(eq=False)
+class Task:
+    call: Call
+    future: "Future[Any]"
+    deaths: list[str] = field(default_factory=list)
+    running: bool = False
+
+
+@dataclass(eq=False)
+class Group:
+    """Tasks of one kind: those that wait, the frames in flight, and the seconds that one takes."""
+
+    waiting: deque[Task] = field(default_factory=deque)
+    frames: int = 0
+    seconds: float | None = None
+
+    def take(self, size: int) -> list[Task]:
+        """Pop up to `size` tasks that are not cancelled; one that has seen a death travels alone."""
+        taken: list[Task] = []
+        length = 0
+        while self.waiting and len(taken) < size and length < LARGEST_FRAME:
+            if taken and self.waiting[0].deaths:
+                break
+            task = self.waiting.popleft()
+            if task.running or task.future.set_running_or_notify_cancel():
+                task.running = True
+                taken.append(task)
+                length += len(task.call.arguments)
+            if task.deaths:
+                break
+        return taken
+
+
+@dataclass(eq=False)
+class Frame:
+    tasks: list[Task]
+    group: Group
+    abandoned: bool = False
+
+
+def frame_size(seconds: float | None, waiting: int, slots: int) -> int:
+    """Return how many tasks of `seconds` each should travel together (guided self-scheduling).
+
+    A frame lasts about 0.2 s, and never more than half of a slot's share of what is still waiting, so
+    that all slots end together (Polychronopoulos and Kuck 1987, doi:10.1109/TC.1987.5009495).
+
+    Examples
+    --------
+    >>> from hpcml.dispatch import frame_size
+    >>> frame_size(0.001, waiting=100_000, slots=12), frame_size(0.001, waiting=240, slots=12)
+    (200, 10)
+    >>> frame_size(30.0, waiting=100_000, slots=12), frame_size(None, waiting=100_000, slots=12)
+    (1, 1)
+    """
+    if not seconds:
+        return 1
+    share = math.ceil(waiting / (2 * max(slots, 1)))
+    return max(1, min(int(FRAME_SECONDS / seconds), max(share, int(SHORTEST_FRAME / seconds))))
+
+
+def resolve_all(tasks: Iterable[Task], error: BaseException) -> None:
+    for task in tasks:
+        if (task.running or task.future.set_running_or_notify_cancel()) and not task.future.done():
+            task.future.set_exception(error)

@@ -1,0 +1,95 @@
+"""Pickles that travel to workers and back, and what is said of objects that cannot."""
+
+import pickle
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import cloudpickle
+
+from hpcml.errors import TaskError
+
+__all__ = ["Rebuilt", "dumps", "pack_error", "pack_object"]
+
+
+def dumps(thing: Any) -> bytes:
+    """Pickle `thing`, functions and classes of ``__main__`` by value."""
+    packed: bytes = cloudpickle.dumps(thing, protocol=pickle.HIGHEST_PROTOCOL)
+    return packed
+
+
+def pack_object(thing: Any, what: str) -> bytes:
+    """Pickle `thing`, or say which object inside it cannot travel.
+
+    Raises
+    ------
+    TaskError
+        `thing` cannot be pickled; the message names the innermost culprit that could be found.
+    """
+    try:
+        return dumps(thing)
+    except Exception as error:
+        path, culprit = _culprit(thing)
+        raise TaskError(
+            f"{what} cannot travel to a worker: {path or what} is a {type(culprit).__module__}."
+            f"{type(culprit).__qualname__}, which cannot be pickled ({error}). Create it inside the function, "
+            "or pass what is needed to create it there."
+        ) from error
+
+
+def _parts(thing: Any) -> Iterable[tuple[str, Any]]:
+    """Yield the objects directly inside `thing` that its pickle would hold, with their paths."""
+    if isinstance(thing, dict):
+        yield from ((f"[{key!r}]", value) for key, value in thing.items())
+    elif isinstance(thing, list | tuple | set | frozenset):
+        yield from ((f"[{index}]", value) for index, value in enumerate(thing))
+    elif hasattr(thing, "func") and hasattr(thing, "args"):  # functools.partial
+        yield from ((".func", thing.func), (".args", thing.args), (".keywords", thing.keywords))
+    elif getattr(thing, "__code__", None) is not None:
+        yield from _closure(thing)
+    elif getattr(thing, "__self__", None) is not None:
+        yield ".__self__", thing.__self__
+    else:
+        yield from ((f".{key}", value) for key, value in getattr(thing, "__dict__", {}).items())
+
+
+def _closure(function: Any) -> Iterable[tuple[str, Any]]:
+    for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=False):
+        yield f"'s variable {name}", cell.cell_contents
+    for name in function.__code__.co_names:
+        if name in function.__globals__:
+            yield f"'s global {name}", function.__globals__[name]
+
+
+def _culprit(thing: Any, path: str = "", depth: int = 6) -> tuple[str, Any]:
+    """Return the path and the innermost part of `thing` that does not pickle by itself."""
+    for step, part in _parts(thing) if depth else ():
+        try:
+            dumps(part)
+        except Exception:
+            return _culprit(part, path + step, depth - 1)
+    return path, thing
+
+
+def pack_error(error: BaseException) -> bytes:
+    """Pickle an exception so that it keeps its type, also where its ``__init__`` wants other arguments."""
+    for form in (error, Rebuilt(type(error), error.args, dict(error.__dict__))):
+        try:
+            packed = dumps(form)
+            pickle.loads(packed)
+        except Exception:
+            continue
+        return packed
+    return pickle.dumps(TaskError(f"{type(error).__module__}.{type(error).__qualname__}: {error}"))
+
+
+@dataclass(frozen=True)
+class Rebuilt:
+    kind: type[BaseException]
+    args: tuple[Any, ...]
+    state: dict[str, Any]
+
+    def build(self) -> BaseException:
+        error = self.kind.__new__(self.kind, *self.args)
+        error.__dict__.update(self.state)
+        return error
