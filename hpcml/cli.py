@@ -19,7 +19,7 @@ from hpcml.errors import HpcmlError
 from hpcml.plan import preloads, script_imports
 from hpcml.session import usable_cpus
 
-__all__ = ["main"]
+__all__ = ["describe", "main", "parser", "print_info", "run_script"]
 
 INTERRUPTED = 128 + signal.SIGINT
 

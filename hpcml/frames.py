@@ -18,6 +18,8 @@ LARGEST_FRAME = 4 << 20  # bytes; more in one message only delays its first task
 
 @dataclass(eq=False)
 class Task:
+    """A call on its way, its future, and the workers that died under it."""
+
     call: Call
     future: "Future[Any]"
     deaths: list[str] = field(default_factory=list)
@@ -51,6 +53,8 @@ class Group:
 
 @dataclass(eq=False)
 class Frame:
+    """Tasks that travel together; ``abandoned`` when nobody waits for them any more."""
+
     tasks: list[Task]
     group: Group
     abandoned: bool = False
@@ -77,6 +81,7 @@ def frame_size(seconds: float | None, waiting: int, slots: int) -> int:
 
 
 def resolve_all(tasks: Iterable[Task], error: BaseException) -> None:
+    """Fail with `error` those of `tasks` that nobody has cancelled and that have not ended."""
     for task in tasks:
         if (task.running or task.future.set_running_or_notify_cancel()) and not task.future.done():
             task.future.set_exception(error)

@@ -85,11 +85,14 @@ def pack_error(error: BaseException) -> bytes:
 
 @dataclass(frozen=True)
 class Rebuilt:
+    """What is needed to make an exception again without calling its ``__init__``."""
+
     kind: type[BaseException]
     args: tuple[Any, ...]
     state: dict[str, Any]
 
     def build(self) -> BaseException:
+        """Return the exception."""
         error = self.kind.__new__(self.kind, *self.args)
         error.__dict__.update(self.state)
         return error

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from operator import length_hint
 from typing import Any, Protocol, TextIO
 
-__all__ = ["Display", "Totals", "closing_line", "display_for", "expected_length"]
+__all__ = ["Bar", "Display", "Lines", "Quiet", "Totals", "closing_line", "display_for", "expected_length"]
 
 
 @dataclass
@@ -95,7 +95,7 @@ def _filters(code: Any) -> bool:
     import dis
 
     names = [instruction.opname for instruction in dis.get_instructions(code)]
-    return names.count("FOR_ITER") != 1 or any("JUMP_IF" in name or "JUMP_FORWARD" in name for name in names)
+    return names.count("FOR_ITER") != 1 or any("_IF_" in name or "JUMP_FORWARD" in name for name in names)
 
 
 class Display(Protocol):

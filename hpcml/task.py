@@ -9,6 +9,7 @@ import io
 import os
 import pickle
 import socket
+import sys
 import time
 import traceback
 import warnings
@@ -27,7 +28,12 @@ __all__ = [
     "Worker",
     "become_worker",
     "current_worker",
+    "name_of",
+    "pack",
+    "pack_batch",
+    "pack_frame",
     "run_frame",
+    "unpack_outcomes",
 ]
 
 
@@ -155,15 +161,32 @@ def pack_batch(batch: Batch, group: str, width: int | None) -> Call:
 
 
 def pack_frame(calls: Sequence[Call]) -> bytes:
-    """Join packed calls into the bytes of one frame; equal functions travel once (pickle's memo)."""
-    return pickle.dumps([(call.function, call.arguments) for call in calls], pickle.HIGHEST_PROTOCOL)
+    """Join packed calls into the bytes of one frame; equal functions travel once (pickle's memo).
+
+    This process' ``sys.path`` travels along, so that workers find the modules that the script has found.
+    """
+    return pickle.dumps((sys.path, [(call.function, call.arguments) for call in calls]), pickle.HIGHEST_PROTOCOL)
 
 
 def run_frame(frame: bytes) -> bytes:
     """Run all calls of a frame, one after the other, and return their packed outcomes."""
     functions: dict[bytes, Any] = {}
-    calls: list[tuple[bytes, bytes]] = pickle.loads(frame)
+    path: list[str]
+    calls: list[tuple[bytes, bytes]]
+    path, calls = pickle.loads(frame)
+    _adopt_path(path)
     return pickle.dumps([_run(function, arguments, functions) for function, arguments in calls])
+
+
+_adopted_path: list[str] = []
+
+
+def _adopt_path(path: list[str]) -> None:
+    """Put the driver's ``sys.path`` before this process' own."""
+    global _adopted_path  # noqa: PLW0603  a frame is compared with the one before
+    if path != _adopted_path:
+        _adopted_path = path
+        sys.path[:] = [*path, *(entry for entry in sys.path if entry not in path)]
 
 
 def _run(function: bytes, arguments: bytes, functions: dict[bytes, Any]) -> bytes:

@@ -22,7 +22,7 @@ from hpcml.plan import Plan
 from hpcml.task import Worker, become_worker, run_frame
 from hpcml.threads import thread_variables
 
-__all__ = ["start"]
+__all__ = ["LocalWorkers", "start"]
 
 GONE = (BrokenProcessPool, ShutdownExecutorError)  # what loky says of a worker that died, or was killed
 

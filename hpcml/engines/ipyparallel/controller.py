@@ -17,6 +17,8 @@ import psutil
 
 from hpcml.engines.ipyparallel.messages import LineReader, answer_probes, say
 
+__all__ = ["agree_on_address", "listen", "main", "own_addresses", "serve"]
+
 PING = 250  # milliseconds between heartbeats; an engine is registered by its first
 MISSES = 40  # heartbeats without an answer until an engine counts as dead: 10 s
 

@@ -30,6 +30,8 @@ from hpcml.engines.ipyparallel.binding import gpus_of_slot, slot_cpus
 from hpcml.engines.ipyparallel.messages import LineReader, reach, say
 from hpcml.task import become_worker
 
+__all__ = ["Launcher", "import_all", "main", "probe", "report_death", "run_engine", "watch"]
+
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
 ENGINE = ("ipyparallel.engine.app", "ipyparallel.engine.kernel", "ipykernel.kernelapp", "hpcml.task")
 
@@ -195,7 +197,6 @@ def main() -> None:
     if order is None:
         return
     start = order["start"]
-    sys.path[:] = [*start["path"], *[entry for entry in sys.path if entry not in start["path"]]]
     if Path(start["directory"]).is_dir():
         os.chdir(start["directory"])
     launcher = Launcher(node, start)

@@ -8,7 +8,7 @@
     launcher -> driver     {"node": …, "reached": {address: "" or what failed}}
     driver -> controller   {"bind": address}
     controller -> driver   {"client": {…}, "engine": {…}}             ipyparallel's connection information
-    driver -> launchers    {"start": {"engine": …, "nodes": {name: …}, "path": […], "directory": …}}
+    driver -> launchers    {"start": {"engine": …, "nodes": {name: …}, "stride": …, "directory": …}}
     launcher -> driver     {"node": …, "forked": {id: slot}, "note": …}
     launcher -> driver     {"node": …, "died": id, "status": text, "forked": {id: slot}}
     driver -> launchers    {"kill": id}

@@ -179,7 +179,7 @@ class Startup:
             shares[node.name] = share
             first += node.slots
         order = {"engine": info["engine"], "nodes": shares, "stride": first}
-        order |= {"path": sys.path, "directory": str(Path.cwd())}
+        order["directory"] = str(Path.cwd())
         self._tell_launchers({"start": order})
         client = Client(info["client"], timeout=max(self.deadline - time.monotonic(), 1))
         self.workers = EngineWorkers(client, self._kill)

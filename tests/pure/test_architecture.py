@@ -1,0 +1,179 @@
+"""The floors of the house: imports go down only, each foreign library has one door, modules stay small."""
+
+import ast
+import importlib
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import hpcml
+
+ROOT = Path(hpcml.__file__).parent
+
+FLOORS = {
+    0: {"errors", "hostlist", "variables", "allocation", "threads"},
+    1: {"pickling", "task", "frames", "dispatch", "joblib_backend", "srun", "process", "plan", "progress",
+        "monitor"},  # fmt: skip
+    2: {"engines"},
+    3: {"session", "cluster"},
+    4: {"cli"},
+}
+TOP = {"__init__", "__main__"}  # the front door opens on every floor
+
+# Each foreign library may be imported in these modules only, also inside functions.
+DOORS = {
+    "cloudpickle": {"pickling"},
+    "ipykernel": set(),
+    "ipyparallel": {"engines.ipyparallel.controller", "engines.ipyparallel.launcher",
+                    "engines.ipyparallel.startup", "engines.ipyparallel.workers"},
+    "joblib": {"joblib_backend", "session", "cli"},
+    "loky": {"engines.local"},
+    "psutil": {"engines.ipyparallel.controller"},
+    "tabulate": {"cli"},
+    "threadpoolctl": {"joblib_backend"},
+    "tqdm": {"progress"},
+    "zmq": {"engines.ipyparallel.launcher"},
+}  # fmt: skip
+
+READS_ENVIRON = {"session", "cli", "engines.ipyparallel.launcher"}  # the last is a program of its own
+
+
+def modules():
+    """Return name: syntax tree, without the package's own name."""
+    found = {}
+    for path in sorted(ROOT.rglob("*.py")):
+        parts = path.relative_to(ROOT).with_suffix("").parts
+        name = ".".join(parts[:-1] if parts[-1] == "__init__" and len(parts) > 1 else parts)
+        found[name] = ast.parse(path.read_text())
+    return found
+
+
+MODULES = modules()
+
+
+def imported(tree):
+    """Return every module that a tree imports, lazily or not."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "imports are absolute"
+            assert node.module
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def own_imports(name):
+    """Return the modules of ours that module `name` imports, the most exact names only."""
+    found = {target.removeprefix("hpcml.") for target in imported(MODULES[name]) if target.startswith("hpcml")}
+    return {target for target in found if target in MODULES and target != name}
+
+
+def floor(name):
+    (number,) = [number for number, names in FLOORS.items() if name.split(".")[0] in names]
+    return number
+
+
+def test_every_module_has_a_floor():
+    assert {name.split(".")[0] for name in MODULES} - TOP == set().union(*FLOORS.values())
+
+
+@pytest.mark.parametrize("name", sorted(set(MODULES) - TOP))
+def test_imports_go_down(name):
+    for target in own_imports(name):
+        assert target not in TOP
+        assert floor(target) <= floor(name), f"{name} imports {target}, which is on a higher floor"
+
+
+def test_there_is_no_cycle():
+    done, path = set(), []
+
+    def visit(name):
+        assert name not in path, " -> ".join([*path[path.index(name) :], name])
+        if name in done:
+            return
+        path.append(name)
+        for target in sorted(own_imports(name)):
+            visit(target)
+        done.add(path.pop())
+
+    for name in sorted(set(MODULES) - TOP):
+        visit(name)
+
+
+def test_foreign_libraries_have_one_door():
+    allowed = set(sys.stdlib_module_names) | {"hpcml"}
+    for name, tree in MODULES.items():
+        for target in imported(tree):
+            library = target.split(".")[0]
+            if library not in allowed:
+                assert name in DOORS.get(library, ()), f"{name} imports {target}"
+
+
+def test_floor_0_is_standard_library_only():
+    for name in FLOORS[0]:
+        libraries = {target.split(".")[0] for target in imported(MODULES[name])}
+        assert libraries <= set(sys.stdlib_module_names) | {"hpcml"}
+
+
+def test_the_environment_is_read_in_one_place():
+    readers = {name for name, tree in MODULES.items() if "os.environ" in ast.unparse(tree)}
+    assert readers == READS_ENVIRON
+
+
+def test_import_hpcml_loads_no_engine_and_no_scikit_learn():
+    heavy = ["ipyparallel", "mpi4py", "scoop", "deap", "sklearn", "submitit", "loky", "zmq", "matplotlib"]
+    code = f"import sys, hpcml; print([name for name in {heavy} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
+
+
+def test_import_hpcml_has_no_effect():
+    code = (
+        "import signal, logging, threading\n"
+        "before = [signal.getsignal(number) for number in signal.valid_signals()]\n"
+        "import hpcml\n"
+        "assert before == [signal.getsignal(number) for number in signal.valid_signals()]\n"
+        "assert not logging.getLogger().handlers and not logging.getLogger('hpcml').handlers\n"
+        "assert threading.active_count() == 1\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize("name", sorted(MODULES))
+def test_all_is_what_is_public(name):
+    tree = MODULES[name]
+    if name in TOP - {"__init__"}:
+        return
+    module = importlib.import_module("hpcml" if name == "__init__" else f"hpcml.{name}")
+    names = set()
+    for node in tree.body:
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            names.add(node.name)
+    public = {item for item in names if not item.startswith("_")}
+    assert sorted(module.__all__) == module.__all__, "__all__ is sorted"
+    if name == "__init__":
+        return
+    constants = {item for item in module.__all__ if not callable(getattr(module, item)) or item.istitle()}
+    assert set(module.__all__) - constants == public - constants
+
+
+@pytest.mark.parametrize("name", sorted(MODULES))
+def test_modules_and_functions_stay_small(name):
+    path = ROOT / Path(*name.split("."))
+    path = path.with_suffix(".py") if path.with_suffix(".py").exists() else path / "__init__.py"
+    assert len(path.read_text().splitlines()) <= 265
+    for node in ast.walk(MODULES[name]):
+        if isinstance(node, ast.FunctionDef):
+            body = node.body[1:] if ast.get_docstring(node) else node.body
+            length = body[-1].end_lineno - body[0].lineno + 1 if body else 0
+            assert length <= 35, f"{name}.{node.name} has {length} lines"
+
+
+def test_public_names_have_docstrings_and_types():
+    for name, tree in MODULES.items():
+        for node in ast.walk(tree):
+            if isinstance(node, ast.FunctionDef | ast.ClassDef) and not node.name.startswith("_"):
+                assert ast.get_docstring(node), f"{name}.{node.name} has no docstring"
