@@ -1,0 +1,115 @@
+"""What is measured, with which programs on which allocations, and what is aimed at: data only."""
+
+from dataclasses import dataclass
+
+TWELVE = ("--nodes=3", "--ntasks=12", "--ntasks-per-node=4")
+THIRTY_SIX = ("--nodes=3", "--ntasks=36", "--ntasks-per-node=12")
+ONE_NODE = ("--nodes=1", "--ntasks=12", "--ntasks-per-node=12")
+TWO = ("--nodes=2", "--ntasks=2", "--ntasks-per-node=1")
+IDEAL = "ideal"
+
+
+@dataclass(frozen=True)
+class Goal:
+    """Ours divided by the peer's is at most, or with `at_least` at least, `limit`."""
+
+    limit: float
+    at_least: bool = False
+
+    def met(self, ratio: float) -> bool:
+        return ratio >= self.limit if self.at_least else ratio <= self.limit
+
+    def __str__(self) -> str:
+        return f"{'>=' if self.at_least else '<='} {self.limit:g}"
+
+
+@dataclass(frozen=True)
+class Measure:
+    """One figure.
+
+    unit: of the value; "x ideal" is wall time over the time that perfect slots would take.
+    goals: what is aimed at, for each peer; a peer not named here is there for comparison.
+    limits: peers that are not measured: a fixed value with which ours is compared.
+    """
+
+    name: str
+    unit: str
+    goals: dict[str, Goal]
+    limits: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Run:
+    """A program that runs alone in an allocation of its own (or without Slurm), once per repeat.
+
+    pool: whose workers it uses; "hpcml" is ours. A run gives values for all `measures`.
+    """
+
+    pool: str
+    program: str
+    slots: int
+    measures: tuple[str, ...]
+    allocation: tuple[str, ...] | None
+    timeout: float = 120
+
+
+def _measure(name: str, unit: str, limits: dict[str, float] | None = None, **goals: Goal) -> Measure:
+    return Measure(name, unit, goals, limits or {})
+
+
+MEASURES = (
+    _measure("start_12", "s", dask=Goal(0.35), executorlib=Goal(0.5)),
+    _measure("start_36", "s", dask=Goal(0.12)),
+    _measure("joblib_noop", "tasks/s", dask=Goal(4, at_least=True)),
+    _measure("map_sleep_1ms", "x ideal", {IDEAL: 1.0}, ideal=Goal(1.18)),
+    _measure("map_sleep_10ms", "x ideal", {IDEAL: 1.0}, ideal=Goal(1.08)),
+    _measure("map_sleep_100ms", "x ideal", {IDEAL: 1.0}, ideal=Goal(1.03)),
+    _measure("digits_grid", "s", loky=Goal(1.10)),
+    _measure("digits_grid_2_slots", "s"),
+    _measure("memory_per_worker", "MB", {"limit": 45.0}, limit=Goal(1.0)),
+)
+
+_SLEEPS = ("map_sleep_1ms", "map_sleep_10ms", "map_sleep_100ms")
+_THROUGHPUT = ("joblib_noop", *_SLEEPS)
+_DIGITS = ("digits_grid", "digits_grid_2_slots")
+
+# The runs of a group take turns, so that what disturbs the machine for a while disturbs all of them.
+GROUPS = (
+    (
+        Run("hpcml", "start", 12, ("start_12",), TWELVE),
+        Run("dask", "start", 12, ("start_12",), TWELVE),
+        Run("ipyparallel", "start", 12, ("start_12",), TWELVE),
+        Run("executorlib", "start", 12, ("start_12",), TWELVE),
+    ),
+    (
+        Run("hpcml", "start", 36, ("start_36",), THIRTY_SIX),
+        Run("dask", "start", 36, ("start_36",), THIRTY_SIX, timeout=300),
+    ),
+    (
+        Run("hpcml", "throughput", 12, _THROUGHPUT, TWELVE),
+        Run("dask", "throughput", 12, _THROUGHPUT, TWELVE),
+        Run("ipyparallel", "throughput", 12, _THROUGHPUT, TWELVE, timeout=240),
+        Run("executorlib", "throughput", 12, _SLEEPS, TWELVE),
+    ),
+    (
+        Run("hpcml", "digits", 12, ("digits_grid",), TWELVE, timeout=240),
+        Run("hpcml", "digits", 2, ("digits_grid_2_slots",), TWO, timeout=240),
+        Run("loky", "digits", 2, _DIGITS, None, timeout=240),
+    ),
+    (
+        Run("hpcml", "memory", 12, ("memory_per_worker",), ONE_NODE),
+        Run("dask", "memory", 12, ("memory_per_worker",), ONE_NODE),
+        Run("ipyparallel", "memory", 12, ("memory_per_worker",), ONE_NODE),
+    ),
+)
+
+
+def chosen(names: list[str]) -> tuple[tuple[Run, ...], ...]:
+    """The groups cut down to what `names` need; all of them for no names."""
+    if not names:
+        return GROUPS
+    groups = []
+    for group in GROUPS:
+        runs = [(run, tuple(name for name in run.measures if name in names)) for run in group]
+        groups.append(tuple(Run(**vars(run) | {"measures": wanted}) for run, wanted in runs if wanted))
+    return tuple(group for group in groups if group)

@@ -1,0 +1,92 @@
+"""From values to medians, ratios and goals; to a table, and to the files in results/."""
+
+import json
+import os
+import platform
+import time
+from collections import defaultdict
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from measures import MEASURES, Measure
+from peers import HERE
+from tabulate import tabulate
+
+Values = defaultdict[str, defaultdict[str, list[float]]]  # by measure and pool
+FOLDER = HERE / "results"
+
+
+def no_values() -> Values:
+    return defaultdict(lambda: defaultdict(list))
+
+
+def machine(slurm: str, load: float) -> dict[str, Any]:
+    """What the figures were measured on, and how busy it was before."""
+    cpu = [line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines()
+           if line.startswith("model name")]
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    return {"cpu": cpu[0] if cpu else platform.machine(), "cores": len(os.sched_getaffinity(0)),
+            "memory_gib": round(memory, 1), "system": f"{platform.system()} {platform.release()}",
+            "python": platform.python_version(), "slurm": slurm,
+            "load_before": round(load, 2), "date": time.strftime("%Y-%m-%d")}
+
+
+def entries(measure: Measure, values: dict[str, list[float]]) -> list[dict[str, Any]]:
+    """One entry for each peer that was measured or is a fixed value; none without a value of ours."""
+    if not values.get("hpcml"):
+        return []
+    peers = {name: [limit] for name, limit in measure.limits.items()}
+    peers |= {name: seen for name, seen in values.items() if name != "hpcml" and seen}
+    return [_entry(measure, values["hpcml"], peer, seen) for peer, seen in peers.items()]
+
+
+def _entry(measure: Measure, ours: list[float], peer: str, theirs: list[float]) -> dict[str, Any]:
+    ratio = median(ours) / median(theirs)
+    goal = measure.goals.get(peer)
+    return {"name": measure.name, "value": _short(median(ours)), "unit": measure.unit, "peer": peer,
+            "peer_value": _short(median(theirs)), "ratio": _short(ratio),
+            "goal": str(goal) if goal else None, "met": goal.met(ratio) if goal else None,
+            "values": [_short(value) for value in ours],
+            "peer_values": [_short(value) for value in theirs]}
+
+
+def _short(value: float) -> float:
+    """Four significant digits."""
+    return float(f"{value:.4g}")
+
+
+def table(found: list[dict[str, Any]]) -> str:
+    """What a reader sees: medians with the smallest and the largest value, ratio, goal."""
+    verdict = {None: "", True: "yes", False: "NO"}
+    rows = [[entry["name"], _spread(entry["values"]), entry["unit"], entry["peer"],
+             _spread(entry["peer_values"]), f"{entry['ratio']:.3g}", entry["goal"] or "", verdict[entry["met"]]]
+            for entry in found]
+    head = ["name", "hpcml (min-max)", "unit", "peer", "peer (min-max)", "ratio", "goal", "met"]
+    return tabulate(rows, head, disable_numparse=True)
+
+
+def _spread(values: list[float]) -> str:
+    """The median; with several values also the range."""
+    middle = f"{median(values):.4g}"
+    return middle if len(values) == 1 else f"{middle} ({min(values):.4g}-{max(values):.4g})"
+
+
+def write(name: str, found: list[dict[str, Any]], about: dict[str, Any]) -> None:
+    """Keep the entries of one measure; the first also says machine and versions."""
+    FOLDER.mkdir(exist_ok=True)
+    first, *others = found
+    temporary = FOLDER / f"{name}.json.{os.getpid()}"
+    temporary.write_text(json.dumps([first | about, *others], indent=1) + "\n")
+    temporary.replace(FOLDER / f"{name}.json")
+
+
+def report(values: Values, about: dict[str, Any]) -> str:
+    """Write the file of every measure that has values, and return the table of all."""
+    found = []
+    for measure in MEASURES:
+        seen = entries(measure, values[measure.name])
+        if seen:
+            write(measure.name, seen, about)
+        found += seen
+    return table(found)
