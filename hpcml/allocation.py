@@ -20,8 +20,9 @@ __all__ = ["Allocation", "Node", "detect"]
 Where = Literal["login", "batch", "interactive", "step"]
 
 _MARKS = ("JOB_ID", "JOBID", "JOB_NODELIST", "JOB_NUM_NODES", "TASKS_PER_NODE", "STEP_ID", "STEP_NODELIST")
+_JOB = ("JOB_NODELIST", "TASKS_PER_NODE", "JOB_NUM_NODES", "NTASKS")
+_STEP = ("STEP_NODELIST", "STEP_TASKS_PER_NODE", "STEP_NUM_NODES", "STEP_NUM_TASKS")
 _INTERACTIVE_STEP = 0xFFFFFFFA  # SLURM_INTERACTIVE_STEP in slurm.h
-_MAX_HET_GROUPS = 128  # MAX_HET_JOB_COMPS in slurmctld.h
 # SLURM_TRES_PER_TASK is cpu:8 in 23.11, cpu=8,gres/gpu:a100=1 later; SLURM_GPUS_PER_NODE 2 or a100:1,v100:1
 _CPUS_IN_TRES = re.compile(r"(?:^|,)cpu[:=]([0-9]{1,9})(?=,|$)")
 _GPUS_IN_TRES = re.compile(r"(?:^|,)gres[:/]gpu(?::[a-zA-Z][^:=,]*)?[:=]([0-9]{1,9})(?=,|$)")
@@ -81,7 +82,9 @@ class Allocation:
     launch_node: str | None = None
     """The node this process is on; None on the login node."""
     end_time: float | None = None
-    """When the time limit ends the job, in s since 1970, as planned at its start; None before Slurm 23.02."""
+    """When the time limit ends the job, in s since 1970, as planned at its start; None before Slurm 23.02.
+
+    Without a limit Slurm plans a year."""
     restart_count: int = 0
     array: tuple[int, int] | None = None
     """The ids of the job array and of the task in it."""
@@ -132,49 +135,29 @@ def _read(reader: Reader) -> Allocation:
     """Read everything; afterwards `reader.problems` tells whether it can be believed."""
     step, rank = reader.number("SLURM_STEP_ID"), reader.number("SLURM_PROCID")
     srun = step is not None and step != _INTERACTIVE_STEP
-    in_step = srun and not _is_left_over(reader)
-    suffixes = _suffixes(reader)
-    nodes = _step_nodes(reader, suffixes) if in_step else _job_nodes(reader, suffixes, check_ntasks=not srun)
+    in_step = srun and not reader.step_is_left_over()
+    suffixes = reader.suffixes()
+    nodes = _step_nodes(reader, suffixes) if in_step else _job_nodes(reader, suffixes, left_over=srun)
     here = reader.text("SLURMD_NODENAME") or None
     if here and nodes and here not in {node.name for node in nodes}:
         reader.problems.append(f"SLURMD_NODENAME={here} is not among the nodes")
-    if rank and not in_step:
-        reader.problems.append(f"SLURM_PROCID={rank}, but nothing else tells of several tasks")
-    array = reader.number("SLURM_ARRAY_JOB_ID"), reader.number("SLURM_ARRAY_TASK_ID")
+    tasks = sum(node.slots for node in nodes) if in_step else 1
+    if rank and rank >= tasks:
+        reader.problems.append(f"SLURM_PROCID={rank}, but the number of tasks is {tasks}")
+    end_time = reader.number("SLURM_JOB_END_TIME")
     return Allocation(
         job_id=reader.number("SLURM_JOB_ID", 1, needed=True) or 0,
         nodes=nodes,
         where=_where(reader, step, rank, in_step),
         step_id=step if in_step else None,
         task_rank=rank if in_step else None,
-        task_count=sum(node.slots for node in nodes) if in_step else 1,
+        task_count=tasks,
         launch_node=here,
-        end_time=reader.number("SLURM_JOB_END_TIME"),
+        end_time=None if end_time is None else float(end_time),
         restart_count=reader.number("SLURM_RESTART_COUNT") or 0,
-        array=None if array[0] is None or array[1] is None else (array[0], array[1]),
+        array=_array(reader),
         het_groups=len(suffixes),
     )
-
-
-def _is_left_over(reader: Reader) -> bool:
-    """Tell whether ``SLURM_STEP_*`` is left over from another job, in which sbatch or salloc was typed.
-
-    Both pass on what they find, and set the job's variables only, such as ``SLURM_TASKS_PER_NODE``. srun sets
-    that one to the step's, and starts its tasks on the step's nodes.
-    """
-    tasks, here = reader.text("SLURM_STEP_TASKS_PER_NODE"), reader.text("SLURMD_NODENAME")
-    if not tasks or not here:
-        return False
-    return tasks != reader.text("SLURM_TASKS_PER_NODE") or here not in reader.hosts("SLURM_STEP_NODELIST")
-
-
-def _suffixes(reader: Reader) -> list[str]:
-    """Return what the names of a job's variables end in: nothing, or one suffix per component."""
-    size = reader.number("SLURM_HET_SIZE") or 0
-    # Here, too, a job that was submitted from inside another inherits variables of that other job.
-    if not size or reader.text("SLURM_JOB_ID_HET_GROUP_0") not in ("", reader.text("SLURM_JOB_ID")):
-        return [""]
-    return [f"_HET_GROUP_{group}" for group in range(min(size, _MAX_HET_GROUPS))]
 
 
 def _where(reader: Reader, step: int | None, rank: int | None, in_step: bool) -> Where:
@@ -187,11 +170,20 @@ def _where(reader: Reader, step: int | None, rank: int | None, in_step: bool) ->
     return "batch" if reader.text("SLURMD_NODENAME") else "login"
 
 
-def _job_nodes(reader: Reader, suffixes: list[str], check_ntasks: bool) -> tuple[Node, ...]:
-    names = ["JOB_NODELIST", "TASKS_PER_NODE", "JOB_NUM_NODES", *["NTASKS"] * check_ntasks]
+def _array(reader: Reader) -> tuple[int, int] | None:
+    if not reader.text("SLURM_ARRAY_JOB_ID") and not reader.text("SLURM_ARRAY_TASK_ID"):
+        return None
+    job, task = (reader.number(f"SLURM_ARRAY_{name}", needed=True) for name in ("JOB_ID", "TASK_ID"))
+    return None if job is None or task is None else (job, task)
+
+
+def _job_nodes(reader: Reader, suffixes: list[str], left_over: bool) -> tuple[Node, ...]:
     nodes: list[Node] = []
     for group, suffix in enumerate(suffixes):
-        slots = _slots(reader, *(f"SLURM_{name}{suffix}" for name in names))
+        names = [f"SLURM_{name}{suffix}" for name in _JOB]
+        # SLURM_NTASKS may be left over, too; and in 22.05 `-N3 -n5 --ntasks-per-node=2` gives 5 and 2(x3).
+        believed = not left_over and not reader.text(f"SLURM_NTASKS_PER_NODE{suffix}")
+        slots = _slots(reader, *names[: 4 if believed else 3])
         nodes += _component(reader, group, suffix, slots)
     for node in nodes:
         taken = node.slots * node.cpus_per_slot
@@ -204,8 +196,7 @@ def _job_nodes(reader: Reader, suffixes: list[str], check_ntasks: bool) -> tuple
 
 
 def _step_nodes(reader: Reader, suffixes: list[str]) -> tuple[Node, ...]:
-    names = ("NODELIST", "TASKS_PER_NODE", "NUM_NODES", "NUM_TASKS")
-    slots = _slots(reader, *(f"SLURM_STEP_{name}" for name in names))
+    slots = _slots(reader, *(f"SLURM_{name}" for name in _STEP))
     components = (_component(reader, group, suffix, slots) for group, suffix in enumerate(suffixes))
     found = {node.name: node for component in components for node in component}
     foreign = [host for host in slots if host not in found]
@@ -229,10 +220,12 @@ def _component(reader: Reader, group: int, suffix: str, slots: Mapping[str, int]
     """Return the nodes of one component, or of a job that is not heterogeneous, as far as they have slots."""
     hosts = reader.hosts(f"SLURM_JOB_NODELIST{suffix}")
     cpus = reader.counts(f"SLURM_JOB_CPUS_PER_NODE{suffix}", hosts)
-    cpus_per_slot = reader.number(f"SLURM_CPUS_PER_TASK{suffix}", 1)
+    # `srun -c2 … : …` tells each component its own only, and without a suffix.
+    own = "" if suffix.startswith("_PACK") and reader.text("SLURMD_NODENAME") in hosts else suffix
+    cpus_per_slot = reader.number(f"SLURM_CPUS_PER_TASK{own}", 1)
     in_tres = reader.total(f"SLURM_TRES_PER_TASK{suffix}", _CPUS_IN_TRES)
     if in_tres:
-        reader.agree(f"SLURM_CPUS_PER_TASK{suffix}", in_tres, f"SLURM_TRES_PER_TASK{suffix}")
+        reader.agree(f"SLURM_CPUS_PER_TASK{own}", in_tres, f"SLURM_TRES_PER_TASK{suffix}")
     per_node = reader.number(f"SLURM_MEM_PER_NODE{suffix}")
     per_cpu = reader.number(f"SLURM_MEM_PER_CPU{suffix}")
     return [

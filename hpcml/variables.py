@@ -1,4 +1,8 @@
-"""Single ``SLURM_*`` variables, read so that everything wrong with them can be told at once."""
+"""``SLURM_*`` variables, read so that all that is wrong with them can be told at once.
+
+sbatch and salloc pass on the variables they find: typed inside a job, they give the new job those of the old one
+that they do not set anew. Which ones are left over is found out here.
+"""
 
 import re
 from collections.abc import Mapping
@@ -7,6 +11,8 @@ from hpcml.errors import AllocationError
 from hpcml.hostlist import compress, expand, expand_counts
 
 __all__ = ["Reader"]
+
+_MAX_HET_GROUPS = 128  # MAX_HET_JOB_COMPS in slurmctld.h
 
 
 class Reader:
@@ -70,3 +76,27 @@ class Reader:
         if self.number(name) not in (None, expected):
             seen = f"{name}={self.env[name]}, but {source}={self.env.get(source)}"
             self.problems.append(f"{seen} gives {expected}")
+
+    def step_is_left_over(self) -> bool:
+        """Tell whether ``SLURM_STEP_*`` describes a step of another job, in which sbatch or salloc was typed.
+
+        Those two set variables of the job only, such as ``SLURM_TASKS_PER_NODE``. srun sets that one to the
+        step's, and starts its tasks on the step's nodes.
+        """
+        tasks, here = self.text("SLURM_STEP_TASKS_PER_NODE"), self.text("SLURMD_NODENAME")
+        if not tasks or not here:
+            return False
+        return tasks != self.text("SLURM_TASKS_PER_NODE") or here not in self.hosts("SLURM_STEP_NODELIST")
+
+    def suffixes(self) -> list[str]:
+        """Return what the names of the job's variables end in: nothing, or one suffix per component."""
+        size = min(self.number("SLURM_HET_SIZE") or 0, _MAX_HET_GROUPS)
+        # Under `srun -n1 … : -n4 …` only the names of before Slurm 20.02 are set (seen in 22.05 and 24.11).
+        leaders = {kind: self.text(f"SLURM_JOB_ID{kind}0") for kind in ("_HET_GROUP_", "_PACK_GROUP_")}
+        for kind, leader in leaders.items():
+            if size and leader and leader == self.text("SLURM_JOB_ID"):
+                return [f"{kind}{group}" for group in range(size)]
+        # With another leader they are left over, too.
+        if size and not any(leaders.values()):
+            self.text("SLURM_JOB_ID_HET_GROUP_0", needed=True)
+        return [""]
