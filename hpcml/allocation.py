@@ -87,7 +87,8 @@ class Allocation:
     Without a limit Slurm plans a year."""
     restart_count: int = 0
     array: tuple[int, int] | None = None
-    """The ids of the job array and of the task in it."""
+    """The ids of the job array and of the task in it. A job submitted from inside an array inherits them, and
+    no variable tells; so name the job to Slurm's commands by `job_id`."""
     het_groups: int = 1
     """Components of the job; above 1 for a heterogeneous job."""
 
@@ -103,7 +104,7 @@ class Allocation:
 
     @property
     def label(self) -> str:
-        """The job's id as Slurm's commands print it: ``7``, or ``5_2`` for a task of an array."""
+        """The job as Slurm's commands show it to people: ``7``, or ``5_2`` for a task of an array."""
         return f"{self.array[0]}_{self.array[1]}" if self.array else str(self.job_id)
 
 
@@ -127,7 +128,7 @@ def detect(env: Mapping[str, str]) -> Allocation | None:
     allocation = _read(reader)
     if reader.problems:
         problems = "\n  - ".join(dict.fromkeys(reader.problems))
-        raise AllocationError(_ERROR.format(problems=problems, job=allocation.label))
+        raise AllocationError(_ERROR.format(problems=problems, job=allocation.job_id))
     return allocation
 
 

@@ -1,8 +1,8 @@
 """Slurm's compact lists: node names (``n[01-03],gpu1``) and counts (``2(x3),1``).
 
-Held against ``scontrol show hostnames`` (see ``tests/slurm/test_detection.py``). Two things differ on
-purpose: a text after the last bracket (``n[1-2]-ib``) is understood, which Slurm 22.05 refuses; and what
-Slurm silently repairs or drops (``n[1-2``, ``a,,b``, ``n[1-]``) is an error here.
+Held against ``scontrol show hostnames`` of 22.05 and 24.11 (tests/slurm/test_detection.py). A text after the last
+bracket (``n[1-2]-ib``) is understood as 24.11 does, 22.05 refuses it. What Slurm silently repairs or drops
+(``a,,b``, ``n[1-]``) is an error here.
 """
 
 import math
