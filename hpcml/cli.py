@@ -2,6 +2,7 @@
 
 import argparse
 import dataclasses
+import datetime
 import json
 import os
 import runpy
@@ -15,9 +16,11 @@ from typing import Any
 from hpcml import engines
 from hpcml.allocation import Allocation, detect
 from hpcml.cluster import Cluster, share
-from hpcml.errors import HpcmlError
+from hpcml.errors import CommandError, HpcmlError
 from hpcml.plan import preloads, script_imports
+from hpcml.process import run
 from hpcml.session import usable_cpus
+from hpcml.srun import end_time_query, parse_end_time
 
 __all__ = ["describe", "main", "parser", "print_info", "run_script"]
 
@@ -28,17 +31,17 @@ def parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
     top = argparse.ArgumentParser(prog="hpcml", description="A Slurm allocation as Python workers.")
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    run = commands.add_parser("run", help="run a script with joblib's default backend on a Cluster")
-    run.add_argument("--engine", default="auto", help="auto, " + ", ".join(engines.LIBRARIES))
-    run.add_argument("--slots-per-node", type=int, metavar="N", help="instead of Slurm's tasks per node")
-    run.add_argument("--cpus-per-slot", type=int, metavar="N", help="instead of Slurm's CPUs per task")
-    run.add_argument("--min-slots", type=int, metavar="N", help="start when so many workers have come")
-    run.add_argument("--timeout", type=float, default=60.0, metavar="S", help="seconds for the start (60)")
-    run.add_argument("--run-dir", type=Path, metavar="DIR", help="where logs go (.hpcml)")
-    run.add_argument("--quiet", action="store_true", help="no progress and no closing line")
-    run.add_argument("script", type=Path)
-    run.add_argument("args", nargs=argparse.REMAINDER, help="what the script finds in sys.argv")
-    run.set_defaults(act=run_script)
+    script = commands.add_parser("run", help="run a script with joblib's default backend on a Cluster")
+    script.add_argument("--engine", default="auto", help="auto, " + ", ".join(engines.LIBRARIES))
+    script.add_argument("--slots-per-node", type=int, metavar="N", help="instead of Slurm's tasks per node")
+    script.add_argument("--cpus-per-slot", type=int, metavar="N", help="instead of Slurm's CPUs per task")
+    script.add_argument("--min-slots", type=int, metavar="N", help="start when so many workers have come")
+    script.add_argument("--timeout", type=float, default=60.0, metavar="S", help="seconds for the start (60)")
+    script.add_argument("--run-dir", type=Path, metavar="DIR", help="where logs go (.hpcml)")
+    script.add_argument("--quiet", action="store_true", help="no progress and no closing line")
+    script.add_argument("script", type=Path)
+    script.add_argument("args", nargs=argparse.REMAINDER, help="what the script finds in sys.argv")
+    script.set_defaults(act=run_script)
     info = commands.add_parser("info", help="print what was detected")
     info.add_argument("--json", action="store_true", help="as JSON")
     info.set_defaults(act=print_info)
@@ -128,7 +131,8 @@ def print_info(arguments: argparse.Namespace) -> int:
     from tabulate import tabulate
 
     nodes = facts.pop("nodes")
-    print(tabulate([(name.replace("_", " "), value) for name, value in facts.items()], tablefmt="plain"))
+    known = [(name.replace("_", " "), value) for name, value in facts.items() if value is not None]
+    print(tabulate(known, tablefmt="plain"))
     print()
     print(tabulate([list(node.values()) for node in nodes], [key.replace("_", " ") for key in nodes[0]]))
     return 0
@@ -141,6 +145,7 @@ def describe(allocation: Allocation | None) -> dict[str, Any]:
         node = {"name": os.uname().nodename, "slots": cpus, "cpus_per_slot": 1, "cpus": cpus}
         return {"slurm": False, "engine": "local", "slots": cpus, "nodes": [node]}
     facts = dataclasses.asdict(allocation)
+    facts["end_time"] = _local_time(allocation.end_time or _asked_end_time(allocation.job_id))
     nodes = facts.pop("nodes")
     return {
         "slurm": True,
@@ -150,6 +155,18 @@ def describe(allocation: Allocation | None) -> dict[str, Any]:
         **facts,
         "nodes": list(nodes),
     }
+
+
+def _asked_end_time(job_id: int) -> float | None:
+    """Ask Slurm: its variables tell the end only from 23.02 on."""
+    try:
+        return parse_end_time(run(end_time_query(job_id), timeout=10))
+    except CommandError:
+        return None
+
+
+def _local_time(seconds: float | None) -> str | None:
+    return None if seconds is None else datetime.datetime.fromtimestamp(seconds).isoformat(" ", "seconds")
 
 
 if __name__ == "__main__":

@@ -25,7 +25,7 @@ class Cluster(Executor):
     """Workers on every slot of the Slurm allocation this runs in; without Slurm, on this computer.
 
     A `concurrent.futures.Executor`. While it is open, joblib's backend ``"hpcml"`` uses it. Inside
-    ``hpcml run``, ``Cluster()`` without options is the Cluster that is already open.
+    ``hpcml run``, a ``Cluster()`` that asks for no other engine or slots is the one that is already open.
 
     Parameters
     ----------
@@ -63,6 +63,8 @@ class Cluster(Executor):
     [32, 9, 4]
     """
 
+    _session: Session
+
     def __init__(
         self,
         engine: str = "auto",
@@ -87,9 +89,9 @@ class Cluster(Executor):
             preload=None if preload is None else tuple(preload),
             progress=progress,
         )
-        joins = _shared is not None and options in (Options(), _shared._session.options)
-        self._session: Session = _shared._session if _shared is not None and joins else Session(options)
-        self._owns_session = not joins
+        joined = _shared._session if _shared is not None and _shared._session.suits(options) else None
+        self._session = joined or Session(options)
+        self._owns_session = joined is None
         self._closed = False
         joblib_backend.open_executor(self)
 
@@ -142,12 +144,10 @@ class Cluster(Executor):
         """
         name = name_of(fn)
         function = pack_object(fn, f"the function {name}")
-        calls = [
-            Call(function, pack_object((args, {}), f"an argument of {name}"), name, name)
-            for args in zip(*iterables, strict=False)
-        ]
-        self._session.monitor.expect(name, len(calls))
-        futures = self._send(calls)
+        tuples = list(zip(*iterables, strict=False))
+        self._session.monitor.expect(name, len(tuples))
+        what = f"an argument of {name}"
+        futures = self._send(Call(function, pack_object((args, {}), what), name, name) for args in tuples)
         return self._results(futures, None if timeout is None else time.monotonic() + timeout)
 
     def _results(self, futures: "list[Future[Any]]", end: float | None) -> Iterator[Any]:
@@ -176,7 +176,7 @@ class Cluster(Executor):
 
     def _send(
         self,
-        calls: "Sequence[Call | BaseException]",
+        calls: "Iterable[Call | BaseException]",
         callback: "Callable[[Future[Any]], object] | None" = None,
     ) -> "list[Future[Any]]":
         if self._closed:

@@ -13,44 +13,23 @@ nothing here needs a lock. Futures are resolved in that thread too: callbacks mu
 import contextlib
 import queue
 import threading
+import time
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future
-from typing import Any, Protocol
+from typing import Any
 
 from hpcml.errors import TaskError, WorkerDied
 from hpcml.frames import Frame, Group, Task, frame_size, resolve_all
 from hpcml.task import Call, Outcome, pack_frame, unpack_outcomes
+from hpcml.workers import Workers
 
-__all__ = ["Dispatcher", "Workers"]
+__all__ = ["Dispatcher"]
 
 
+BLOCK = 256  # tasks that go through the inbox at once
+BURST_SECONDS = 0.005
 PREFETCH_SECONDS = 0.5  # a frame that waits behind one longer than this would be faster elsewhere
-
-
-class Workers(Protocol):
-    """What an engine's context manager yields: the workers, ready."""
-
-    @property
-    def slots(self) -> int:
-        """How many workers there are, those included that are just being replaced."""
-
-    @property
-    def ready(self) -> int:
-        """How many of them can take a frame now."""
-
-    @property
-    def hosts(self) -> tuple[str, ...]:
-        """The nodes they are on, each once."""
-
-    on_change: Callable[[], None]
-    """Called by the engine when workers have come or gone."""
-
-    def submit(self, frame: bytes) -> "Future[bytes]":
-        """Send a frame to the worker with the least to do; its future fails with `WorkerDied`."""
-
-    def interrupt(self, future: "Future[bytes]") -> None:
-        """End the work on a submitted frame now, at the price of its worker; a replacement follows."""
 
 
 class Dispatcher:
@@ -81,6 +60,7 @@ class Dispatcher:
         self._closed = False
         self._idle_waiters: list[threading.Event] = []
         workers.on_change = self._wake
+        workers.on_broken = self.break_down
         self._thread = threading.Thread(target=self._loop, name="hpcml-dispatcher", daemon=True)
         self._thread.start()
 
@@ -97,15 +77,21 @@ class Dispatcher:
         if self._closed:
             raise RuntimeError("this Cluster is shut down: open a new one with `hpcml.Cluster()`")
         futures: list[Future[Any]] = []
-        for call in calls:
-            future: Future[Any] = Future()
-            if callback is not None:
-                future.add_done_callback(callback)
-            if isinstance(call, BaseException):
-                self._inbox.put((future.set_exception, call))
-            else:
-                self._inbox.put((self._enqueue, Task(call, future)))
-            futures.append(future)
+        block: list[Task | tuple[Future[Any], BaseException]] = []
+        try:
+            for call in calls:
+                future: Future[Any] = Future()
+                if callback is not None:
+                    future.add_done_callback(callback)
+                block.append((future, call) if isinstance(call, BaseException) else Task(call, future))
+                futures.append(future)
+                if len(block) >= BLOCK:
+                    self._inbox.put((self._enqueue, block))
+                    block = []
+        except BaseException:  # the caller gets no futures: nothing of this may run
+            self.abandon(futures)
+            raise
+        self._inbox.put((self._enqueue, block))
         return futures
 
     def abandon(self, futures: "Iterable[Future[Any]]") -> None:
@@ -130,12 +116,15 @@ class Dispatcher:
 
     def _loop(self) -> None:
         with contextlib.suppress(StopIteration):
+            pumped = 0.0
             while True:
                 act, subject = self._inbox.get()
                 act(subject)
-                if self._inbox.empty():  # a burst of submissions is framed together
+                # A burst of submissions is framed together, but must not keep the workers waiting.
+                if self._inbox.empty() or time.monotonic() > pumped + BURST_SECONDS:
                     self._pump()
                     self._tell_idle()
+                    pumped = time.monotonic()
 
     def _wake(self) -> None:
         self._inbox.put((lambda _: None, None))
@@ -148,11 +137,14 @@ class Dispatcher:
             while self._idle_waiters:
                 self._idle_waiters.pop().set()
 
-    def _enqueue(self, task: Task) -> None:
-        if self._broken is None:
-            self._group(task).waiting.append(task)
-        else:
-            resolve_all([task], self._broken)
+    def _enqueue(self, block: "list[Task | tuple[Future[Any], BaseException]]") -> None:
+        for item in block:
+            if isinstance(item, tuple):
+                item[0].set_exception(item[1])
+            elif self._broken is None:
+                self._group(item).waiting.append(item)
+            else:
+                resolve_all([item], self._broken)
 
     def _group(self, task: Task) -> Group:
         """Return the group of a task that is about to wait in it."""

@@ -16,7 +16,7 @@ SHORTEST_FRAME = 0.01  # below twice the cost of a message, more frames make the
 LARGEST_FRAME = 4 << 20  # bytes; more in one message only delays its first task
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, slots=True)
 class Task:
     """A call on its way, its future, and the workers that died under it."""
 
@@ -76,6 +76,7 @@ def frame_size(seconds: float | None, waiting: int, slots: int) -> int:
     """
     if not seconds:
         return 1
+    seconds = max(seconds, 1e-9)
     share = math.ceil(waiting / (2 * max(slots, 1)))
     return max(1, min(int(FRAME_SECONDS / seconds), max(share, int(SHORTEST_FRAME / seconds))))
 

@@ -144,13 +144,9 @@ def preloads(modules: Iterable[str]) -> tuple[str, ...]:
     >>> preloads(["os", "numpy", "sklearn.svm", "sklearn.svm._base", "my_module"])
     ('numpy', 'sklearn.svm')
     """
-    return tuple(
-        sorted(
-            module
-            for module in modules
-            if module.split(".")[0] in _PRELOADED and module.count(".") < 2 and "._" not in module
-        )
-    )
+    names = (module.split(".") for module in modules)
+    wanted = (parts[: 2 if parts[0] in _BY_PART else 1] for parts in names if parts[0] in _PRELOADED)
+    return tuple(sorted({".".join(parts) for parts in wanted if not parts[-1].startswith("_")}))
 
 
 def script_imports(source: str) -> list[str]:

@@ -123,11 +123,12 @@ class Bar:
 
     def update(self, group: str, done: int, expected: int | None) -> None:
         """Move the bar."""
-        if self._bar is None:
-            self._bar = self._tqdm(unit="task", file=self._file, leave=False, dynamic_ncols=True)
         self._groups[group] = (done, expected)
         lengths = [expected for _, expected in self._groups.values()]
-        self._bar.total = None if None in lengths else sum(length for length in lengths if length)
+        total = None if None in lengths else sum(length for length in lengths if length)
+        if self._bar is None:
+            self._bar = self._tqdm(unit="task", total=total, file=self._file, leave=False, dynamic_ncols=True)
+        self._bar.total = total
         self._bar.update(sum(done for done, _ in self._groups.values()) - self._bar.n)
 
     def write(self, text: str) -> None:

@@ -1,6 +1,7 @@
 """One life of a Cluster: the engine, the dispatcher and the display, opened together and closed together."""
 
 import atexit
+import contextlib
 import logging
 import os
 import sys
@@ -10,10 +11,11 @@ from pathlib import Path
 
 from hpcml import engines
 from hpcml.allocation import Allocation, detect
-from hpcml.dispatch import Dispatcher, Workers
+from hpcml.dispatch import Dispatcher
 from hpcml.monitor import Monitor
 from hpcml.plan import Options, Plan, make_nodes, new_run_dir, preloads
 from hpcml.progress import Totals, closing_line, display_for
+from hpcml.workers import Workers
 
 __all__ = ["Session", "usable_cpus"]
 
@@ -37,6 +39,7 @@ class Session:
         if name == "auto":
             name = "local" if allocation is None else "ipyparallel"
         self.engine = name
+        start = engines.load(name)
         began = time.monotonic()
         self.run_dir = new_run_dir(options.run_dir or Path(".hpcml"), allocation.label if allocation else "local")
         self.plan = _plan(allocation, options, name, self.run_dir)
@@ -45,13 +48,22 @@ class Session:
         self._closed = False
         atexit.register(self.close)
         try:
-            self.workers: Workers = self._owned.enter_context(engines.start(name, self.plan))
+            self.workers: Workers = self._owned.enter_context(start(self.plan))
             self.monitor = Monitor(self._totals(began), self.display)
             self.dispatcher = Dispatcher(self.workers, options.retries, self.monitor.note)
         except BaseException:
             self.close()
             raise
         self._say(_opening_line(name, self.plan, self.workers, time.monotonic() - began))
+
+    def suits(self, options: Options) -> bool:
+        """Tell whether these workers are what `options` ask for."""
+        return (
+            not self._closed
+            and options.engine in ("auto", self.engine)
+            and options.slots_per_node in (None, self.options.slots_per_node)
+            and options.cpus_per_slot in (None, self.options.cpus_per_slot)
+        )
 
     def _totals(self, began: float) -> Totals:
         nodes = self.plan.nodes
@@ -79,6 +91,9 @@ class Session:
         finally:
             self._owned.close()
             self.display.close()
+            with contextlib.suppress(OSError):  # it stays when there are logs in it
+                self.run_dir.rmdir()
+                self.run_dir.parent.rmdir()
             if hasattr(self, "dispatcher"):
                 self._say(closing_line(self.monitor.totals, time.monotonic()))
 
@@ -102,4 +117,5 @@ def _opening_line(name: str, plan: Plan, workers: Workers, seconds: float) -> st
     where = f"job {plan.allocation.label}" if plan.allocation else "this computer"
     hosts = ", ".join(workers.hosts[:8]) + (", …" if len(workers.hosts) > 8 else "")
     slots = f"{workers.slots} slot" + ("s" if workers.slots != 1 else "")
-    return f"hpcml: engine {name}, {slots} on {hosts} ({where}), ready in {seconds:.1f} s; logs in {plan.run_dir}"
+    logs = f"; logs in {plan.run_dir}" if any(plan.run_dir.iterdir()) else ""
+    return f"hpcml: engine {name}, {slots} on {hosts} ({where}), ready in {seconds:.1f} s{logs}"

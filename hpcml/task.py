@@ -14,8 +14,8 @@ import time
 import traceback
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Protocol
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Protocol
 
 from hpcml.errors import TaskError
 from hpcml.pickling import Rebuilt, dumps, pack_error, pack_object
@@ -80,8 +80,7 @@ class RemoteTraceback(Exception):
         return f"on {self.worker}\n{self.text}"
 
 
-@dataclass(frozen=True)
-class Call:
+class Call(NamedTuple):  # a tuple, for there may be a million of them
     """A packed call.
 
     Parameters
@@ -106,8 +105,7 @@ class Call:
     tasks: int = 1
 
 
-@dataclass(frozen=True)
-class Outcome:
+class Outcome(NamedTuple):
     """What became of a call on its worker; ``seconds`` is the wall time of the call alone."""
 
     value: Any = None
@@ -116,7 +114,7 @@ class Outcome:
     started: float = 0.0
     seconds: float = 0.0
     output: str = ""
-    warnings: tuple[tuple[Any, ...], ...] = field(default=())
+    warnings: tuple[tuple[Any, ...], ...] = ()
 
 
 def name_of(function: Callable[..., Any]) -> str:

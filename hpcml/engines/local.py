@@ -48,12 +48,13 @@ class _Slot:
 
 
 class LocalWorkers:
-    """The worker processes of this computer; see `hpcml.dispatch.Workers`."""
+    """The worker processes of this computer; see `hpcml.workers.Workers`."""
 
     def __init__(self, host: str, slots: int, environment: dict[str, str]) -> None:
         self.hosts = (host,)
         self.slots = self.ready = slots
         self.on_change: Callable[[], None] = lambda: None
+        self.on_broken: Callable[[BaseException], None] = lambda _: None
         self._environment = environment
         self._lock = threading.Lock()  # protects the slots: submit runs in the dispatcher, _done in loky's threads
         self._stopped = False

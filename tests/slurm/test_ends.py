@@ -131,3 +131,13 @@ def test_sockets_are_bound_to_one_address_and_nothing_secret_is_in_sight(cluster
     process.terminate()
     process.communicate(timeout=30)
     wait_for_no_engines(cluster)
+
+
+def test_a_controller_that_dies_is_an_error_and_not_a_hang(cluster):
+    process = start_sleeper(cluster, cluster.python)
+    family = [p.pid for p in engines(cluster) if "controller" in " ".join(p.argv)]
+    os.kill(min(family), signal.SIGKILL)  # the first is the parent of the others
+    _, errors = process.communicate(timeout=40)
+    assert process.returncode == 1
+    assert "the controller step ended with status 137" in errors
+    wait_for_no_engines(cluster)

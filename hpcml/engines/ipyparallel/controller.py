@@ -15,7 +15,7 @@ from typing import Any
 
 import psutil
 
-from hpcml.engines.ipyparallel.messages import LineReader, answer_probes, say
+from hpcml.engines.ipyparallel.messages import LineReader, answer_probes, die_with_parent, say
 
 __all__ = ["agree_on_address", "listen", "main", "own_addresses", "serve"]
 
@@ -111,6 +111,8 @@ def main(run_dir: Path) -> None:
     """Raise the limit on open files (each engine needs several), agree on an address, serve."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    # ipyparallel's own helpers are forked; without this they would outlive a controller that is killed.
+    os.register_at_fork(after_in_child=die_with_parent)
     inbox = LineReader(0)
     address = agree_on_address(inbox)
     if address is not None:

@@ -9,7 +9,6 @@ No thread is alive when an engine is forked, and zmq is first used in the child.
 """
 
 import contextlib
-import ctypes
 import gc
 import importlib
 import json
@@ -27,12 +26,11 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from hpcml.engines.ipyparallel.binding import gpus_of_slot, slot_cpus
-from hpcml.engines.ipyparallel.messages import LineReader, reach, say
+from hpcml.engines.ipyparallel.messages import LineReader, die_with_parent, reach, say
 from hpcml.task import become_worker
 
 __all__ = ["Launcher", "import_all", "main", "probe", "report_death", "run_engine", "watch"]
 
-PR_SET_PDEATHSIG = 1  # linux/prctl.h
 ENGINE = ("ipyparallel.engine.app", "ipyparallel.engine.kernel", "ipykernel.kernelapp", "hpcml.task")
 
 
@@ -81,7 +79,7 @@ class Launcher:
         """Turn this forked process into an engine; it ends with the process."""
         status = 1
         try:
-            ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)  # no engine outlives its launcher
+            die_with_parent()
             signal.set_wakeup_fd(-1)
             for signum in (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT):
                 signal.signal(signum, signal.SIG_DFL)

@@ -18,15 +18,24 @@ no port, nothing in a command line or an environment. The end of standard input 
 """
 
 import contextlib
+import ctypes
 import json
 import os
 import select
+import signal
 import socket
 import time
 from collections.abc import Iterable
 from typing import Any
 
-__all__ = ["LineReader", "answer_probes", "reach", "say"]
+__all__ = ["LineReader", "answer_probes", "die_with_parent", "reach", "say"]
+
+PR_SET_PDEATHSIG = 1  # linux/prctl.h
+
+
+def die_with_parent() -> None:
+    """Have the kernel kill this process when its parent ends, however that ends."""
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def say(message: dict[str, Any], stream: int = 1) -> None:

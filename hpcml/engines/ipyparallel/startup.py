@@ -2,7 +2,6 @@
 
 import logging
 import queue
-import sys
 import threading
 import time
 from collections.abc import Sequence
@@ -220,8 +219,10 @@ class Startup:
 
     def _lost(self, program: Program) -> None:
         assert self.workers is not None
-        if program is self.controller or len(self.ended) >= len(self.programs) - 1:
-            reason = f"the {program.name} step ended with status {program.status}; its log ends with"
+        if self._over():
+            reason = (
+                f"the {program.name} step ended with status {program.status}; its log, {program.log}, ends with"
+            )
             self.workers.fail(f"{reason}\n{program.log_tail()}")
 
     def stop(self) -> None:

@@ -37,7 +37,7 @@ class _Engine:
 
 
 class EngineWorkers:
-    """The engines of all nodes; see `hpcml.dispatch.Workers`.
+    """The engines of all nodes; see `hpcml.workers.Workers`.
 
     Parameters
     ----------
@@ -50,6 +50,7 @@ class EngineWorkers:
     def __init__(self, client: Client, kill: Callable[[int], None]) -> None:
         self.client = client
         self.on_change: Callable[[], None] = lambda: None
+        self.on_broken: Callable[[BaseException], None] = lambda _: None
         self._kill = kill
         self._lock = threading.Lock()  # protects _engines
         self._engines: dict[int, _Engine] = {}
@@ -173,14 +174,11 @@ class EngineWorkers:
             self._kill(number)
 
     def fail(self, reason: str) -> None:
-        """Fail all that is outstanding: the engines can no longer be reached."""
+        """Give up: the engines can no longer be reached."""
         with self._lock:
-            futures = [future for engine in self._engines.values() for future in engine.outstanding]
             for engine in self._engines.values():
                 engine.dead = engine.dead or reason
-        for future in futures:
-            if not future.done():
-                future.set_exception(EngineError(reason))
+        self.on_broken(EngineError(reason))
 
     def probe(self, timeout: float) -> None:
         """Run nothing on every engine, once: the connections are then open in both directions."""

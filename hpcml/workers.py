@@ -1,0 +1,35 @@
+"""What an engine owes: the one interface between the dispatcher and the systems that carry tasks."""
+
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import Protocol
+
+__all__ = ["Workers"]
+
+
+class Workers(Protocol):
+    """What an engine's context manager yields: the workers, ready."""
+
+    @property
+    def slots(self) -> int:
+        """How many workers there are, those included that are just being replaced."""
+
+    @property
+    def ready(self) -> int:
+        """How many of them can take a frame now."""
+
+    @property
+    def hosts(self) -> tuple[str, ...]:
+        """The nodes they are on, each once."""
+
+    on_change: Callable[[], None]
+    """Called by the engine when workers have come or gone."""
+
+    on_broken: Callable[[BaseException], None]
+    """Called by the engine when no worker will ever answer again."""
+
+    def submit(self, frame: bytes) -> "Future[bytes]":
+        """Send a frame to the worker with the least to do; its future fails with `WorkerDied`."""
+
+    def interrupt(self, future: "Future[bytes]") -> None:
+        """End the work on a submitted frame now, at the price of its worker; a replacement follows."""

@@ -1,0 +1,161 @@
+"""The dispatcher, on workers that the test plays by hand."""
+
+import threading
+import time
+from concurrent.futures import CancelledError, Future
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hpcml.dispatch import Dispatcher
+from hpcml.errors import TaskError, WorkerDied
+from hpcml.frames import frame_size
+from hpcml.task import pack, run_frame
+
+
+class HandWorkers:
+    """Holds frames until the test answers them."""
+
+    def __init__(self, slots):
+        self.slots = self.ready = slots
+        self.hosts = ("here",)
+        self.frames = []
+        self.interrupted = []
+
+    def submit(self, frame):
+        future = Future()
+        self.frames.append((frame, future))
+        return future
+
+    def interrupt(self, future):
+        self.interrupted.append(future)
+        future.set_exception(WorkerDied("killed"))
+
+    def answer(self, index=0):
+        frame, future = self.frames.pop(index)
+        future.set_result(run_frame(frame))
+
+    def die(self, index=0, started=True):
+        self.frames.pop(index)[1].set_exception(WorkerDied("gone", "here:0", started))
+
+    def wait(self, number):
+        end = time.monotonic() + 5
+        while len(self.frames) != number:
+            assert time.monotonic() < end, len(self.frames)
+            time.sleep(0.002)
+
+
+@pytest.fixture
+def workers():
+    return HandWorkers(2)
+
+
+@pytest.fixture
+def dispatcher(workers):
+    dispatcher = Dispatcher(workers)
+    yield dispatcher
+    dispatcher.close(wait=False)
+
+
+def test_no_more_frames_than_slots_while_times_are_unknown(workers, dispatcher):
+    futures = dispatcher.submit([pack(abs, (-n,)) for n in range(5)])
+    workers.wait(2)
+    time.sleep(0.05)
+    workers.wait(2)
+    while not all(future.done() for future in futures):
+        workers.answer() if workers.frames else time.sleep(0.002)
+    assert [future.result() for future in futures] == [0, 1, 2, 3, 4]
+
+
+def test_a_task_that_had_not_begun_is_not_blamed(workers, dispatcher):
+    (future,) = dispatcher.submit([pack(abs, (-1,))])
+    for _ in range(5):
+        workers.wait(1)
+        workers.die(started=False)
+    workers.wait(1)
+    workers.answer()
+    assert future.result(5) == 1
+
+
+def test_three_deaths_end_a_task(workers, dispatcher):
+    (future,) = dispatcher.submit([pack(abs, (-1,))])
+    for _ in range(3):
+        workers.wait(1)
+        workers.die()
+    with pytest.raises(
+        WorkerDied, match="builtins.abs ended 3 workers .here:0, here:0, here:0. and is not tried again"
+    ):
+        future.result(5)
+
+
+def test_abandoned_frames_are_interrupted_and_others_are_not(workers, dispatcher):
+    kept, dropped, waiting = dispatcher.submit([pack(abs, (-1,)), pack(len, ("ab",)), pack(len, ("abc",))])
+    workers.wait(2)
+    dispatcher.abandon([dropped, waiting])
+    for future in (dropped, waiting):
+        with pytest.raises(TaskError, match="abandoned"):
+            future.result(5)
+    assert len(workers.interrupted) == 1
+    workers.answer()
+    assert kept.result(5) == 1
+
+
+def test_the_width_of_a_group_is_kept(workers, dispatcher):
+    call = pack(abs, (-1,))._replace(group="narrow", width=1)
+    narrow = dispatcher.submit([call] * 3)
+    wide = dispatcher.submit([pack(len, ("ab",))])
+    workers.wait(2)
+    workers.answer(1)
+    assert wide[0].result(5) == 2
+    time.sleep(0.05)
+    workers.wait(1)
+    while not all(future.done() for future in narrow):
+        assert len(workers.frames) <= 1
+        workers.answer() if workers.frames else time.sleep(0.002)
+
+
+def test_a_cancelled_task_is_never_sent(workers, dispatcher):
+    futures = dispatcher.submit([pack(abs, (-n,)) for n in range(3)])
+    workers.wait(2)
+    assert futures[2].cancel()
+    workers.answer()
+    workers.answer()
+    with pytest.raises(CancelledError):
+        futures[2].result(5)
+    time.sleep(0.05)
+    assert not workers.frames
+
+
+def test_callbacks_never_run_within_submit(workers, dispatcher):
+    threads = []
+    dispatcher.submit([TaskError("bad")], lambda _: threads.append(threading.current_thread()))
+    end = time.monotonic() + 5
+    while not threads:
+        assert time.monotonic() < end
+        time.sleep(0.002)
+    assert threads[0] is not threading.main_thread()
+
+
+def test_a_broken_engine_fails_everything_at_once(workers, dispatcher):
+    futures = dispatcher.submit([pack(abs, (-n,)) for n in range(5)])
+    workers.wait(2)
+    dispatcher.break_down(ConnectionError("lost"))
+    for future in futures:
+        with pytest.raises(ConnectionError):
+            future.result(5)
+    with pytest.raises(ConnectionError):
+        dispatcher.submit([pack(abs, (1,))])[0].result(5)
+
+
+@given(
+    seconds=st.one_of(st.none(), st.floats(0, 1e4)),
+    waiting=st.integers(1, 10**6),
+    slots=st.integers(1, 5000),
+)
+def test_frames_are_neither_empty_nor_long(seconds, waiting, slots):
+    size = frame_size(seconds, waiting, slots)
+    assert size >= 1
+    if seconds and size > 1:
+        assert size * seconds <= 0.2
+        assert size <= max(waiting / (2 * slots) + 1, 0.01 / seconds)

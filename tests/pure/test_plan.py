@@ -1,0 +1,72 @@
+"""From an allocation and options to the nodes and slots that are started."""
+
+import pytest
+
+from hpcml.allocation import Allocation, Node
+from hpcml.engines.ipyparallel.binding import gpus_of_slot, slot_cpus
+from hpcml.errors import AllocationError
+from hpcml.plan import Options, make_nodes, preloads, script_imports
+
+UNEVEN = Allocation(5, (Node("n1", 28, 1, cpus=28), Node("n2", 3, 1, cpus=4)), "batch", launch_node="n1")
+
+
+def slots(nodes):
+    return {node.name: (node.slots, node.cpus_per_slot) for node in nodes}
+
+
+def test_slots_are_slurms_per_node():
+    assert slots(make_nodes(UNEVEN, Options(), cpus=64, everywhere=True)) == {"n1": (28, 1), "n2": (3, 1)}
+
+
+def test_overrides():
+    assert slots(make_nodes(UNEVEN, Options(slots_per_node=2), 64, everywhere=True)) == {
+        "n1": (2, 1),
+        "n2": (2, 1),
+    }
+    assert slots(make_nodes(UNEVEN, Options(cpus_per_slot=7), 64, everywhere=True)) == {"n1": (4, 7), "n2": (1, 7)}
+
+
+def test_the_local_engine_takes_this_node_of_the_allocation():
+    assert slots(make_nodes(UNEVEN, Options(), 64, everywhere=False)) == {"n1": (28, 1)}
+
+
+def test_without_slurm_the_cpus_of_this_computer():
+    (node,) = make_nodes(None, Options(), cpus=8, everywhere=False)
+    assert (node.slots, node.cpus_per_slot) == (8, 1)
+    (node,) = make_nodes(None, Options(cpus_per_slot=3), cpus=8, everywhere=True)
+    assert (node.slots, node.cpus_per_slot) == (2, 3)
+
+
+def test_a_script_started_many_times_is_refused():
+    many = Allocation(5, (Node("n1", 4),), "step", step_id=2, task_rank=1, task_count=4)
+    with pytest.raises(
+        AllocationError, match=r"started this script 4 times \(step 5\.2\).*without srun before it"
+    ):
+        make_nodes(many, Options(), 4, everywhere=True)
+
+
+def test_preloads_are_the_numerical_libraries():
+    seen = ["os", "sklearn.svm._base", "sklearn._config", "numpy.linalg.lapack_lite", "joblib.disk", "mine"]
+    assert preloads(seen) == ("joblib", "numpy", "sklearn.svm")
+
+
+def test_script_imports():
+    source = "import os, numpy.linalg\ndef f():\n    from sklearn import svm\n    from . import x\n"
+    assert script_imports(source) == ["os", "numpy.linalg", "sklearn"]
+    assert script_imports("not python at all") == []
+
+
+def test_workers_are_bound_only_to_what_was_promised():
+    assert slot_cpus({4, 5, 6, 7}, 2, 2, 4) == ([{4, 5}, {6, 7}], "")
+    assert slot_cpus({0, 1, 2, 3, 4, 5, 6, 7}, 3, 2, 8)[0] == [{0, 1}, {2, 3}, {4, 5}]
+    sets, note = slot_cpus(range(64), 4, 1, 4)
+    assert not sets
+    assert note == "the CPU mask holds 64 CPUs, the allocation promises 4: the workers are not bound"
+    assert slot_cpus({0, 1}, 4, 1, 2)[0] == []
+
+
+def test_gpus_are_shared_out():
+    assert [gpus_of_slot("0,1,2", slot, 3) for slot in range(3)] == ["0", "1", "2"]
+    assert [gpus_of_slot("GPU-a,GPU-b", slot, 1) for slot in range(1)] == ["GPU-a,GPU-b"]
+    assert gpus_of_slot(None, 0, 2) is None
+    assert gpus_of_slot("", 0, 2) == ""

@@ -1,0 +1,97 @@
+"""What a user sees: lines, a bar, the closing line, and how many tasks there will be."""
+
+import io
+import itertools
+
+from hypothesis import given
+from hypothesis import strategies as st
+from sklearn.datasets import load_iris
+from sklearn.linear_model import Ridge
+from sklearn.model_selection import GridSearchCV
+
+from hpcml.progress import Bar, Lines, Quiet, Totals, closing_line, display_for, expected_length
+
+
+def test_a_line_for_each_tenth():
+    file = io.StringIO()
+    lines = Lines(file)
+    for done in range(1, 401):
+        lines.update("search", done, 400)
+    shown = file.getvalue().splitlines()
+    assert shown == [f"hpcml: {40 * tenth} of 400 tasks done ({10 * tenth} %)" for tenth in range(1, 11)]
+
+
+@given(st.lists(st.integers(1, 50), min_size=1, max_size=200))
+def test_at_most_ten_lines_and_the_last_says_all(batches):
+    file, total, done = io.StringIO(), sum(batches), 0
+    lines = Lines(file)
+    for batch in batches:
+        done += batch
+        lines.update("search", done, total)
+    shown = file.getvalue().splitlines()
+    assert 1 <= len(shown) <= 10
+    assert shown[-1] == f"hpcml: {total} of {total} tasks done (100 %)"
+
+
+def test_doublings_where_the_number_is_not_known():
+    file = io.StringIO()
+    lines = Lines(file)
+    for done in range(1, 100):
+        lines.update("search", done, None)
+    assert file.getvalue().split("\n")[:-1] == [f"hpcml: {done} tasks done" for done in (16, 32, 64)]
+
+
+def test_a_bar_for_terminals_lines_for_files():
+    class Terminal(io.StringIO):
+        def isatty(self):
+            return True
+
+    terminal = Terminal()
+    bar = display_for(True, terminal)
+    assert isinstance(bar, Bar)
+    bar.update("search", 30, 120)
+    bar.update("search", 60, 120)
+    bar.close()
+    assert "/120" in terminal.getvalue()
+    assert isinstance(display_for(True, io.StringIO()), Lines)
+    assert isinstance(display_for(False, terminal), Quiet)
+
+
+def test_closing_line():
+    totals = Totals(tasks=10, failed=1, busy=36.0, slots=2, hosts=1, cpus_per_slot=4, opened=5.0, allocated_cpus=8)
+    # 36 s on 4 CPUs is 0.04 core-hours; 8 CPUs for 20 s are 0.0444; 36 s of 2 x 20 s are 90 %
+    assert closing_line(totals, 25.0) == (
+        "hpcml: 10 tasks, 1 failed on 2 slots of 1 host in 20.0 s, 90 % busy, 0.0400 of 0.0444 core-hours used"
+    )
+
+
+def test_lengths_of_iterables():
+    assert expected_length([1, 2, 3]) == 3
+    assert expected_length(iter(range(7))) == 7
+    assert expected_length(n * n for n in range(5)) == 5
+    assert expected_length((a, b) for a, b in ((x, y) for x, y in zip(range(9), range(4), strict=False))) == 4
+    assert expected_length(itertools.product(enumerate("ab"), enumerate("cde"))) == 6
+    assert expected_length(n for n in range(5) if n) is None
+    assert expected_length(a for b in [[1, 2], [3]] for a in b) is None
+    assert expected_length(map(abs, [1])) is None or expected_length(map(abs, [1])) == 1
+    assert expected_length(None) is None
+
+
+def test_looking_takes_nothing_from_the_iterator():
+    numbers = (n for n in zip(range(4), itertools.product("ab", "cd"), strict=True))
+    assert expected_length(numbers) == 4
+    assert len(list(numbers)) == 4
+
+
+def test_the_length_of_a_search_is_known(monkeypatch):
+    """scikit-learn hands joblib a chain of generators; if that changes, the progress loses its percentage."""
+    import joblib
+
+    seen = []
+    plain = joblib.Parallel.__call__
+    monkeypatch.setattr(
+        joblib.Parallel, "__call__", lambda self, it: seen.append(expected_length(it)) or plain(self, it)
+    )
+    X, y = load_iris(return_X_y=True)
+    GridSearchCV(Ridge(), {"alpha": [1, 2, 3, 4]}, cv=5).fit(X, y)
+    assert seen[0] == 20

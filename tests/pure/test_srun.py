@@ -1,0 +1,106 @@
+"""The commands to Slurm, compared whole, and the environment they are given."""
+
+import datetime
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hpcml.srun import controller_step, end_time_query, parse_end_time, step_environment, worker_step
+
+COMMON = [
+    "--overlap",
+    "--mem=0",
+    "--cpu-bind=none",
+]
+REST = [
+    "--kill-on-bad-exit=0",
+    "--wait=0",
+    "--no-kill",
+    "--mpi=none",
+    "--export=ALL",
+    "--unbuffered",
+    "--quit-on-interrupt",
+]
+
+
+def test_worker_step():
+    assert worker_step(["n1", "n2"], ["python", "-m", "x y"]) == [
+        "srun",
+        "--job-name=hpcml-workers",
+        *COMMON,
+        "--nodes=2",
+        "--ntasks=2",
+        "--ntasks-per-node=1",
+        "--nodelist=n1,n2",
+        *REST,
+        "--label",
+        "python",
+        "-m",
+        "x y",
+    ]
+
+
+def test_worker_step_of_a_heterogeneous_job():
+    assert worker_step(["n1"], ["x"], het_group=1)[:3] == ["srun", "--het-group=1", "--job-name=hpcml-workers"]
+
+
+def test_controller_step_takes_no_gpu():
+    assert controller_step("n1", ["x"]) == [
+        "srun",
+        "--job-name=hpcml-controller",
+        *COMMON,
+        "--nodes=1",
+        "--ntasks=1",
+        "--ntasks-per-node=1",
+        "--nodelist=n1",
+        *REST,
+        "--gres=none",
+        "x",
+    ]
+
+
+# The input variables of srun(1) that sbatch, salloc or an outer srun leave behind (22.05 and 24.11).
+INHERITED = [
+    "NTASKS", "NPROCS", "NTASKS_PER_NODE", "NTASKS_PER_CORE", "NTASKS_PER_SOCKET", "NTASKS_PER_GPU",
+    "CPUS_PER_TASK", "CPUS_PER_GPU", "TRES_PER_TASK", "MEM_PER_NODE", "MEM_PER_CPU", "MEM_PER_GPU", "GPUS",
+    "GPUS_PER_NODE", "GPUS_PER_TASK", "GPU_BIND", "GRES", "CPU_BIND", "CPU_BIND_TYPE", "CPU_BIND_LIST",
+    "MEM_BIND", "DISTRIBUTION", "HINT", "THREADS_PER_CORE", "EXCLUSIVE", "EXACT", "OVERLAP", "EXPORT_ENV",
+    "NNODES", "STEP_ID", "STEP_NODELIST", "STEP_NUM_TASKS", "TRES_BIND", "KILL_BAD_EXIT", "WAIT", "LABELIO",
+    "UNBUFFEREDIO", "PROCID", "LOCALID", "NODEID", "STEP_GPUS", "HET_GROUP_ID", "JOB_END_TIME",
+    "TASKS_PER_NODE", "EXIT_IMMEDIATE",
+]  # fmt: skip
+
+
+def test_no_input_of_srun_is_inherited():
+    env = {f"SLURM_{name}": "1" for name in INHERITED} | {
+        "SRUN_CPUS_PER_TASK": "2",
+        "SRUN_OUTPUT": "x",
+        "PMI_RANK": "0",
+    }
+    assert step_environment(env) == {"SLURM_EXIT_ERROR": "113"}
+
+
+def test_what_says_which_job_is_kept():
+    env = {
+        "SLURM_JOB_ID": "7",
+        "SLURM_JOB_NODELIST": "n[1-3]",
+        "SLURM_CONF": "/etc/slurm.conf",
+        "SLURM_STEPMGR": "n1",
+    }
+    env |= {"SLURM_HET_SIZE": "2", "SLURM_JOB_ID_HET_GROUP_1": "8", "PATH": "/bin", "OMP_PROC_BIND": "true"}
+    assert step_environment(env) == {**env, "SLURM_EXIT_ERROR": "113"}
+
+
+@given(st.dictionaries(st.text(min_size=1), st.text()))
+def test_the_users_own_variables_are_kept(env):
+    kept = {name: value for name, value in env.items() if not name.startswith(("SLURM_", "SRUN_", "SBATCH_"))}
+    result = step_environment(env)
+    assert all(result[name] == value for name, value in kept.items() if not name.startswith(("PMI", "SALLOC_")))
+
+
+def test_end_time():
+    assert end_time_query(7) == ["squeue", "--noheader", "--jobs=7", "--Format=EndTime"]
+    moment = datetime.datetime(2026, 11, 21, 3, 30, 5)
+    assert parse_end_time("2026-11-21T03:30:05 \n") == moment.timestamp()
+    assert parse_end_time("N/A\n") is None
+    assert parse_end_time("") is None
