@@ -28,6 +28,7 @@ _PRELOADED = {
     "pyarrow",
     "xgboost",
 }
+_BY_PART = {"scipy", "sklearn"}  # importing these alone loads little; their parts are what takes time
 
 
 @dataclass(frozen=True)
