@@ -10,8 +10,9 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 ENVIRONMENT = ROOT / ".venv-peers"
 PYTHON = ENVIRONMENT / "bin/python"
-# In both environments, and in the same version, for a comparison of what is built on them.
-COMMON = ("ipyparallel", "joblib", "numpy", "scikit-learn", "scipy")
+# In both environments in the same version, for the comparison to be of what is built on them; pandas, because
+# scikit-learn imports it where it is installed.
+COMMON = ("ipyparallel", "joblib", "numpy", "pandas", "scikit-learn", "scipy")
 INSTALL_TIMEOUT = 1200
 _PRINT = "import json, sys, importlib.metadata as m; print(json.dumps({n: m.version(n) for n in sys.argv[1:]}))"
 
