@@ -1,7 +1,6 @@
 """`Cluster`: a Slurm allocation, or this computer, as a `concurrent.futures.Executor`."""
 
 import threading
-import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, Future
 from pathlib import Path
@@ -9,8 +8,11 @@ from types import TracebackType
 from typing import Any, Self
 
 from hpcml import joblib_backend
+from hpcml.dispatch import FutureT
 from hpcml.errors import HpcmlError, TaskError
-from hpcml.pickling import pack_object
+from hpcml.frames import FutureLike
+from hpcml.mapping import MapItem, MapResults
+from hpcml.pickling import pack_arguments, pack_object
 from hpcml.plan import Options
 from hpcml.session import Session
 from hpcml.task import Batch, Call, name_of, pack, pack_batch
@@ -127,7 +129,7 @@ class Cluster(Executor):
         TaskError
             `fn` or an argument cannot be pickled; the message names the object.
         """
-        return self._send([pack(fn, args, kwargs)])[0]
+        return self._send([pack(fn, args, kwargs)], Future[Any])[0]
 
     def map(
         self,
@@ -147,20 +149,19 @@ class Cluster(Executor):
         tuples = list(zip(*iterables, strict=False))
         self._session.monitor.expect(name, len(tuples))
         what = f"an argument of {name}"
-        futures = self._send(Call(function, pack_object((args, {}), what), name, name) for args in tuples)
-        return self._results(futures, None if timeout is None else time.monotonic() + timeout)
+        calls = (Call(function, pack_arguments(args, {}, what), name, name) for args in tuples)
+        results = MapResults()
+        items = self._send(calls, results.new_item)
+        return self._taken(results.take(timeout), items)
 
-    def _results(self, futures: "list[Future[Any]]", end: float | None) -> Iterator[Any]:
-        """Yield the results in order; what is left when the caller stops is given up."""
-        futures.reverse()
+    def _taken(self, results: Iterator[Any], items: list[MapItem]) -> Iterator[Any]:
+        """Yield the results; what is not there when the caller stops is given up."""
         try:
-            while futures:
-                future = futures[-1]
-                yield future.result(None if end is None else max(end - time.monotonic(), 0))
-                futures.pop()
+            yield from results
         finally:
-            if futures:
-                self.abandon(futures)
+            left = [item for item in items if not item.done()]
+            if left:
+                self.abandon(left)
 
     def submit_batch(
         self, batch: Batch, group: str, width: int, callback: "Callable[[Future[Any]], object]"
@@ -172,18 +173,14 @@ class Cluster(Executor):
             call = pack_batch(batch, group, limit)
         except TaskError as error:
             call = error
-        return self._send([call], callback)[0]
+        return self._send([call], lambda: _future_with(callback))[0]
 
-    def _send(
-        self,
-        calls: "Iterable[Call | BaseException]",
-        callback: "Callable[[Future[Any]], object] | None" = None,
-    ) -> "list[Future[Any]]":
+    def _send(self, calls: Iterable[Call | BaseException], new_future: Callable[[], FutureT]) -> list[FutureT]:
         if self._closed:
             raise RuntimeError("this Cluster is shut down: open a new one with `hpcml.Cluster()`")
-        return self._session.dispatcher.submit(calls, callback)
+        return self._session.dispatcher.submit(calls, new_future)
 
-    def abandon(self, futures: "Iterable[Future[Any]]") -> None:
+    def abandon(self, futures: Iterable[FutureLike]) -> None:
         """Give up `futures`: what waits is dropped, and the workers of what runs are freed at once."""
         self._session.dispatcher.abandon(futures)
 
@@ -224,3 +221,9 @@ def share(cluster: Cluster | None) -> None:
     """Make `cluster` the one that ``Cluster()`` joins in this process; None ends that."""
     global _shared  # noqa: PLW0603  one script, one shared Cluster
     _shared = cluster
+
+
+def _future_with(callback: "Callable[[Future[Any]], object]") -> "Future[Any]":
+    future: Future[Any] = Future()
+    future.add_done_callback(callback)
+    return future

@@ -17,10 +17,10 @@ import time
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future
-from typing import Any
+from typing import Any, TypeVar
 
 from hpcml.errors import TaskError, WorkerDied
-from hpcml.frames import Frame, Group, Task, frame_size, resolve_all
+from hpcml.frames import Frame, FutureLike, Group, Task, frame_size, resolve_all
 from hpcml.task import Call, Outcome, pack_frame, unpack_outcomes
 from hpcml.workers import Workers
 
@@ -30,6 +30,8 @@ __all__ = ["Dispatcher"]
 BLOCK = 256  # tasks that go through the inbox at once
 BURST_SECONDS = 0.005
 PREFETCH_SECONDS = 0.5  # a frame that waits behind one longer than this would be faster elsewhere
+
+FutureT = TypeVar("FutureT", bound=FutureLike)
 
 
 class Dispatcher:
@@ -64,37 +66,32 @@ class Dispatcher:
         self._thread = threading.Thread(target=self._loop, name="hpcml-dispatcher", daemon=True)
         self._thread.start()
 
-    def submit(
-        self,
-        calls: "Iterable[Call | BaseException]",
-        callback: "Callable[[Future[Any]], object] | None" = None,
-    ) -> "list[Future[Any]]":
-        """Queue `calls` and return their futures, in order.
+    def submit(self, calls: Iterable[Call | BaseException], new_future: Callable[[], FutureT]) -> list[FutureT]:
+        """Queue `calls` and return the futures that `new_future` made for them, in order.
 
-        `callback` is added to each future; it runs in the dispatcher thread, never within this method. An
-        exception in place of a call becomes what its future raises.
+        Their callbacks run in the dispatcher thread, never within this method. An exception in place of a
+        call becomes what its future raises.
         """
         if self._closed:
             raise RuntimeError("this Cluster is shut down: open a new one with `hpcml.Cluster()`")
-        futures: list[Future[Any]] = []
-        block: list[Task | tuple[Future[Any], BaseException]] = []
+        futures: list[FutureT] = []
+        block: list[Task | tuple[FutureLike, BaseException]] = []
         try:
             for call in calls:
-                future: Future[Any] = Future()
-                if callback is not None:
-                    future.add_done_callback(callback)
+                future = new_future()
                 block.append((future, call) if isinstance(call, BaseException) else Task(call, future))
                 futures.append(future)
                 if len(block) >= BLOCK:
                     self._inbox.put((self._enqueue, block))
                     block = []
+                    time.sleep(0)  # gives the interpreter to the threads that feed the workers
         except BaseException:  # the caller gets no futures: nothing of this may run
             self.abandon(futures)
             raise
         self._inbox.put((self._enqueue, block))
         return futures
 
-    def abandon(self, futures: "Iterable[Future[Any]]") -> None:
+    def abandon(self, futures: Iterable[FutureLike]) -> None:
         """Give up `futures`: what waits is cancelled, what runs is interrupted and its worker freed."""
         self._inbox.put((self._give_up, set(futures)))
 
@@ -137,7 +134,7 @@ class Dispatcher:
             while self._idle_waiters:
                 self._idle_waiters.pop().set()
 
-    def _enqueue(self, block: "list[Task | tuple[Future[Any], BaseException]]") -> None:
+    def _enqueue(self, block: list[Task | tuple[FutureLike, BaseException]]) -> None:
         for item in block:
             if isinstance(item, tuple):
                 item[0].set_exception(item[1])
@@ -222,7 +219,7 @@ class Dispatcher:
             else:
                 self._group(task).waiting.appendleft(task)
 
-    def _give_up(self, futures: "set[Future[Any]]") -> None:
+    def _give_up(self, futures: set[FutureLike]) -> None:
         for group in self._ready.values():
             given_up = [task for task in group.waiting if task.future in futures]
             group.waiting = deque(task for task in group.waiting if task.future not in futures)

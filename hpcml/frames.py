@@ -3,17 +3,32 @@
 import math
 from collections import deque
 from collections.abc import Iterable
-from concurrent.futures import Future
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from hpcml.task import Call
 
-__all__ = ["Frame", "Group", "Task", "frame_size", "resolve_all"]
+__all__ = ["Frame", "FutureLike", "Group", "Task", "frame_size", "resolve_all"]
 
-FRAME_SECONDS = 0.2  # a frame this long hides the 5 ms that a message costs, and leaves the end balanced
+FRAME_SECONDS = 0.4  # a frame this long hides the 5 ms that a message costs, and leaves the end balanced
 SHORTEST_FRAME = 0.01  # below twice the cost of a message, more frames make the end later, not earlier
 LARGEST_FRAME = 4 << 20  # bytes; more in one message only delays its first task
+
+
+class FutureLike(Protocol):
+    """What is asked of the future of a task: `concurrent.futures.Future` has it, and `hpcml.mapping.MapItem`."""
+
+    def set_running_or_notify_cancel(self) -> bool:
+        """Return False when the task was cancelled and must not run."""
+
+    def done(self) -> bool:
+        """Tell whether it has its result or was cancelled."""
+
+    def set_result(self, value: Any, /) -> None:
+        """Take what the task returned."""
+
+    def set_exception(self, error: BaseException | None, /) -> None:
+        """Take what the task raised."""
 
 
 @dataclass(eq=False, slots=True)
@@ -21,7 +36,7 @@ class Task:
     """A call on its way, its future, and the workers that died under it."""
 
     call: Call
-    future: "Future[Any]"
+    future: FutureLike
     deaths: list[str] = field(default_factory=list)
     running: bool = False
 
@@ -63,14 +78,14 @@ class Frame:
 def frame_size(seconds: float | None, waiting: int, slots: int) -> int:
     """Return how many tasks of `seconds` each should travel together (guided self-scheduling).
 
-    A frame lasts about 0.2 s, and never more than half of a slot's share of what is still waiting, so
+    A frame lasts about 0.4 s, and never more than half of a slot's share of what is still waiting, so
     that all slots end together (Polychronopoulos and Kuck 1987, doi:10.1109/TC.1987.5009495).
 
     Examples
     --------
     >>> from hpcml.dispatch import frame_size
     >>> frame_size(0.001, waiting=100_000, slots=12), frame_size(0.001, waiting=240, slots=12)
-    (200, 10)
+    (400, 10)
     >>> frame_size(30.0, waiting=100_000, slots=12), frame_size(None, waiting=100_000, slots=12)
     (1, 1)
     """

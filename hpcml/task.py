@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
 from hpcml.errors import TaskError
-from hpcml.pickling import Rebuilt, dumps, pack_error, pack_object
+from hpcml.pickling import Rebuilt, dumps, dumps_parts, pack_arguments, pack_error, pack_object
 
 __all__ = [
     "Batch",
@@ -129,7 +129,7 @@ def pack(function: Callable[..., Any], args: Sequence[Any] = (), kwargs: dict[st
     name = name_of(function)
     return Call(
         pack_object(function, f"the function {name}"),
-        pack_object((tuple(args), kwargs or {}), f"an argument of {name}"),
+        pack_arguments(tuple(args), kwargs or {}, f"an argument of {name}"),
         name,
         name,
     )
@@ -168,12 +168,23 @@ def pack_frame(calls: Sequence[Call]) -> bytes:
 
 def run_frame(frame: bytes) -> bytes:
     """Run all calls of a frame, one after the other, and return their packed outcomes."""
-    functions: dict[bytes, Any] = {}
     path: list[str]
     calls: list[tuple[bytes, bytes]]
     path, calls = pickle.loads(frame)
     _adopt_path(path)
-    return pickle.dumps([_run(function, arguments, functions) for function, arguments in calls])
+    worker = str(_worker or Worker(socket.gethostname(), os.getpid()))
+    output = io.StringIO()
+    functions: dict[bytes, Any] = {}
+    with (
+        contextlib.redirect_stdout(output),
+        contextlib.redirect_stderr(output),
+        warnings.catch_warnings(record=True) as caught,
+    ):
+        outcomes = []
+        for function, arguments in calls:
+            outcomes.append(_run(function, arguments, functions, output, caught))
+            sys.stdout = sys.stderr = output  # whatever the task has made of them
+    return pickle.dumps((worker, outcomes), pickle.HIGHEST_PROTOCOL)
 
 
 _adopted_path: list[str] = []
@@ -187,56 +198,59 @@ def _adopt_path(path: list[str]) -> None:
         sys.path[:] = [*path, *(entry for entry in sys.path if entry not in path)]
 
 
-def _run(function: bytes, arguments: bytes, functions: dict[bytes, Any]) -> bytes:
-    """Run one packed call; whatever happens, an outcome is returned."""
-    worker = str(_worker or Worker(socket.gethostname(), os.getpid()))
-    output = io.StringIO()
-    value, error, text = None, None, ""
-    with (
-        contextlib.redirect_stdout(output),
-        contextlib.redirect_stderr(output),
-        warnings.catch_warnings(record=True) as caught,
-    ):
-        started, tick = time.time(), time.perf_counter()
-        try:
-            if function not in functions:
-                functions[function] = pickle.loads(function)
-            args, kwargs = pickle.loads(arguments)
-            tick = time.perf_counter()
-            value = functions[function](*args, **kwargs)
-        except BaseException as raised:
-            error, text = raised, traceback.format_exc()
-        seconds = time.perf_counter() - tick
-    records = tuple((str(w.message), w.category, w.filename, w.lineno) for w in caught)
-    about = {"worker": worker, "started": started, "seconds": seconds, "output": output.getvalue()}
-    return _pack_outcome(value, error, text, records, about)
-
-
-def _pack_outcome(
-    value: Any, error: BaseException | None, text: str, records: Any, about: dict[str, Any]
+def _run(
+    function: bytes,
+    arguments: bytes,
+    functions: dict[bytes, Any],
+    output: io.StringIO,
+    caught: list[warnings.WarningMessage],
 ) -> bytes:
+    """Run one packed call; whatever happens, a packed outcome is returned."""
+    value, error, trace, printed, records = None, None, "", "", None
+    started, tick = time.time(), time.perf_counter()
     try:
-        packed = None if error is None else pack_error(error)
-        return dumps((value, packed, text, records, about))
+        if function not in functions:
+            functions[function] = pickle.loads(function)
+        args, kwargs = pickle.loads(arguments)
+        tick = time.perf_counter()
+        value = functions[function](*args, **kwargs)
+    except BaseException as raised:
+        error, trace = raised, traceback.format_exc()
+    seconds = time.perf_counter() - tick
+    if output.tell():
+        printed = output.getvalue()
+        output.seek(0)
+        output.truncate()
+    if caught:
+        records = tuple((str(w.message), w.category, w.filename, w.lineno) for w in caught)
+        caught.clear()
+    return _pack_outcome(value, error, (trace, started, seconds, printed, records))
+
+
+def _pack_outcome(value: Any, error: BaseException | None, about: tuple[Any, ...]) -> bytes:
+    try:
+        return dumps_parts(value, None if error is None else pack_error(error), *about)
     except Exception as unpicklable:
-        message = f"the result, a {type(value).__module__}.{type(value).__qualname__}, cannot travel back"
-        lost = TaskError(f"{message} from worker {about['worker']}: {unpicklable}. Return plain data instead.")
-        return dumps((None, pack_error(lost), str(unpicklable), (), about))
+        kind = f"{type(value).__module__}.{type(value).__qualname__}"
+        lost = TaskError(f"the result, a {kind}, cannot travel back: {unpicklable}. Return plain data instead.")
+        return dumps_parts(None, pack_error(lost), *about[:-1], None)
 
 
 def unpack_outcomes(frame: bytes) -> list[Outcome]:
     """Return the outcomes of a frame's calls, in order; an error has a `RemoteTraceback` as its cause."""
-    return [_unpack_outcome(packed) for packed in pickle.loads(frame)]
+    worker, outcomes = pickle.loads(frame)
+    return [_unpack_outcome(packed, worker) for packed in outcomes]
 
 
-def _unpack_outcome(packed: bytes) -> Outcome:
+def _unpack_outcome(packed: bytes, worker: str) -> Outcome:
     try:
-        value, packed_error, text, records, about = pickle.loads(packed)
+        value, packed_error, trace, started, seconds, printed, records = pickle.loads(packed)
         error = None if packed_error is None else pickle.loads(packed_error)
     except Exception as unreadable:
-        return Outcome(error=TaskError(f"the outcome of a task cannot be unpickled in the driver: {unreadable!r}"))
+        lost = TaskError(f"the outcome of a task cannot be unpickled in the driver: {unreadable!r}")
+        return Outcome(None, lost, worker)
     if isinstance(error, Rebuilt):
         error = error.build()
     if error is not None:
-        error.__cause__ = RemoteTraceback(about["worker"], text)
-    return Outcome(value, error, warnings=records, **about)
+        error.__cause__ = RemoteTraceback(worker, trace)
+    return Outcome(value, error, worker, started, seconds, printed, records or ())
