@@ -8,14 +8,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from hpcml.engines.ipyparallel.startup import Startup
-from hpcml.engines.ipyparallel.workers import EngineWorkers
 from hpcml.plan import Plan
+from hpcml.workers import Workers
 
 __all__ = ["start"]
 
 
 @contextmanager
-def start(plan: Plan) -> Iterator[EngineWorkers]:
+def start(plan: Plan) -> Iterator[Workers]:
     """Start controller and engines; on exit no process, step or file of them is left."""
     startup = Startup(plan)
     try:

@@ -1,6 +1,6 @@
 """The program of the controller's step: finds an address that every node reaches, and serves there.
 
-``python -m hpcml.engines.ipyparallel.controller RUN_DIR``; see `messages` for the conversation.
+``python -m hpcml.engines.ipyparallel.controller RUN_DIR ENGINES``; see `messages` for the conversation.
 """
 
 import contextlib
@@ -17,10 +17,9 @@ import psutil
 
 from hpcml.engines.ipyparallel.messages import LineReader, answer_probes, die_with_parent, say
 
-__all__ = ["agree_on_address", "listen", "main", "own_addresses", "serve"]
+__all__ = ["agree_on_address", "heartbeat", "listen", "main", "own_addresses", "serve"]
 
-PING = 250  # milliseconds between heartbeats; an engine is registered by its first
-MISSES = 40  # heartbeats without an answer until an engine counts as dead: 10 s
+DEAD_AFTER = 10_000  # milliseconds without an answer until an engine counts as dead
 
 
 def own_addresses() -> list[str]:
@@ -57,8 +56,8 @@ def agree_on_address(inbox: LineReader) -> str | None:
     return message["bind"] if message else None
 
 
-def serve(address: str, run_dir: Path, inbox: LineReader) -> None:
-    """Run ipyparallel's controller on `address` until standard input ends."""
+def serve(address: str, run_dir: Path, ping: int, inbox: LineReader) -> None:
+    """Run ipyparallel's controller on `address` until standard input ends; `ping` as for `heartbeat`."""
     from ipyparallel.controller.app import IPController
 
     app = IPController.instance()
@@ -68,9 +67,9 @@ def serve(address: str, run_dir: Path, inbox: LineReader) -> None:
             f"--profile-dir={run_dir}",
             f"--ip={address}",
             f"--location={address}",
-            f"--ping={PING}",
+            f"--ping={ping}",
             "--nodb",
-            f"--HeartMonitor.max_heartmonitor_misses={MISSES}",
+            f"--HeartMonitor.max_heartmonitor_misses={DEAD_AFTER // ping}",
             "--IPController.enable_curve=True",
             "--IPController.broadcast_scheduler_depth=0",
             "--log-level=ERROR",
@@ -107,7 +106,19 @@ def _end_with_input(inbox: LineReader) -> None:
     os.kill(os.getpid(), signal.SIGTERM)  # the controller's handler ends its own processes too
 
 
-def main(run_dir: Path) -> None:
+def heartbeat(engines: int) -> int:
+    """Return the milliseconds between heartbeats: an engine is registered by its first, each costs 0.1 ms.
+
+    Examples
+    --------
+    >>> from hpcml.engines.ipyparallel.controller import heartbeat
+    >>> heartbeat(12), heartbeat(1000)
+    (100, 500)
+    """
+    return max(100, engines // 2)
+
+
+def main(run_dir: Path, engines: int) -> None:
     """Raise the limit on open files (each engine needs several), agree on an address, serve."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
@@ -116,8 +127,8 @@ def main(run_dir: Path) -> None:
     inbox = LineReader(0)
     address = agree_on_address(inbox)
     if address is not None:
-        serve(address, run_dir, inbox)
+        serve(address, run_dir, heartbeat(engines), inbox)
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), int(sys.argv[2]))

@@ -6,22 +6,23 @@ import threading
 import time
 from collections.abc import Sequence
 from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
-from typing import Any
-
-from ipyparallel import Client
+from typing import TYPE_CHECKING, Any
 
 from hpcml.allocation import Node
 from hpcml.engines.ipyparallel.commands import programs
 from hpcml.engines.ipyparallel.messages import reach
 from hpcml.engines.ipyparallel.trouble import Seen, failures, unreachable
-from hpcml.engines.ipyparallel.workers import EngineWorkers
 from hpcml.errors import EngineError
 from hpcml.hostlist import compress
 from hpcml.plan import Plan
 from hpcml.process import Program
 from hpcml.srun import step_environment
 from hpcml.threads import thread_variables
+
+if TYPE_CHECKING:
+    from hpcml.engines.ipyparallel.workers import EngineWorkers
 
 __all__ = ["Startup"]
 
@@ -57,12 +58,13 @@ class Startup:
         self._stopping = False
         self._news = threading.Thread(target=self._listen, name="hpcml-news", daemon=True)
 
-    def run(self) -> EngineWorkers:
+    def run(self) -> "EngineWorkers":
         """Start the programs and return when all engines are there, or as many as will do."""
         controller, steps = programs(self.plan)
         for nodes, command in steps:
             self._launch(nodes, command)
         self.controller = self._program("controller", controller, self.environment)
+        import_module("hpcml.engines.ipyparallel.workers")  # with ipyparallel's client, while the nodes start
         patience = time.monotonic() + self.plan.timeout / 3
         while not self._complete() and time.monotonic() < self.deadline and not self._over():
             self._handle_next(min(self.deadline, time.monotonic() + 0.5))
@@ -180,6 +182,10 @@ class Startup:
         order = {"engine": info["engine"], "nodes": shares, "stride": first}
         order["directory"] = str(Path.cwd())
         self._tell_launchers({"start": order})
+        from ipyparallel import Client
+
+        from hpcml.engines.ipyparallel.workers import EngineWorkers
+
         client = Client(info["client"], timeout=max(self.deadline - time.monotonic(), 1))
         self.workers = EngineWorkers(client, self._kill)
         self.workers.on_change = lambda: self.inbox.put((None, {}))
