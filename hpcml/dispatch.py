@@ -10,17 +10,17 @@ Only the dispatcher thread touches the waiting queue, the frames in flight and t
 nothing here needs a lock. Futures are resolved in that thread too: callbacks must be short, and may submit.
 """
 
-import contextlib
+import logging
 import queue
 import threading
 import time
-from collections import defaultdict, deque
+from collections import deque
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from typing import Any, TypeVar
 
 from hpcml.errors import TaskError, WorkerDied
-from hpcml.frames import Frame, FutureLike, Group, Task, frame_size, resolve_all
+from hpcml.frames import Frame, FutureLike, Group, Task, frame_size, resolve_all, settle
 from hpcml.task import Call, Outcome, pack_frame, unpack_outcomes
 from hpcml.workers import Workers
 
@@ -31,6 +31,7 @@ BLOCK = 256  # tasks that go through the inbox at once
 BURST_SECONDS = 0.005
 PREFETCH_SECONDS = 0.5  # a frame that waits behind one longer than this would be faster elsewhere
 
+log = logging.getLogger("hpcml")
 FutureT = TypeVar("FutureT", bound=FutureLike)
 
 
@@ -55,11 +56,12 @@ class Dispatcher:
     ) -> None:
         self._workers, self._retries, self._on_outcome = workers, retries, on_outcome
         self._inbox: queue.SimpleQueue[tuple[Callable[..., None], Any]] = queue.SimpleQueue()
-        self._groups: defaultdict[str, Group] = defaultdict(Group)
+        self._groups: dict[str, Group] = {}
         self._ready: dict[str, Group] = {}  # the groups in which something waits
         self._in_flight: dict[Future[bytes], Frame] = {}
+        self._seconds: dict[str, float] = {}  # what a task of a name took, in groups that are gone
         self._broken: BaseException | None = None
-        self._closed = False
+        self._closed = self._stopped = False
         self._idle_waiters: list[threading.Event] = []
         workers.on_change = self._wake
         workers.on_broken = self.break_down
@@ -102,32 +104,39 @@ class Dispatcher:
     def close(self, wait: bool = True, timeout: float | None = None) -> None:
         """End the dispatcher: with `wait` after the last task, at most `timeout` seconds from now."""
         self._closed = True
-        if wait:
+        if wait and not self.is_this_thread():
             idle = threading.Event()
             self._inbox.put((self._idle_waiters.append, idle))
             idle.wait(timeout)
         self._inbox.put((self._fail_all, RuntimeError("the Cluster was shut down before this task ended")))
         self._inbox.put((self._stop, None))
-        if threading.current_thread() is not self._thread:
+        if not self.is_this_thread():
             self._thread.join(10)
 
+    def is_this_thread(self) -> bool:
+        """Tell whether the caller is a callback of a future."""
+        return threading.current_thread() is self._thread
+
     def _loop(self) -> None:
-        with contextlib.suppress(StopIteration):
-            pumped = 0.0
-            while True:
-                act, subject = self._inbox.get()
+        pumped = 0.0
+        while not self._stopped:
+            act, subject = self._inbox.get()
+            try:
                 act(subject)
-                # A burst of submissions is framed together, but must not keep the workers waiting.
-                if self._inbox.empty() or time.monotonic() > pumped + BURST_SECONDS:
-                    self._pump()
-                    self._tell_idle()
-                    pumped = time.monotonic()
+            except Exception as error:  # a defect of ours; nobody must wait for ever because of it
+                log.exception("the dispatcher failed")
+                self._fail_all(error)
+            # A burst of submissions is framed together, but must not keep the workers waiting.
+            if self._inbox.empty() or time.monotonic() > pumped + BURST_SECONDS:
+                self._pump()
+                self._tell_idle()
+                pumped = time.monotonic()
 
     def _wake(self) -> None:
         self._inbox.put((lambda _: None, None))
 
     def _stop(self, _: None) -> None:
-        raise StopIteration
+        self._stopped = True
 
     def _tell_idle(self) -> None:
         if not self._ready and not self._in_flight:
@@ -137,7 +146,7 @@ class Dispatcher:
     def _enqueue(self, block: list[Task | tuple[FutureLike, BaseException]]) -> None:
         for item in block:
             if isinstance(item, tuple):
-                item[0].set_exception(item[1])
+                settle(item[0], error=item[1])
             elif self._broken is None:
                 self._group(item).waiting.append(item)
             else:
@@ -145,7 +154,10 @@ class Dispatcher:
 
     def _group(self, task: Task) -> Group:
         """Return the group of a task that is about to wait in it."""
-        return self._ready.setdefault(task.call.group, self._groups[task.call.group])
+        group = self._groups.get(task.call.group)
+        if group is None:
+            group = self._groups[task.call.group] = Group(seconds=self._seconds.get(task.call.name))
+        return self._ready.setdefault(task.call.group, group)
 
     def _pump(self) -> None:
         """Send frames while there is something to send and credit to send it on, each group in turn."""
@@ -187,6 +199,8 @@ class Dispatcher:
         if frame is None:
             return
         frame.group.frames -= 1
+        if not frame.group.frames and not frame.group.waiting:
+            self._groups.pop(frame.tasks[0].call.group, None)
         error = future.exception()
         if frame.abandoned:
             resolve_all(frame.tasks, TaskError("this task was interrupted because its call was abandoned"))
@@ -201,11 +215,13 @@ class Dispatcher:
     def _finish(self, task: Task, outcome: Outcome, group: Group) -> None:
         before = outcome.seconds if group.seconds is None else group.seconds
         group.seconds = 0.8 * before + 0.2 * outcome.seconds
-        self._on_outcome(task.call, outcome)
-        if outcome.error is not None:
-            task.future.set_exception(outcome.error)
-        else:
-            task.future.set_result(outcome.value)
+        if task.call.tasks == 1:  # joblib's batches tell nothing of the next call's
+            self._seconds[task.call.name] = group.seconds
+        try:
+            self._on_outcome(task.call, outcome)
+        except Exception as error:  # a closed pipe, a character that the terminal lacks: not the task's fault
+            log.debug("the display failed: %r", error)
+        settle(task.future, outcome.value, outcome.error)
 
     def _run_again(self, tasks: list[Task], death: WorkerDied) -> None:
         """Put tasks whose worker died back in front; those it had not begun are not blamed."""
@@ -215,7 +231,7 @@ class Dispatcher:
             if len(task.deaths) >= self._retries:
                 hosts = ", ".join(task.deaths)
                 what = f"{task.call.name} ended {len(task.deaths)} workers ({hosts}) and is not tried again"
-                task.future.set_exception(WorkerDied(f"{what}: {death}"))
+                settle(task.future, error=WorkerDied(f"{what}: {death}"))
             else:
                 self._group(task).waiting.appendleft(task)
 

@@ -1,5 +1,6 @@
 """Tasks that wait, and how many of them travel in one frame."""
 
+import logging
 import math
 from collections import deque
 from collections.abc import Iterable
@@ -8,7 +9,9 @@ from typing import Any, Protocol
 
 from hpcml.task import Call
 
-__all__ = ["Frame", "FutureLike", "Group", "Task", "frame_size", "resolve_all"]
+__all__ = ["Frame", "FutureLike", "Group", "Task", "frame_size", "resolve_all", "settle"]
+
+log = logging.getLogger("hpcml")
 
 FRAME_SECONDS = 0.4  # a frame this long hides the 5 ms that a message costs, and leaves the end balanced
 SHORTEST_FRAME = 0.01  # below twice the cost of a message, more frames make the end later, not earlier
@@ -78,12 +81,13 @@ class Frame:
 def frame_size(seconds: float | None, waiting: int, slots: int) -> int:
     """Return how many tasks of `seconds` each should travel together (guided self-scheduling).
 
-    A frame lasts about 0.4 s, and never more than half of a slot's share of what is still waiting, so
-    that all slots end together (Polychronopoulos and Kuck 1987, doi:10.1109/TC.1987.5009495).
+    A frame lasts about 0.4 s, and near the end holds half of a slot's share of what is still waiting, so
+    that all slots end together (Polychronopoulos and Kuck 1987, doi:10.1109/TC.1987.5009495). Never more
+    than the whole share: tasks may last longer than those before them.
 
     Examples
     --------
-    >>> from hpcml.dispatch import frame_size
+    >>> from hpcml.frames import frame_size
     >>> frame_size(0.001, waiting=100_000, slots=12), frame_size(0.001, waiting=240, slots=12)
     (400, 10)
     >>> frame_size(30.0, waiting=100_000, slots=12), frame_size(None, waiting=100_000, slots=12)
@@ -92,12 +96,27 @@ def frame_size(seconds: float | None, waiting: int, slots: int) -> int:
     if not seconds:
         return 1
     seconds = max(seconds, 1e-9)
+    whole = math.ceil(waiting / max(slots, 1))
     share = math.ceil(waiting / (2 * max(slots, 1)))
-    return max(1, min(int(FRAME_SECONDS / seconds), max(share, int(SHORTEST_FRAME / seconds))))
+    worth_sending = max(share, int(SHORTEST_FRAME / seconds))
+    return max(1, min(int(FRAME_SECONDS / seconds), worth_sending, whole))
+
+
+def settle(future: FutureLike, value: Any = None, error: BaseException | None = None) -> None:
+    """Resolve a future; what its callbacks raise is logged, SystemExit included."""
+    try:
+        if future.done():
+            return
+        if error is not None:
+            future.set_exception(error)
+        else:
+            future.set_result(value)
+    except BaseException:
+        log.exception("a callback of a future failed")
 
 
 def resolve_all(tasks: Iterable[Task], error: BaseException) -> None:
     """Fail with `error` those of `tasks` that nobody has cancelled and that have not ended."""
     for task in tasks:
-        if (task.running or task.future.set_running_or_notify_cancel()) and not task.future.done():
-            task.future.set_exception(error)
+        if task.running or task.future.set_running_or_notify_cancel():
+            settle(task.future, error=error)

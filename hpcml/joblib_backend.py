@@ -16,7 +16,8 @@ from joblib.parallel import ParallelBackendBase
 
 from hpcml.errors import HpcmlError
 from hpcml.progress import expected_length
-from hpcml.task import Batch, current_worker
+from hpcml.task import Batch
+from hpcml.worker import current_worker
 
 __all__ = ["BatchExecutor", "HpcmlBackend", "close_executor", "open_executor", "register"]
 

@@ -56,6 +56,8 @@ def pack_object(thing: Any, what: str) -> bytes:
 
 def _parts(thing: Any) -> Iterable[tuple[str, Any]]:
     """Yield the objects directly inside `thing` that its pickle would hold, with their paths."""
+    if getattr(type(thing), "__reduce__", None) is not getattr(object, "__reduce__", None):
+        return  # it decides itself what its pickle holds
     if isinstance(thing, dict):
         yield from ((f"[{key!r}]", value) for key, value in thing.items())
     elif isinstance(thing, list | tuple | set | frozenset):
@@ -89,15 +91,37 @@ def _culprit(thing: Any, path: str = "", depth: int = 6) -> tuple[str, Any]:
 
 
 def pack_error(error: BaseException) -> bytes:
-    """Pickle an exception so that it keeps its type, also where its ``__init__`` wants other arguments."""
-    for form in (error, Rebuilt(type(error), error.args, dict(error.__dict__))):
+    """Pickle an exception so that it keeps its type, also where its ``__init__`` wants other arguments.
+
+    Attributes that cannot be pickled are left behind.
+    """
+    state = {name: value for name, value in vars(error).items() if _travels(value)}
+    for form in (error, Rebuilt(type(error), error.args, state)):
         try:
             packed = dumps(form)
-            pickle.loads(packed)
+            loaded = pickle.loads(packed)
+            if isinstance(loaded, Rebuilt):
+                loaded.build()
         except Exception:
             continue
         return packed
-    return pickle.dumps(TaskError(f"{type(error).__module__}.{type(error).__qualname__}: {error}"))
+    kind = f"{type(error).__module__}.{type(error).__qualname__}"
+    return pickle.dumps(TaskError(f"{kind}, which cannot travel: {_text(error)}"))
+
+
+def _travels(value: Any) -> bool:
+    try:
+        pickle.loads(dumps(value))
+    except Exception:
+        return False
+    return True
+
+
+def _text(error: BaseException) -> str:
+    try:
+        return str(error)
+    except Exception:
+        return "(it cannot be printed)"
 
 
 @dataclass(frozen=True)
@@ -111,5 +135,5 @@ class Rebuilt:
     def build(self) -> BaseException:
         """Return the exception."""
         error = self.kind.__new__(self.kind, *self.args)
-        error.__dict__.update(self.state)
+        vars(error).update(self.state)
         return error

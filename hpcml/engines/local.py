@@ -19,8 +19,8 @@ from loky.process_executor import ShutdownExecutorError
 
 from hpcml.errors import WorkerDied
 from hpcml.plan import Plan
-from hpcml.task import Worker, become_worker, run_frame
 from hpcml.threads import thread_variables
+from hpcml.worker import Worker, become_worker, run_frame
 
 __all__ = ["LocalWorkers", "start"]
 

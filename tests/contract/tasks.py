@@ -5,7 +5,7 @@ import signal
 import time
 import warnings
 
-from hpcml.task import current_worker
+from hpcml.worker import current_worker
 
 
 def add(a, b=0):

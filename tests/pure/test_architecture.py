@@ -14,8 +14,8 @@ ROOT = Path(hpcml.__file__).parent
 
 FLOORS = {
     0: {"errors", "hostlist", "variables", "allocation", "threads"},
-    1: {"pickling", "task", "frames", "workers", "mapping", "dispatch", "joblib_backend", "srun", "process",
-        "plan", "progress", "monitor"},
+    1: {"pickling", "worker", "task", "frames", "workers", "mapping", "dispatch", "joblib_backend", "srun",
+        "process", "plan", "progress", "monitor"},
     2: {"engines"},
     3: {"session", "cluster"},
     4: {"cli"},

@@ -27,7 +27,7 @@ from typing import Any, NoReturn
 
 from hpcml.engines.ipyparallel.binding import gpus_of_slot, slot_cpus
 from hpcml.engines.ipyparallel.messages import LineReader, die_with_parent, reach, say
-from hpcml.task import become_worker
+from hpcml.worker import become_worker
 
 __all__ = ["Launcher", "import_all", "main", "probe", "report_death", "run_engine", "watch"]
 

@@ -20,7 +20,7 @@ from ipyparallel import AsyncResult, Client
 from ipyparallel.error import NoEnginesRegistered, RemoteError
 
 from hpcml.errors import EngineError, WorkerDied
-from hpcml.task import Worker, run_frame
+from hpcml.worker import Worker, run_frame
 
 __all__ = ["EngineWorkers"]
 

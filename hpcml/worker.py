@@ -1,0 +1,147 @@
+"""A task on its worker: run, timed, what it prints and warns of caught, and its outcome packed."""
+
+import contextlib
+import io
+import os
+import pickle
+import socket
+import sys
+import time
+import traceback
+import warnings
+from dataclasses import dataclass
+from types import BuiltinFunctionType, FunctionType
+from typing import Any
+
+from hpcml.errors import TaskError
+from hpcml.pickling import dumps, dumps_parts, pack_error
+
+__all__ = ["Worker", "become_worker", "current_worker", "run_frame"]
+
+
+@dataclass(frozen=True)
+class Worker:
+    """The process that fills a slot: ``host`` names the node, ``slot`` counts from 0 on that node."""
+
+    host: str
+    slot: int
+
+    def __str__(self) -> str:
+        return f"{self.host}:{self.slot}"
+
+
+_worker: Worker | None = None
+
+
+def become_worker(host: str, slot: int) -> None:
+    """Tell this process which slot it fills; engines call it once in each worker."""
+    global _worker  # noqa: PLW0603  one process is one worker
+    _worker = Worker(host, slot)
+
+
+def current_worker() -> Worker | None:
+    """Return the slot this process fills, or None in a driver.
+
+    Examples
+    --------
+    >>> from hpcml.worker import current_worker
+    >>> current_worker() is None
+    True
+    """
+    return _worker
+
+
+_output = io.StringIO()  # one for the life of a worker: logging handlers keep the stream they first saw
+
+
+def run_frame(frame: bytes) -> bytes:
+    """Run all calls of a frame, one after the other, and return their packed outcomes."""
+    path: list[str]
+    calls: list[tuple[bytes, bytes]]
+    path, calls = pickle.loads(frame)
+    _adopt_path(path)
+    worker = str(_worker or Worker(socket.gethostname(), os.getpid()))
+    functions: dict[bytes, Any] = {}
+    with (
+        contextlib.redirect_stdout(_output),
+        contextlib.redirect_stderr(_output),
+        warnings.catch_warnings(record=True) as caught,
+    ):
+        outcomes = []
+        for function, arguments in calls:
+            outcomes.append(_run(function, arguments, functions, caught))
+            sys.stdout = sys.stderr = _output  # whatever the task has made of them
+    return pickle.dumps((worker, outcomes), pickle.HIGHEST_PROTOCOL)
+
+
+_adopted_path: list[str] = []
+
+
+def _adopt_path(path: list[str]) -> None:
+    """Put the driver's ``sys.path`` before this process' own."""
+    global _adopted_path  # noqa: PLW0603  a frame is compared with the one before
+    if path != _adopted_path:
+        _adopted_path = path
+        sys.path[:] = [*path, *(entry for entry in sys.path if entry not in path)]
+
+
+def _run(
+    function: bytes, arguments: bytes, functions: dict[bytes, Any], caught: list[warnings.WarningMessage]
+) -> bytes:
+    """Run one packed call; whatever happens, a packed outcome is returned."""
+    value, error, trace = None, None, ""
+    started, tick = time.time(), time.perf_counter()
+    try:
+        call = functions.get(function) or _load(function, functions)
+        args, kwargs = pickle.loads(arguments)
+        tick = time.perf_counter()
+        value = call(*args, **kwargs)
+    except BaseException as raised:
+        error, trace = raised, traceback.format_exc()
+    seconds = time.perf_counter() - tick
+    return _pack_outcome(value, error, (trace, started, seconds, _printed(), _records(caught)))
+
+
+def _load(function: bytes, functions: dict[bytes, Any]) -> Any:
+    """Unpickle a function; one that lives in a module is kept for the rest of its frame.
+
+    Any other may hold state, in an attribute or a captured variable: each task gets its own, so that
+    results do not depend on which tasks happened to travel together.
+    """
+    call = pickle.loads(function)
+    if isinstance(call, FunctionType | BuiltinFunctionType):
+        module = sys.modules.get(getattr(call, "__module__", None) or "")
+        if getattr(module, call.__name__, None) is call:
+            functions[function] = call
+    return call
+
+
+def _printed() -> str:
+    """Return what was printed since the last time."""
+    if not _output.tell():
+        return ""
+    text = _output.getvalue()
+    _output.seek(0)
+    _output.truncate()
+    return text
+
+
+def _records(caught: list[warnings.WarningMessage]) -> bytes:
+    """Return the pickle of the warnings since the last time; apart, for the driver may not have their class."""
+    if not caught:
+        return b""
+    try:
+        return dumps([(str(w.message), w.category, w.filename, w.lineno) for w in caught])
+    except Exception:
+        return b""
+    finally:
+        caught.clear()
+
+
+def _pack_outcome(value: Any, error: BaseException | None, about: tuple[Any, ...]) -> bytes:
+    try:
+        return dumps_parts(value, None if error is None else pack_error(error), *about)
+    except Exception as unpicklable:
+        kind = f"{type(value).__module__}.{type(value).__qualname__}"
+        lost = TaskError(f"the result, a {kind}, cannot travel back: {unpicklable}. Return plain data instead.")
+        return dumps_parts(None, pack_error(lost), *about)
