@@ -8,6 +8,7 @@ import os
 import runpy
 import signal
 import sys
+import threading
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
@@ -66,6 +67,8 @@ def run_script(arguments: argparse.Namespace) -> int:
     from joblib import parallel_config
 
     script: Path = arguments.script
+    if script.is_dir():
+        raise HpcmlError(f"{script} is a directory: give the script in it that should run")
     if not script.is_file():
         raise HpcmlError(f"there is no script {script} in {Path.cwd()}: check its path")
     imports = script_imports(script.read_text(errors="replace"))
@@ -89,9 +92,12 @@ def run_script(arguments: argparse.Namespace) -> int:
 def _run_as_main(script: Path, args: Sequence[str]) -> int:
     """Run the script as python would: its folder first on the path, its own traceback, its exit status."""
     sys.argv = [str(script), *args]
-    sys.path.insert(0, str(script.resolve().parent))
+    before = set(threading.enumerate())
+    if not sys.flags.safe_path:
+        sys.path[0] = str(script.resolve().parent)  # python puts it where it had put our own folder
     try:
         runpy.run_path(str(script), run_name="__main__")
+        _join_threads(before)
     except SystemExit as leaving:
         return _exit_status(leaving.code)
     except KeyboardInterrupt:
@@ -101,6 +107,13 @@ def _run_as_main(script: Path, args: Sequence[str]) -> int:
         traceback.print_exception(_without_runner(error))
         return 1
     return 0
+
+
+def _join_threads(before: set[threading.Thread]) -> None:
+    """Wait for the threads that the script has left running, as python does at its end."""
+    for thread in set(threading.enumerate()) - before:
+        if not thread.daemon and not type(thread).__module__.startswith("loky"):  # those are the workers'
+            thread.join()
 
 
 def _exit_status(code: object) -> int:

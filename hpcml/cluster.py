@@ -1,5 +1,6 @@
 """`Cluster`: a Slurm allocation, or this computer, as a `concurrent.futures.Executor`."""
 
+import itertools
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, Future
@@ -16,10 +17,12 @@ from hpcml.pickling import pack_arguments, pack_object
 from hpcml.plan import Options
 from hpcml.session import Session
 from hpcml.task import Batch, Call, name_of, pack, pack_batch
+from hpcml.worker import current_worker
 
 __all__ = ["Cluster", "share"]
 
 
+_numbers = itertools.count()  # of the calls of map
 _shared: "Cluster | None" = None  # the Cluster of `hpcml run`, which the script's own `Cluster()` joins
 
 
@@ -80,6 +83,11 @@ class Cluster(Executor):
         preload: Sequence[str] | None = None,
         progress: bool = True,
     ) -> None:
+        if current_worker() is not None:
+            raise HpcmlError(
+                f"this is a task on worker {current_worker()}: it cannot open a Cluster of its own. Open it in "
+                "the driver and submit more tasks there; within a task, joblib's threads use the slot's CPUs."
+            )
         options = Options(
             engine=engine,
             slots_per_node=slots_per_node,
@@ -147,9 +155,10 @@ class Cluster(Executor):
         name = name_of(fn)
         function = pack_object(fn, f"the function {name}")
         tuples = list(zip(*iterables, strict=False))
-        self._session.monitor.expect(name, len(tuples))
+        group = f"{name} #{next(_numbers)}"
+        self._session.monitor.expect(group, len(tuples))
         what = f"an argument of {name}"
-        calls = (Call(function, pack_arguments(args, {}, what), name, name) for args in tuples)
+        calls = (Call(function, pack_arguments(args, {}, what), name, group) for args in tuples)
         results = MapResults()
         items = self._send(calls, results.new_item)
         return self._taken(results.take(timeout), items)
@@ -199,10 +208,10 @@ class Cluster(Executor):
         joblib_backend.close_executor(self)
         if not self._owns_session:
             return
-        if wait or cancel_futures:
+        if (wait or cancel_futures) and not self._session.dispatcher.is_this_thread():
             self._session.close(wait=not cancel_futures)
         else:
-            threading.Thread(target=self._session.close, kwargs={"wait": True}).start()
+            threading.Thread(target=self._session.close, kwargs={"wait": not cancel_futures}).start()
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

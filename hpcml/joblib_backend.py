@@ -102,6 +102,7 @@ class HpcmlBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[misc
         self._futures: set[Future[Any]] = set()
         self._call = ""
         self._width = 1
+        self._announced = False
 
     def effective_n_jobs(self, n_jobs: int | None) -> int:
         """Return how many tasks run at once for joblib's `n_jobs`: -1 all slots, -2 all but one, …"""
@@ -118,6 +119,7 @@ class HpcmlBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[misc
         if self._width == 1:
             raise FallbackToBackend(SequentialBackend(nesting_level=self.nesting_level))
         self.parallel = parallel
+        self._executor = _current()  # for the whole call, whatever is opened or closed meanwhile
         return self._width
 
     def start_call(self) -> None:
@@ -131,13 +133,16 @@ class HpcmlBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[misc
         if not self._announced:  # the one moment when nothing of the iterator has been taken yet
             self._announced = True
             length = self.parallel.n_tasks or expected_length(self.parallel._original_iterator)
-            _current().expect(self._call, length or 0)
+            self._executor.expect(self._call, length or 0)
         return int(super().compute_batch_size())
 
     def submit(self, func: Any, callback: "Callable[[Future[Any]], object]") -> "Future[Any]":
         """Queue a batch; never raise, for joblib would wait for ever (a bad batch fails its future)."""
         batch = _ThreadLimited(func, self.inner_max_num_threads) if self.inner_max_num_threads else func
-        future = _current().submit_batch(batch, self._call, self._width, callback)
+        try:
+            future = self._executor.submit_batch(batch, self._call, self._width, callback)
+        except RuntimeError as closed:
+            future = _failed(closed, callback)
         self._futures.add(future)
         future.add_done_callback(self._futures.discard)
         return future
@@ -150,7 +155,7 @@ class HpcmlBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[misc
         """Drop what waits and free the workers that are busy with this call."""
         futures, self._futures = self._futures, set()
         if futures:
-            _current().abandon(futures)
+            self._executor.abandon(futures)
 
     def terminate(self) -> None:
         """End the call; the workers stay, they belong to the Cluster."""
@@ -171,6 +176,14 @@ class _ThreadLimited:
 
         with threadpool_limits(self.threads):
             return self.batch()
+
+
+def _failed(error: BaseException, callback: "Callable[[Future[Any]], object]") -> "Future[Any]":
+    """Return a future that fails with `error`, its callback in another thread: joblib holds a lock here."""
+    future: Future[Any] = Future()
+    future.add_done_callback(callback)
+    threading.Thread(target=future.set_exception, args=(error,), daemon=True).start()
+    return future
 
 
 def register() -> None:

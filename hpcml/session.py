@@ -1,17 +1,20 @@
 """One life of a Cluster: the engine, the dispatcher and the display, opened together and closed together."""
 
-import atexit
 import contextlib
 import logging
 import os
 import sys
+import tempfile
+import threading
 import time
+import weakref
 from contextlib import ExitStack
 from pathlib import Path
 
 from hpcml import engines
 from hpcml.allocation import Allocation, detect
 from hpcml.dispatch import Dispatcher
+from hpcml.errors import HpcmlError
 from hpcml.monitor import Monitor
 from hpcml.plan import Options, Plan, make_nodes, new_run_dir, preloads
 from hpcml.progress import Totals, closing_line, display_for
@@ -20,6 +23,13 @@ from hpcml.workers import Workers
 __all__ = ["Session", "usable_cpus"]
 
 log = logging.getLogger("hpcml")
+
+
+def _close_at_exit(session: "weakref.ref[Session]") -> None:
+    """Finish what was submitted to a Cluster that nobody has shut down; after an error, without waiting."""
+    opened = session()
+    if opened is not None:
+        opened.close(wait=not hasattr(sys, "last_type"))
 
 
 def usable_cpus() -> int:
@@ -41,12 +51,13 @@ class Session:
         self.engine = name
         start = engines.load(name)
         began = time.monotonic()
-        self.run_dir = new_run_dir(options.run_dir or Path(".hpcml"), allocation.label if allocation else "local")
+        self.run_dir = _run_dir(options.run_dir, allocation.label if allocation else "local")
         self.plan = _plan(allocation, options, name, self.run_dir)
         self.display = display_for(options.progress, sys.stderr)
         self._owned = ExitStack()
         self._closed = False
-        atexit.register(self.close)
+        self._process = os.getpid()
+        self._closing = threading.Lock()  # a shutdown in another thread and the end of the process may meet
         try:
             self.workers: Workers = self._owned.enter_context(start(self.plan))
             self.monitor = Monitor(self._totals(began), self.display)
@@ -54,6 +65,9 @@ class Session:
         except BaseException:
             self.close()
             raise
+        # As concurrent.futures does, before threads are joined; after the engine's library has registered its
+        # own end, for the last to register is the first to be called.
+        threading._register_atexit(_close_at_exit, weakref.ref(self))  # type: ignore[attr-defined]
         self._say(_opening_line(name, self.plan, self.workers, time.monotonic() - began))
 
     def suits(self, options: Options) -> bool:
@@ -81,10 +95,10 @@ class Session:
 
     def close(self, wait: bool = False) -> None:
         """End the workers, with `wait` after the last task; closing twice is harmless."""
-        if self._closed:
-            return
-        self._closed = True
-        atexit.unregister(self.close)
+        with self._closing:
+            if self._closed or os.getpid() != self._process:  # a forked child owns nothing of it
+                return
+            self._closed = True
         try:
             if hasattr(self, "dispatcher"):
                 self.dispatcher.close(wait=wait)
@@ -96,6 +110,18 @@ class Session:
                 self.run_dir.parent.rmdir()
             if hasattr(self, "dispatcher"):
                 self._say(closing_line(self.monitor.totals, time.monotonic()))
+
+
+def _run_dir(base: Path | None, label: str) -> Path:
+    """Make the run's directory; where none was asked for and this one is not ours, in the temporary directory."""
+    if base is not None:
+        return new_run_dir(base, label)
+    try:
+        return new_run_dir(Path(".hpcml"), label)
+    except HpcmlError as error:
+        fallback = new_run_dir(Path(tempfile.mkdtemp(prefix="hpcml-")), label)
+        log.warning("%s\nThe logs go to %s", error, fallback)
+        return fallback
 
 
 def _plan(allocation: Allocation | None, options: Options, engine: str, run_dir: Path) -> Plan:

@@ -9,7 +9,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from loky import ProcessPoolExecutor
 from loky.process_executor import ShutdownExecutorError
 
-from hpcml.errors import WorkerDied
+from hpcml.errors import EngineError, WorkerDied
 from hpcml.plan import Plan
 from hpcml.threads import thread_variables
 from hpcml.worker import Worker, become_worker, run_frame
@@ -58,6 +58,7 @@ class LocalWorkers:
         self._environment = environment
         self._lock = threading.Lock()  # protects the slots: submit runs in the dispatcher, _done in loky's threads
         self._stopped = False
+        self._unwanted: set[Future[bytes]] = set()  # frames to interrupt; also under the lock
         self._slots = [self._new_slot(Worker(host, number)) for number in range(slots)]
 
     def _new_slot(self, worker: Worker) -> _Slot:
@@ -71,8 +72,9 @@ class LocalWorkers:
 
     def warm_up(self, timeout: float) -> None:
         """Start all worker processes and wait until each has answered."""
-        for future in [slot.executor.submit(os.getpid) for slot in self._slots]:
-            future.result(timeout)
+        futures = [slot.executor.submit(os.getpid) for slot in self._slots]
+        if wait(futures, timeout).not_done:
+            raise EngineError(f"the local workers did not start within {timeout:g} s: try Cluster(timeout=…)")
 
     def submit(self, frame: bytes) -> "Future[bytes]":
         """Send a frame to the worker with the least to do; its future fails with `WorkerDied`."""
@@ -92,6 +94,9 @@ class LocalWorkers:
         with self._lock:
             started = not slot.lost and slot.outstanding[0] is result
             slot.outstanding.remove(result)
+            self._unwanted.discard(result)
+        if self._unwanted and not slot.lost:
+            self._kill_unwanted()
         error = done.exception()
         if error is None:
             result.set_result(done.result())
@@ -108,9 +113,14 @@ class LocalWorkers:
                 self._slots[self._slots.index(slot)] = self._new_slot(slot.worker)
 
     def interrupt(self, future: "Future[bytes]") -> None:
-        """End the work on a submitted frame by ending its worker."""
+        """End the work on a frame by ending its worker, now or when the frame's turn comes."""
         with self._lock:
-            slots = [slot for slot in self._slots if future in slot.outstanding]
+            self._unwanted.add(future)
+        self._kill_unwanted()
+
+    def _kill_unwanted(self) -> None:
+        with self._lock:
+            slots = [slot for slot in self._slots if slot.outstanding and slot.outstanding[0] in self._unwanted]
         for slot in slots:
             slot.executor.shutdown(wait=False, kill_workers=True)
 

@@ -14,8 +14,21 @@ ROOT = Path(hpcml.__file__).parent
 
 FLOORS = {
     0: {"errors", "hostlist", "variables", "allocation", "threads"},
-    1: {"pickling", "worker", "task", "frames", "workers", "mapping", "dispatch", "joblib_backend", "srun",
-        "process", "plan", "progress", "monitor"},
+    1: {
+        "pickling",
+        "worker",
+        "task",
+        "frames",
+        "workers",
+        "mapping",
+        "dispatch",
+        "joblib_backend",
+        "srun",
+        "process",
+        "plan",
+        "progress",
+        "monitor",
+    },
     2: {"engines"},
     3: {"session", "cluster"},
     4: {"cli"},
@@ -37,7 +50,8 @@ DOORS = {
     "zmq": {"engines.ipyparallel.launcher"},
 }  # fmt: skip
 
-READS_ENVIRON = {"session", "cli", "engines.ipyparallel.launcher"}  # the last is a program of its own
+PROGRAMS = {"engines.ipyparallel.controller", "engines.ipyparallel.launcher"}  # each has a process of its own
+READS_ENVIRON = {"session", "cli", *PROGRAMS}
 
 
 def modules():

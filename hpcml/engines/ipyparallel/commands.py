@@ -13,7 +13,7 @@ PYTHON = (sys.executable, "-P", "-u", "-m")  # -P: a random.py in the working di
 
 def programs(plan: Plan) -> tuple[list[str], list[tuple[tuple[Node, ...], list[str]]]]:
     """Return the controller's command, and for each het group its nodes and the launchers' command."""
-    controller = [*PYTHON, f"{__package__}.controller", str(plan.run_dir), str(plan.slots)]
+    controller = [*PYTHON, f"{__package__}.controller", str(plan.slots)]
     launcher = [*PYTHON, f"{__package__}.launcher"]
     if plan.allocation is None:
         (node,) = plan.nodes

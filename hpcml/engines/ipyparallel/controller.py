@@ -1,6 +1,6 @@
 """The program of the controller's step: finds an address that every node reaches, and serves there.
 
-``python -m hpcml.engines.ipyparallel.controller RUN_DIR ENGINES``; see `messages` for the conversation.
+``python -m hpcml.engines.ipyparallel.controller ENGINES``; see `messages` for the conversation.
 """
 
 import contextlib
@@ -9,8 +9,8 @@ import resource
 import signal
 import socket
 import sys
+import tempfile
 import threading
-from pathlib import Path
 from typing import Any
 
 import psutil
@@ -56,15 +56,16 @@ def agree_on_address(inbox: LineReader) -> str | None:
     return message["bind"] if message else None
 
 
-def serve(address: str, run_dir: Path, ping: int, inbox: LineReader) -> None:
+def serve(address: str, profile: str, ping: int, inbox: LineReader) -> None:
     """Run ipyparallel's controller on `address` until standard input ends; `ping` as for `heartbeat`."""
     from ipyparallel.controller.app import IPController
 
+    os.environ["IPYTHONDIR"] = profile  # the home directory may not be writable here
     app = IPController.instance()
     app.write_connection_files = False  # the driver passes it on; nothing secret touches a disk
     app.initialize(
         [
-            f"--profile-dir={run_dir}",
+            f"--profile-dir={profile}",
             f"--ip={address}",
             f"--location={address}",
             f"--ping={ping}",
@@ -118,7 +119,7 @@ def heartbeat(engines: int) -> int:
     return max(100, engines // 2)
 
 
-def main(run_dir: Path, engines: int) -> None:
+def main(engines: int) -> None:
     """Raise the limit on open files (each engine needs several), agree on an address, serve."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
@@ -127,8 +128,9 @@ def main(run_dir: Path, engines: int) -> None:
     inbox = LineReader(0)
     address = agree_on_address(inbox)
     if address is not None:
-        serve(address, run_dir, heartbeat(engines), inbox)
+        with tempfile.TemporaryDirectory(prefix="hpcml-") as profile:  # ipyparallel wants one
+            serve(address, profile, heartbeat(engines), inbox)
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), int(sys.argv[2]))
+    main(int(sys.argv[1]))

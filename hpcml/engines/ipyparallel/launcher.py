@@ -45,6 +45,10 @@ ENGINE = (
 )
 
 
+YOUNG = 5.0  # seconds; an engine that dies younger has hardly run a task
+YOUNG_DEATHS = 5  # so many in a row, and the slot is given up: forking on would only burn its node
+
+
 def import_all(modules: list[str]) -> None:
     """Import what the engines need; a module that is missing or broken here is the task's to complain about."""
     sys.modules["debugpy"] = None  # type: ignore[assignment]  # 0.2 s and 12 MB for a debugger nobody can attach
@@ -75,11 +79,14 @@ class Launcher:
         self.profile = tempfile.mkdtemp(prefix="hpcml-")  # ipyparallel wants one; nothing is kept in it
         self.living: dict[int, tuple[int, int]] = {}  # process id: (engine id, slot)
         self.generation = [0] * self.slots
+        self.young_deaths = [0] * self.slots
+        self.forked_at = [0.0] * self.slots
 
     def fork(self, slot: int, predecessor: int | None = None) -> int:
         """Fork an engine for `slot` and return its id; ids are never used twice."""
         engine: int = self.first + slot + self.generation[slot] * self.stride
         self.generation[slot] += 1
+        self.forked_at[slot] = time.monotonic()
         process = os.fork()
         if process == 0:
             self._become_engine(engine, slot, predecessor)
@@ -102,6 +109,7 @@ class Launcher:
             visible = gpus_of_slot(os.environ.get("CUDA_VISIBLE_DEVICES"), slot, self.slots)
             if visible is not None:
                 os.environ["CUDA_VISIBLE_DEVICES"] = visible
+            os.environ["IPYTHONDIR"] = self.profile  # the home directory may not be writable here
             gc.freeze()  # keeps the collector from copying the pages shared with the launcher
             gc.enable()
             become_worker(self.node, slot)
@@ -123,13 +131,20 @@ class Launcher:
                 code = os.waitstatus_to_exitcode(status)
                 text = f"exit code {code}" if code >= 0 else f"signal {signal.Signals(-code).name}"
                 print(f"hpcml: engine {engine} (slot {slot}) ended: {text}", file=sys.stderr, flush=True)
-                replacement = self.fork(slot, predecessor=engine)
-                say({"node": self.node, "died": engine, "status": text, "forked": {replacement: slot}})
+                forked = {} if self._hopeless(slot) else {self.fork(slot, predecessor=engine): slot}
+                say({"node": self.node, "died": engine, "status": text, "forked": forked})
+
+    def _hopeless(self, slot: int) -> bool:
+        """Tell whether the engines of a slot have died young several times in a row."""
+        young = time.monotonic() < self.forked_at[slot] + YOUNG
+        self.young_deaths[slot] = self.young_deaths[slot] + 1 if young else 0
+        return self.young_deaths[slot] > YOUNG_DEATHS
 
     def kill(self, engine: int) -> None:
         """Kill one engine; `reap` replaces it."""
-        for process, (living, _) in self.living.items():
+        for process, (living, slot) in self.living.items():
             if living == engine:
+                self.young_deaths[slot] = -1  # this death says nothing about the engine
                 os.kill(process, signal.SIGKILL)
 
     def stop(self) -> None:

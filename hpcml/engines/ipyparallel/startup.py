@@ -44,11 +44,13 @@ class Startup:
         self.inbox: Inbox = queue.SimpleQueue()
         self.here: set[str] = set()  # the nodes whose launcher has spoken
         self.left_out: set[str] = set()
+        self.given_up = 0  # slots whose engines died again and again
         self.running = False
         self.reached: dict[str, dict[str, str]] = {}
         self.offer: dict[str, Any] = {}
         self.orders: list[dict[str, Any]] = []  # what all launchers were told
         self.environment = step_environment(plan.environment)
+        self.environment.pop("PYTHONWARNINGS", None)  # meant for the script, and fatal to ipyparallel
         self.bound = False
         self.workers: EngineWorkers | None = None
         self.notes: dict[str, str] = {}
@@ -120,7 +122,7 @@ class Startup:
         return self.controller in self.ended or all(launcher in self.ended for _, launcher in self.launchers)
 
     def _complete(self) -> bool:
-        return self.workers is not None and self.workers.ready >= self.plan.slots
+        return self.workers is not None and self.workers.ready + self.given_up >= self.plan.slots
 
     def _handle_next(self, until: float) -> None:
         try:
@@ -145,6 +147,7 @@ class Startup:
             if "died" in message:
                 self.workers.died(message["died"], message["status"])
             self.notes[message["node"]] = message.get("note", "")
+            self.given_up += "died" in message and not message["forked"]
             slots = {int(number): slot for number, slot in message["forked"].items()}
             self.workers.forked(message["node"], slots)
 
@@ -186,7 +189,12 @@ class Startup:
 
         from hpcml.engines.ipyparallel.workers import EngineWorkers
 
-        client = Client(info["client"], timeout=max(self.deadline - time.monotonic(), 1))
+        client = Client(
+            info["client"],
+            profile_dir=str(self.plan.run_dir),
+            ipython_dir=str(self.plan.run_dir),
+            timeout=max(self.deadline - time.monotonic(), 1),
+        )
         self.workers = EngineWorkers(client, self._kill)
         self.workers.on_change = lambda: self.inbox.put((None, {}))
 
@@ -222,6 +230,8 @@ class Startup:
             self._handle(program, message)
             if not self._stopping and message is None and self.workers is not None and program is not None:
                 self._lost(program)
+            elif self.workers is not None and self.given_up and not self.workers.slots and not self._stopping:
+                self.workers.fail(f"every worker has ended again and again; the logs are in {self.plan.run_dir}")
 
     def _lost(self, program: Program) -> None:
         assert self.workers is not None

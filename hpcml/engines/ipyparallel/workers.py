@@ -55,6 +55,7 @@ class EngineWorkers:
         self._lock = threading.Lock()  # protects _engines
         self._engines: dict[int, _Engine] = {}
         self._views: dict[int, Any] = {}
+        self._unwanted: set[Future[bytes]] = set()  # frames to interrupt; also under the lock
         client._registration_callbacks.append(lambda _: self._note_registered())
 
     @property
@@ -156,6 +157,9 @@ class EngineWorkers:
     ) -> None:
         with self._lock:
             engine.outstanding.remove(future)
+            self._unwanted.discard(future)
+        if self._unwanted:
+            self._kill_unwanted()
         if future.done():
             return
         if error is not None:
@@ -164,12 +168,20 @@ class EngineWorkers:
             future.set_result(outcome)
 
     def interrupt(self, future: "Future[bytes]") -> None:
-        """Kill the engine that works on a frame; its launcher forks another."""
+        """Kill the engine that works on a frame, now or when the frame's turn comes; another is forked."""
         with self._lock:
-            living = self._living()
-            numbers = [number for number, engine in living.items() if future in engine.outstanding]
+            self._unwanted.add(future)
+        self._kill_unwanted()
+
+    def _kill_unwanted(self) -> None:
+        with self._lock:
+            numbers = [
+                number
+                for number, engine in self._living().items()
+                if not engine.killed and engine.outstanding and engine.outstanding[0] in self._unwanted
+            ]
             for number in numbers:
-                living[number].killed = True
+                self._engines[number].killed = True
         for number in numbers:
             self._kill(number)
 

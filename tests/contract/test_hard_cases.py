@@ -1,0 +1,200 @@
+"""What broke earlier versions: each of these once hung, lost a task or blamed the wrong one."""
+
+import logging
+import os
+import subprocess
+import sys
+import threading
+import time
+from concurrent.futures import wait
+from dataclasses import dataclass
+
+import pytest
+import tasks
+from joblib import Parallel, delayed
+
+import hpcml
+from hpcml.errors import HpcmlError, TaskError
+
+NO_SLURM = {name: value for name, value in os.environ.items() if not name.startswith("SLURM_")}
+
+
+@dataclass(frozen=True)
+class FrozenError(Exception):
+    code: int
+
+
+class NewError(Exception):
+    def __new__(cls, a, b):
+        return super().__new__(cls)
+
+    def __init__(self, a, b):
+        super().__init__("message")
+
+
+class Counter:
+    def __init__(self):
+        self.calls = 0
+
+    def __call__(self, _):
+        self.calls += 1
+        return self.calls
+
+
+def raise_it(kind, *args):
+    raise kind(*args)
+
+
+def raise_with_a_lock():
+    error = ValueError("locked")
+    error.lock, error.code = threading.Lock(), 7
+    raise error
+
+
+def log_it(number):
+    logging.warning("message %d", number)
+
+
+def open_a_cluster():
+    hpcml.Cluster()
+
+
+def test_exceptions_of_any_make_fail_only_their_task(cluster):
+    with pytest.raises(FrozenError):
+        cluster.submit(raise_it, FrozenError, 1).result(20)
+    with pytest.raises(TaskError, match="NewError"):
+        cluster.submit(raise_it, NewError, 1, 2).result(20)
+    with pytest.raises(ValueError, match="locked") as caught:
+        cluster.submit(raise_with_a_lock).result(20)
+    assert caught.value.code == 7
+    assert cluster.submit(tasks.add, 1).result(20) == 1
+
+
+def test_a_callback_that_exits_does_not_stop_the_others(cluster, caplog):
+    future = cluster.submit(tasks.leave)
+    future.add_done_callback(lambda done: done.result())
+    wait([future], timeout=20)
+    assert cluster.submit(tasks.add, 1).result(20) == 1
+
+
+def test_long_tasks_after_short_ones_do_not_queue_on_one_slot(cluster):
+    list(cluster.map(tasks.span, [0] * 400))
+    spans = list(cluster.map(tasks.span, [0] * 200 + [0.4] * 2 * cluster.slots))[200:]
+    assert max(sum(began <= start < ended for began, ended in spans) for start, _ in spans) >= 2
+
+
+def test_every_task_has_a_function_of_its_own_state(cluster):
+    assert set(cluster.map(Counter(), range(300))) == {1}
+
+
+def test_logging_of_later_frames_arrives(cluster, capfd):
+    for number in range(3):
+        cluster.submit(log_it, number).result(20)
+    printed = capfd.readouterr().out
+    assert [number for number in range(3) if f"message {number}" in printed] == [0, 1, 2]
+
+
+def test_a_call_that_is_given_up_does_not_harm_another(cluster):
+    innocents = [cluster.submit(tasks.slow_who, 1.0) for _ in range(cluster.slots)]
+    time.sleep(0.3)
+    with pytest.raises(TimeoutError):
+        list(cluster.map(tasks.span, [0.01] * 50, timeout=0.2))
+    began = {future.result(20) for future in innocents}
+    assert len(began) == cluster.slots
+
+
+def test_a_task_cannot_open_a_cluster(cluster):
+    with pytest.raises(HpcmlError, match="cannot open a Cluster of its own"):
+        cluster.submit(open_a_cluster).result(20)
+
+
+def test_shutdown_in_a_callback(tmp_path):
+    cluster = hpcml.Cluster("local", slots_per_node=1, run_dir=tmp_path, progress=False)
+    closed = threading.Event()
+    future = cluster.submit(tasks.add, 1)
+    future.add_done_callback(lambda _: (cluster.shutdown(), closed.set()))
+    assert closed.wait(20)
+
+
+def test_a_generator_consumed_after_the_cluster(tmp_path):
+    with hpcml.Cluster("local", slots_per_node=2, run_dir=tmp_path, progress=False):
+        calls = (delayed(pow)(number, 2) for number in range(40))
+        results = Parallel(n_jobs=2, backend="hpcml", return_as="generator")(calls)
+        next(results)
+    try:
+        assert len(list(results)) == 39  # all were done before the Cluster closed
+    except RuntimeError as error:
+        assert "shut down" in str(error)
+
+
+def run(tmp_path, text, *before, after=(), **env):
+    (tmp_path / "script.py").write_text(text)
+    command = [*before, sys.executable, *after, str(tmp_path / "script.py")]
+    return subprocess.run(
+        command, cwd=tmp_path, env={**NO_SLURM, **env}, capture_output=True, text=True, check=False, timeout=60
+    )
+
+
+def test_what_was_submitted_is_done_at_exit(tmp_path):
+    done = run(
+        tmp_path,
+        "import hpcml, time\nc = hpcml.Cluster(slots_per_node=1)\n"
+        "def work(n):\n    time.sleep(0.1)\n    open('out', 'a').write(str(n))\n"
+        "futures = [c.submit(work, n) for n in range(4)]\n",
+    )
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "out").read_text() == "0123"
+
+
+def test_prints_that_the_terminal_cannot_show(tmp_path):
+    done = run(
+        tmp_path,
+        "import hpcml\nwith hpcml.Cluster(slots_per_node=1) as c:\n"
+        "    print(c.submit(print, 'temp\\u00e9rature').exception(10), c.submit(pow, 2, 3).result(10))\n",
+        PYTHONIOENCODING="ascii",
+    )
+    assert done.stdout == "None 8\n", done.stderr
+
+
+def test_a_forked_child_does_not_close_the_parents_cluster(tmp_path):
+    done = run(
+        tmp_path,
+        "import hpcml, os, sys\nwith hpcml.Cluster('ipyparallel', slots_per_node=1, progress=False) as c:\n"
+        "    if os.fork() == 0:\n        sys.exit(0)\n    os.wait()\n"
+        "    print(c.submit(pow, 2, 3).result(20))\n",
+    )
+    assert done.stdout == "8\n", done.stderr
+
+
+@pytest.mark.parametrize("name", ["PYTHONWARNINGS", "HOME", "IPYTHONDIR"])
+def test_odd_environments(tmp_path, name):
+    done = run(
+        tmp_path,
+        "import hpcml\nwith hpcml.Cluster('ipyparallel', slots_per_node=1, progress=False, timeout=20) as c:\n"
+        "    print(c.submit(pow, 2, 3).result(20))\n",
+        **{name: "error" if name == "PYTHONWARNINGS" else "/proc"},
+    )
+    assert done.stdout == "8\n", done.stderr
+
+
+def test_a_working_directory_that_cannot_be_written(tmp_path):
+    (tmp_path / "script.py").write_text(
+        "import hpcml\nwith hpcml.Cluster() as c:\n    print(c.submit(pow, 2, 3).result())"
+    )
+    command = [sys.executable, str(tmp_path / "script.py")]
+    done = subprocess.run(
+        command, cwd="/proc", env=NO_SLURM, capture_output=True, text=True, check=False, timeout=60
+    )
+    assert done.stdout == "8\n"
+    assert "The logs go to" in done.stderr
+
+
+def test_threads_of_a_script_may_outlive_its_main_thread(tmp_path):
+    done = run(
+        tmp_path,
+        "import threading, time, hpcml\nc = hpcml.Cluster()\n"
+        "def later():\n    time.sleep(0.4)\n    print(c.submit(pow, 2, 3).result(10))\n"
+        "threading.Thread(target=later).start()\n",
+        after=["-m", "hpcml", "run", "--slots-per-node=1"],
+    )
+    assert done.stdout == "8\n", done.stderr
