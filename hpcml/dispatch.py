@@ -215,7 +215,7 @@ class Dispatcher:
     def _finish(self, task: Task, outcome: Outcome, group: Group) -> None:
         before = outcome.seconds if group.seconds is None else group.seconds
         group.seconds = 0.8 * before + 0.2 * outcome.seconds
-        if task.call.tasks == 1:  # joblib's batches tell nothing of the next call's
+        if task.call.group.startswith(task.call.name):  # joblib's batches tell nothing of the next call's
             self._seconds[task.call.name] = group.seconds
         try:
             self._on_outcome(task.call, outcome)

@@ -1,5 +1,6 @@
 """What broke earlier versions: each of these once hung, lost a task or blamed the wrong one."""
 
+import contextlib
 import logging
 import os
 import subprocess
@@ -121,10 +122,8 @@ def test_a_generator_consumed_after_the_cluster(tmp_path):
         calls = (delayed(pow)(number, 2) for number in range(40))
         results = Parallel(n_jobs=2, backend="hpcml", return_as="generator")(calls)
         next(results)
-    try:
-        assert len(list(results)) == 39  # all were done before the Cluster closed
-    except RuntimeError as error:
-        assert "shut down" in str(error)
+    with contextlib.suppress(RuntimeError):  # the Cluster was shut down; or all was done before
+        assert len(list(results)) == 39
 
 
 def run(tmp_path, text, *before, after=(), **env):
