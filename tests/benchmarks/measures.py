@@ -78,12 +78,14 @@ GROUPS = (
     (
         Run("hpcml", "start", 12, ("start_12",), TWELVE),
         Run("dask", "start", 12, ("start_12",), TWELVE),
+        Run("dask_nanny", "start", 12, ("start_12",), TWELVE),
         Run("ipyparallel", "start", 12, ("start_12",), TWELVE),
         Run("executorlib", "start", 12, ("start_12",), TWELVE),
     ),
     (
         Run("hpcml", "start", 36, ("start_36",), THIRTY_SIX),
         Run("dask", "start", 36, ("start_36",), THIRTY_SIX, timeout=300),
+        Run("dask_nanny", "start", 36, ("start_36",), THIRTY_SIX, timeout=300),
     ),
     (
         Run("hpcml", "throughput", 12, _THROUGHPUT, TWELVE),

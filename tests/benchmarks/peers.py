@@ -51,4 +51,6 @@ def versions() -> dict[str, str]:
     differ = [name for name in ours if name in theirs and ours[name] != theirs[name]]
     if differ:
         raise SystemExit(f"{', '.join(differ)}: not the same version in both environments; remove {ENVIRONMENT}")
-    return ours | theirs
+    describe = ["git", "-C", str(ROOT), "describe", "--always", "--dirty"]
+    commit = subprocess.run(describe, capture_output=True, text=True, check=False, timeout=60).stdout.strip()
+    return {"commit": commit or "unknown"} | ours | theirs

@@ -14,6 +14,7 @@ from joblib import parallel_config
 from step import START_TIMEOUT, own_address, running
 
 WORKER = "distributed.cli.dask_worker"
+FASTEST = ("--nthreads=1", "--no-nanny", "--no-dashboard")
 
 
 class Pool:
@@ -34,11 +35,10 @@ class Pool:
 
 
 @contextmanager
-def open_pool(slots: int, bare: bool = False) -> Iterator[Pool]:
+def open_pool(slots: int, bare: bool = False, options: tuple[str, ...] = FASTEST) -> Iterator[Pool]:
     """Open `slots` workers on the nodes of this allocation."""
     scheduler = LocalCluster(n_workers=0, host=own_address(), dashboard_address=None)
-    worker = [sys.executable, "-m", WORKER, scheduler.scheduler_address, "--nthreads=1", "--no-nanny",
-              "--no-dashboard"]
+    worker = [sys.executable, "-m", WORKER, scheduler.scheduler_address, *options]
     with scheduler, running(["srun", f"--ntasks={slots}", *worker]), Client(scheduler) as client:
         client.wait_for_workers(slots, timeout=START_TIMEOUT)
         yield Pool(client)
