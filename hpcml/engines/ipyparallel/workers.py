@@ -6,7 +6,7 @@
     client's IO thread ── result, or EngineError ──> frame's future ──> dispatcher's inbox
     news thread ── the launchers' messages: engines forked and died ──> table of engines
 
-One lock protects the table of engines; it is never held while a future is resolved.
+One lock protects the table of engines and the frames to interrupt.
 """
 
 import logging
