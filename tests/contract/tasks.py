@@ -21,6 +21,13 @@ def slow_who(seconds):
     return who()
 
 
+def mark_and_sleep(path, seconds):
+    """Leave a mark for each time this starts."""
+    with open(path, "a") as file:
+        file.write("x")
+    time.sleep(seconds)
+
+
 def span(seconds):
     """Return when this ran, on the clock that all processes of a computer share."""
     began = time.clock_gettime(time.CLOCK_MONOTONIC)

@@ -73,7 +73,6 @@ def test_lengths_of_iterables():
     assert expected_length(itertools.product(enumerate("ab"), enumerate("cde"))) == 6
     assert expected_length(n for n in range(5) if n) is None
     assert expected_length(a for b in [[1, 2], [3]] for a in b) is None
-    assert expected_length(map(abs, [1])) is None or expected_length(map(abs, [1])) == 1
     assert expected_length(None) is None
 
 

@@ -32,6 +32,7 @@ class _Engine:
     worker: Worker
     registered: bool = False
     dead: str = ""
+    told: bool = False  # the frame that it was running has been told of its death
     killed: bool = False  # by `interrupt`
     outstanding: list["Future[bytes]"] = field(default_factory=list)
 
@@ -141,10 +142,11 @@ class EngineWorkers:
             outcome = done.result(0)
         except RemoteError as error:  # ours never raise there: `run_frame` returns what a task raised
             with self._lock:
-                started = not engine.dead.startswith("told") and engine.outstanding[0] is future
-                status = engine.dead or str(error)
-                engine.dead = f"told {status}"
-            self._resolve(engine, future, WorkerDied(f"{engine.worker} {status}", str(engine.worker), started))
+                started = not engine.told and engine.outstanding[0] is future
+                engine.told = True
+                engine.dead = engine.dead or str(error)
+            death = WorkerDied(f"{engine.worker} {engine.dead}", str(engine.worker), started)
+            self._resolve(engine, future, death)
         except Exception as error:
             self._resolve(engine, future, error)
         else:
