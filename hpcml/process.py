@@ -73,7 +73,8 @@ class Program:
     name
         What messages call it.
     inbox
-        Where its messages go, as ``(program, object)``; ``(program, None)`` when it has closed its output.
+        Where its messages go, as ``(program, object)``; ``(program, None)`` when it has ended
+        (or has closed its output and has not ended within 5 s).
     log
         The file that its standard error is appended to, mode 0600.
     """
@@ -112,6 +113,7 @@ class Program:
                     log.write(line)
             else:
                 self._inbox.put((self, message))
+        self.wait(time.monotonic() + 5)  # output ends a moment before the process: its status is news as well
         self._inbox.put((self, None))
 
     def send(self, message: dict[str, Any]) -> None:

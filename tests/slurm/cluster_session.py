@@ -56,7 +56,7 @@ class ClusterSession(SlurmCluster):
         but the cluster's SLURM_CONF. The process is the command itself, so signals reach it. A test that
         leaves it running fails.
         """
-        changed = {**os.environ, **(env or {})}
+        changed = {"SHELL": "/bin/bash", **os.environ, **(env or {})}  # a login sets it, CI need not
         kept = {key: value for key, value in changed.items() if value is not None}
         defaults = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
         command = self.login_command([os.fspath(word) for word in argv], cwd or self.shared_dir)

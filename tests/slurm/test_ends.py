@@ -139,5 +139,5 @@ def test_a_controller_that_dies_is_an_error_and_not_a_hang(cluster):
     os.kill(min(family), signal.SIGKILL)  # the first is the parent of the others
     _, errors = process.communicate(timeout=40)
     assert process.returncode == 1
-    assert "the controller step ended with status 137" in errors
+    assert "the controller step ended with status 137" in errors, errors
     wait_for_no_engines(cluster)
