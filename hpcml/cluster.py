@@ -9,14 +9,16 @@ from types import TracebackType
 from typing import Any, Self
 
 from hpcml import joblib_backend
+from hpcml.batches import Batches
+from hpcml.broadcast import Broadcast, broadcast
 from hpcml.dispatch import FutureT
-from hpcml.errors import HpcmlError, TaskError
-from hpcml.frames import FutureLike
+from hpcml.errors import HpcmlError
 from hpcml.mapping import MapItem, MapResults
 from hpcml.pickling import pack_arguments, pack_object
 from hpcml.plan import Options
 from hpcml.session import Session
-from hpcml.task import Batch, Call, name_of, pack, pack_batch
+from hpcml.store import CallBook
+from hpcml.task import Call, name_of, pack
 from hpcml.worker import current_worker
 
 __all__ = ["Cluster", "share"]
@@ -50,6 +52,12 @@ class Cluster(Executor):
     preload
         Modules that each node imports before it forks its workers; by default the numerical libraries
         that this process has imported.
+    max_nbytes
+        Arrays, frames and other content of more bytes than this are put on each node once, for all tasks, and
+        are read-only there; None: they travel with each task.
+    data_dir
+        A directory on a file system that all nodes share, for such data; by default it goes to each node's
+        memory (``/dev/shm``), or where that is full to its temporary directory.
     progress
         Show a bar in a terminal, or a line per tenth in a log, and a closing line, on standard error.
 
@@ -81,6 +89,8 @@ class Cluster(Executor):
         retries: int = 3,
         run_dir: str | Path | None = None,
         preload: Sequence[str] | None = None,
+        max_nbytes: int | None = 1 << 20,
+        data_dir: str | Path | None = None,
         progress: bool = True,
     ) -> None:
         if current_worker() is not None:
@@ -98,12 +108,16 @@ class Cluster(Executor):
             run_dir=None if run_dir is None else Path(run_dir),
             preload=None if preload is None else tuple(preload),
             progress=progress,
+            max_nbytes=max_nbytes,
+            data_dir=None if data_dir is None else Path(data_dir),
         )
         joined = _shared._session if _shared is not None and _shared._session.suits(options) else None
         self._session = joined or Session(options)
         self._owns_session = joined is None
+        self._max_nbytes = max_nbytes
         self._closed = False
-        joblib_backend.open_executor(self)
+        self._batches = Batches(self._session, max_nbytes)
+        joblib_backend.open_executor(self._batches)
 
     @property
     def slots(self) -> int:
@@ -136,8 +150,10 @@ class Cluster(Executor):
         ------
         TaskError
             `fn` or an argument cannot be pickled; the message names the object.
+        DataError
+            Its data finds no room on a node; the message names node, path and bytes.
         """
-        return self._send([pack(fn, args, kwargs)], Future[Any])[0]
+        return self._send([pack(fn, args, kwargs, self._new_book().pack)], Future[Any])[0]
 
     def map(
         self,
@@ -153,12 +169,13 @@ class Cluster(Executor):
         after this call.
         """
         name = name_of(fn)
-        function = pack_object(fn, f"the function {name}")
+        dump = self._new_book().pack
+        function = pack_object(fn, f"the function {name}", dump)
         tuples = list(zip(*iterables, strict=False))
         group = f"{name} #{next(_numbers)}"
         self._session.monitor.expect(group, len(tuples))
         what = f"an argument of {name}"
-        calls = (Call(function, pack_arguments(args, {}, what), name, group) for args in tuples)
+        calls = (Call(function, pack_arguments(args, {}, what, dump), name, group) for args in tuples)
         results = MapResults()
         items = self._send(calls, results.new_item)
         return self._taken(results.take(timeout), items)
@@ -170,32 +187,30 @@ class Cluster(Executor):
         finally:
             left = [item for item in items if not item.done()]
             if left:
-                self.abandon(left)
+                self._session.dispatcher.abandon(left)
 
-    def submit_batch(
-        self, batch: Batch, group: str, width: int, callback: "Callable[[Future[Any]], object]"
-    ) -> "Future[Any]":
-        """Queue a joblib batch; see `hpcml.joblib_backend.BatchExecutor`."""
-        limit = None if width >= self.slots else width
-        call: Call | TaskError
-        try:
-            call = pack_batch(batch, group, limit)
-        except TaskError as error:
-            call = error
-        return self._send([call], lambda: _future_with(callback))[0]
+    def broadcast(self, value: Any) -> Broadcast:
+        """Put `value` on every node and return a handle, which travels to tasks in its place.
+
+        Raises
+        ------
+        DataError
+            There is no room on a node; the message names node, path and bytes.
+        """
+        self._check_open()
+        return broadcast(value, self._session.store)
 
     def _send(self, calls: Iterable[Call | BaseException], new_future: Callable[[], FutureT]) -> list[FutureT]:
-        if self._closed:
-            raise RuntimeError("this Cluster is shut down: open a new one with `hpcml.Cluster()`")
+        self._check_open()
         return self._session.dispatcher.submit(calls, new_future)
 
-    def abandon(self, futures: Iterable[FutureLike]) -> None:
-        """Give up `futures`: what waits is dropped, and the workers of what runs are freed at once."""
-        self._session.dispatcher.abandon(futures)
+    def _new_book(self) -> CallBook:
+        self._check_open()
+        return CallBook(self._session.store, self._max_nbytes)
 
-    def expect(self, group: str, tasks: int) -> None:
-        """Tell the progress display that so many tasks of `group` are about to be submitted."""
-        self._session.monitor.expect(group, tasks)
+    def _check_open(self) -> None:
+        if self._closed:
+            raise RuntimeError("this Cluster is shut down: open a new one with `hpcml.Cluster()`")
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """End the workers: after the last task, or at once with ``cancel_futures=True``.
@@ -205,7 +220,7 @@ class Cluster(Executor):
         if self._closed:
             return
         self._closed = True
-        joblib_backend.close_executor(self)
+        joblib_backend.close_executor(self._batches)
         if not self._owns_session:
             return
         if (wait or cancel_futures) and not self._session.dispatcher.is_this_thread():
@@ -230,9 +245,3 @@ def share(cluster: Cluster | None) -> None:
     """Make `cluster` the one that ``Cluster()`` joins in this process; None ends that."""
     global _shared  # noqa: PLW0603  one script, one shared Cluster
     _shared = cluster
-
-
-def _future_with(callback: "Callable[[Future[Any]], object]") -> "Future[Any]":
-    future: Future[Any] = Future()
-    future.add_done_callback(callback)
-    return future

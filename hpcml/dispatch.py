@@ -19,8 +19,18 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from typing import Any, TypeVar
 
-from hpcml.errors import TaskError, WorkerDied
-from hpcml.frames import Frame, FutureLike, Group, Task, frame_size, resolve_all, settle
+from hpcml.errors import DataMissing, TaskError, WorkerDied
+from hpcml.frames import (
+    Frame,
+    FutureLike,
+    Group,
+    Task,
+    blame,
+    frame_size,
+    resolve_all,
+    send_data_again,
+    settle,
+)
 from hpcml.task import Call, Outcome, pack_frame, unpack_outcomes
 from hpcml.workers import Workers
 
@@ -42,6 +52,8 @@ class Dispatcher:
     ----------
     workers
         What an engine yielded.
+    restore
+        Sends data anew that a worker did not find: called with its digest and the time when the task was sent.
     retries
         A task is run again after its worker died, until `retries` workers have died under it.
     on_outcome
@@ -51,17 +63,19 @@ class Dispatcher:
     def __init__(
         self,
         workers: Workers,
+        restore: Callable[[str, float], None],
         retries: int = 3,
         on_outcome: Callable[[Call, Outcome], None] = lambda *_: None,
     ) -> None:
-        self._workers, self._retries, self._on_outcome = workers, retries, on_outcome
-        self._inbox: queue.SimpleQueue[tuple[Callable[..., None], Any]] = queue.SimpleQueue()
+        self._workers, self._restore = workers, restore
+        self._retries, self._on_outcome = retries, on_outcome
+        self._inbox: queue.SimpleQueue[tuple[Callable[..., None], Any] | None] = queue.SimpleQueue()
         self._groups: dict[str, Group] = {}
         self._ready: dict[str, Group] = {}  # the groups in which something waits
         self._in_flight: dict[Future[bytes], Frame] = {}
         self._seconds: dict[str, float] = {}  # what a task of a name took, in groups that are gone
         self._broken: BaseException | None = None
-        self._closed = self._stopped = False
+        self._closed = False
         self._idle_waiters: list[threading.Event] = []
         workers.on_change = self._wake
         workers.on_broken = self.break_down
@@ -109,7 +123,7 @@ class Dispatcher:
             self._inbox.put((self._idle_waiters.append, idle))
             idle.wait(timeout)
         self._inbox.put((self._fail_all, RuntimeError("the Cluster was shut down before this task ended")))
-        self._inbox.put((self._stop, None))
+        self._inbox.put(None)
         if not self.is_this_thread():
             self._thread.join(10)
 
@@ -119,8 +133,8 @@ class Dispatcher:
 
     def _loop(self) -> None:
         pumped = 0.0
-        while not self._stopped:
-            act, subject = self._inbox.get()
+        while (order := self._inbox.get()) is not None:
+            act, subject = order
             try:
                 act(subject)
             except Exception as error:  # a defect of ours; nobody must wait for ever because of it
@@ -134,9 +148,6 @@ class Dispatcher:
 
     def _wake(self) -> None:
         self._inbox.put((lambda _: None, None))
-
-    def _stop(self, _: None) -> None:
-        self._stopped = True
 
     def _tell_idle(self) -> None:
         if not self._ready and not self._in_flight:
@@ -213,10 +224,13 @@ class Dispatcher:
                 self._finish(task, outcome, frame.group)
 
     def _finish(self, task: Task, outcome: Outcome, group: Group) -> None:
-        before = outcome.seconds if group.seconds is None else group.seconds
-        group.seconds = 0.8 * before + 0.2 * outcome.seconds
+        if isinstance(outcome.error, DataMissing) and task.data_sent_again < self._retries:
+            if send_data_again(task, outcome.error, self._restore):
+                self._group(task).waiting.appendleft(task)
+            return
+        group.note(outcome.seconds)
         if task.call.group.startswith(task.call.name):  # joblib's batches tell nothing of the next call's
-            self._seconds[task.call.name] = group.seconds
+            self._seconds[task.call.name] = group.seconds or 0.0
         try:
             self._on_outcome(task.call, outcome)
         except Exception as error:  # a closed pipe, a character that the terminal lacks: not the task's fault
@@ -226,13 +240,7 @@ class Dispatcher:
     def _run_again(self, tasks: list[Task], death: WorkerDied) -> None:
         """Put tasks whose worker died back in front; those it had not begun are not blamed."""
         for task in reversed(tasks):
-            if death.started:
-                task.deaths.append(death.worker)
-            if len(task.deaths) >= self._retries:
-                hosts = ", ".join(task.deaths)
-                what = f"{task.call.name} ended {len(task.deaths)} workers ({hosts}) and is not tried again"
-                settle(task.future, error=WorkerDied(f"{what}: {death}"))
-            else:
+            if not blame(task, death, self._retries):
                 self._group(task).waiting.appendleft(task)
 
     def _give_up(self, futures: set[FutureLike]) -> None:

@@ -5,6 +5,8 @@
     HpcmlError
     ├── AllocationError   the SLURM_* variables are partial or contradict each other
     ├── CommandError      a command of Slurm's, or a child process, failed
+    ├── DataError         data cannot be put on the nodes
+    ├── DataMissing       a worker did not find data that was sent to its node
     ├── EngineError       an engine could not start, or is gone
     ├── TaskError         a task's function, argument or result cannot travel
     └── WorkerDied        the process that ran a task is gone
@@ -12,7 +14,16 @@
 A message says what happened, what was seen, and what to type next.
 """
 
-__all__ = ["AllocationError", "CommandError", "EngineError", "HpcmlError", "TaskError", "WorkerDied"]
+__all__ = [
+    "AllocationError",
+    "CommandError",
+    "DataError",
+    "DataMissing",
+    "EngineError",
+    "HpcmlError",
+    "TaskError",
+    "WorkerDied",
+]
 
 
 class HpcmlError(Exception):
@@ -25,6 +36,21 @@ class AllocationError(HpcmlError):
 
 class CommandError(HpcmlError):
     """A command failed; the message carries the command, its exit code and the ends of its output."""
+
+
+class DataError(HpcmlError):
+    """Data cannot be put on the nodes; the message names the node, the path and the bytes."""
+
+
+class DataMissing(HpcmlError):
+    """A worker did not find the data that its task refers to; it is sent again. ``digest`` names the data."""
+
+    def __init__(self, message: str, digest: str) -> None:
+        super().__init__(message, digest)
+        self.digest = digest
+
+    def __str__(self) -> str:
+        return str(self.args[0])
 
 
 class EngineError(HpcmlError):

@@ -2,14 +2,27 @@
 
 import logging
 import math
+import time
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from hpcml.errors import DataMissing, WorkerDied
+from hpcml.payload import nbytes
 from hpcml.task import Call
 
-__all__ = ["Frame", "FutureLike", "Group", "Task", "frame_size", "resolve_all", "settle"]
+__all__ = [
+    "Frame",
+    "FutureLike",
+    "Group",
+    "Task",
+    "blame",
+    "frame_size",
+    "resolve_all",
+    "send_data_again",
+    "settle",
+]
 
 log = logging.getLogger("hpcml")
 
@@ -42,6 +55,8 @@ class Task:
     future: FutureLike
     deaths: list[str] = field(default_factory=list)
     running: bool = False
+    sent: float = 0.0
+    data_sent_again: int = 0
 
 
 @dataclass(eq=False)
@@ -51,6 +66,11 @@ class Group:
     waiting: deque[Task] = field(default_factory=deque)
     frames: int = 0
     seconds: float | None = None
+
+    def note(self, seconds: float) -> None:
+        """Take in what one more task has lasted."""
+        before = seconds if self.seconds is None else self.seconds
+        self.seconds = 0.8 * before + 0.2 * seconds
 
     def take(self, size: int) -> list[Task]:
         """Pop up to `size` tasks that are not cancelled; one that has seen a death travels alone."""
@@ -63,7 +83,7 @@ class Group:
             if task.running or task.future.set_running_or_notify_cancel():
                 task.running = True
                 taken.append(task)
-                length += len(task.call.arguments)
+                length += nbytes(task.call.arguments)
             if task.deaths:
                 break
         return taken
@@ -76,6 +96,11 @@ class Frame:
     tasks: list[Task]
     group: Group
     abandoned: bool = False
+
+    def __post_init__(self) -> None:
+        now = time.monotonic()
+        for task in self.tasks:
+            task.sent = now
 
 
 def frame_size(seconds: float | None, waiting: int, slots: int) -> int:
@@ -100,6 +125,30 @@ def frame_size(seconds: float | None, waiting: int, slots: int) -> int:
     share = math.ceil(waiting / (2 * max(slots, 1)))
     worth_sending = max(share, int(SHORTEST_FRAME / seconds))
     return max(1, min(int(FRAME_SECONDS / seconds), worth_sending, whole))
+
+
+def blame(task: Task, death: WorkerDied, retries: int) -> bool:
+    """Note the death of a worker under `task`; True when the task has failed, for it was one too many."""
+    if death.started:
+        task.deaths.append(death.worker)
+    if len(task.deaths) < retries:
+        return False
+    hosts = ", ".join(task.deaths)
+    what = f"{task.call.name} ended {len(task.deaths)} workers ({hosts}) and is not tried again"
+    settle(task.future, error=WorkerDied(f"{what}: {death}"))
+    return True
+
+
+def send_data_again(task: Task, missing: DataMissing, restore: Callable[[str, float], None]) -> bool:
+    """Send what a worker did not find to the nodes once more; True when `task` can then run again."""
+    log.warning("%s: sending it again", missing)
+    task.data_sent_again += 1
+    try:
+        restore(missing.digest, task.sent)
+    except Exception as error:
+        settle(task.future, error=error)
+        return False
+    return True
 
 
 def settle(future: FutureLike, value: Any = None, error: BaseException | None = None) -> None:

@@ -16,6 +16,7 @@ from joblib.parallel import ParallelBackendBase
 
 from hpcml.errors import HpcmlError
 from hpcml.progress import expected_length
+from hpcml.store import CallBook
 from hpcml.task import Batch
 from hpcml.worker import current_worker
 
@@ -29,8 +30,16 @@ class BatchExecutor(Protocol):
     def slots(self) -> int:
         """How many tasks can run at once."""
 
+    def open_book(self, max_nbytes: int | None, private: bool) -> CallBook:
+        """Return what notes the data of one call of Parallel."""
+
     def submit_batch(
-        self, batch: Batch, group: str, width: int, callback: "Callable[[Future[Any]], object]"
+        self,
+        batch: Batch,
+        group: str,
+        width: int,
+        book: CallBook,
+        callback: "Callable[[Future[Any]], object]",
     ) -> "Future[Any]":
         """Queue a batch of ``len(batch)`` tasks and return at once; never raise."""
 
@@ -40,6 +49,8 @@ class BatchExecutor(Protocol):
     def expect(self, group: str, tasks: int) -> None:
         """Tell the progress display that so many tasks of `group` are about to be submitted."""
 
+
+DEFAULT_MAX_NBYTES = 1 << 20  # joblib's "1M": where it says nothing else, the Cluster's own limit holds
 
 _open: list[BatchExecutor] = []  # the innermost open Cluster comes last
 _lock = threading.Lock()  # protects _open: Clusters may be opened in several threads
@@ -102,6 +113,8 @@ class HpcmlBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[misc
         self._futures: set[Future[Any]] = set()
         self._call = ""
         self._width = 1
+        self._max_nbytes: int | None = -1
+        self._private = False
         self._announced = False
 
     def effective_n_jobs(self, n_jobs: int | None) -> int:
@@ -113,8 +126,24 @@ class HpcmlBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[misc
         slots = _current().slots
         return max(slots + 1 + n_jobs, 1) if n_jobs < 0 else min(n_jobs, slots)
 
-    def configure(self, n_jobs: int = 1, parallel: Any = None, **_: Any) -> int:
+    def configure(
+        self,
+        n_jobs: int = 1,
+        parallel: Any = None,
+        max_nbytes: int | None = DEFAULT_MAX_NBYTES,
+        mmap_mode: str | None = "r",
+        **_: Any,
+    ) -> int:
         """Prepare for the calls of `parallel`; one job runs where it is, in this process."""
+        if mmap_mode not in ("r", "c", None):
+            raise ValueError(
+                f"mmap_mode={mmap_mode!r}: tasks on several nodes cannot write to one array. Use 'r' (read-only), "
+                "'c' (each task may write to a copy of its own) or None (arrays travel with each task)"
+            )
+        self._max_nbytes = -1 if max_nbytes == DEFAULT_MAX_NBYTES else max_nbytes
+        if mmap_mode is None:
+            self._max_nbytes = None
+        self._private = mmap_mode == "c"
         self._width = self.effective_n_jobs(n_jobs)
         if self._width == 1:
             raise FallbackToBackend(SequentialBackend(nesting_level=self.nesting_level))
@@ -127,6 +156,7 @@ class HpcmlBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[misc
         self._call = f"joblib-{uuid.uuid4().hex}"
         self._futures = set()
         self._announced = False
+        self._book = self._executor.open_book(self._max_nbytes, self._private)
 
     def compute_batch_size(self) -> int:
         """Return how many tasks joblib should put in the next batch."""
@@ -140,7 +170,7 @@ class HpcmlBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[misc
         """Queue a batch; never raise, for joblib would wait for ever (a bad batch fails its future)."""
         batch = _ThreadLimited(func, self.inner_max_num_threads) if self.inner_max_num_threads else func
         try:
-            future = self._executor.submit_batch(batch, self._call, self._width, callback)
+            future = self._executor.submit_batch(batch, self._call, self._width, self._book, callback)
         except RuntimeError as closed:
             future = _failed(closed, callback)
         self._futures.add(future)

@@ -1,18 +1,20 @@
 """Pickles that travel to workers and back, and what is said of objects that cannot."""
 
 import pickle
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
 import cloudpickle
 
-from hpcml.errors import TaskError
+from hpcml.errors import HpcmlError, TaskError
+from hpcml.payload import Packed
 
 __all__ = ["Rebuilt", "dumps", "dumps_parts", "pack_arguments", "pack_error", "pack_object"]
 
 
 _PLAIN = (int, float, str, bytes, bool, type(None))
+_SMALL = 1 << 17  # bytes
 
 
 def dumps(thing: Any) -> bytes:
@@ -28,15 +30,19 @@ def dumps_parts(*parts: Any) -> bytes:
     return dumps(parts)
 
 
-def pack_arguments(args: tuple[Any, ...], kwargs: dict[str, Any], what: str) -> bytes:
+def pack_arguments(
+    args: tuple[Any, ...], kwargs: dict[str, Any], what: str, dump: Callable[[Any], Packed]
+) -> Packed:
     """Pickle the arguments of a call; see `pack_object`."""
     if not kwargs and all(type(part) in _PLAIN for part in args):
-        return pickle.dumps((args, kwargs), pickle.HIGHEST_PROTOCOL)
-    return pack_object((args, kwargs), what)
+        packed = pickle.dumps((args, kwargs), pickle.HIGHEST_PROTOCOL)
+        if len(packed) < _SMALL:
+            return packed
+    return pack_object((args, kwargs), what, dump)
 
 
-def pack_object(thing: Any, what: str) -> bytes:
-    """Pickle `thing`, or say which object inside it cannot travel.
+def pack_object(thing: Any, what: str, dump: Callable[[Any], Packed]) -> Packed:
+    """Pickle `thing` with `dump`, or say which object inside it cannot travel.
 
     Raises
     ------
@@ -44,7 +50,9 @@ def pack_object(thing: Any, what: str) -> bytes:
         `thing` cannot be pickled; the message names the innermost culprit that could be found.
     """
     try:
-        return dumps(thing)
+        return dump(thing)
+    except HpcmlError:
+        raise
     except Exception as error:
         path, culprit = _culprit(thing)
         raise TaskError(

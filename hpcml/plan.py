@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from hpcml.allocation import Allocation, Node
+from hpcml.datafiles import places
 from hpcml.errors import AllocationError, HpcmlError
 
 __all__ = ["Options", "Plan", "make_nodes", "new_run_dir", "preloads", "script_imports"]
@@ -44,6 +45,8 @@ class Options:
     run_dir: Path | None = None
     preload: tuple[str, ...] | None = None
     progress: bool = True
+    max_nbytes: int | None = 1 << 20
+    data_dir: Path | None = None
 
     def __post_init__(self) -> None:
         for name in ("slots_per_node", "cpus_per_slot", "min_slots", "retries"):
@@ -52,6 +55,10 @@ class Options:
                 raise ValueError(f"Cluster({name}={value!r}): it must be a whole number, 1 or more")
         if not self.timeout > 0:
             raise ValueError(f"Cluster(timeout={self.timeout!r}): it must be a number of seconds above 0")
+        if self.max_nbytes is not None and (not isinstance(self.max_nbytes, int) or self.max_nbytes < 0):
+            raise ValueError(f"Cluster(max_nbytes={self.max_nbytes!r}): it must be a number of bytes, or None")
+        if self.data_dir is not None and not (self.data_dir.is_dir() and os.access(self.data_dir, os.W_OK)):
+            raise ValueError(f"Cluster(data_dir={str(self.data_dir)!r}) is not a directory that you can write to")
 
 
 @dataclass(frozen=True)
@@ -74,6 +81,8 @@ class Plan:
         Go on with this many workers when not all have come within `timeout`.
     preload
         Modules that each node imports once, before its workers are forked.
+    data_dir
+        Where shared data lies for all nodes; None: in a directory of each node's own.
     """
 
     nodes: tuple[Node, ...]
@@ -83,11 +92,19 @@ class Plan:
     timeout: float = 60.0
     min_slots: int | None = None
     preload: tuple[str, ...] = ()
+    data_dir: Path | None = None
 
     @property
     def slots(self) -> int:
         """Slots on all nodes together."""
         return sum(node.slots for node in self.nodes)
+
+    @property
+    def data_places(self) -> tuple[str, ...]:
+        """Where each node makes a directory for shared data of its own, the best place first."""
+        if self.allocation is None and self.data_dir is not None:
+            return (str(self.data_dir),)
+        return places(self.environment)
 
 
 def make_nodes(allocation: Allocation | None, options: Options, cpus: int, everywhere: bool) -> tuple[Node, ...]:

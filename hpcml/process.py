@@ -26,8 +26,13 @@ def tail(text: str, lines: int = 20) -> str:
     return "\n".join("    " + line for line in text.strip().splitlines()[-lines:]) or "    (nothing)"
 
 
-def run(argv: Sequence[str], env: Mapping[str, str] | None = None, timeout: float = 30.0) -> str:
-    """Run a command and return its standard output.
+def run(
+    argv: Sequence[str],
+    env: Mapping[str, str] | None = None,
+    timeout: float = 30.0,
+    inherit: Sequence[int] = (),
+) -> str:
+    """Run a command, which inherits the file descriptors `inherit`, and return its standard output.
 
     Raises
     ------
@@ -50,6 +55,7 @@ def run(argv: Sequence[str], env: Mapping[str, str] | None = None, timeout: floa
             text=True,
             check=False,
             stdin=subprocess.DEVNULL,
+            pass_fds=inherit,
         )
     except OSError as error:
         raise CommandError(f"`{shown}` cannot be started: {error}") from error

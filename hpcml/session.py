@@ -18,6 +18,7 @@ from hpcml.errors import HpcmlError
 from hpcml.monitor import Monitor
 from hpcml.plan import Options, Plan, make_nodes, new_run_dir, preloads
 from hpcml.progress import Totals, closing_line, display_for
+from hpcml.store import Store
 from hpcml.workers import Workers
 
 __all__ = ["Session", "usable_cpus"]
@@ -60,8 +61,9 @@ class Session:
         self._closing = threading.Lock()  # a shutdown in another thread and the end of the process may meet
         try:
             self.workers: Workers = self._owned.enter_context(start(self.plan))
+            self.store = Store(self.workers.staging)
             self.monitor = Monitor(self._totals(began), self.display)
-            self.dispatcher = Dispatcher(self.workers, options.retries, self.monitor.note)
+            self.dispatcher = Dispatcher(self.workers, self.store.restore, options.retries, self.monitor.note)
         except BaseException:
             self.close()
             raise
@@ -77,6 +79,7 @@ class Session:
             and options.engine in ("auto", self.engine)
             and options.slots_per_node in (None, self.options.slots_per_node)
             and options.cpus_per_slot in (None, self.options.cpus_per_slot)
+            and options.data_dir in (None, self.options.data_dir)
         )
 
     def _totals(self, began: float) -> Totals:
@@ -103,6 +106,8 @@ class Session:
             if hasattr(self, "dispatcher"):
                 self.dispatcher.close(wait=wait)
         finally:
+            if hasattr(self, "store"):
+                self.store.clear()
             self._owned.close()
             self.display.close()
             with contextlib.suppress(OSError):  # it stays when there are logs in it
@@ -136,6 +141,7 @@ def _plan(allocation: Allocation | None, options: Options, engine: str, run_dir:
         timeout=options.timeout,
         min_slots=options.min_slots,
         preload=chosen,
+        data_dir=None if options.data_dir is None else options.data_dir.absolute(),
     )
 
 

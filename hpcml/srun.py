@@ -8,7 +8,7 @@ ENVIRONMENT VARIABLES; shared facts in Slurm's RELEASE_NOTES 20.11, 22.05, 23.11
 import re
 from collections.abc import Mapping, Sequence
 
-__all__ = ["controller_step", "end_time_query", "parse_end_time", "step_environment", "worker_step"]
+__all__ = ["controller_step", "end_time_query", "parse_end_time", "sbcast", "step_environment", "worker_step"]
 
 # Kept although srun reads them: they say which job and which cluster.
 _KEPT = re.compile(
@@ -74,6 +74,11 @@ def worker_step(nodes: Sequence[str], program: Sequence[str], het_group: int | N
 def controller_step(node: str, program: Sequence[str], het_group: int | None = None) -> list[str]:
     """Return the command of the step that runs `program` on `node`, taking no GPU from others."""
     return [*_step([node], "hpcml-controller", het_group), "--gres=none", *program]
+
+
+def sbcast(step: str, source: str, target: str) -> list[str]:
+    """Return the command that copies a file to `target` on each node of a step, named as ``job.step``."""
+    return ["sbcast", f"--jobid={step}", "--force", source, target]
 
 
 def end_time_query(job_id: int) -> list[str]:

@@ -6,10 +6,12 @@ pickled on its own, so that one that cannot be unpickled spoils no other.
 
 import pickle
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple, Protocol
 
+from hpcml.broadcast import open_keys
 from hpcml.errors import TaskError
+from hpcml.payload import Packed
 from hpcml.pickling import Rebuilt, dumps, pack_arguments, pack_object
 
 __all__ = [
@@ -53,8 +55,8 @@ class Call(NamedTuple):  # a tuple, for there may be a million of them
         How many of the user's calls it holds: 1, or the length of a joblib batch.
     """
 
-    function: bytes
-    arguments: bytes
+    function: Packed
+    arguments: Packed
     name: str
     group: str
     width: int | None = None
@@ -80,12 +82,17 @@ def name_of(function: Callable[..., Any]) -> str:
     return f"{getattr(function, '__module__', '?')}.{name}"
 
 
-def pack(function: Callable[..., Any], args: Sequence[Any] = (), kwargs: dict[str, Any] | None = None) -> Call:
+def pack(
+    function: Callable[..., Any],
+    args: Sequence[Any] = (),
+    kwargs: dict[str, Any] | None = None,
+    dump: Callable[[Any], Packed] = dumps,
+) -> Call:
     """Pack one call of `function`; see `Call`. Raises TaskError when a part of it cannot travel."""
     name = name_of(function)
     return Call(
-        pack_object(function, f"the function {name}"),
-        pack_arguments(tuple(args), kwargs or {}, f"an argument of {name}"),
+        pack_object(function, f"the function {name}", dump),
+        pack_arguments(tuple(args), kwargs or {}, f"an argument of {name}", dump),
         name,
         name,
     )
@@ -108,18 +115,20 @@ def _call_batch(batch: Batch) -> Any:
 _CALL_BATCH = dumps(_call_batch)
 
 
-def pack_batch(batch: Batch, group: str, width: int | None) -> Call:
+def pack_batch(batch: Batch, group: str, width: int | None, dump: Callable[[Any], Packed] = dumps) -> Call:
     """Pack a batch; see `Call`. Raises TaskError when a part of it cannot travel."""
-    arguments = pack_object(((batch,), {}), "a task given to joblib")
+    arguments = pack_object(((batch,), {}), "a task given to joblib", dump)
     return Call(_CALL_BATCH, arguments, "a joblib batch", group, width, len(batch))
 
 
-def pack_frame(calls: Sequence[Call]) -> bytes:
+def pack_frame(calls: Iterable[Call]) -> bytes:
     """Join packed calls into the bytes of one frame; equal functions travel once (pickle's memo).
 
-    This process' ``sys.path`` travels along, so that workers find the modules that the script has found.
+    This process' ``sys.path`` travels along, so that workers find the modules that the script has found,
+    and the keys of its open broadcast handles, so that they forget the others.
     """
-    return pickle.dumps((sys.path, [(call.function, call.arguments) for call in calls]), pickle.HIGHEST_PROTOCOL)
+    packed = [(call.function, call.arguments) for call in calls]
+    return pickle.dumps((sys.path, open_keys(), packed), pickle.HIGHEST_PROTOCOL)
 
 
 def unpack_outcomes(frame: bytes) -> list[Outcome]:

@@ -13,7 +13,9 @@ from dataclasses import dataclass
 from types import BuiltinFunctionType, FunctionType
 from typing import Any
 
+from hpcml.broadcast import keep_only
 from hpcml.errors import TaskError
+from hpcml.payload import Maps, Packed, loads
 from hpcml.pickling import dumps, dumps_parts, pack_error
 
 __all__ = ["Worker", "become_worker", "current_worker", "run_frame"]
@@ -51,17 +53,24 @@ def current_worker() -> Worker | None:
     return _worker
 
 
+READ_ONLY = (
+    "hpcml: arrays of more than max_nbytes (1 MB) are in memory once per node and shared by its workers, so they "
+    "are read-only. For a private copy write `X = X.copy()` in the task, or joblib.Parallel(mmap_mode='c')."
+)
+
 _output = io.StringIO()  # one for the life of a worker: logging handlers keep the stream they first saw
 
 
 def run_frame(frame: bytes) -> bytes:
     """Run all calls of a frame, one after the other, and return their packed outcomes."""
     path: list[str]
-    calls: list[tuple[bytes, bytes]]
-    path, calls = pickle.loads(frame)
+    calls: list[tuple[Packed, Packed]]
+    path, handles, calls = pickle.loads(frame)
     _adopt_path(path)
+    keep_only(handles)
+    maps = Maps()
     worker = str(_worker or Worker(socket.gethostname(), os.getpid()))
-    functions: dict[bytes, Any] = {}
+    functions: dict[Packed, Any] = {}
     with (
         contextlib.redirect_stdout(_output),
         contextlib.redirect_stderr(_output),
@@ -69,7 +78,7 @@ def run_frame(frame: bytes) -> bytes:
     ):
         outcomes = []
         for function, arguments in calls:
-            outcomes.append(_run(function, arguments, functions, caught))
+            outcomes.append(_run(function, arguments, maps, functions, caught))
             sys.stdout = sys.stderr = _output  # whatever the task has made of them
     return pickle.dumps((worker, outcomes), pickle.HIGHEST_PROTOCOL)
 
@@ -86,29 +95,35 @@ def _adopt_path(path: list[str]) -> None:
 
 
 def _run(
-    function: bytes, arguments: bytes, functions: dict[bytes, Any], caught: list[warnings.WarningMessage]
+    function: Packed,
+    arguments: Packed,
+    maps: Maps,
+    functions: dict[Packed, Any],
+    caught: list[warnings.WarningMessage],
 ) -> bytes:
     """Run one packed call; whatever happens, a packed outcome is returned."""
     value, error, trace = None, None, ""
     started, tick = time.time(), time.perf_counter()
     try:
-        call = functions.get(function) or _load(function, functions)
-        args, kwargs = pickle.loads(arguments)
+        call = functions.get(function) or _load(function, maps, functions)
+        args, kwargs = loads(arguments, maps)
         tick = time.perf_counter()
         value = call(*args, **kwargs)
     except BaseException as raised:
+        if isinstance(raised, ValueError) and "read-only" in str(raised):
+            raised.add_note(READ_ONLY)
         error, trace = raised, traceback.format_exc()
     seconds = time.perf_counter() - tick
     return _pack_outcome(value, error, (trace, started, seconds, _printed(), _records(caught)))
 
 
-def _load(function: bytes, functions: dict[bytes, Any]) -> Any:
+def _load(function: Packed, maps: Maps, functions: dict[Packed, Any]) -> Any:
     """Unpickle a function; one that lives in a module is kept for the rest of its frame.
 
     Any other may hold state, in an attribute or a captured variable: each task gets its own, so that
     results do not depend on which tasks happened to travel together.
     """
-    call = pickle.loads(function)
+    call = loads(function, maps)
     if isinstance(call, FunctionType | BuiltinFunctionType):
         module = sys.modules.get(getattr(call, "__module__", None) or "")
         if getattr(module, call.__name__, None) is call:

@@ -4,6 +4,8 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Protocol
 
+from hpcml.store import Staging
+
 __all__ = ["Workers"]
 
 
@@ -21,6 +23,9 @@ class Workers(Protocol):
     @property
     def hosts(self) -> tuple[str, ...]:
         """The nodes they are on, each once."""
+
+    staging: Staging
+    """How data is put on their nodes."""
 
     on_change: Callable[[], None]
     """Called by the engine when workers have come or gone."""

@@ -15,10 +15,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from loky import ProcessPoolExecutor
+from loky.backend import resource_tracker
 from loky.process_executor import ShutdownExecutorError
 
+from hpcml.datafiles import DataDirectories
 from hpcml.errors import EngineError, WorkerDied
 from hpcml.plan import Plan
+from hpcml.staging import LocalStaging
 from hpcml.threads import thread_variables
 from hpcml.worker import Worker, become_worker, run_frame
 
@@ -50,7 +53,8 @@ class _Slot:
 class LocalWorkers:
     """The worker processes of this computer; see `hpcml.workers.Workers`."""
 
-    def __init__(self, host: str, slots: int, environment: dict[str, str]) -> None:
+    def __init__(self, host: str, slots: int, environment: dict[str, str], staging: LocalStaging) -> None:
+        self.staging = staging
         self.hosts = (host,)
         self.slots = self.ready = slots
         self.on_change: Callable[[], None] = lambda: None
@@ -140,9 +144,26 @@ def _first_line(error: BaseException) -> str:
 def start(plan: Plan) -> Iterator[LocalWorkers]:
     """Start the worker processes; on exit none is left."""
     node = plan.nodes[0]
-    workers = LocalWorkers(node.name, node.slots, thread_variables(node.cpus_per_slot))
+    with _data_directories(plan) as directories:
+        staging = LocalStaging(directories)
+        workers = LocalWorkers(node.name, node.slots, thread_variables(node.cpus_per_slot), staging)
+        try:
+            workers.warm_up(plan.timeout)
+            yield workers
+        finally:
+            workers.stop()
+
+
+@contextmanager
+def _data_directories(plan: Plan) -> Iterator[list[str]]:
+    """Make the directories for data; loky's tracker removes them when this process is killed."""
+    directories = DataDirectories(plan.run_dir.name, plan.data_places)
+    paths = list(directories.paths)
+    for path in paths:
+        resource_tracker.register(path, "folder")
     try:
-        workers.warm_up(plan.timeout)
-        yield workers
+        yield paths
     finally:
-        workers.stop()
+        directories.close()
+        for path in paths:
+            resource_tracker.unregister(path, "folder")

@@ -15,7 +15,13 @@ ROOT = Path(hpcml.__file__).parent
 FLOORS = {
     0: {"errors", "hostlist", "variables", "allocation", "threads"},
     1: {
+        "arrays",
+        "datafiles",
+        "broadcast",
+        "payload",
         "pickling",
+        "staging",
+        "store",
         "worker",
         "task",
         "frames",
@@ -30,23 +36,25 @@ FLOORS = {
         "monitor",
     },
     2: {"engines"},
-    3: {"session", "cluster"},
+    3: {"session", "batches", "cluster"},
     4: {"cli"},
 }
 TOP = {"__init__", "__main__"}  # the front door opens on every floor
 
 # Each foreign library may be imported in these modules only, also inside functions.
 DOORS = {
-    "cloudpickle": {"pickling"},
+    "cloudpickle": {"payload", "pickling"},
     "ipykernel": set(),
     "ipyparallel": {"engines.ipyparallel.controller", "engines.ipyparallel.launcher",
                     "engines.ipyparallel.startup", "engines.ipyparallel.workers"},
     "joblib": {"joblib_backend", "session", "cli"},
     "loky": {"engines.local"},
+    "numpy": {"arrays"},
     "psutil": {"engines.ipyparallel.controller"},
     "tabulate": {"cli"},
     "threadpoolctl": {"joblib_backend"},
     "tqdm": {"progress"},
+    "xxhash": {"datafiles"},
     "zmq": {"engines.ipyparallel.launcher"},
 }  # fmt: skip
 

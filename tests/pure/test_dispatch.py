@@ -54,7 +54,7 @@ def workers():
 
 @pytest.fixture
 def dispatcher(workers):
-    dispatcher = Dispatcher(workers)
+    dispatcher = Dispatcher(workers, restore=lambda digest, since: None)
     yield dispatcher
     dispatcher.close(wait=False)
 

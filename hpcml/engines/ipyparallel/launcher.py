@@ -25,6 +25,7 @@ import traceback
 from pathlib import Path
 from typing import Any, NoReturn
 
+from hpcml.datafiles import DataDirectories
 from hpcml.engines.ipyparallel.binding import gpus_of_slot, slot_cpus
 from hpcml.engines.ipyparallel.messages import LineReader, die_with_parent, reach, say
 from hpcml.worker import become_worker
@@ -76,6 +77,9 @@ class Launcher:
         self.cpus, self.note = slot_cpus(
             os.sched_getaffinity(0), self.slots, share["cpus_per_slot"], share["cpus"]
         )
+        data = order["data"]
+        self.directories = DataDirectories(data["name"], data["places"])
+        self.shared = data["shared"]
         self.profile = tempfile.mkdtemp(prefix="hpcml-")  # ipyparallel wants one; nothing is kept in it
         self.living: dict[int, tuple[int, int]] = {}  # process id: (engine id, slot)
         self.generation = [0] * self.slots
@@ -154,7 +158,16 @@ class Launcher:
         for process in self.living:
             with contextlib.suppress(ChildProcessError):
                 os.waitpid(process, 0)
-        shutil.rmtree(self.profile, ignore_errors=True)
+        self.directories.close()
+        for directory in filter(None, (self.profile, self.shared)):
+            shutil.rmtree(directory, ignore_errors=True)
+
+    def obey(self, message: dict[str, Any]) -> None:
+        """Follow an order of the driver's."""
+        if "kill" in message:
+            self.kill(message["kill"])
+        elif "remove" in message:
+            self.directories.remove(message["remove"])
 
 
 def run_engine(info: dict[str, Any], engine: int, predecessor: int | None, profile: str) -> None:
@@ -204,12 +217,13 @@ def watch(launcher: Launcher, inbox: LineReader) -> None:
             os.read(wakeup, 4096)
             launcher.reap()
         while (message := inbox.read(0)) is not None:
-            launcher.kill(message["kill"])
+            launcher.obey(message)
 
 
 def main() -> None:
     """Import, probe, fork, watch, stop."""
     node, modules = sys.argv[1] or os.environ["SLURMD_NODENAME"], sys.argv[2:]
+    step = f"{os.environ.get('SLURM_JOB_ID')}.{os.environ.get('SLURM_STEP_ID')}"
     for signum in (signal.SIGINT, signal.SIGTERM):
         signal.signal(signum, lambda *_: sys.exit(1))
     inbox = LineReader(0)
@@ -230,7 +244,8 @@ def main() -> None:
     try:
         forked = {launcher.fork(slot): slot for slot in range(launcher.slots)}
         note = launcher.note or f"imported in {time.monotonic() - began:.1f} s on {socket.gethostname()}"
-        say({"node": node, "forked": forked, "note": note})
+        data = {"directories": launcher.directories.paths, "step": step}
+        say({"node": node, "forked": forked, "note": note, "data": data})
         watch(launcher, inbox)
     finally:
         launcher.stop()

@@ -8,10 +8,12 @@
     launcher -> driver     {"node": …, "reached": {address: "" or what failed}}
     driver -> controller   {"bind": address}
     controller -> driver   {"client": {…}, "engine": {…}}             ipyparallel's connection information
-    driver -> launchers    {"start": {"engine": …, "nodes": {name: …}, "stride": …, "directory": …}}
-    launcher -> driver     {"node": …, "forked": {id: slot}, "note": …}
+    driver -> launchers    {"start": {"engine": …, "nodes": {name: …}, "stride": …, "directory": …,
+                                      "data": {"name": …, "places": …, "shared": …}}}
+    launcher -> driver     {"node": …, "forked": {id: slot}, "note": …, "data": {"directories": …, "step": …}}
     launcher -> driver     {"node": …, "died": id, "status": text, "forked": {id: slot}}
     driver -> launchers    {"kill": id}
+    driver -> launchers    {"remove": path}                           of a file of shared data
 
 All of it travels in the standard streams of the two Slurm steps: no file that nodes would have to share,
 no port, nothing in a command line or an environment. The end of standard input is the order to stop.

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from hpcml.allocation import Node
 from hpcml.engines.ipyparallel.commands import programs
+from hpcml.engines.ipyparallel.data import NodeData
 from hpcml.engines.ipyparallel.messages import reach
 from hpcml.engines.ipyparallel.trouble import Seen, failures, unreachable
 from hpcml.errors import EngineError
@@ -53,6 +54,7 @@ class Startup:
         self.environment.pop("PYTHONWARNINGS", None)  # meant for the script, and fatal to ipyparallel
         self.bound = False
         self.workers: EngineWorkers | None = None
+        self.data = NodeData(plan, lambda order: self.inbox.put((None, order)))
         self.notes: dict[str, str] = {}
         self.ended: list[Program] = []
         self.programs: list[Program] = []
@@ -76,6 +78,7 @@ class Startup:
             self._bind(force=late)
         self._judge()
         assert self.workers is not None
+        self.workers.staging = self.data.staging(self.workers.hosts, self.environment)
         self.workers.probe(max(self.deadline - time.monotonic(), 5))
         self._news.start()
         self.running = True
@@ -99,6 +102,9 @@ class Startup:
 
     def _tell_launchers(self, message: dict[str, Any]) -> None:
         self.orders.append(message)
+        self._send_launchers(message)
+
+    def _send_launchers(self, message: dict[str, Any]) -> None:
         for _, launcher in self.launchers:
             launcher.send(message)
 
@@ -135,6 +141,8 @@ class Startup:
         if message is None:
             if program is not None:
                 self.ended.append(program)
+        elif "remove" in message:
+            self._send_launchers(message)
         elif "here" in message:
             self.here.add(message["here"])
         elif "addresses" in message:
@@ -147,6 +155,8 @@ class Startup:
             if "died" in message:
                 self.workers.died(message["died"], message["status"])
             self.notes[message["node"]] = message.get("note", "")
+            if "data" in message:
+                self.data.note(message["node"], message["data"])
             self.given_up += "died" in message and not message["forked"]
             slots = {int(number): slot for number, slot in message["forked"].items()}
             self.workers.forked(message["node"], slots)
@@ -183,7 +193,7 @@ class Startup:
             shares[node.name] = share
             first += node.slots
         order = {"engine": info["engine"], "nodes": shares, "stride": first}
-        order["directory"] = str(Path.cwd())
+        order["directory"], order["data"] = str(Path.cwd()), self.data.order()
         self._tell_launchers({"start": order})
         from ipyparallel import Client
 
@@ -199,8 +209,7 @@ class Startup:
         self.workers.on_change = lambda: self.inbox.put((None, {}))
 
     def _kill(self, engine: int) -> None:
-        for _, launcher in self.launchers:
-            launcher.send({"kill": engine})
+        self._send_launchers({"kill": engine})
 
     def _judge(self) -> None:
         """Accept what has come, or say which nodes failed and why."""

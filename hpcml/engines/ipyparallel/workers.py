@@ -20,6 +20,8 @@ from ipyparallel import AsyncResult, Client
 from ipyparallel.error import NoEnginesRegistered, RemoteError
 
 from hpcml.errors import EngineError, WorkerDied
+from hpcml.staging import LocalStaging
+from hpcml.store import Staging
 from hpcml.worker import Worker, run_frame
 
 __all__ = ["EngineWorkers"]
@@ -50,6 +52,7 @@ class EngineWorkers:
 
     def __init__(self, client: Client, kill: Callable[[int], None]) -> None:
         self.client = client
+        self.staging: Staging = LocalStaging([])
         self.on_change: Callable[[], None] = lambda: None
         self.on_broken: Callable[[BaseException], None] = lambda _: None
         self._kill = kill

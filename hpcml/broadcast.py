@@ -1,0 +1,119 @@
+"""Handles of data that was put on the nodes by hand; see `hpcml.Cluster.broadcast`."""
+
+import itertools
+import os
+import weakref
+from collections.abc import Callable, Iterable, Sequence
+from types import TracebackType
+from typing import Any, Self
+
+from hpcml.errors import HpcmlError
+from hpcml.payload import join, reduces
+from hpcml.store import CallBook, Entry, Store
+
+__all__ = ["Broadcast", "broadcast", "keep_only", "open_keys"]
+
+LIMIT = 1 << 16  # bytes; smaller parts travel with the handle
+
+_numbers = itertools.count()
+_opened: "weakref.WeakSet[Broadcast]" = weakref.WeakSet()  # in the driver
+_values: dict[str, Any] = {}  # on a worker: values that took time to build
+
+
+class Broadcast:
+    """An object that is on every node; it travels to tasks as a name.
+
+    In the driver it also holds the object itself. On the nodes it is there until `close`, the end of a
+    ``with`` block or ``del``; tasks that were submitted before that still find it.
+
+    Examples
+    --------
+    >>> import hpcml, numpy
+    >>> def total(table, factor):
+    ...     return int(table.value.sum()) * factor
+    >>> with hpcml.Cluster(engine="local", slots_per_node=2, progress=False) as cluster:
+    ...     with cluster.broadcast(numpy.arange(1_000_000)) as table:
+    ...         list(cluster.map(total, [table] * 3, [1, 10, 100]))
+    [499999500000, 4999995000000, 49999950000000]
+    """
+
+    def __init__(self, key: str, load: Callable[[], Any], parts: tuple[Any, ...] | None = None) -> None:
+        self._key, self._load, self._parts = key, load, parts
+
+    @property
+    def value(self) -> Any:
+        """The object; on a worker its arrays are read-only, and all tasks there share it."""
+        return self._load()
+
+    def close(self) -> None:
+        """Free it on the nodes, once the tasks that were submitted with it are done."""
+        self._parts = None
+        self._load = _closed
+        _opened.discard(self)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __reduce__(self) -> Any:
+        raise TypeError("a broadcast handle travels to tasks of its Cluster only, and not in their results")
+
+
+def broadcast(value: Any, store: Store) -> Broadcast:
+    """Put `value` on the nodes and return its handle."""
+    book = CallBook(store, LIMIT)
+    packed = book.pack(value)
+    stream, holes, buffers = (packed, (), ()) if isinstance(packed, bytes) else packed[:3]
+    where: bytes | Entry = stream if len(stream) <= LIMIT else store.put(memoryview(stream))
+    handle = Broadcast(f"{os.getpid()}-{next(_numbers)}", lambda: value, (where, holes, buffers))
+    _opened.add(handle)
+    return handle
+
+
+def _closed() -> Any:
+    raise HpcmlError("this broadcast handle is closed: use it inside its `with` block, or before close() and del")
+
+
+def _reduce(handle: Broadcast, stand_in: Callable[[Entry], Any]) -> tuple[Any, ...]:
+    if handle._parts is None:
+        _closed()
+    assert handle._parts is not None
+    where, holes, buffers = handle._parts
+    stream = stand_in(where) if isinstance(where, Entry) else where
+    return _arrive, (
+        handle._key,
+        stream,
+        [(offset, stand_in(entry)) for offset, entry in holes],
+        [stand_in(entry) for entry in buffers],
+    )
+
+
+reduces[Broadcast] = _reduce
+
+
+def _arrive(key: str, stream: Any, holes: Sequence[tuple[int, Any]], buffers: Sequence[Any]) -> Broadcast:
+    """Return the handle that a worker sees; what is more than arrays is built once for all its tasks."""
+    costly = bool(holes) or not isinstance(stream, bytes)
+
+    def _value() -> Any:
+        value = _values[key] if key in _values else join(stream, holes, buffers)
+        if costly:
+            _values[key] = value
+        return value
+
+    return Broadcast(key, _value)
+
+
+def open_keys() -> tuple[str, ...]:
+    """Return the keys of the handles that are open in this process."""
+    return tuple(handle._key for handle in list(_opened))
+
+
+def keep_only(keys: Iterable[str]) -> None:
+    """On a worker, forget the values of handles that are closed."""
+    for key in set(_values).difference(keys):
+        del _values[key]

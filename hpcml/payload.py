@@ -1,0 +1,207 @@
+"""Pickles whose large parts stay behind: how a task travels without the data that it refers to.
+
+Three kinds of large parts leave the pickle, wherever in an object they are found: arrays (`reduce_array`),
+buffers that their objects give away (protocol 5: frames of pandas and Arrow), and any other stretch of bytes
+that the pickler writes in one piece (bytes, strings). The first two are rebuilt around the node's file; the
+third must be copied from it.
+"""
+
+import io
+import pickle
+from collections.abc import Callable, Hashable, Sequence
+from typing import Any, NamedTuple, Protocol
+
+import cloudpickle
+
+from hpcml.arrays import Array, address, reduce_array
+from hpcml.datafiles import DataFile, open_map
+
+__all__ = ["Book", "Maps", "Packed", "Payload", "dumps_apart", "join", "loads", "nbytes", "reduces"]
+
+FRAME = 1 << 17  # bytes; the pickler collects small parts into pieces that stay below this
+
+
+class Payload(NamedTuple):
+    """A pickle without its large parts.
+
+    Parameters
+    ----------
+    stream
+        The pickle.
+    holes
+        Where in the stream something is missing, and the file that holds it.
+    buffers
+        The files for the pickle's out-of-band buffers, in order (PEP 574).
+    private
+        Arrays can be written, each task having a copy of what it writes.
+    """
+
+    stream: bytes
+    holes: tuple[tuple[int, Any], ...]
+    buffers: tuple[Any, ...]
+    private: bool = False
+
+
+Packed = bytes | Payload
+
+
+class Book(Protocol):
+    """Takes large content during one call, and knows what it has taken."""
+
+    @property
+    def limit(self) -> float:
+        """Content of more bytes than this is taken."""
+
+    @property
+    def private(self) -> bool:
+        """See `Payload`."""
+
+    def take(self, key: Hashable, owner: Any, produce: Callable[[], memoryview]) -> Any:
+        """Return what stands for the content; `key` holds while `owner` lives."""
+
+
+reduces: dict[type, Callable[[Any, Any], tuple[Any, ...]]] = {}
+"""Types with content of their own: a function of an object and `lend`, which returns a reduced value."""
+
+
+class _Stream:
+    """Where the pickler writes: large pieces go to the book."""
+
+    def __init__(self, book: Book) -> None:
+        self.book, self.limit = book, max(book.limit, FRAME)
+        self.parts: list[bytes] = []
+        self.holes: list[tuple[int, Any]] = []
+        self.length = 0
+
+    def write(self, data: Any) -> None:
+        if len(data) > self.limit:
+            taken = self.book.take((address(data), len(data)), data, lambda: memoryview(data))
+            self.holes.append((self.length, taken))
+        else:
+            self.parts.append(data)
+            self.length += len(data)
+
+
+class _OutOfBand:
+    """The buffers that leave a pickle, in order; apart from the pickler, which would be a cycle of references."""
+
+    def __init__(self, book: Book) -> None:
+        self.book, self.limit = book, book.limit
+        self.buffers: list[Any] = []
+        self._taken: dict[int, tuple[pickle.PickleBuffer, Any]] = {}
+
+    def lend(self, key: Hashable, owner: Any, produce: Callable[[], memoryview]) -> pickle.PickleBuffer:
+        """Have the book take content; return what stands for it."""
+        return self.stand_in(self.book.take(key, owner, produce))
+
+    def stand_in(self, taken: Any) -> pickle.PickleBuffer:
+        """Return an empty buffer that stands for content which was taken."""
+        buffer = pickle.PickleBuffer(b"")
+        self._taken[id(buffer)] = (buffer, taken)
+        return buffer
+
+    def __call__(self, buffer: pickle.PickleBuffer) -> bool:
+        """Take a buffer that is pickled; True leaves it in the pickle."""
+        if id(buffer) in self._taken:
+            self.buffers.append(self._taken[id(buffer)][1])
+            return False
+        content = buffer.raw()
+        if content.nbytes <= self.limit:
+            return True
+        key = (address(content), content.nbytes)
+        self.buffers.append(self.book.take(key, content.obj, lambda: content))
+        return False
+
+
+class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle has no types
+    """cloudpickle's, with an eye for large content."""
+
+    def __init__(self, stream: _Stream, out_of_band: _OutOfBand) -> None:
+        super().__init__(stream, pickle.HIGHEST_PROTOCOL, out_of_band)
+        self.out_of_band, self.limit = out_of_band, out_of_band.limit
+
+    def reducer_override(self, thing: Any) -> Any:
+        reduced = None
+        if isinstance(thing, Array):
+            if thing.nbytes > self.limit:
+                reduced = reduce_array(thing, self.out_of_band.lend)
+        elif type(thing) in reduces:
+            reduced = reduces[type(thing)](thing, self.out_of_band.stand_in)
+        return super().reducer_override(thing) if reduced is None else reduced
+
+
+def dumps_apart(thing: Any, book: Book) -> Packed:
+    """Pickle `thing`, functions and classes of ``__main__`` by value, leaving its large parts to `book`."""
+    stream = _Stream(book)
+    out_of_band = _OutOfBand(book)
+    _Pickler(stream, out_of_band).dump(thing)
+    packed = stream.parts[0] if len(stream.parts) == 1 else b"".join(stream.parts)
+    if not stream.holes and not out_of_band.buffers:
+        return packed
+    return Payload(packed, tuple(stream.holes), tuple(out_of_band.buffers), book.private)
+
+
+def nbytes(packed: Packed) -> int:
+    """Return how many bytes of it travel with a task."""
+    return len(packed) if isinstance(packed, bytes) else len(packed.stream)
+
+
+class Maps:
+    """The files that a worker has mapped; they stay so while this object lives, or an array uses them."""
+
+    def __init__(self) -> None:
+        self._open: dict[str, memoryview] = {}
+
+    def content(self, file: DataFile, private: bool = False) -> memoryview:
+        """Return the content of a file; `private` content can be written, and nobody else sees it."""
+        if private:
+            return memoryview(open_map(file, private=True))
+        if file.path not in self._open:
+            self._open[file.path] = memoryview(open_map(file))
+        return self._open[file.path]
+
+
+def loads(packed: Packed, maps: Maps) -> Any:
+    """Unpickle what `dumps_apart` has packed, around the files on this node.
+
+    Raises
+    ------
+    DataMissing
+        A file is not there, or is not what was sent.
+    """
+    if isinstance(packed, bytes):
+        return pickle.loads(packed)
+    buffers = [maps.content(file, packed.private) for file in packed.buffers]
+    return join(packed.stream, [(offset, maps.content(file)) for offset, file in packed.holes], buffers)
+
+
+def join(stream: bytes | memoryview, holes: Sequence[tuple[int, memoryview]], buffers: Sequence[Any]) -> Any:
+    """Unpickle a stream with its holes filled and its buffers given."""
+    if not holes:
+        return pickle.loads(stream, buffers=buffers)
+    parts, end = [], 0
+    for offset, content in holes:
+        parts += [memoryview(stream)[end:offset], content]
+        end = offset
+    parts.append(memoryview(stream)[end:])
+    return pickle.Unpickler(io.BufferedReader(_Joined(parts)), buffers=buffers).load()
+
+
+class _Joined(io.RawIOBase):
+    """Several pieces, read as one file."""
+
+    def __init__(self, parts: list[memoryview]) -> None:
+        self._parts = [part for part in reversed(parts) if part]
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, target: Any) -> int:
+        if not self._parts:
+            return 0
+        part = self._parts.pop()
+        count = min(len(part), len(target))
+        target[:count] = part[:count]
+        if count < len(part):
+            self._parts.append(part[count:])
+        return count

@@ -1,0 +1,137 @@
+"""The driver's side of shared data: what is on the nodes, why, and until when.
+
+Content is put on the nodes once, whichever object holds it, and stays there while somebody refers to the
+`Entry`: a task on its way, a broadcast handle, or, by `Store.keep`, a living array with this content.
+"""
+
+import secrets
+import threading
+import time
+import weakref
+from collections.abc import Callable, Hashable
+from typing import Any, Protocol
+
+from hpcml.datafiles import DataFile, digest
+from hpcml.payload import Packed, dumps_apart
+
+__all__ = ["CallBook", "Entry", "Staging", "Store"]
+
+
+class Staging(Protocol):
+    """Puts content where all workers can open it."""
+
+    def put(self, name: str, content: memoryview) -> tuple[str, str]:
+        """Return the path on every node, and where the file lies for all nodes, if it is one (see `DataFile`).
+
+        Raises DataError when there is no room, or no way.
+        """
+
+    def put_again(self, path: str) -> None:
+        """Send a file that is missing on some node once more. Raises DataError."""
+
+    def remove(self, path: str) -> None:
+        """Remove it everywhere; called at any moment, in any thread, it must not wait."""
+
+
+class Entry:
+    """Content that is on the nodes; the file goes when nobody refers to this any more."""
+
+    def __init__(self, file: DataFile) -> None:
+        self.file = file
+        self.restored = 0.0
+        self.pinned: Any = None  # an owner that cannot be watched
+
+    def __reduce__(self) -> Any:  # what travels is the file's name
+        return DataFile, tuple(self.file)
+
+
+class Store:
+    """The content that is on the nodes.
+
+    Parameters
+    ----------
+    staging
+        How an engine puts content there.
+    """
+
+    def __init__(self, staging: Staging) -> None:
+        self._staging = staging
+        self._entries: weakref.WeakValueDictionary[str, Entry] = weakref.WeakValueDictionary()
+        self._kept: dict[Hashable, tuple[Any, Entry]] = {}
+        self._lock = threading.RLock()  # one staging at a time; re-entrant, for callbacks may come at any moment
+
+    def put(self, content: memoryview) -> Entry:
+        """Put `content` on the nodes, unless it is there."""
+        key = digest(content)
+        with self._lock:
+            entry = self._entries.get(key)
+            if entry is None:
+                name = f"{key}-{secrets.token_hex(4)}"  # never used again, so that a late removal does no harm
+                path, shared = self._staging.put(name, content)
+                entry = self._entries[key] = Entry(DataFile(path, content.nbytes, key, shared))
+                weakref.finalize(entry, self._staging.remove, path).atexit = False
+            return entry
+
+    def restore(self, missing: str, since: float) -> None:
+        """Send content, named by its digest, once more, unless that was done after `since` (monotonic)."""
+        with self._lock:
+            entry = self._entries.get(missing)
+            if entry is not None and entry.restored < since:
+                self._staging.put_again(entry.file.path)
+                entry.restored = time.monotonic()
+
+    def keep(self, entry: Entry, owner: Any, key: Hashable) -> bool:
+        """Keep `entry` while `owner` lives, or has other content; False when its end cannot be seen."""
+        key = (id(owner), key)
+        try:
+            watch = weakref.ref(owner, lambda _: self._kept.pop(key, None))
+        except TypeError:
+            return False
+        self._kept[key] = (watch, entry)
+        return True
+
+    def clear(self) -> None:
+        """Forget what was kept."""
+        self._kept.clear()
+
+
+class CallBook:
+    """What one call has hashed: `Cluster.submit`, ``map``, or all batches of a ``joblib.Parallel``.
+
+    The same memory is hashed once in a call. The next call hashes it again, for it may have changed.
+
+    Parameters
+    ----------
+    limit
+        Content of more bytes than this goes to the store; None: nothing does.
+    private
+        Tasks may write to arrays, each to a copy of its own.
+    """
+
+    def __init__(self, store: Store, limit: float | None, private: bool = False) -> None:
+        self.limit = float("inf") if limit is None else limit
+        self.private = private
+        self._store = store
+        self._taken: dict[Hashable, Callable[[], Entry | None]] = {}
+
+    def take(self, key: Hashable, owner: Any, produce: Callable[[], memoryview]) -> Entry:
+        """Return the entry of some content; see `hpcml.payload.Book`."""
+        known = self._taken.get(key)
+        entry = known() if known is not None else None
+        if entry is None:
+            entry = self._store.put(produce())
+            self._remember(key, owner, entry)
+        return entry
+
+    def _remember(self, key: Hashable, owner: Any, entry: Entry) -> None:
+        """Note that `key` means `entry`, for as long as that can be told."""
+        if self._store.keep(entry, owner, key):
+            living, there = weakref.ref(owner), weakref.ref(entry)
+            self._taken[key] = lambda: there() if living() is not None else None
+        elif entry.pinned is None:
+            entry.pinned = owner
+            self._taken[key] = weakref.ref(entry)
+
+    def pack(self, thing: Any) -> Packed:
+        """Pickle `thing` without its large parts."""
+        return dumps_apart(thing, self)
