@@ -74,6 +74,7 @@ class _Stream:
         self.length = 0
 
     def write(self, data: Any) -> None:
+        """Take one piece of the pickle, as a file does."""
         if len(data) > self.limit:
             taken = self.book.take((address(data), len(data)), data, lambda: memoryview(data))
             self.holes.append((self.length, taken))
@@ -121,6 +122,7 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle has no
         self.out_of_band, self.limit = out_of_band, out_of_band.limit
 
     def reducer_override(self, thing: Any) -> Any:
+        """Return how `thing` is reduced; see `pickle.Pickler.reducer_override`."""
         reduced = None
         if isinstance(thing, Array):
             if thing.nbytes > self.limit:
@@ -194,9 +196,11 @@ class _Joined(io.RawIOBase):
         self._parts = [part for part in reversed(parts) if part]
 
     def readable(self) -> bool:
+        """Return True; see `io.RawIOBase`."""
         return True
 
     def readinto(self, target: Any) -> int:
+        """Fill `target` from the pieces, and return with how many bytes; see `io.RawIOBase`."""
         if not self._parts:
             return 0
         part = self._parts.pop()
