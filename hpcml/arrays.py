@@ -28,16 +28,24 @@ def reduce_array(array: Any, lend: Lend) -> tuple[Any, ...] | None:
         return rebuild_masked, (array.data, array._mask, fill)
     if any(getattr(kind, name) is not getattr(Array, name) for name in ("__reduce__", "__reduce_ex__")):
         return None
-    plain = numpy.asarray(array)
-    order = "F" if plain.flags.f_contiguous and not plain.flags.c_contiguous else "C"
-    key = (address(plain), plain.nbytes, None if plain.flags.forc else (plain.shape, plain.strides))
-    content = lend(key, _owner(array), lambda: _flat(plain, order))
-    return rebuild_array, (content, plain.dtype, plain.shape, order, None if kind is Array else kind)
+    plain: Any = numpy.asarray(array)
+    axes = _axes(plain)
+    straight = plain if axes is None else plain.transpose(axes)
+    layout = None if straight.flags.c_contiguous else (plain.shape, plain.strides)
+    content = lend((address(plain), plain.nbytes, layout), _owner(array), lambda: _flat(straight))
+    return rebuild_array, (content, plain.dtype, straight.shape, axes, None if kind is Array else kind)
 
 
-def rebuild_array(content: Any, dtype: Any, shape: tuple[int, ...], order: Any, kind: type[Any] | None) -> Any:
-    """Return the array over `content`, without copying; it can be written if `content` can."""
-    plain: Any = numpy.ndarray(shape, dtype, buffer=content, order=order)
+def rebuild_array(
+    content: Any, dtype: Any, shape: tuple[int, ...], axes: tuple[int, ...] | None, kind: type[Any] | None
+) -> Any:
+    """Return the array over `content`, without copying; it can be written if `content` can.
+
+    `shape` is that of the content, whose dimensions are the array's `axes`; None: all in their order.
+    """
+    plain: Any = numpy.ndarray(shape, dtype, buffer=content)
+    if axes is not None:
+        plain = plain.transpose(numpy.argsort(axes))
     return plain if kind is None else plain.view(kind)
 
 
@@ -60,6 +68,14 @@ def _owner(array: Any) -> Any:
     return array
 
 
-def _flat(plain: Any, order: str) -> memoryview:
-    line: Any = (plain.T if order == "F" else numpy.ascontiguousarray(plain)).reshape(-1)
+def _axes(plain: Any) -> tuple[int, ...] | None:
+    """Return the axes in the order in which the content lies in memory, None when that is their own order."""
+    axes = tuple(numpy.argsort([-stride for stride in plain.strides], kind="stable").tolist())
+    if plain.flags.c_contiguous or not plain.transpose(axes).flags.c_contiguous:
+        return None
+    return axes
+
+
+def _flat(plain: Any) -> memoryview:
+    line: Any = numpy.ascontiguousarray(plain).reshape(-1)
     return memoryview(line.view(numpy.uint8))

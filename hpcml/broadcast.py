@@ -65,7 +65,7 @@ class Broadcast:
 
 def broadcast(value: Any, store: Store) -> Broadcast:
     """Put `value` on the nodes and return its handle."""
-    book = CallBook(store, LIMIT)
+    book = CallBook(store, LIMIT, keep=False)
     packed = book.pack(value)
     stream, holes, buffers = (packed, (), ()) if isinstance(packed, bytes) else packed[:3]
     where: bytes | Entry = stream if len(stream) <= LIMIT else store.put(memoryview(stream))

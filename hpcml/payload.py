@@ -97,7 +97,7 @@ class _OutOfBand:
 
     def stand_in(self, taken: Any) -> pickle.PickleBuffer:
         """Return an empty buffer that stands for content which was taken."""
-        buffer = pickle.PickleBuffer(b"")
+        buffer = pickle.PickleBuffer(bytearray())  # not bytes: the pickle would forbid writing to private content
         self._taken[id(buffer)] = (buffer, taken)
         return buffer
 

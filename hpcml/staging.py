@@ -191,7 +191,7 @@ class SbcastStaging:
         """Send the content; see `hpcml.store.Staging`."""
         source = self._write_source(content)
 
-        def send(path: str) -> None:
+        def _send(path: str) -> None:
             try:
                 self._send(source, path)
             except BaseException:
@@ -199,7 +199,7 @@ class SbcastStaging:
                 raise
 
         try:
-            path = self._places.try_each(send, name, content.nbytes)
+            path = self._places.try_each(_send, name, content.nbytes)
         except BaseException:
             source.close()
             raise

@@ -80,15 +80,10 @@ class Store:
                 self._staging.put_again(entry.file.path)
                 entry.restored = time.monotonic()
 
-    def keep(self, entry: Entry, owner: Any, key: Hashable) -> bool:
-        """Keep `entry` while `owner` lives, or has other content; False when its end cannot be seen."""
+    def keep(self, entry: Entry, owner: Any, key: Hashable) -> None:
+        """Keep `entry` while `owner` lives, or until it has other content at `key`."""
         key = (id(owner), key)
-        try:
-            watch = weakref.ref(owner, lambda _: self._kept.pop(key, None))
-        except TypeError:
-            return False
-        self._kept[key] = (watch, entry)
-        return True
+        self._kept[key] = (weakref.ref(owner, lambda _: self._kept.pop(key, None)), entry)
 
     def clear(self) -> None:
         """Forget what was kept."""
@@ -106,12 +101,14 @@ class CallBook:
         Content of more bytes than this goes to the store; None: nothing does.
     private
         Tasks may write to arrays, each to a copy of its own.
+    keep
+        Content stays on the nodes while an array in the driver has it, for the next call.
     """
 
-    def __init__(self, store: Store, limit: float | None, private: bool = False) -> None:
+    def __init__(self, store: Store, limit: float | None, private: bool = False, keep: bool = True) -> None:
         self.limit = float("inf") if limit is None else limit
         self.private = private
-        self._store = store
+        self._store, self._keep = store, keep
         self._taken: dict[Hashable, Callable[[], Entry | None]] = {}
 
     def take(self, key: Hashable, owner: Any, produce: Callable[[], memoryview]) -> Entry:
@@ -125,12 +122,17 @@ class CallBook:
 
     def _remember(self, key: Hashable, owner: Any, entry: Entry) -> None:
         """Note that `key` means `entry`, for as long as that can be told."""
-        if self._store.keep(entry, owner, key):
-            living, there = weakref.ref(owner), weakref.ref(entry)
-            self._taken[key] = lambda: there() if living() is not None else None
-        elif entry.pinned is None:
-            entry.pinned = owner
-            self._taken[key] = weakref.ref(entry)
+        there = weakref.ref(entry)
+        try:
+            living = weakref.ref(owner)
+        except TypeError:  # bytes: only by holding them is it sure that the memory stays theirs
+            if entry.pinned is None:
+                entry.pinned = owner
+                self._taken[key] = there
+            return
+        self._taken[key] = lambda: there() if living() is not None else None
+        if self._keep:
+            self._store.keep(entry, owner, key)
 
     def pack(self, thing: Any) -> Packed:
         """Pickle `thing` without its large parts."""

@@ -1,0 +1,24 @@
+"""What several pure tests need."""
+
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture
+def small_mount(tmp_path: Path) -> Iterator[Callable[[str, str], Path]]:
+    """Mount file systems in memory of a size; they are gone after the test."""
+    mounted: list[Path] = []
+
+    def mount(name: str, size: str) -> Path:
+        place = tmp_path / name
+        place.mkdir()
+        subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", place], check=True)
+        mounted.append(place)
+        return place
+
+    yield mount
+    for place in mounted:
+        subprocess.run(["umount", "--lazy", place], check=True)

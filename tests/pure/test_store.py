@@ -1,0 +1,216 @@
+"""What is put on the nodes, how often it is hashed, and when it goes."""
+
+import gc
+import logging
+import os
+import pickle
+import threading
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import hpcml.store
+from hpcml.broadcast import broadcast
+from hpcml.datafiles import DataFile
+from hpcml.errors import DataError, HpcmlError
+from hpcml.payload import Maps, loads
+from hpcml.staging import LocalStaging, SharedStaging
+from hpcml.store import CallBook, Store
+
+LIMIT = 1000
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(LocalStaging([str(tmp_path)]))
+
+
+@pytest.fixture
+def hashed(monkeypatch) -> list[int]:
+    """The lengths of what is hashed."""
+    lengths, digest = [], hpcml.store.digest
+    monkeypatch.setattr(hpcml.store, "digest", lambda data: lengths.append(len(data)) or digest(data))
+    return lengths
+
+
+def files(directory: Path) -> list[Path]:
+    return sorted(directory.iterdir())
+
+
+@pytest.mark.parametrize("layout", [lambda x: x, np.asfortranarray, lambda x: x[:, ::2], lambda x: x.view("M8[s]")],
+                         ids=["C", "Fortran", "strided", "dates"])  # fmt: skip
+def test_an_array_is_hashed_once_in_a_call_and_anew_in_the_next(layout, store, hashed, tmp_path):
+    array = layout(np.arange(4000.0).reshape(40, 100))
+    for call in range(3):
+        book = CallBook(store, LIMIT)
+        for task in range(50):
+            book.pack(([array], {"task": task}))
+        assert hashed == [array.nbytes] * (call + 1)
+    assert len(files(tmp_path)) == 1
+
+
+def test_frames_and_memmaps_are_hashed_once_in_a_call(store, hashed, tmp_path):
+    memmap = np.memmap(tmp_path / "memmap", dtype="f8", mode="w+", shape=(100, 10))
+    frame = pd.DataFrame(np.ones((100, 30)))
+    book = CallBook(store, LIMIT)
+    for _ in range(20):
+        book.pack([memmap, frame, frame[frame.columns[:5]]])
+    assert len(hashed) <= 3
+
+
+def test_equal_content_is_one_file_whichever_object_holds_it(store, tmp_path):
+    array = np.arange(1000.0)
+    twin = array.copy()
+    CallBook(store, LIMIT).pack([array, twin, array.reshape(10, 100), {"list": [twin]}, array.view("i8")])
+    CallBook(store, LIMIT).pack(twin)
+    assert len(files(tmp_path)) == 1
+
+
+def test_changed_content_is_noticed_in_the_next_call_and_the_old_file_goes(store, tmp_path):
+    array = np.zeros(1000)
+    first = CallBook(store, LIMIT).pack(array)
+    array[17] = 1.0
+    second = CallBook(store, LIMIT).pack(array)
+    for packed, expected in ((first, 0.0), (second, 1.0)):
+        assert loads(pickle.loads(pickle.dumps(packed)), Maps())[17] == expected
+    del packed, first  # the task that needed the old content is done
+    assert len(files(tmp_path)) == 1
+    assert loads(pickle.loads(pickle.dumps(second)), Maps())[17] == 1.0
+
+
+def test_a_file_stays_while_its_array_lives_and_goes_with_it(store, tmp_path):
+    array = np.arange(1000.0)
+    CallBook(store, LIMIT).pack(array[10:])
+    assert len(files(tmp_path)) == 1
+    del array
+    assert not files(tmp_path)
+
+
+def test_a_file_stays_while_a_task_needs_it(store, tmp_path):
+    packed = CallBook(store, LIMIT).pack([np.arange(1000.0), b"x" * 200_000])
+    assert len(files(tmp_path)) == 2
+    assert loads(pickle.loads(pickle.dumps(packed)), Maps())[1] == b"x" * 200_000
+    del packed
+    assert not files(tmp_path)
+
+
+def test_chunks_that_are_made_one_by_one_do_not_pile_up(store, tmp_path):
+    book = CallBook(store, LIMIT)
+    for n in range(20):
+        packed = book.pack((np.full(1000, float(n)), bytes([n]) * 200_000))
+        array, content = loads(pickle.loads(pickle.dumps(packed)), Maps())
+        assert (array == n).all()
+        assert content == bytes([n]) * 200_000
+        assert len(files(tmp_path)) <= 4
+
+
+def test_nothing_is_left_to_the_garbage_collector(store, tmp_path):
+    gc.disable()
+    try:
+        CallBook(store, LIMIT).pack({"a": np.arange(1000.0), "f": lambda: None})
+        assert not files(tmp_path)
+    finally:
+        gc.enable()
+
+
+def test_threads_share_one_file(store, tmp_path):
+    arrays = [np.arange(50_000.0) for _ in range(8)]
+    packed = []
+    threads = [threading.Thread(target=lambda a=array: packed.append(CallBook(store, LIMIT).pack(a)))
+               for array in arrays]  # fmt: skip
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(packed) == 8
+    assert len(files(tmp_path)) == 1
+
+
+def test_a_handle_holds_the_data_until_it_is_closed(store, tmp_path):
+    value = {"array": np.arange(100_000.0), "numbers": list(range(100_000))}
+    handle = broadcast(value, store)
+    assert handle.value is value
+    packed = CallBook(store, None).pack([handle, handle])
+    assert len(pickle.dumps(packed)) < 2000
+    assert len(files(tmp_path)) == 2  # the array and the pickle of the list
+    arrived, again = loads(pickle.loads(pickle.dumps(packed)), Maps())
+    assert arrived is again
+    assert arrived.value["numbers"] == value["numbers"]
+    assert np.array_equal(arrived.value["array"], value["array"])
+    assert not arrived.value["array"].flags.writeable
+    assert arrived.value is arrived.value
+    handle.close()
+    assert len(files(tmp_path)) == 2  # a task is still on its way
+    del packed
+    assert not files(tmp_path)
+    with pytest.raises(HpcmlError, match="handle is closed"):
+        _ = handle.value
+    with pytest.raises(HpcmlError, match="handle is closed"):
+        CallBook(store, LIMIT).pack(handle)
+
+
+@pytest.mark.parametrize("end", ["del", "with"])
+def test_a_handle_frees_its_data_at_its_end(end, store, tmp_path):
+    handle = broadcast(np.arange(100_000.0), store)
+    assert len(files(tmp_path)) == 1
+    if end == "with":
+        with handle:
+            pass
+    else:
+        del handle
+    assert not files(tmp_path)
+
+
+def test_a_handle_travels_to_tasks_only(store):
+    with pytest.raises(TypeError, match="travels to tasks of its Cluster only"):
+        pickle.dumps(broadcast(1, store))
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="a file system of 1 MB is mounted, which needs root")
+def test_a_full_place_falls_back_with_one_warning_and_a_full_last_place_is_an_error(tmp_path, small_mount, caplog):
+    first, second = small_mount("first", "1m"), small_mount("second", "2m")
+    store = Store(LocalStaging([str(first), str(second)]))
+    with caplog.at_level(logging.WARNING, "hpcml"):
+        kept = [CallBook(store, LIMIT).pack(np.full(600_000, n, "i1")) for n in range(3)]
+    assert [len(files(place)) for place in (first, second)] == [1, 2]
+    (warning,) = caplog.messages
+    assert f"no room for 600,000 bytes of data in {first}: No space left on device; using {second}" in warning
+    with pytest.raises(DataError, match="3,000,000 bytes of data cannot be put on the nodes") as caught:
+        CallBook(store, LIMIT).pack(np.zeros(3_000_000, "i1"))
+    for place in (first, second):
+        assert f"{place}: No space left on device" in str(caught.value)
+    assert [len(files(place)) for place in (first, second)] == [1, 2]  # nothing half-written stays
+    del kept
+
+
+def test_a_directory_that_is_gone_is_an_error_that_says_so(tmp_path):
+    store = Store(LocalStaging([str(tmp_path / "gone")]))
+    with pytest.raises(DataError, match=r"gone: No such file or directory\nAsk for nodes with more memory"):
+        store.put(memoryview(b"12345"))
+
+
+def test_a_shared_file_system_holds_one_file_and_nodes_link_to_it(tmp_path):
+    shared, node = tmp_path / "shared", tmp_path / "node"
+    shared.mkdir()
+    node.mkdir()
+    removed: list[str] = []
+    store = Store(SharedStaging(str(shared), str(node), removed.append))
+    array = np.arange(1000.0)
+    packed = CallBook(store, LIMIT).pack(array)
+    assert np.array_equal(loads(pickle.loads(pickle.dumps(packed)), Maps()), array)
+    (file,) = files(shared)
+    (link,) = [path for path in files(node) if path.is_symlink()]
+    assert link.readlink() == file
+    del packed, array
+    assert not files(shared)
+    assert removed == [str(link)]
+
+
+def test_what_travels_is_the_name_of_the_file(store, tmp_path):
+    packed = CallBook(store, LIMIT).pack(np.arange(1000.0))
+    (file,) = pickle.loads(pickle.dumps(packed)).buffers
+    assert isinstance(file, DataFile)
+    assert file.nbytes == 8000
+    assert Path(file.path) == files(tmp_path)[0]
