@@ -8,15 +8,28 @@
 """
 
 from hpcml.allocation import Allocation, Node, detect
+from hpcml.broadcast import Broadcast
 from hpcml.cluster import Cluster
-from hpcml.errors import AllocationError, CommandError, EngineError, HpcmlError, TaskError, WorkerDied
+from hpcml.errors import (
+    AllocationError,
+    CommandError,
+    DataError,
+    DataMissing,
+    EngineError,
+    HpcmlError,
+    TaskError,
+    WorkerDied,
+)
 from hpcml.joblib_backend import register as _register
 
 __all__ = [
     "Allocation",
     "AllocationError",
+    "Broadcast",
     "Cluster",
     "CommandError",
+    "DataError",
+    "DataMissing",
     "EngineError",
     "HpcmlError",
     "Node",

@@ -1,11 +1,12 @@
 """Arrays that travel as a reference to their content, and how a worker builds them around it."""
 
+import mmap
 from collections.abc import Callable, Hashable
 from typing import Any
 
 import numpy
 
-__all__ = ["Array", "Lend", "address", "rebuild_array", "rebuild_masked", "reduce_array"]
+__all__ = ["Array", "Lend", "address", "is_mapped", "rebuild_array", "rebuild_masked", "reduce_array"]
 
 Array = numpy.ndarray
 
@@ -59,6 +60,11 @@ def address(content: Any) -> int:
     array = content if isinstance(content, Array) else numpy.frombuffer(content, numpy.uint8)
     start: int = array.__array_interface__["data"][0]
     return start
+
+
+def is_mapped(array: Any) -> bool:
+    """Tell whether an array is a view of a file that must not be written."""
+    return not array.flags.writeable and isinstance(_owner(array).base, mmap.mmap)
 
 
 def _owner(array: Any) -> Any:

@@ -13,10 +13,21 @@ from typing import Any, NamedTuple, Protocol
 
 import cloudpickle
 
-from hpcml.arrays import Array, address, reduce_array
+from hpcml.arrays import Array, address, is_mapped, reduce_array
 from hpcml.datafiles import DataFile, open_map
 
-__all__ = ["Book", "Maps", "Packed", "Payload", "dumps_apart", "join", "loads", "nbytes", "reduces"]
+__all__ = [
+    "Book",
+    "Maps",
+    "Packed",
+    "Payload",
+    "dumps_apart",
+    "dumps_result",
+    "join",
+    "loads",
+    "nbytes",
+    "reduces",
+]
 
 FRAME = 1 << 17  # bytes; the pickler collects small parts into pieces that stay below this
 
@@ -75,11 +86,13 @@ class _Stream:
 
     def write(self, data: Any) -> None:
         """Take one piece of the pickle, as a file does."""
+        if not isinstance(data, bytes):  # a bytearray, or a buffer that stays in the pickle
+            data = memoryview(data).cast("B")
         if len(data) > self.limit:
             taken = self.book.take((address(data), len(data)), data, lambda: memoryview(data))
             self.holes.append((self.length, taken))
         else:
-            self.parts.append(data)
+            self.parts.append(bytes(data))
             self.length += len(data)
 
 
@@ -130,6 +143,23 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle has no
         elif type(thing) in reduces:
             reduced = reduces[type(thing)](thing, self.out_of_band.stand_in)
         return super().reducer_override(thing) if reduced is None else reduced
+
+
+class _ResultPickler(cloudpickle.Pickler):  # type: ignore[misc]
+    """cloudpickle's; what a task returns of read-only data becomes the caller's own."""
+
+    def reducer_override(self, thing: Any) -> Any:
+        """Return how `thing` is reduced; see `pickle.Pickler.reducer_override`."""
+        if isinstance(thing, Array) and is_mapped(thing):
+            return thing.copy(order="K").__reduce_ex__(pickle.HIGHEST_PROTOCOL)
+        return super().reducer_override(thing)
+
+
+def dumps_result(thing: Any) -> bytes:
+    """Pickle what a task returns; views of shared data arrive as arrays that can be written."""
+    stream = io.BytesIO()
+    _ResultPickler(stream, pickle.HIGHEST_PROTOCOL).dump(thing)
+    return stream.getvalue()
 
 
 def dumps_apart(thing: Any, book: Book) -> Packed:

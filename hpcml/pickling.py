@@ -8,7 +8,7 @@ from typing import Any
 import cloudpickle
 
 from hpcml.errors import HpcmlError, TaskError
-from hpcml.payload import Packed
+from hpcml.payload import Packed, dumps_result
 
 __all__ = ["Rebuilt", "dumps", "dumps_parts", "pack_arguments", "pack_error", "pack_object"]
 
@@ -27,7 +27,7 @@ def dumps_parts(*parts: Any) -> bytes:
     """Pickle a tuple of `parts`; the same bytes, in a quarter of the time, where all are plain values."""
     if all(type(part) in _PLAIN for part in parts):
         return pickle.dumps(parts, pickle.HIGHEST_PROTOCOL)
-    return dumps(parts)
+    return dumps_result(parts)
 
 
 def pack_arguments(

@@ -1,9 +1,12 @@
 """Functions that the contract tests send to workers."""
 
+import mmap
 import os
 import signal
 import time
 import warnings
+
+import numpy as np
 
 from hpcml.worker import current_worker
 
@@ -83,3 +86,34 @@ def shout(number):
     print(f"task {number} speaks")
     warnings.warn("mind the gap", RuntimeWarning, stacklevel=1)
     return number
+
+
+def about(array):
+    """Whether `array` is a view of a file, and its sum."""
+    base = array
+    while isinstance(base, np.ndarray):
+        base = base.base
+    return isinstance(base, mmap.mmap), float(array.sum())
+
+
+def total(array):
+    return float(array.sum())
+
+
+def assign(array):
+    array[:] = 0.0
+    return float(array.sum())
+
+
+def value_about(handle):
+    return (*about(handle.value["array"]), handle.value["names"][-1])
+
+
+def die_once(array, mark, sign, _):
+    """Kill this worker, the first time that any task gets here."""
+    try:
+        os.close(os.open(mark, os.O_CREAT | os.O_EXCL))
+    except FileExistsError:
+        return float(array.sum())
+    os.kill(os.getpid(), sign)
+    time.sleep(60)

@@ -131,7 +131,8 @@ def test_arrays_arrive_as_pickle_delivers_them(name, store):
         assert not got.flags.writeable
 
 
-@pytest.mark.parametrize("name", ["C order", "Fortran order", "every other column", "dates", "structured", "matrix"])
+@pytest.mark.parametrize("name", ["C order", "Fortran order", "transposed cube", "every other column", "dates",
+                                  "structured", "matrix"])  # fmt: skip
 def test_arrays_are_over_the_file_and_not_copies(name, store):
     first, _ = travel(ARRAYS[name], store)
     base = first
@@ -229,7 +230,8 @@ def test_bytes_and_text(content, store):
 
 def test_estimators_and_pipelines(store):
     y = PLAIN[:, 0]
-    for model in (make_pipeline(StandardScaler(), KNeighborsRegressor(1)), make_pipeline(StandardScaler(), Ridge())):
+    for last in (KNeighborsRegressor(1), Ridge()):
+        model = make_pipeline(StandardScaler(), last)
         got, _ = travel(model.fit(PLAIN, y), store, limit=200)
         assert np.array_equal(got.predict(PLAIN), model.predict(PLAIN))
     neighbours, carried = travel(KNeighborsRegressor(1).fit(PLAIN, y), store)
@@ -311,7 +313,8 @@ def leaves():
     dtypes = hnp.scalar_dtypes() | hnp.array_dtypes(max_size=3) | hnp.datetime64_dtypes()
     shapes = hnp.array_shapes(min_dims=0, max_dims=3, min_side=0, max_side=12)
     arrays = dtypes.flatmap(lambda dtype: shapes.map(lambda shape: filled(dtype, shape)))
-    layouts = st.sampled_from([lambda a: a, np.asfortranarray, lambda a: a.T, lambda a: a[..., ::2] if a.ndim else a])
+    every_other = lambda array: array[..., ::2] if array.ndim else array  # noqa: E731
+    layouts = st.sampled_from([lambda array: array, np.asfortranarray, np.transpose, every_other])
     laid_out = st.tuples(arrays, layouts).map(lambda pair: pair[1](pair[0]))
     sparse = st.integers(1, 40).map(lambda n: sp.random(n, n, 0.3, format="csr", random_state=n))
     frames = st.integers(1, 60).map(lambda n: pd.DataFrame({"a": np.arange(n), "b": np.arange(n) / 7}))

@@ -39,8 +39,11 @@ def files(directory: Path) -> list[Path]:
     return sorted(directory.iterdir())
 
 
-@pytest.mark.parametrize("layout", [lambda x: x, np.asfortranarray, lambda x: x[:, ::2], lambda x: x.view("M8[s]")],
-                         ids=["C", "Fortran", "strided", "dates"])  # fmt: skip
+@pytest.mark.parametrize(
+    "layout",
+    [lambda x: x, np.asfortranarray, lambda x: x[:, ::2], lambda x: x.view("M8[s]")],
+    ids=["C", "Fortran", "strided", "dates"],
+)
 def test_an_array_is_hashed_once_in_a_call_and_anew_in_the_next(layout, store, hashed, tmp_path):
     array = layout(np.arange(4000.0).reshape(40, 100))
     for call in range(3):
