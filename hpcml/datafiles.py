@@ -109,6 +109,15 @@ class DataDirectories:
                 self._locks.append(lock)
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
+    def room(self) -> dict[str, int]:
+        """Return the bytes that each directory can take."""
+        found = {}
+        for path in self.paths:
+            with contextlib.suppress(OSError):
+                system = os.statvfs(path)
+                found[path] = system.f_bavail * system.f_frsize
+        return found
+
     def remove(self, path: str) -> None:
         """Remove a file of these directories, verified or not; workers that have it open keep what they see."""
         if os.path.dirname(path) in self.paths:

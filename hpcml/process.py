@@ -16,7 +16,7 @@ from typing import Any
 
 from hpcml.errors import CommandError
 
-__all__ = ["Program", "run", "tail"]
+__all__ = ["Inbox", "Program", "run", "tail"]
 
 _LABEL = re.compile(rb"^\s*\d+: ")  # what `srun --label` puts before each line
 
@@ -90,7 +90,7 @@ class Program:
         name: str,
         argv: Sequence[str],
         env: Mapping[str, str],
-        inbox: "queue.SimpleQueue[tuple[Program | None, dict[str, Any] | None]]",
+        inbox: "Inbox",
         log: Path,
     ) -> None:
         self.name, self.log, self._inbox = name, log, inbox
@@ -172,3 +172,7 @@ class Program:
                 text = [line.lstrip() for line in text if line.lstrip().startswith(f"{label}: ")]
             return tail("\n".join(deque(text, lines)), lines)
         return tail("")
+
+
+Inbox = queue.SimpleQueue[tuple[Program | None, dict[str, Any] | None]]
+"""Where the messages of several programs come together; None for the program is this process."""

@@ -20,6 +20,7 @@ FLOORS = {
         "broadcast",
         "payload",
         "pickling",
+        "sbcast",
         "staging",
         "store",
         "worker",
@@ -45,7 +46,7 @@ TOP = {"__init__", "__main__"}  # the front door opens on every floor
 DOORS = {
     "cloudpickle": {"payload", "pickling"},
     "ipykernel": set(),
-    "ipyparallel": {"engines.ipyparallel.controller", "engines.ipyparallel.launcher",
+    "ipyparallel": {"engines.ipyparallel.controller", "engines.ipyparallel.engine",
                     "engines.ipyparallel.startup", "engines.ipyparallel.workers"},
     "joblib": {"joblib_backend", "session", "cli"},
     "loky": {"engines.local"},
@@ -55,7 +56,7 @@ DOORS = {
     "threadpoolctl": {"joblib_backend"},
     "tqdm": {"progress"},
     "xxhash": {"datafiles"},
-    "zmq": {"engines.ipyparallel.launcher"},
+    "zmq": {"engines.ipyparallel.engine"},
 }  # fmt: skip
 
 PROGRAMS = {"engines.ipyparallel.controller", "engines.ipyparallel.launcher"}  # each has a process of its own

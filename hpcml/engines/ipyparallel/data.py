@@ -1,14 +1,20 @@
 """Shared data on the nodes of this engine: each launcher owns its node's directories, the driver fills them."""
 
-from collections.abc import Callable, Iterable
+import itertools
+import queue
+import time
+from collections.abc import Callable
 from typing import Any
 
 from hpcml.datafiles import directory_in
 from hpcml.plan import Plan
-from hpcml.staging import LocalStaging, SbcastStaging, SharedStaging, make_shared
+from hpcml.sbcast import SbcastStaging
+from hpcml.staging import LocalStaging, SharedStaging, make_shared
 from hpcml.store import Staging
 
 __all__ = ["NodeData"]
+
+PATIENCE = 5.0  # seconds for an answer; a node that is silent so long may be lost
 
 
 class NodeData:
@@ -23,6 +29,8 @@ class NodeData:
     def __init__(self, plan: Plan, tell: Callable[[dict[str, Any]], None]) -> None:
         self._plan, self._tell = plan, tell
         self._told: dict[str, dict[str, Any]] = {}
+        self._questions = itertools.count()
+        self._answers: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
         shared = plan.data_dir if plan.allocation is not None else None
         self._shared = directory_in(str(shared), plan.run_dir.name) if shared is not None else ""
 
@@ -34,17 +42,45 @@ class NodeData:
         """Note the directories that `node` has, and the step that its launcher belongs to."""
         self._told[node] = told
 
-    def staging(self, nodes: Iterable[str], environment: dict[str, str]) -> Staging:
-        """Return the way for data to `nodes`, which are those that have workers."""
-        told = [self._told[node] for node in nodes]
-        everywhere = [path for path in told[0]["directories"] if all(path in one["directories"] for one in told)]
-        if self._plan.allocation is None:
-            return LocalStaging(everywhere)
-        if self._shared and everywhere:
-            return SharedStaging(make_shared(self._shared), everywhere[0], self._remove)
-        steps = tuple(dict.fromkeys(one["step"] for one in told))
-        memory, *others = self._plan.data_places
-        return SbcastStaging(steps, everywhere, (*others, memory), environment, self._remove)
+    @property
+    def steps(self) -> tuple[str, ...]:
+        """The launchers' steps."""
+        return tuple(dict.fromkeys(told["step"] for told in self._told.values()))
 
-    def _remove(self, path: str) -> None:
+    @property
+    def directories(self) -> tuple[str, ...]:
+        """The directories that every node has."""
+        lists = [told["directories"] for told in self._told.values()]
+        return tuple(path for path in lists[0] if all(path in others for others in lists))
+
+    def staging(self, environment: dict[str, str]) -> Staging:
+        """Return the way for data to the nodes that have told of themselves."""
+        if self._plan.allocation is None:
+            return LocalStaging(self.directories)
+        if self._shared and self.directories:
+            return SharedStaging(make_shared(self._shared), self.directories[0], self.remove)
+        memory, *others = self._plan.data_places
+        return SbcastStaging(self, (*others, memory), environment)
+
+    def note_room(self, answer: dict[str, Any]) -> None:
+        """Take a launcher's answer to `room`."""
+        self._answers.put(answer)
+
+    def room(self) -> dict[str, dict[str, int]]:
+        """Ask all nodes how many bytes each of their directories can take; who is silent is left out."""
+        asked = next(self._questions)
+        self._tell({"room": asked})
+        found: dict[str, dict[str, int]] = {}
+        deadline = time.monotonic() + PATIENCE
+        while len(found) < len(self._told):
+            try:
+                answer = self._answers.get(timeout=max(deadline - time.monotonic(), 0))
+            except queue.Empty:
+                break
+            if answer["asked"] == asked:
+                found[answer["node"]] = answer["room"]
+        return found
+
+    def remove(self, path: str) -> None:
+        """Have the launchers remove a file, later."""
         self._tell({"remove": path})

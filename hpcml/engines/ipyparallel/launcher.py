@@ -11,7 +11,6 @@ No thread is alive when an engine is forked, and zmq is first used in the child.
 import contextlib
 import gc
 import importlib
-import json
 import os
 import select
 import shutil
@@ -27,24 +26,11 @@ from typing import Any, NoReturn
 
 from hpcml.datafiles import DataDirectories
 from hpcml.engines.ipyparallel.binding import gpus_of_slot, slot_cpus
+from hpcml.engines.ipyparallel.engine import IMPORTS, run_engine
 from hpcml.engines.ipyparallel.messages import LineReader, die_with_parent, reach, say
 from hpcml.worker import become_worker
 
-__all__ = ["Launcher", "import_all", "main", "probe", "report_death", "run_engine", "watch"]
-
-# What an engine imports sooner or later; imported before the fork, it is imported and held once.
-ENGINE = (
-    "ipyparallel.engine.app",
-    "ipykernel.debugger",
-    "IPython.core.completerlib",
-    "IPython.core.oinspect",
-    "IPython.extensions.storemagic",
-    "sqlite3",
-    "tornado.platform.asyncio",
-    "tornado.queues",
-    "encodings.idna",
-)
-
+__all__ = ["Launcher", "import_all", "main", "probe", "watch"]
 
 YOUNG = 5.0  # seconds; an engine that dies younger has hardly run a task
 YOUNG_DEATHS = 5  # so many in a row, and the slot is given up: forking on would only burn its node
@@ -168,41 +154,8 @@ class Launcher:
             self.kill(message["kill"])
         elif "remove" in message:
             self.directories.remove(message["remove"])
-
-
-def run_engine(info: dict[str, Any], engine: int, predecessor: int | None, profile: str) -> None:
-    """Run ipyparallel's engine in this process, after reporting the death of `predecessor`."""
-    from ipyparallel.engine.app import IPEngine
-
-    app = IPEngine.instance()
-    app.connection_info_env = json.dumps(info)
-    app.initialize(
-        [
-            f"--profile-dir={profile}",
-            f"--IPEngine.id={engine}",
-            "--IPEngine.timeout=60",
-            "--IPEngine.enable_nanny=False",
-            "--IPEngine.max_heartbeat_misses=40",
-            "--HistoryManager.enabled=False",
-            "--log-level=ERROR",
-        ]
-    )
-    if predecessor is not None:
-        report_death(app, predecessor)
-    app.start()
-
-
-def report_death(app: Any, engine: int) -> None:
-    """Unregister a dead engine from the hub; clients then fail what it was doing at once."""
-    import zmq
-
-    with app.context.socket(zmq.DEALER) as query:
-        app._ensure_curve_keypair()
-        query.curve_serverkey = app.curve_serverkey
-        query.curve_publickey, query.curve_secretkey = app.curve_publickey, app.curve_secretkey
-        query.linger = 5000
-        query.connect(app.registration_url)
-        app.session.send(query, "unregistration_request", content={"id": engine})
+        elif "room" in message:
+            say({"node": self.node, "room": self.directories.room(), "asked": message["room"]})
 
 
 def watch(launcher: Launcher, inbox: LineReader) -> None:
@@ -220,19 +173,30 @@ def watch(launcher: Launcher, inbox: LineReader) -> None:
             launcher.obey(message)
 
 
+def _exit_once(*_: object) -> NoReturn:
+    _ignore_signals()
+    sys.exit(1)
+
+
+def _ignore_signals() -> None:
+    """Keep further signals from cutting the end short: Slurm sends one while the driver's end is obeyed."""
+    for signum in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(signum, signal.SIG_IGN)
+
+
 def main() -> None:
     """Import, probe, fork, watch, stop."""
     node, modules = sys.argv[1] or os.environ["SLURMD_NODENAME"], sys.argv[2:]
     step = f"{os.environ.get('SLURM_JOB_ID')}.{os.environ.get('SLURM_STEP_ID')}"
     for signum in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(signum, lambda *_: sys.exit(1))
+        signal.signal(signum, _exit_once)
     inbox = LineReader(0)
     say({"here": node})
     prober = threading.Thread(target=probe, args=(inbox, node))
     prober.start()
     began = time.monotonic()
     gc.disable()  # imports make no garbage, but are a tenth slower under the collector
-    import_all([*ENGINE, *modules])
+    import_all([*IMPORTS, *modules])
     prober.join()
     order = inbox.read(None)
     if order is None:
@@ -248,6 +212,7 @@ def main() -> None:
         say({"node": node, "forked": forked, "note": note, "data": data})
         watch(launcher, inbox)
     finally:
+        _ignore_signals()
         launcher.stop()
 
 

@@ -13,6 +13,8 @@
     launcher -> driver     {"node": …, "forked": {id: slot}, "note": …, "data": {"directories": …, "step": …}}
     launcher -> driver     {"node": …, "died": id, "status": text, "forked": {id: slot}}
     driver -> launchers    {"kill": id}
+    driver -> launchers    {"room": number}                           how much room have your directories?
+    launcher -> driver     {"node": …, "room": {directory: bytes}, "asked": number}
     driver -> launchers    {"remove": path}                           of a file of shared data
 
 All of it travels in the standard streams of the two Slurm steps: no file that nodes would have to share,

@@ -1,0 +1,96 @@
+"""The programs of one run: the controller and the launchers, started, spoken to and ended together."""
+
+import logging
+from collections.abc import Collection, Sequence
+from dataclasses import replace
+from typing import Any
+
+from hpcml.allocation import Node
+from hpcml.engines.ipyparallel.commands import programs
+from hpcml.hostlist import compress
+from hpcml.plan import Plan
+from hpcml.process import Inbox, Program
+from hpcml.srun import step_environment
+from hpcml.threads import thread_variables
+
+__all__ = ["Fleet"]
+
+log = logging.getLogger("hpcml")
+
+
+class Fleet:
+    """The controller's step and the launchers' steps.
+
+    Parameters
+    ----------
+    inbox
+        Where the programs' messages go.
+    """
+
+    def __init__(self, plan: Plan, inbox: Inbox) -> None:
+        self.plan, self._inbox = plan, inbox
+        self.environment = step_environment(plan.environment)
+        self.environment.pop("PYTHONWARNINGS", None)  # meant for the script, and fatal to ipyparallel
+        self.ended: list[Program] = []
+        self.launchers: list[tuple[tuple[Node, ...], Program]] = []
+        self._programs: list[Program] = []
+        self._orders: list[dict[str, Any]] = []  # what all launchers were told
+        self._left_out = False
+
+    def start(self) -> None:
+        """Start all programs."""
+        controller, steps = programs(self.plan)
+        for nodes, command in steps:
+            self._launch(nodes, command)
+        self.controller = self._start("controller", controller, self.environment)
+
+    def _start(self, name: str, command: Sequence[str], environment: dict[str, str]) -> Program:
+        log.debug("starting %s", " ".join(command))
+        path = self.plan.run_dir / f"{name}.log"
+        program = Program(name, command, environment, self._inbox, path)
+        self._programs.append(program)
+        return program
+
+    def _launch(self, nodes: tuple[Node, ...], command: Sequence[str]) -> None:
+        """Start the launchers of `nodes`, and tell them what the others know already."""
+        threads = thread_variables(nodes[0].cpus_per_slot)
+        launcher = self._start(f"workers-{len(self.launchers)}", command, {**self.environment, **threads})
+        self.launchers.append((nodes, launcher))
+        for message in self._orders:
+            launcher.send(message)
+
+    def tell(self, message: dict[str, Any]) -> None:
+        """Send a message to all launchers, and to those that are started later."""
+        self._orders.append(message)
+        self.send(message)
+
+    def send(self, message: dict[str, Any]) -> None:
+        """Send a message to all launchers that there are."""
+        for _, launcher in self.launchers:
+            launcher.send(message)
+
+    def leave_out(self, silent: Collection[str]) -> None:
+        """Start anew, once, without `silent` nodes: srun holds back a step until all its nodes are there."""
+        if self._left_out:
+            return
+        self._left_out = True
+        for nodes, launcher in list(self.launchers):
+            speaking = [node for node in nodes if node.name not in silent]
+            if speaking and len(speaking) < len(nodes):
+                log.warning("nothing heard from %s: starting without", compress(sorted(silent)))
+                launcher.terminate()
+                self.launchers.remove((nodes, launcher))
+                plan = replace(self.plan, nodes=tuple(speaking))
+                for group, command in programs(plan)[1]:
+                    self._launch(group, command)
+
+    def over(self) -> bool:
+        """Tell whether no worker can be reached any more: the controller has ended, or all launchers."""
+        return self.controller in self.ended or all(launcher in self.ended for _, launcher in self.launchers)
+
+    def stop(self, grace: float) -> None:
+        """End the programs, all at once, each step of it after `grace` seconds."""
+        for program in self._programs:
+            program.close()
+        for program in self._programs:
+            program.stop(grace)

@@ -1,0 +1,112 @@
+"""Shared data on its way to the nodes of a Slurm allocation, by ``sbcast``."""
+
+import os
+import tempfile
+from collections.abc import Mapping, Sequence
+from typing import BinaryIO, Protocol
+
+from hpcml.datafiles import delivered
+from hpcml.errors import CommandError, DataError
+from hpcml.process import run
+from hpcml.srun import sbcast
+from hpcml.staging import FirstWithRoom, reason, write_all
+
+__all__ = ["Nodes", "SbcastStaging"]
+
+SLOWEST = 1e7  # bytes per second; slower, and a transfer is given up
+
+
+class Nodes(Protocol):
+    """The nodes that data is for, as an engine knows them."""
+
+    @property
+    def steps(self) -> Sequence[str]:
+        """The steps, as ``job.step``, that run on them; several in a heterogeneous job."""
+
+    @property
+    def directories(self) -> Sequence[str]:
+        """Directories that each of them has of its own, the best first."""
+
+    def remove(self, path: str) -> None:
+        """Remove a file on all of them, later."""
+
+    def room(self) -> Mapping[str, Mapping[str, int]]:
+        """Return for each node the bytes that its directories can take, as far as it answers."""
+
+
+class SbcastStaging:
+    """Slurm's own broadcast to the nodes of a step: each node receives the data once, from its neighbour.
+
+    Parameters
+    ----------
+    scratch
+        Directories of this host, for the file that is sent; it has no name there, so none can stay behind.
+    """
+
+    def __init__(self, nodes: Nodes, scratch: Sequence[str], environment: Mapping[str, str]) -> None:
+        self._nodes, self._scratch, self._environment = nodes, tuple(scratch), environment
+        self._places = FirstWithRoom(nodes.directories)
+        self._sources: dict[str, BinaryIO] = {}  # by path: what may have to be sent again
+
+    def put(self, name: str, content: memoryview) -> tuple[str, str]:
+        """Send the content; see `hpcml.store.Staging`."""
+        source = self._write_source(content)
+
+        def _send(path: str) -> None:
+            try:
+                self._send(source, path)
+            except BaseException:
+                self._nodes.remove(path)
+                raise
+
+        try:
+            path = self._places.try_each(_send, name, content.nbytes, self._nodes.room())
+        except BaseException:
+            source.close()
+            raise
+        if os.path.exists(delivered(path)) or os.path.exists(path):
+            source.close()  # this host is one of the nodes: its copy can be sent again
+        else:
+            self._sources[path] = source
+        return path, ""
+
+    def _write_source(self, content: memoryview) -> BinaryIO:
+        said = []
+        for place in self._scratch:
+            try:
+                source: BinaryIO = tempfile.TemporaryFile(dir=place, buffering=0)  # noqa: SIM115  # the caller's
+                write_all(source, content)
+                return source
+            except OSError as error:  # the file has no name: closed by the collector, it is gone
+                said.append(f"{place}: {reason(error)}")
+        raise DataError(
+            f"{content.nbytes:,} bytes of data cannot be written on this host, to be sent to the nodes:\n    "
+            + "\n    ".join(said)
+            + "\nSet TMPDIR to a directory with room, or name one that all nodes share: Cluster(data_dir=…)"
+        )
+
+    def _send(self, source: BinaryIO, path: str) -> None:
+        descriptor = source.fileno()
+        limit = 60 + os.fstat(descriptor).st_size / SLOWEST
+        for step in self._nodes.steps:
+            command = sbcast(step, f"/proc/self/fd/{descriptor}", delivered(path))
+            run(command, self._environment, timeout=limit, inherit=[descriptor])
+
+    def put_again(self, path: str) -> None:
+        """Send a file once more, to all nodes; see `hpcml.store.Staging`."""
+        source = self._sources.get(path)
+        try:
+            if source is not None:
+                self._send(source, path)
+            else:
+                with open(path if os.path.exists(path) else delivered(path), "rb", buffering=0) as copy:
+                    self._send(copy, path)
+        except (OSError, CommandError) as error:
+            raise DataError(f"{path} is missing on a node and cannot be sent again: {error}") from error
+
+    def remove(self, path: str) -> None:
+        """Remove the file on all nodes."""
+        source = self._sources.pop(path, None)
+        if source is not None:
+            source.close()
+        self._nodes.remove(path)
