@@ -19,9 +19,8 @@ SLOWEST = 1e7  # bytes per second; slower, and a transfer is given up
 class Nodes(Protocol):
     """The nodes that data is for, as an engine knows them."""
 
-    @property
     def steps(self) -> Sequence[str]:
-        """The steps, as ``job.step``, that run on them; several in a heterogeneous job."""
+        """Return the steps, as ``job.step``, that run on those not lost; several in a heterogeneous job."""
 
     @property
     def directories(self) -> Sequence[str]:
@@ -31,7 +30,7 @@ class Nodes(Protocol):
         """Remove a file on all of them, later."""
 
     def room(self) -> Mapping[str, Mapping[str, int]]:
-        """Return for each node the bytes that its directories can take, as far as it answers."""
+        """Return for each node the bytes that its directories can take; those that do not answer are lost."""
 
 
 class SbcastStaging:
@@ -54,7 +53,7 @@ class SbcastStaging:
 
         def _send(path: str) -> None:
             try:
-                self._send(source, path)
+                self._send_to_living(source, path)
             except BaseException:
                 self._nodes.remove(path)
                 raise
@@ -85,22 +84,35 @@ class SbcastStaging:
             + "\nSet TMPDIR to a directory with room, or name one that all nodes share: Cluster(data_dir=…)"
         )
 
-    def _send(self, source: BinaryIO, path: str) -> None:
+    def _send_to_living(self, source: BinaryIO, path: str) -> None:
+        """Send, and once more without the nodes that were lost meanwhile."""
+        steps = self._nodes.steps()
+        try:
+            self._send(source, path, steps)
+        except CommandError:
+            self._nodes.room()
+            left = self._nodes.steps()
+            if left == steps:
+                raise
+            self._send(source, path, left)
+
+    def _send(self, source: BinaryIO, path: str, steps: Sequence[str]) -> None:
         descriptor = source.fileno()
         limit = 60 + os.fstat(descriptor).st_size / SLOWEST
-        for step in self._nodes.steps:
+        for step in steps:
             command = sbcast(step, f"/proc/self/fd/{descriptor}", delivered(path))
             run(command, self._environment, timeout=limit, inherit=[descriptor])
 
     def put_again(self, path: str) -> None:
         """Send a file once more, to all nodes; see `hpcml.store.Staging`."""
         source = self._sources.get(path)
+        self._nodes.room()
         try:
             if source is not None:
-                self._send(source, path)
+                self._send_to_living(source, path)
             else:
                 with open(path if os.path.exists(path) else delivered(path), "rb", buffering=0) as copy:
-                    self._send(copy, path)
+                    self._send_to_living(copy, path)
         except (OSError, CommandError) as error:
             raise DataError(f"{path} is missing on a node and cannot be sent again: {error}") from error
 

@@ -266,3 +266,16 @@ def test_what_a_killed_launcher_left_behind_is_swept_by_the_next_run(cluster, ta
     again = talk()
     assert not left.exists()
     again.end()
+
+
+@pytest.mark.parametrize("how", ["kill", "freeze"])
+def test_new_data_goes_to_the_nodes_that_are_left(how, cluster, talk):
+    program = talk("--no-kill", "-N3", "--ntasks-per-node=4")
+    program.say("hold 8")
+    getattr(cluster, f"{how}_node")("n3")
+    for number in (1, 2):
+        seen = program.say(f"array {number}")
+        assert set(seen) == {"n1", "n2"}
+        assert all(values == {float(number)} for _, values in seen.values())
+    assert all(values == {8.0} for _, values in program.say("use").values())
+    program.end()

@@ -1,28 +1,44 @@
 """The commands that start the controller and the launchers, with and without Slurm."""
 
 import sys
+from collections.abc import Sequence
 
 from hpcml.allocation import Node
 from hpcml.plan import Plan
 from hpcml.srun import controller_step, worker_step
 
-__all__ = ["programs"]
+__all__ = ["holder_steps", "programs"]
 
 PYTHON = (sys.executable, "-P", "-u", "-m")  # -P: a random.py in the working directory is not our library
+HOLD = """echo "{\\"node\\": \\"$SLURMD_NODENAME\\", \\"holds\\": \\"$SLURM_JOB_ID.$SLURM_STEP_ID\\"}"; exec cat"""
+
+Step = tuple[tuple[Node, ...], list[str]]
 
 
-def programs(plan: Plan) -> tuple[list[str], list[tuple[tuple[Node, ...], list[str]]]]:
+def programs(plan: Plan) -> tuple[list[str], list[Step]]:
     """Return the controller's command, and for each het group its nodes and the launchers' command."""
     controller = [*PYTHON, f"{__package__}.controller", str(plan.slots)]
     launcher = [*PYTHON, f"{__package__}.launcher"]
     if plan.allocation is None:
         (node,) = plan.nodes
         return controller, [((node,), [*launcher, node.name, *plan.preload])]
-    het = plan.allocation.het_groups > 1
     home = next((node for node in plan.nodes if node.name == plan.allocation.launch_node), plan.nodes[0])
+    het_group = home.het_group if plan.allocation.het_groups > 1 else None
+    steps = _steps(plan, plan.nodes, [*launcher, "", *plan.preload])
+    return controller_step(home.name, controller, het_group), steps
+
+
+def holder_steps(plan: Plan, nodes: Sequence[Node]) -> list[Step]:
+    """Return the steps that do nothing on `nodes` but say their names, until their input ends."""
+    return _steps(plan, nodes, ["sh", "-c", HOLD])
+
+
+def _steps(plan: Plan, nodes: Sequence[Node], program: Sequence[str]) -> list[Step]:
+    """Return for each het group its nodes and the step that runs `program` there."""
+    het = plan.allocation is not None and plan.allocation.het_groups > 1
     steps = []
-    for group in sorted({node.het_group for node in plan.nodes}):
-        nodes = tuple(node for node in plan.nodes if node.het_group == group)
-        names = [node.name for node in nodes]
-        steps.append((nodes, worker_step(names, [*launcher, "", *plan.preload], group if het else None)))
-    return controller_step(home.name, controller, home.het_group if het else None), steps
+    for group in sorted({node.het_group for node in nodes}):
+        members = tuple(node for node in nodes if node.het_group == group)
+        names = [node.name for node in members]
+        steps.append((members, worker_step(names, program, group if het else None)))
+    return steps

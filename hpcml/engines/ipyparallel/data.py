@@ -1,12 +1,17 @@
-"""Shared data on the nodes of this engine: each launcher owns its node's directories, the driver fills them."""
+"""Shared data on the nodes of this engine: each launcher owns its node's directories, the driver fills them.
+
+Before anything is sent, the launchers are asked for the room they have: a node that does not answer is lost,
+and must not be sent to, for sbcast gives up the others with it, after a minute or two.
+"""
 
 import itertools
 import queue
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from typing import Any
 
 from hpcml.datafiles import directory_in
+from hpcml.errors import DataError
 from hpcml.plan import Plan
 from hpcml.sbcast import SbcastStaging
 from hpcml.staging import LocalStaging, SharedStaging, make_shared
@@ -14,21 +19,31 @@ from hpcml.store import Staging
 
 __all__ = ["NodeData"]
 
-PATIENCE = 5.0  # seconds for an answer; a node that is silent so long may be lost
+PATIENCE = 5.0  # seconds for an answer
+REVIVED = 0.2  # and for one of a node that was silent before
+HOLDER_PATIENCE = 30.0  # seconds for a step to start
 
 
 class NodeData:
     """What the launchers have told about their directories, and the staging that follows from it.
 
+    One call at a time, as the `hpcml.store.Store` sees to; `take` is the news thread's.
+
     Parameters
     ----------
     tell
         Sends an order to all launchers, later.
+    hold
+        Starts steps on some of the nodes, which send messages with their names.
     """
 
-    def __init__(self, plan: Plan, tell: Callable[[dict[str, Any]], None]) -> None:
-        self._plan, self._tell = plan, tell
+    def __init__(
+        self, plan: Plan, tell: Callable[[dict[str, Any]], None], hold: Callable[[Set[str]], None]
+    ) -> None:
+        self._plan, self._tell, self._hold = plan, tell, hold
         self._told: dict[str, dict[str, Any]] = {}
+        self._lost: frozenset[str] = frozenset()
+        self._held: dict[frozenset[str], tuple[str, ...]] = {frozenset(): ()}  # steps without these lost nodes
         self._questions = itertools.count()
         self._answers: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
         shared = plan.data_dir if plan.allocation is not None else None
@@ -42,19 +57,9 @@ class NodeData:
         """Note the directories that `node` has, and the step that its launcher belongs to."""
         self._told[node] = told
 
-    @property
-    def steps(self) -> tuple[str, ...]:
-        """The launchers' steps."""
-        return tuple(dict.fromkeys(told["step"] for told in self._told.values()))
-
-    @property
-    def directories(self) -> tuple[str, ...]:
-        """The directories that every node has."""
-        lists = [told["directories"] for told in self._told.values()]
-        return tuple(path for path in lists[0] if all(path in others for others in lists))
-
     def staging(self, environment: dict[str, str]) -> Staging:
         """Return the way for data to the nodes that have told of themselves."""
+        self._held[frozenset()] = tuple(dict.fromkeys(told["step"] for told in self._told.values()))
         if self._plan.allocation is None:
             return LocalStaging(self.directories)
         if self._shared and self.directories:
@@ -62,23 +67,52 @@ class NodeData:
         memory, *others = self._plan.data_places
         return SbcastStaging(self, (*others, memory), environment)
 
-    def note_room(self, answer: dict[str, Any]) -> None:
-        """Take a launcher's answer to `room`."""
+    @property
+    def directories(self) -> tuple[str, ...]:
+        """The directories that every node has."""
+        lists = [told["directories"] for told in self._told.values()]
+        return tuple(path for path in lists[0] if all(path in others for others in lists))
+
+    def take(self, answer: dict[str, Any]) -> None:
+        """Take what a launcher answers to `room`, or what a step says that was started by `steps`."""
         self._answers.put(answer)
 
     def room(self) -> dict[str, dict[str, int]]:
-        """Ask all nodes how many bytes each of their directories can take; who is silent is left out."""
+        """Ask all nodes how many bytes each of their directories can take; who is silent is lost."""
         asked = next(self._questions)
         self._tell({"room": asked})
-        found: dict[str, dict[str, int]] = {}
-        deadline = time.monotonic() + PATIENCE
-        while len(found) < len(self._told):
+        known = self._told.keys()
+        rooms: dict[str, dict[str, int]] = {}
+        for wanted, seconds in ((known - self._lost, PATIENCE), (known, REVIVED)):
+            rooms |= self._collect("room", wanted - rooms.keys(), seconds, asked)
+        self._lost = frozenset(known - rooms.keys())
+        return rooms
+
+    def steps(self) -> tuple[str, ...]:
+        """Return steps that run on all nodes that are not lost, the launchers' own where none is."""
+        if self._lost not in self._held:
+            living = self._told.keys() - self._lost
+            self._hold(living)
+            held = self._collect("holds", living, HOLDER_PATIENCE)
+            if living - held.keys():
+                raise DataError(
+                    f"no step for sending data could be started on the nodes that are left after the loss of "
+                    f"{', '.join(sorted(self._lost))}; the log is {self._plan.run_dir / 'data.log'}"
+                )
+            self._held[self._lost] = tuple(dict.fromkeys(held.values()))
+        return self._held[self._lost]
+
+    def _collect(self, what: str, nodes: Set[str], seconds: float, asked: int | None = None) -> dict[str, Any]:
+        """Return what `nodes` say within so many seconds, and whoever else speaks meanwhile."""
+        found: dict[str, Any] = {}
+        deadline = time.monotonic() + seconds
+        while nodes - found.keys():
             try:
                 answer = self._answers.get(timeout=max(deadline - time.monotonic(), 0))
             except queue.Empty:
                 break
-            if answer["asked"] == asked:
-                found[answer["node"]] = answer["room"]
+            if what in answer and answer.get("asked") == asked:
+                found[answer["node"]] = answer[what]
         return found
 
     def remove(self, path: str) -> None:

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from hpcml.allocation import Node
-from hpcml.engines.ipyparallel.commands import programs
+from hpcml.engines.ipyparallel.commands import holder_steps, programs
 from hpcml.hostlist import compress
 from hpcml.plan import Plan
 from hpcml.process import Inbox, Program
@@ -83,6 +83,12 @@ class Fleet:
                 plan = replace(self.plan, nodes=tuple(speaking))
                 for group, command in programs(plan)[1]:
                     self._launch(group, command)
+
+    def hold(self, names: Collection[str]) -> None:
+        """Start steps on some nodes that only say their names, each in a message."""
+        nodes = [node for node in self.plan.nodes if node.name in names]
+        for _, command in holder_steps(self.plan, nodes):
+            self._start("data", command, self.environment)
 
     def over(self) -> bool:
         """Tell whether no worker can be reached any more: the controller has ended, or all launchers."""

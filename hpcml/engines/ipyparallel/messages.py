@@ -15,6 +15,7 @@
     driver -> launchers    {"kill": id}
     driver -> launchers    {"room": number}                           how much room have your directories?
     launcher -> driver     {"node": …, "room": {directory: bytes}, "asked": number}
+    holder -> driver       {"node": …, "holds": "job.step"}           a step on the nodes that are left
     driver -> launchers    {"remove": path}                           of a file of shared data
 
 All of it travels in the standard streams of the two Slurm steps: no file that nodes would have to share,

@@ -43,7 +43,7 @@ class Startup:
         self.offer: dict[str, Any] = {}
         self.bound = False
         self.workers: EngineWorkers | None = None
-        self.data = NodeData(plan, lambda order: self.inbox.put((None, order)))
+        self.data = NodeData(plan, lambda order: self.inbox.put((None, order)), self.fleet.hold)
         self.notes: dict[str, str] = {}
         self._stopping = False
         self._news = threading.Thread(target=self._listen, name="hpcml-news", daemon=True)
@@ -83,8 +83,8 @@ class Startup:
                 self.fleet.ended.append(program)
         elif program is None:
             self.fleet.send(message)  # an order
-        elif "room" in message:
-            self.data.note_room(message)
+        elif "room" in message or "holds" in message:
+            self.data.take(message)
         elif "here" in message:
             self.here.add(message["here"])
         elif "addresses" in message:
