@@ -10,9 +10,9 @@ __all__ = ["Array", "Lend", "address", "is_mapped", "rebuild_array", "rebuild_ma
 
 Array = numpy.ndarray
 
-Lend = Callable[[Hashable, Any, Callable[[], memoryview]], Any]
-"""Called with a key of the content, the object that owns it, and a function that gives it as flat bytes;
-returns what stands for the content in a pickle."""
+Lend = Callable[[int, Hashable, Any, Callable[[], memoryview]], Any]
+"""Called with the length of the content, a key, the object that owns it, and a function that gives it as flat
+bytes; returns what stands for the content in a pickle, or None where it stays there."""
 
 
 def reduce_array(array: Any, lend: Lend) -> tuple[Any, ...] | None:
@@ -33,7 +33,9 @@ def reduce_array(array: Any, lend: Lend) -> tuple[Any, ...] | None:
     axes = _axes(plain)
     straight = plain if axes is None else plain.transpose(axes)
     layout = None if straight.flags.c_contiguous else (plain.shape, plain.strides)
-    content = lend((address(plain), plain.nbytes, layout), _owner(array), lambda: _flat(straight))
+    content = lend(plain.nbytes, (address(plain), layout), _owner(array), lambda: _flat(straight))
+    if content is None:
+        return None
     return rebuild_array, (content, plain.dtype, straight.shape, axes, None if kind is Array else kind)
 
 

@@ -7,9 +7,10 @@ from collections.abc import Callable, Iterable, Sequence
 from types import TracebackType
 from typing import Any, Self
 
+from hpcml.datafiles import digest
 from hpcml.errors import HpcmlError
 from hpcml.payload import join, reduces
-from hpcml.store import CallBook, Entry, Store
+from hpcml.store import CallBook, Loan, Store
 
 __all__ = ["Broadcast", "broadcast", "keep_only", "open_keys"]
 
@@ -68,7 +69,9 @@ def broadcast(value: Any, store: Store) -> Broadcast:
     book = CallBook(store, LIMIT, keep=False)
     packed = book.pack(value)
     stream, holes, buffers = (packed, (), ()) if isinstance(packed, bytes) else packed[:3]
-    where: bytes | Entry = stream if len(stream) <= LIMIT else store.put(memoryview(stream))
+    where: bytes | Loan = stream
+    if len(stream) > LIMIT:
+        where = Loan(store.put(memoryview(stream), digest(stream)))
     handle = Broadcast(f"{os.getpid()}-{next(_numbers)}", lambda: value, (where, holes, buffers))
     _opened.add(handle)
     return handle
@@ -78,17 +81,17 @@ def _closed() -> Any:
     raise HpcmlError("this broadcast handle is closed: use it inside its `with` block, or before close() and del")
 
 
-def _reduce(handle: Broadcast, stand_in: Callable[[Entry], Any]) -> tuple[Any, ...]:
+def _reduce(handle: Broadcast, stand_in: Callable[[Loan], Any]) -> tuple[Any, ...]:
     if handle._parts is None:
         _closed()
     assert handle._parts is not None
     where, holes, buffers = handle._parts
-    stream = stand_in(where) if isinstance(where, Entry) else where
+    stream = stand_in(where) if isinstance(where, Loan) else where
     return _arrive, (
         handle._key,
         stream,
-        [(offset, stand_in(entry)) for offset, entry in holes],
-        [stand_in(entry) for entry in buffers],
+        [(offset, stand_in(loan)) for offset, loan in holes],
+        [stand_in(loan) for loan in buffers],
     )
 
 

@@ -169,13 +169,15 @@ class Cluster(Executor):
         after this call.
         """
         name = name_of(fn)
-        dump = self._new_book().pack
-        function = pack_object(fn, f"the function {name}", dump)
+        book = self._new_book()
         tuples = list(zip(*iterables, strict=False))
+        book.travels = len(tuples)
+        function = pack_object(fn, f"the function {name}", book.pack)
+        book.travels = 1
         group = f"{name} #{next(_numbers)}"
         self._session.monitor.expect(group, len(tuples))
         what = f"an argument of {name}"
-        calls = (Call(function, pack_arguments(args, {}, what, dump), name, group) for args in tuples)
+        calls = (Call(function, pack_arguments(args, {}, what, book.pack), name, group) for args in tuples)
         results = MapResults()
         items = self._send(calls, results.new_item)
         return self._taken(results.take(timeout), items)

@@ -39,12 +39,15 @@ class DataFile(NamedTuple):
         Its length and the digest of its content.
     shared
         Where it lies for all nodes, when that is one file on a shared file system.
+    private
+        Who maps it may write, to a copy of the pages that are written.
     """
 
     path: str
     nbytes: int
     digest: str
     shared: str = ""
+    private: bool = False
 
 
 def digest(data: Any) -> str:
@@ -154,8 +157,8 @@ def _abandoned(lock: Path) -> bool:
     return True
 
 
-def open_map(file: DataFile, private: bool = False) -> mmap.mmap:
-    """Map a file of shared data into this process, read-only, or with `private` copied where it is written.
+def open_map(file: DataFile) -> mmap.mmap:
+    """Map a file of shared data into this process.
 
     Raises
     ------
@@ -169,7 +172,7 @@ def open_map(file: DataFile, private: bool = False) -> mmap.mmap:
     try:
         if os.fstat(descriptor).st_size != file.nbytes:
             raise DataMissing(f"{file.path} has not the length that was sent", file.digest)
-        return mmap.mmap(descriptor, file.nbytes, access=mmap.ACCESS_COPY if private else mmap.ACCESS_READ)
+        return mmap.mmap(descriptor, file.nbytes, access=mmap.ACCESS_COPY if file.private else mmap.ACCESS_READ)
     finally:
         os.close(descriptor)
 

@@ -43,14 +43,11 @@ class Payload(NamedTuple):
         Where in the stream something is missing, and the file that holds it.
     buffers
         The files for the pickle's out-of-band buffers, in order (PEP 574).
-    private
-        Arrays can be written, each task having a copy of what it writes.
     """
 
     stream: bytes
     holes: tuple[tuple[int, Any], ...]
     buffers: tuple[Any, ...]
-    private: bool = False
 
 
 Packed = bytes | Payload
@@ -64,11 +61,14 @@ class Book(Protocol):
         """Content of more bytes than this is taken."""
 
     @property
-    def private(self) -> bool:
-        """See `Payload`."""
+    def smallest(self) -> float:
+        """Arrays of more bytes than this are taken when they have travelled often."""
 
     def take(self, key: Hashable, owner: Any, produce: Callable[[], memoryview]) -> Any:
         """Return what stands for the content; `key` holds while `owner` lives."""
+
+    def take_often(self, key: Hashable, owner: Any, produce: Callable[[], memoryview]) -> Any:
+        """Return what stands for the content, None where it has not travelled often; see `take`."""
 
 
 reduces: dict[type, Callable[[Any, Any], tuple[Any, ...]]] = {}
@@ -100,13 +100,17 @@ class _OutOfBand:
     """The buffers that leave a pickle, in order; apart from the pickler, which would be a cycle of references."""
 
     def __init__(self, book: Book) -> None:
-        self.book, self.limit = book, book.limit
+        self.book, self.limit, self.smallest = book, book.limit, book.smallest
         self.buffers: list[Any] = []
         self._taken: dict[int, tuple[pickle.PickleBuffer, Any]] = {}
 
-    def lend(self, key: Hashable, owner: Any, produce: Callable[[], memoryview]) -> pickle.PickleBuffer:
-        """Have the book take content; return what stands for it."""
-        return self.stand_in(self.book.take(key, owner, produce))
+    def lend(
+        self, nbytes: int, key: Hashable, owner: Any, produce: Callable[[], memoryview]
+    ) -> pickle.PickleBuffer | None:
+        """Have the book take content; return what stands for it, None where it stays in the pickle."""
+        take = self.book.take if nbytes > self.limit else self.book.take_often
+        taken = take((key, nbytes), owner, produce)
+        return None if taken is None else self.stand_in(taken)
 
     def stand_in(self, taken: Any) -> pickle.PickleBuffer:
         """Return an empty buffer that stands for content which was taken."""
@@ -132,13 +136,13 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle has no
 
     def __init__(self, stream: _Stream, out_of_band: _OutOfBand) -> None:
         super().__init__(stream, pickle.HIGHEST_PROTOCOL, out_of_band)
-        self.out_of_band, self.limit = out_of_band, out_of_band.limit
+        self.out_of_band, self.smallest = out_of_band, out_of_band.smallest
 
     def reducer_override(self, thing: Any) -> Any:
         """Return how `thing` is reduced; see `pickle.Pickler.reducer_override`."""
         reduced = None
         if isinstance(thing, Array):
-            if thing.nbytes > self.limit:
+            if thing.nbytes > self.smallest:
                 reduced = reduce_array(thing, self.out_of_band.lend)
         elif type(thing) in reduces:
             reduced = reduces[type(thing)](thing, self.out_of_band.stand_in)
@@ -170,7 +174,7 @@ def dumps_apart(thing: Any, book: Book) -> Packed:
     packed = stream.parts[0] if len(stream.parts) == 1 else b"".join(stream.parts)
     if not stream.holes and not out_of_band.buffers:
         return packed
-    return Payload(packed, tuple(stream.holes), tuple(out_of_band.buffers), book.private)
+    return Payload(packed, tuple(stream.holes), tuple(out_of_band.buffers))
 
 
 def nbytes(packed: Packed) -> int:
@@ -184,10 +188,10 @@ class Maps:
     def __init__(self) -> None:
         self._open: dict[str, memoryview] = {}
 
-    def content(self, file: DataFile, private: bool = False) -> memoryview:
-        """Return the content of a file; `private` content can be written, and nobody else sees it."""
-        if private:
-            return memoryview(open_map(file, private=True))
+    def content(self, file: DataFile) -> memoryview:
+        """Return the content of a file; what is private can be written, and nobody else sees it."""
+        if file.private:
+            return memoryview(open_map(file))
         if file.path not in self._open:
             self._open[file.path] = memoryview(open_map(file))
         return self._open[file.path]
@@ -203,7 +207,7 @@ def loads(packed: Packed, maps: Maps) -> Any:
     """
     if isinstance(packed, bytes):
         return pickle.loads(packed)
-    buffers = [maps.content(file, packed.private) for file in packed.buffers]
+    buffers = [maps.content(file) for file in packed.buffers]
     return join(packed.stream, [(offset, maps.content(file)) for offset, file in packed.holes], buffers)
 
 

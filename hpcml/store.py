@@ -4,6 +4,7 @@ Content is put on the nodes once, whichever object holds it, and stays there whi
 `Entry`: a task on its way, a broadcast handle, or, by `Store.keep`, a living array with this content.
 """
 
+import contextlib
 import secrets
 import threading
 import time
@@ -14,7 +15,9 @@ from typing import Any, Protocol
 from hpcml.datafiles import DataFile, digest
 from hpcml.payload import Packed, dumps_apart
 
-__all__ = ["CallBook", "Entry", "Staging", "Store"]
+__all__ = ["CallBook", "Entry", "Loan", "Staging", "Store"]
+
+SMALLEST = 1 << 16  # bytes; less is not worth a file, however often it travels
 
 
 class Staging(Protocol):
@@ -41,8 +44,15 @@ class Entry:
         self.restored = 0.0
         self.pinned: Any = None  # an owner that cannot be watched
 
-    def __reduce__(self) -> Any:  # what travels is the file's name
-        return DataFile, tuple(self.file)
+
+class Loan:
+    """A use of an entry by a task; what travels is the name of the file."""
+
+    def __init__(self, entry: Entry, private: bool = False) -> None:
+        self.entry, self.private = entry, private
+
+    def __reduce__(self) -> Any:
+        return DataFile, tuple(self.entry.file._replace(private=self.private))
 
 
 class Store:
@@ -60,9 +70,12 @@ class Store:
         self._kept: dict[Hashable, tuple[Any, Entry]] = {}
         self._lock = threading.RLock()  # one staging at a time; re-entrant, for callbacks may come at any moment
 
-    def put(self, content: memoryview) -> Entry:
-        """Put `content` on the nodes, unless it is there."""
-        key = digest(content)
+    def has(self, key: str) -> bool:
+        """Tell whether content with this digest is on the nodes."""
+        return key in self._entries
+
+    def put(self, content: memoryview, key: str) -> Entry:
+        """Put `content`, whose digest is `key`, on the nodes, unless it is there."""
         with self._lock:
             entry = self._entries.get(key)
             if entry is None:
@@ -93,7 +106,10 @@ class Store:
 class CallBook:
     """What one call has hashed: `Cluster.submit`, ``map``, or all batches of a ``joblib.Parallel``.
 
-    The same memory is hashed once in a call. The next call hashes it again, for it may have changed.
+    The same memory above the limit is hashed once in a call. The next call hashes it again, for it may have
+    changed. Smaller arrays are hashed whenever they travel, at a hundredth of what their journey costs; when
+    one has travelled so often that it comes to more than the limit, it is put on the nodes as well, and
+    tasks can write to it as to any small array.
 
     Parameters
     ----------
@@ -107,18 +123,36 @@ class CallBook:
 
     def __init__(self, store: Store, limit: float | None, private: bool = False, keep: bool = True) -> None:
         self.limit = float("inf") if limit is None else limit
-        self.private = private
-        self._store, self._keep = store, keep
+        self.smallest = self.limit if limit is None else min(limit, SMALLEST)
+        self.travels = 1  # how many times what is packed now is going to travel
+        self._store, self._private, self._keep = store, private, keep
         self._taken: dict[Hashable, Callable[[], Entry | None]] = {}
+        self._travelled: dict[str, int] = {}  # bytes, by digest
+        self._often: dict[str, Entry] = {}  # stays until the end of the call
 
-    def take(self, key: Hashable, owner: Any, produce: Callable[[], memoryview]) -> Entry:
-        """Return the entry of some content; see `hpcml.payload.Book`."""
+    def take(self, key: Hashable, owner: Any, produce: Callable[[], memoryview]) -> Loan:
+        """Return a loan of some content; see `hpcml.payload.Book`."""
         known = self._taken.get(key)
         entry = known() if known is not None else None
         if entry is None:
-            entry = self._store.put(produce())
+            content = produce()
+            entry = self._store.put(content, digest(content))
             self._remember(key, owner, entry)
-        return entry
+        return Loan(entry, self._private)
+
+    def take_often(self, key: Hashable, owner: Any, produce: Callable[[], memoryview]) -> Loan | None:
+        """Return a loan of content that has travelled often; see `hpcml.payload.Book`."""
+        content = produce()
+        name = digest(content)
+        travelled = self._travelled[name] = self._travelled.get(name, 0) + content.nbytes * self.travels
+        if travelled <= self.limit and not self._store.has(name):
+            return None
+        entry = self._store.put(content, name)
+        self._often[name] = entry
+        if self._keep:
+            with contextlib.suppress(TypeError):
+                self._store.keep(entry, owner, key)
+        return Loan(entry, True)
 
     def _remember(self, key: Hashable, owner: Any, entry: Entry) -> None:
         """Note that `key` means `entry`, for as long as that can be told."""

@@ -99,7 +99,8 @@ def test_joblibs_mmap_mode_and_max_nbytes(cluster):
         assert Parallel(mmap_mode="c")(delayed(assign)(kept) for _ in range(4)) == [0.0] * 4
         assert Parallel()(delayed(total)(kept) for _ in range(2)) == [LARGE.sum()] * 2  # they wrote to copies
         for options in ({"mmap_mode": None}, {"max_nbytes": None}, {"max_nbytes": "5M"}):
-            assert Parallel(**options)(delayed(about)(kept) for _ in range(2)) == [(False, LARGE.sum())] * 2
+            new = RANDOM.normal(size=200_000)
+            assert Parallel(**options)(delayed(about)(new) for _ in range(2)) == [(False, new.sum())] * 2
         assert Parallel(max_nbytes=1000)(delayed(about)(SMALL) for _ in range(2)) == [(True, SMALL.sum())] * 2
         with pytest.raises(ValueError, match=r"mmap_mode='r\+': tasks on several nodes cannot write"):
             Parallel(mmap_mode="r+")(delayed(total)(kept) for _ in range(2))

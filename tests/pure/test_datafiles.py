@@ -102,7 +102,7 @@ def test_a_file_has_its_name_only_when_it_is_complete(tmp_path, monkeypatch):
 def test_private_maps_are_copied_where_they_are_written(tmp_path):
     file = file_in(tmp_path)
     write_file(file.path, memoryview(CONTENT))
-    private = open_map(file, private=True)
+    private = open_map(file._replace(private=True))
     private[:3] = b"abc"
     assert open_map(file)[:] == CONTENT
 

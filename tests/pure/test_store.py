@@ -13,7 +13,7 @@ import pytest
 
 import hpcml.store
 from hpcml.broadcast import broadcast
-from hpcml.datafiles import DataFile
+from hpcml.datafiles import DataFile, digest
 from hpcml.errors import DataError, HpcmlError
 from hpcml.payload import Maps, loads
 from hpcml.staging import LocalStaging, SharedStaging
@@ -109,6 +109,60 @@ def test_chunks_that_are_made_one_by_one_do_not_pile_up(store, tmp_path):
         assert len(files(tmp_path)) <= 4
 
 
+SMALL = 1 << 19  # bytes of an array below the limit of 1 MB
+
+
+def test_a_small_array_that_travels_often_is_put_on_the_nodes_and_can_be_written(store, tmp_path):
+    array = np.arange(SMALL // 8)
+    book = CallBook(store, 1 << 20)
+    carried = [pickle.dumps(book.pack([array, {"task": task}])) for task in range(20)]
+    lengths = [len(one) for one in carried]
+    assert lengths[0] > SMALL
+    assert lengths[1] > SMALL
+    assert max(lengths[2:]) < 1000
+    assert len(files(tmp_path)) == 1
+    for task, one in enumerate(carried):
+        maps = Maps()
+        for _ in range(2):  # a second time in the same frame: what the first one wrote is not seen
+            got, about = loads(pickle.loads(one), maps)
+            assert about == {"task": task}
+            assert np.array_equal(got, array)
+            got[:] = 0
+    again = CallBook(store, 1 << 20).pack(array)
+    assert len(pickle.dumps(again)) < 1000  # it is there already
+    del again, array, book
+    assert not files(tmp_path)
+
+
+def test_a_buffer_that_is_refilled_in_the_midst_of_a_call_travels_as_it_is(store):
+    buffer = np.zeros(SMALL // 8)
+    book = CallBook(store, 1 << 20)
+    carried = []
+    for task in range(10):
+        buffer[:] = task // 4
+        carried.append(pickle.dumps(book.pack(buffer)))
+    for task, one in enumerate(carried[8:], 8):
+        assert (loads(pickle.loads(one), Maps()) == task // 4).all()
+    assert min(map(len, carried)) < 1000
+
+
+def test_a_function_of_many_tasks_carries_a_small_array_once(store, tmp_path):
+    book = CallBook(store, 1 << 20)
+    book.travels = 1000
+    array = np.arange(SMALL // 8)
+    packed = book.pack(lambda: array[-1])
+    assert len(pickle.dumps(packed)) < 2000
+    assert loads(pickle.loads(pickle.dumps(packed)), Maps())() == array[-1]
+
+
+def test_without_a_limit_nothing_is_put_on_the_nodes_however_often_it_travels(store, tmp_path):
+    book = CallBook(store, None)
+    book.travels = 1000
+    for _ in range(10):
+        book.pack(np.arange(SMALL // 8))
+    assert not files(tmp_path)
+
+
 def test_nothing_is_left_to_the_garbage_collector(store, tmp_path):
     gc.disable()
     try:
@@ -191,7 +245,7 @@ def test_a_full_place_falls_back_with_one_warning_and_a_full_last_place_is_an_er
 def test_a_directory_that_is_gone_is_an_error_that_says_so(tmp_path):
     store = Store(LocalStaging([str(tmp_path / "gone")]))
     with pytest.raises(DataError, match=r"gone: No such file or directory\nAsk for nodes with more memory"):
-        store.put(memoryview(b"12345"))
+        store.put(memoryview(b"12345"), digest(b"12345"))
 
 
 def test_a_shared_file_system_holds_one_file_and_nodes_link_to_it(tmp_path):
