@@ -9,7 +9,7 @@ from typing import Any, Self
 
 from hpcml.datafiles import digest
 from hpcml.errors import HpcmlError
-from hpcml.payload import join, reduces
+from hpcml.payload import OutOfBand, join, reduces
 from hpcml.store import CallBook, Loan, Store
 
 __all__ = ["Broadcast", "broadcast", "keep_only", "open_keys"]
@@ -38,8 +38,10 @@ class Broadcast:
     [499999500000, 4999995000000, 49999950000000]
     """
 
-    def __init__(self, key: str, load: Callable[[], Any], parts: tuple[Any, ...] | None = None) -> None:
-        self._key, self._load, self._parts = key, load, parts
+    def __init__(
+        self, key: str, load: Callable[[], Any], parts: tuple[Any, ...] | None = None, store: Store | None = None
+    ) -> None:
+        self._key, self._load, self._parts, self._store = key, load, parts, store
 
     @property
     def value(self) -> Any:
@@ -72,7 +74,7 @@ def broadcast(value: Any, store: Store) -> Broadcast:
     where: bytes | Loan = stream
     if len(stream) > LIMIT:
         where = Loan(store.put(memoryview(stream), digest(stream)))
-    handle = Broadcast(f"{os.getpid()}-{next(_numbers)}", lambda: value, (where, holes, buffers))
+    handle = Broadcast(f"{os.getpid()}-{next(_numbers)}", lambda: value, (where, holes, buffers), store)
     _opened.add(handle)
     return handle
 
@@ -81,10 +83,15 @@ def _closed() -> Any:
     raise HpcmlError("this broadcast handle is closed: use it inside its `with` block, or before close() and del")
 
 
-def _reduce(handle: Broadcast, stand_in: Callable[[Loan], Any]) -> tuple[Any, ...]:
+def _reduce(handle: Broadcast, out_of_band: OutOfBand) -> tuple[Any, ...]:
     if handle._parts is None:
         _closed()
+    if handle._store is not out_of_band.book.store:
+        raise HpcmlError(
+            "this broadcast handle belongs to another Cluster: call broadcast() of the one it goes to"
+        )
     assert handle._parts is not None
+    stand_in = out_of_band.stand_in
     where, holes, buffers = handle._parts
     stream = stand_in(where) if isinstance(where, Loan) else where
     return _arrive, (

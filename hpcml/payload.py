@@ -19,6 +19,7 @@ from hpcml.datafiles import DataFile, open_map
 __all__ = [
     "Book",
     "Maps",
+    "OutOfBand",
     "Packed",
     "Payload",
     "dumps_apart",
@@ -64,6 +65,10 @@ class Book(Protocol):
     def smallest(self) -> float:
         """Arrays of more bytes than this are taken when they have travelled often."""
 
+    @property
+    def store(self) -> Any:
+        """Where the content goes."""
+
     def take(self, key: Hashable, owner: Any, produce: Callable[[], memoryview]) -> Any:
         """Return what stands for the content; `key` holds while `owner` lives."""
 
@@ -71,8 +76,9 @@ class Book(Protocol):
         """Return what stands for the content, None where it has not travelled often; see `take`."""
 
 
-reduces: dict[type, Callable[[Any, Any], tuple[Any, ...]]] = {}
-"""Types with content of their own: a function of an object and `lend`, which returns a reduced value."""
+reduces: dict[type, Callable[[Any, "OutOfBand"], tuple[Any, ...]]] = {}
+"""Types with content of their own: a function of an object and the pickle's buffers, which returns how the
+pickle builds the object (`pickle.Pickler.reducer_override`)."""
 
 
 class _Stream:
@@ -96,7 +102,7 @@ class _Stream:
             self.length += len(data)
 
 
-class _OutOfBand:
+class OutOfBand:
     """The buffers that leave a pickle, in order; apart from the pickler, which would be a cycle of references."""
 
     def __init__(self, book: Book) -> None:
@@ -134,7 +140,7 @@ class _OutOfBand:
 class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle has no types
     """cloudpickle's, with an eye for large content."""
 
-    def __init__(self, stream: _Stream, out_of_band: _OutOfBand) -> None:
+    def __init__(self, stream: _Stream, out_of_band: OutOfBand) -> None:
         super().__init__(stream, pickle.HIGHEST_PROTOCOL, out_of_band)
         self.out_of_band, self.smallest = out_of_band, out_of_band.smallest
 
@@ -145,7 +151,7 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle has no
             if thing.nbytes > self.smallest:
                 reduced = reduce_array(thing, self.out_of_band.lend)
         elif type(thing) in reduces:
-            reduced = reduces[type(thing)](thing, self.out_of_band.stand_in)
+            reduced = reduces[type(thing)](thing, self.out_of_band)
         return super().reducer_override(thing) if reduced is None else reduced
 
 
@@ -169,7 +175,7 @@ def dumps_result(thing: Any) -> bytes:
 def dumps_apart(thing: Any, book: Book) -> Packed:
     """Pickle `thing`, functions and classes of ``__main__`` by value, leaving its large parts to `book`."""
     stream = _Stream(book)
-    out_of_band = _OutOfBand(book)
+    out_of_band = OutOfBand(book)
     _Pickler(stream, out_of_band).dump(thing)
     packed = stream.parts[0] if len(stream.parts) == 1 else b"".join(stream.parts)
     if not stream.holes and not out_of_band.buffers:

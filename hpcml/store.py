@@ -5,6 +5,7 @@ Content is put on the nodes once, whichever object holds it, and stays there whi
 """
 
 import contextlib
+import os
 import secrets
 import threading
 import time
@@ -65,7 +66,7 @@ class Store:
     """
 
     def __init__(self, staging: Staging) -> None:
-        self._staging = staging
+        self._staging, self._process = staging, os.getpid()
         self._entries: weakref.WeakValueDictionary[str, Entry] = weakref.WeakValueDictionary()
         self._kept: dict[Hashable, tuple[Any, Entry]] = {}
         self._lock = threading.RLock()  # one staging at a time; re-entrant, for callbacks may come at any moment
@@ -82,8 +83,12 @@ class Store:
                 name = f"{key}-{secrets.token_hex(4)}"  # never used again, so that a late removal does no harm
                 path, shared = self._staging.put(name, content)
                 entry = self._entries[key] = Entry(DataFile(path, content.nbytes, key, shared))
-                weakref.finalize(entry, self._staging.remove, path).atexit = False
+                weakref.finalize(entry, self._remove, path).atexit = False
             return entry
+
+    def _remove(self, path: str) -> None:
+        if os.getpid() == self._process:  # a forked child has copies of the references, not of the files
+            self._staging.remove(path)
 
     def restore(self, missing: str, since: float) -> None:
         """Send content, named by its digest, once more, unless that was done after `since` (monotonic)."""
@@ -125,7 +130,7 @@ class CallBook:
         self.limit = float("inf") if limit is None else limit
         self.smallest = self.limit if limit is None else min(limit, SMALLEST)
         self.travels = 1  # how many times what is packed now is going to travel
-        self._store, self._private, self._keep = store, private, keep
+        self.store, self._private, self._keep = store, private, keep
         self._taken: dict[Hashable, Callable[[], Entry | None]] = {}
         self._travelled: dict[str, int] = {}  # bytes, by digest
         self._often: dict[str, Entry] = {}  # stays until the end of the call
@@ -136,7 +141,7 @@ class CallBook:
         entry = known() if known is not None else None
         if entry is None:
             content = produce()
-            entry = self._store.put(content, digest(content))
+            entry = self.store.put(content, digest(content))
             self._remember(key, owner, entry)
         return Loan(entry, self._private)
 
@@ -145,13 +150,13 @@ class CallBook:
         content = produce()
         name = digest(content)
         travelled = self._travelled[name] = self._travelled.get(name, 0) + content.nbytes * self.travels
-        if travelled <= self.limit and not self._store.has(name):
+        if travelled <= self.limit and not self.store.has(name):
             return None
-        entry = self._store.put(content, name)
+        entry = self.store.put(content, name)
         self._often[name] = entry
         if self._keep:
             with contextlib.suppress(TypeError):
-                self._store.keep(entry, owner, key)
+                self.store.keep(entry, owner, key)
         return Loan(entry, True)
 
     def _remember(self, key: Hashable, owner: Any, entry: Entry) -> None:
@@ -166,7 +171,7 @@ class CallBook:
             return
         self._taken[key] = lambda: there() if living() is not None else None
         if self._keep:
-            self._store.keep(entry, owner, key)
+            self.store.keep(entry, owner, key)
 
     def pack(self, thing: Any) -> Packed:
         """Pickle `thing` without its large parts."""

@@ -15,7 +15,7 @@ from typing import Any
 
 from hpcml.broadcast import keep_only
 from hpcml.errors import TaskError
-from hpcml.payload import Maps, Packed, loads
+from hpcml.payload import Maps, Packed, Payload, loads
 from hpcml.pickling import dumps, dumps_parts, pack_error
 
 __all__ = ["Worker", "become_worker", "current_worker", "run_frame"]
@@ -110,11 +110,15 @@ def _run(
         tick = time.perf_counter()
         value = call(*args, **kwargs)
     except BaseException as raised:
-        if isinstance(raised, ValueError) and "read-only" in str(raised):
+        if isinstance(raised, ValueError) and "read-only" in str(raised) and _has_data(function, arguments):
             raised.add_note(READ_ONLY)
         error, trace = raised, traceback.format_exc()
     seconds = time.perf_counter() - tick
     return _pack_outcome(value, error, (trace, started, seconds, _printed(), _records(caught)))
+
+
+def _has_data(*parts: Packed) -> bool:
+    return any(isinstance(part, Payload) for part in parts)
 
 
 def _load(function: Packed, maps: Maps, functions: dict[Packed, Any]) -> Any:

@@ -208,6 +208,23 @@ def test_a_handle_holds_the_data_until_it_is_closed(store, tmp_path):
         CallBook(store, LIMIT).pack(handle)
 
 
+def test_a_handle_of_another_cluster_is_refused_at_once(store, tmp_path):
+    other = Store(LocalStaging([str(tmp_path)]))
+    with pytest.raises(HpcmlError, match="belongs to another Cluster"):
+        CallBook(other, LIMIT).pack([broadcast(np.arange(1000.0), store)])
+
+
+def test_a_forked_child_removes_nothing(store, tmp_path):
+    array = np.arange(1000.0)
+    CallBook(store, LIMIT).pack(array)
+    child = os.fork()
+    if child == 0:
+        del array
+        os._exit(0)
+    os.waitpid(child, 0)
+    assert len(files(tmp_path)) == 1
+
+
 @pytest.mark.parametrize("end", ["del", "with"])
 def test_a_handle_frees_its_data_at_its_end(end, store, tmp_path):
     handle = broadcast(np.arange(100_000.0), store)
