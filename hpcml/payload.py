@@ -86,9 +86,8 @@ class _Stream:
 
     def __init__(self, book: Book) -> None:
         self.book, self.limit = book, max(book.limit, FRAME)
-        self.parts: list[bytes] = []
+        self.small = io.BytesIO()
         self.holes: list[tuple[int, Any]] = []
-        self.length = 0
 
     def write(self, data: Any) -> None:
         """Take one piece of the pickle, as a file does."""
@@ -96,10 +95,9 @@ class _Stream:
             data = memoryview(data).cast("B")
         if len(data) > self.limit:
             taken = self.book.take((address(data), len(data)), data, lambda: memoryview(data))
-            self.holes.append((self.length, taken))
+            self.holes.append((self.small.tell(), taken))
         else:
-            self.parts.append(bytes(data))
-            self.length += len(data)
+            self.small.write(data)
 
 
 class OutOfBand:
@@ -177,7 +175,7 @@ def dumps_apart(thing: Any, book: Book) -> Packed:
     stream = _Stream(book)
     out_of_band = OutOfBand(book)
     _Pickler(stream, out_of_band).dump(thing)
-    packed = stream.parts[0] if len(stream.parts) == 1 else b"".join(stream.parts)
+    packed = stream.small.getvalue()
     if not stream.holes and not out_of_band.buffers:
         return packed
     return Payload(packed, tuple(stream.holes), tuple(out_of_band.buffers))

@@ -98,10 +98,10 @@ class SbcastStaging:
 
     def _send(self, source: BinaryIO, path: str, steps: Sequence[str]) -> None:
         descriptor = source.fileno()
-        limit = 60 + os.fstat(descriptor).st_size / SLOWEST
+        nbytes = os.fstat(descriptor).st_size
         for step in steps:
-            command = sbcast(step, f"/proc/self/fd/{descriptor}", delivered(path))
-            run(command, self._environment, timeout=limit, inherit=[descriptor])
+            command = sbcast(step, f"/proc/self/fd/{descriptor}", delivered(path), nbytes)
+            run(command, self._environment, timeout=60 + nbytes / SLOWEST, inherit=[descriptor])
 
     def put_again(self, path: str) -> None:
         """Send a file once more, to all nodes; see `hpcml.store.Staging`."""

@@ -76,9 +76,19 @@ def controller_step(node: str, program: Sequence[str], het_group: int | None = N
     return [*_step([node], "hpcml-controller", het_group), "--gres=none", *program]
 
 
-def sbcast(step: str, source: str, target: str) -> list[str]:
-    """Return the command that copies a file to `target` on each node of a step, named as ``job.step``."""
-    return ["sbcast", f"--jobid={step}", "--force", source, target]
+def sbcast(step: str, source: str, target: str, nbytes: int) -> list[str]:
+    """Return the command that copies a file of so many bytes to `target` on each node of ``job.step``.
+
+    sbcast holds up to six blocks of, by default, 8 MB each in memory: more than a tenth of a file of 400 MB.
+
+    Examples
+    --------
+    >>> from hpcml.srun import sbcast
+    >>> sbcast("7.0", "/tmp/data", "/dev/shm/data", 10**8)
+    ['sbcast', '--jobid=7.0', '--force', '--size=1250000', '/tmp/data', '/dev/shm/data']
+    """
+    block = min(max(nbytes // 80, 1 << 20), 8 << 20)
+    return ["sbcast", f"--jobid={step}", "--force", f"--size={block}", source, target]
 
 
 def end_time_query(job_id: int) -> list[str]:

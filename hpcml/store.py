@@ -112,9 +112,9 @@ class CallBook:
     """What one call has hashed: `Cluster.submit`, ``map``, or all batches of a ``joblib.Parallel``.
 
     The same memory above the limit is hashed once in a call. The next call hashes it again, for it may have
-    changed. Smaller arrays are hashed whenever they travel, at a hundredth of what their journey costs; when
-    one has travelled so often that it comes to more than the limit, it is put on the nodes as well, and
-    tasks can write to it as to any small array.
+    changed. A smaller array is hashed from its second journey on, whenever it travels, at a hundredth of what
+    that costs; when it has travelled so often that it comes to more than the limit, it is put on the nodes as
+    well, and tasks can write to it as to any small array.
 
     Parameters
     ----------
@@ -132,6 +132,7 @@ class CallBook:
         self.travels = 1  # how many times what is packed now is going to travel
         self.store, self._private, self._keep = store, private, keep
         self._taken: dict[Hashable, Callable[[], Entry | None]] = {}
+        self._seen: set[Hashable] = set()
         self._travelled: dict[str, int] = {}  # bytes, by digest
         self._often: dict[str, Entry] = {}  # stays until the end of the call
 
@@ -147,6 +148,9 @@ class CallBook:
 
     def take_often(self, key: Hashable, owner: Any, produce: Callable[[], memoryview]) -> Loan | None:
         """Return a loan of content that has travelled often; see `hpcml.payload.Book`."""
+        if self.travels == 1 and key not in self._seen:
+            self._seen.add(key)
+            return None
         content = produce()
         name = digest(content)
         travelled = self._travelled[name] = self._travelled.get(name, 0) + content.nbytes * self.travels

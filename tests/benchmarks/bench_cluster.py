@@ -18,13 +18,20 @@ from cluster_needs import missing
 from slurm_cluster import SlurmCluster, reap
 
 PROGRAMS = HERE / "programs"
+BATCH = (str(HERE / "batch"), str(HERE / "batch-job"))
 OURS = ("hpcml", "loky")  # run by this Python; the others by the peers'
-NODES, CPUS = 3, 12
+NODES, CPUS, MEMORY = 3, 12, 16_000  # memory of each node, in MB
+LEAST_MEMORY = 3e9  # bytes; with less left on this computer, a program must end
+POLL = 0.2  # seconds between two looks at a program that runs
 _VARIABLES = ("PATH", "HOME", "LANG", "USER", "TERM", "TZ")
 
 
 class RunFailed(Exception):
     """A program gave no values; the message holds the end of what it printed."""
+
+
+class GaveUp(RunFailed):
+    """A peer's program was ended, for it took too long or too much memory; the message is a word for the table."""
 
 
 @contextmanager
@@ -35,7 +42,7 @@ def bench_cluster() -> Iterator[SlurmCluster]:
     reap()
     cluster = SlurmCluster(f"bench-{os.getpid()}")
     try:
-        cluster.up(Shape(cpus=(CPUS,) * NODES), owner=os.getpid())
+        cluster.up(Shape(cpus=(CPUS,) * NODES, memory=MEMORY), owner=os.getpid())
         yield cluster
     finally:
         cluster.down()
@@ -46,7 +53,7 @@ def slurm_version(cluster: SlurmCluster) -> str:
 
 
 def execute(cluster: SlurmCluster, run: Run) -> dict[str, float]:
-    """Run a program by salloc, or without Slurm where it has no allocation; its values by measure."""
+    """Run a program by sbatch or salloc, or without Slurm where it has no allocation; its values by measure."""
     python = sys.executable if run.pool in OURS else str(PYTHON)
     words = [python, str(PROGRAMS / f"{run.program}.py"), run.pool, str(run.slots), *run.measures]
     base = {name: os.environ[name] for name in _VARIABLES if name in os.environ}
@@ -57,12 +64,25 @@ def execute(cluster: SlurmCluster, run: Run) -> dict[str, float]:
         return _values(words, base, directory, run)
     cluster.wait_idle()  # the steps of the run before have ended
     try:
-        command = cluster.login_command(["salloc", "--quiet", *run.allocation, *words], directory)
-        return _values(command, cluster.environment(base), directory, run)
+        command, base = _command(run, words, base)
+        return _values(cluster.login_command(command, directory), cluster.environment(base), directory, run)
     except BaseException:
         cluster.call(["scancel", "--state=PENDING"])
         cluster.call(["scancel", "--state=RUNNING"])
         raise
+
+
+def _command(run: Run, words: list[str], base: dict[str, str]) -> tuple[list[str], dict[str, str]]:
+    """Command and environment that run a program in its allocation.
+
+    A batch run takes the nodes' whole memory, of which dask gives each worker a share, and not more. As job
+    scripts do, it says how many threads a worker has: not every peer binds its workers to their CPUs.
+    """
+    if not run.batch:
+        return ["salloc", "--quiet", *run.allocation, *words], base
+    threads = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
+    batch, job = BATCH
+    return [batch, "--mem=0", *run.allocation, job, *words], base | threads
 
 
 def _values(command: list[str], environment: dict[str, str], directory: Path, run: Run) -> dict[str, float]:
@@ -70,14 +90,33 @@ def _values(command: list[str], environment: dict[str, str], directory: Path, ru
     process = subprocess.Popen(command, env=environment, cwd=directory, text=True, stdin=subprocess.DEVNULL,
                                stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     try:
-        out, err = process.communicate(timeout=run.timeout)
-    except subprocess.TimeoutExpired:
-        raise RunFailed(f"no end after {run.timeout:g} s{_tail(directory)}") from None
+        out, err = _wait(process, run, directory)
     finally:
         _end(process)
     if process.returncode != 0:
         raise RunFailed(f"exit code {process.returncode}\n{err[-2000:]}{_tail(directory)}")
     return {name: float(value) for name, value in json.loads(out.splitlines()[-1]).items()}
+
+
+def _wait(process: "subprocess.Popen[str]", run: Run, directory: Path) -> tuple[str, str]:
+    """What a program prints until its end. Raises when it is not to go on."""
+    end = time.monotonic() + run.timeout
+    while True:
+        try:
+            return process.communicate(timeout=POLL)
+        except subprocess.TimeoutExpired:
+            late = time.monotonic() > end
+        if not late and _free_memory() > LEAST_MEMORY:
+            continue
+        if run.pool == "hpcml":
+            raise RunFailed(f"{'no end in time' if late else 'too little memory left'}{_tail(directory)}")
+        raise GaveUp(f"none in {run.timeout:g} s" if late else "out of memory")
+
+
+def _free_memory() -> int:
+    """Bytes that programs on this computer can still have."""
+    line = next(line for line in Path("/proc/meminfo").read_text().splitlines() if line.startswith("MemAvailable"))
+    return int(line.split()[1]) * 1024
 
 
 def _end(process: "subprocess.Popen[str]") -> None:

@@ -6,6 +6,7 @@ TWELVE = ("--nodes=3", "--ntasks=12", "--ntasks-per-node=4")
 THIRTY_SIX = ("--nodes=3", "--ntasks=36", "--ntasks-per-node=12")
 ONE_NODE = ("--nodes=1", "--ntasks=12", "--ntasks-per-node=12")
 TWO = ("--nodes=2", "--ntasks=2", "--ntasks-per-node=1")
+TWENTY_FOUR = ("--nodes=3", "--ntasks=24", "--ntasks-per-node=8")
 IDEAL = "ideal"
 
 
@@ -43,6 +44,8 @@ class Run:
     """A program that runs alone in an allocation of its own (or without Slurm), once per repeat.
 
     pool: whose workers it uses; "hpcml" is ours. A run gives values for all `measures`.
+    batch: sbatch starts it, on the first node of its allocation; else salloc, on the login node.
+    repeats: at most so many, for figures that hardly differ from one to the next.
     """
 
     pool: str
@@ -51,10 +54,29 @@ class Run:
     measures: tuple[str, ...]
     allocation: tuple[str, ...] | None
     timeout: float = 120
+    batch: bool = False
+    repeats: int = 100
 
 
 def _measure(name: str, unit: str, limits: dict[str, float] | None = None, **goals: Goal) -> Measure:
     return Measure(name, unit, goals, limits or {})
+
+
+# A node that has received the data once, or holds it once, has the value 1 of this unit.
+_ONCE = {IDEAL: 1.0}
+
+
+def _search(size: int) -> tuple[Measure, ...]:
+    """The figures of a search over `size` MB; see programs/search.py. Both of dask's ways are to be beaten."""
+    # Beside 10 MB, what any process needs for a search weighs too much: there is no goal for memory.
+    memory = {"ideal": Goal(1.1)} if size > 10 else {}
+    driver = {"ideal": Goal(1.3)} if size > 10 else {}
+    return (
+        _measure(f"search_seconds_{size}mb", "s", dask=Goal(0.7), dask_scatter=Goal(0.7)),
+        _measure(f"search_received_{size}mb", "x data", _ONCE, ideal=Goal(1.05)),
+        _measure(f"search_memory_{size}mb", "x data", _ONCE, **memory),
+        _measure(f"search_driver_{size}mb", "x data", _ONCE, **driver),
+    )
 
 
 MEASURES = (
@@ -67,11 +89,36 @@ MEASURES = (
     _measure("digits_grid", "s", loky=Goal(1.10)),
     _measure("digits_grid_2_slots", "s"),
     _measure("memory_per_worker", "MB", {"limit": 45.0}, limit=Goal(1.0)),
+    *_search(10),
+    *_search(100),
+    *_search(500),
+    _measure("search_memory_100mb_8_slots", "x data", _ONCE, ideal=Goal(1.1)),
+    _measure("broadcast_100mb", "MB/s", sbcast=Goal(0.8, at_least=True)),
+    _measure("broadcast_500mb", "MB/s", sbcast=Goal(0.8, at_least=True)),
+    _measure("broadcast_used_100mb", "MB/s"),
+    _measure("broadcast_used_500mb", "MB/s"),
+    _measure("argument_check", "us/task", {"limit": 20.0}, limit=Goal(1.0)),
 )
 
 _SLEEPS = ("map_sleep_1ms", "map_sleep_10ms", "map_sleep_100ms")
 _THROUGHPUT = ("joblib_noop", *_SLEEPS)
 _DIGITS = ("digits_grid", "digits_grid_2_slots")
+_TRANSFER = ("broadcast_100mb", "broadcast_500mb", "broadcast_used_100mb", "broadcast_used_500mb")
+_SYSTEMS = ("hpcml", "dask", "dask_scatter", "ipyparallel")
+
+
+def _figures(size: int) -> tuple[str, ...]:
+    """What a search gives while its memory is not sampled."""
+    return tuple(f"search_{what}_{size}mb" for what in ("seconds", "received", "driver"))
+
+
+def _search_run(pool: str, *measures: str, repeats: int = 100) -> Run:
+    """A search on three nodes with four slots each; loky's on one with twelve, which receives nothing."""
+    alone = pool == "loky"
+    names = tuple(name for name in measures if not (alone and "received" in name))
+    allocation = ONE_NODE if alone else TWELVE
+    return Run(pool, "search", 12, names, allocation, timeout=240, batch=True, repeats=repeats)
+
 
 # The runs of a group take turns, so that what disturbs the machine for a while disturbs all of them.
 GROUPS = (
@@ -102,6 +149,28 @@ GROUPS = (
         Run("hpcml", "memory", 12, ("memory_per_worker",), ONE_NODE),
         Run("dask", "memory", 12, ("memory_per_worker",), ONE_NODE),
         Run("ipyparallel", "memory", 12, ("memory_per_worker",), ONE_NODE),
+    ),
+    (
+        *(_search_run(pool, *_figures(10), *_figures(100)) for pool in ("hpcml", "dask", "dask_scatter", "loky")),
+        _search_run("ipyparallel", *_figures(10), *_figures(100), repeats=1),
+        *(
+            _search_run(pool, "search_memory_10mb", "search_memory_100mb", repeats=1)
+            for pool in (*_SYSTEMS, "loky")
+        ),
+        *(
+            Run(pool, "search", 24, ("search_memory_100mb_8_slots",), TWENTY_FOUR, batch=True, repeats=1)
+            for pool in ("hpcml", "dask")
+        ),
+    ),
+    (
+        # Some peers take minutes for this, or all the memory there is: they are asked once.
+        *(_search_run(pool, *_figures(500)) for pool in ("hpcml", "loky")),
+        *(_search_run(pool, *_figures(500), repeats=1) for pool in _SYSTEMS[1:]),
+        *(_search_run(pool, "search_memory_500mb", repeats=1) for pool in ("hpcml", "dask", "loky")),
+    ),
+    (
+        Run("hpcml", "transfer", 12, _TRANSFER, TWELVE, timeout=240, batch=True),
+        Run("hpcml", "check", 1, ("argument_check",), None),
     ),
 )
 

@@ -13,12 +13,17 @@ from measures import MEASURES, Measure
 from peers import HERE
 from tabulate import tabulate
 
-Values = defaultdict[str, defaultdict[str, list[float]]]  # by measure and pool
+Values = defaultdict[str, defaultdict[str, list[float | str]]]  # by measure and pool; a word: it gave up
 FOLDER = HERE / "results"
 
 
 def no_values() -> Values:
     return defaultdict(lambda: defaultdict(list))
+
+
+def gave_up(values: list[float | str]) -> str | None:
+    """The word of a peer that gave up, in one repeat or all."""
+    return next((value for value in values if isinstance(value, str)), None)
 
 
 def machine(slurm: str, load: float) -> dict[str, Any]:
@@ -32,7 +37,7 @@ def machine(slurm: str, load: float) -> dict[str, Any]:
             "load_before": round(load, 2), "date": time.strftime("%Y-%m-%d")}
 
 
-def entries(measure: Measure, values: dict[str, list[float]]) -> list[dict[str, Any]]:
+def entries(measure: Measure, values: dict[str, list[float | str]]) -> list[dict[str, Any]]:
     """One entry for each peer that was measured or is a fixed value; none without a value of ours."""
     if not values.get("hpcml"):
         return []
@@ -41,33 +46,37 @@ def entries(measure: Measure, values: dict[str, list[float]]) -> list[dict[str, 
     return [_entry(measure, values["hpcml"], peer, seen) for peer, seen in peers.items()]
 
 
-def _entry(measure: Measure, ours: list[float], peer: str, theirs: list[float]) -> dict[str, Any]:
-    ratio = median(ours) / median(theirs)
+def _entry(measure: Measure, ours: list[float], peer: str, theirs: list[float | str]) -> dict[str, Any]:
+    word = gave_up(theirs)
+    ratio = None if word else median(ours) / median(theirs)
     goal = measure.goals.get(peer)
     return {"name": measure.name, "value": _short(median(ours)), "unit": measure.unit, "peer": peer,
-            "peer_value": _short(median(theirs)), "ratio": _short(ratio),
-            "goal": str(goal) if goal else None, "met": goal.met(ratio) if goal else None,
+            "peer_value": word or _short(median(theirs)), "ratio": None if ratio is None else _short(ratio),
+            "goal": str(goal) if goal else None, "met": goal.met(ratio) if goal and ratio is not None else None,
             "values": [_short(value) for value in ours],
             "peer_values": [_short(value) for value in theirs]}
 
 
-def _short(value: float) -> float:
-    """Four significant digits."""
-    return float(f"{value:.4g}")
+def _short(value: float | str) -> float | str:
+    """Four significant digits; a word as it is."""
+    return value if isinstance(value, str) else float(f"{value:.4g}")
 
 
 def table(found: list[dict[str, Any]]) -> str:
     """What a reader sees: medians with the smallest and the largest value, ratio, goal."""
     verdict = {None: "", True: "yes", False: "NO"}
     rows = [[entry["name"], _spread(entry["values"]), entry["unit"], entry["peer"],
-             _spread(entry["peer_values"]), f"{entry['ratio']:.3g}", entry["goal"] or "", verdict[entry["met"]]]
+             _spread(entry["peer_values"]), "" if entry["ratio"] is None else f"{entry['ratio']:.3g}",
+             entry["goal"] or "", verdict[entry["met"]]]
             for entry in found]
     head = ["name", "hpcml (min-max)", "unit", "peer", "peer (min-max)", "ratio", "goal", "met"]
     return tabulate(rows, head, disable_numparse=True)
 
 
-def _spread(values: list[float]) -> str:
-    """The median; with several values also the range."""
+def _spread(values: list[float | str]) -> str:
+    """The median; with several values also the range. The word of one that gave up."""
+    if word := gave_up(values):
+        return word
     middle = f"{median(values):.4g}"
     return middle if len(values) == 1 else f"{middle} ({min(values):.4g}-{max(values):.4g})"
 

@@ -30,7 +30,7 @@ class Pool:
     def map(self, function: Callable[[Any], Any], values: Sequence[Any]) -> list[Any]:
         return self.client.gather(self.client.map(function, values, pure=False))
 
-    def joblib(self) -> AbstractContextManager[Any]:
+    def joblib(self, *_: Any) -> AbstractContextManager[Any]:
         return parallel_config("dask")
 
 

@@ -22,7 +22,7 @@ class Pool:
     def map(self, function: Callable[[Any], Any], values: Sequence[Any]) -> list[Any]:
         return list(self.cluster.map(function, values))
 
-    def joblib(self) -> AbstractContextManager[Any]:
+    def joblib(self, *_: Any) -> AbstractContextManager[Any]:
         return parallel_config("hpcml")
 
 

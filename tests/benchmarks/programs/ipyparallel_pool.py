@@ -29,7 +29,7 @@ class Pool:
     def map(self, function: Callable[[Any], Any], values: Sequence[Any]) -> list[Any]:
         return self.view.map_sync(function, values)
 
-    def joblib(self) -> AbstractContextManager[Any]:
+    def joblib(self, *_: Any) -> AbstractContextManager[Any]:
         self.view.register_joblib_backend("plain-ipyparallel")
         return parallel_config("plain-ipyparallel")
 

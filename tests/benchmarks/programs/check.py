@@ -1,0 +1,54 @@
+"""Microseconds that looking for large arguments adds to the pickling of a task that has none.
+
+    python check.py hpcml SLOTS MEASURE      prints {MEASURE: microseconds, …} as JSON
+"""
+
+import json
+import sys
+import time
+from collections.abc import Callable
+from statistics import median
+from typing import Any
+
+import numpy as np
+from sklearn.svm import SVC
+
+from hpcml.pickling import dumps
+from hpcml.store import CallBook, Store
+from hpcml.task import pack
+
+CALLS, ROUNDS = 200, 101
+LIMIT = 1 << 20  # bytes, the Cluster's own
+
+
+def task(*_: Any, **__: Any) -> None:
+    """Stand for what a user submits."""
+
+
+def arguments() -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """Return what many tasks have, all of it small."""
+    random = np.random.default_rng(0)
+    rows, labels, weights = random.random((50, 20)), np.arange(50), random.random(50)
+    return (SVC(C=10.0), rows, labels, weights), {"options": {"C": 1.0, "kernel": "rbf", "folds": [0, 1, 2]}}
+
+
+def microseconds(new_dump: Callable[[], Callable[[Any], Any]]) -> float:
+    """What packing one call takes, each with a `dump` of its own, as in `Cluster.submit`."""
+    args, kwargs = arguments()
+    began = time.perf_counter()
+    for _ in range(CALLS):
+        pack(task, args, kwargs, new_dump())
+    return (time.perf_counter() - began) / CALLS * 1e6
+
+
+def main(measure: str) -> None:
+    store = Store(None)  # nothing is large: it is never asked to send
+    found = [
+        (microseconds(lambda: CallBook(store, LIMIT).pack), microseconds(lambda: dumps)) for _ in range(ROUNDS)
+    ]
+    checked, plain = (median(each) for each in zip(*found, strict=True))
+    print(json.dumps({measure: median(a - b for a, b in found), "checked": checked, "plain": plain}))
+
+
+if __name__ == "__main__":
+    main(sys.argv[3])
