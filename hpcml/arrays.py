@@ -1,5 +1,6 @@
 """Arrays that travel as a reference to their content, and how a worker builds them around it."""
 
+import copyreg
 import mmap
 from collections.abc import Callable, Hashable
 from typing import Any
@@ -15,6 +16,9 @@ Lend = Callable[[int, Hashable, Any, Callable[[], memoryview]], Any]
 bytes; returns what stands for the content in a pickle, or None where it stays there."""
 
 
+_STATE = ("__reduce__", "__reduce_ex__", "__getstate__", "__setstate__")
+
+
 def reduce_array(array: Any, lend: Lend) -> tuple[Any, ...] | None:
     """Return how a pickle builds `array` from content that `lend` took; None where the array knows better.
 
@@ -27,7 +31,7 @@ def reduce_array(array: Any, lend: Lend) -> tuple[Any, ...] | None:
     if kind is numpy.ma.MaskedArray:
         fill = None if array._fill_value is None else array.fill_value
         return rebuild_masked, (array.data, array._mask, fill)
-    if any(getattr(kind, name) is not getattr(Array, name) for name in ("__reduce__", "__reduce_ex__")):
+    if kind in copyreg.dispatch_table or any(getattr(kind, name) is not getattr(Array, name) for name in _STATE):
         return None
     plain: Any = numpy.asarray(array)
     axes = _axes(plain)
@@ -66,14 +70,25 @@ def address(content: Any) -> int:
 
 def is_mapped(array: Any) -> bool:
     """Tell whether an array is a view of a file that must not be written."""
-    return not array.flags.writeable and isinstance(_owner(array).base, mmap.mmap)
+    return not array.flags.writeable and _is_over_a_map(array)
+
+
+def _is_over_a_map(array: Any) -> bool:
+    while isinstance(array, Array):
+        array = array.base
+    return isinstance(array, mmap.mmap) or (isinstance(array, memoryview) and isinstance(array.obj, mmap.mmap))
 
 
 def _owner(array: Any) -> Any:
-    """Return the array that a chain of views ends at: it lives as long as the memory does."""
-    while isinstance(array.base, Array):
-        array = array.base
-    return array
+    """Return the array that lives as long as the content is of use.
+
+    That is the one which a chain of views ends at, when the view shows all of it: the view itself may have been
+    made for the moment. A part is of use as long as the view of it.
+    """
+    whole = array
+    while isinstance(whole.base, Array):
+        whole = whole.base
+    return whole if whole.nbytes == array.nbytes else array
 
 
 def _axes(plain: Any) -> tuple[int, ...] | None:

@@ -1,12 +1,14 @@
 """A Cluster as joblib's backend sees it."""
 
 from collections.abc import Callable, Iterable
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
-from hpcml.errors import HpcmlError
+from hpcml.callbook import CallBook, waits
+from hpcml.errors import DataError, HpcmlError
+from hpcml.frames import settle
 from hpcml.session import Session
-from hpcml.store import CallBook
+from hpcml.store import Entry
 from hpcml.task import Batch, Call, pack_batch
 
 __all__ = ["Batches"]
@@ -23,6 +25,7 @@ class Batches:
 
     def __init__(self, session: Session, max_nbytes: int | None) -> None:
         self._session, self._max_nbytes = session, max_nbytes
+        self._sender = ThreadPoolExecutor(1, "hpcml-data")
 
     @property
     def slots(self) -> int:
@@ -42,13 +45,37 @@ class Batches:
         book: CallBook,
         callback: "Callable[[Future[Any]], object]",
     ) -> "Future[Any]":
-        """Queue a batch, at most `width` of its group at once; `callback` is called with its future."""
+        """Queue a batch, at most `width` of its group at once; `callback` is called with its future.
+
+        Data that must be sent first is sent in a thread of its own: this is called in the dispatcher's, for
+        which all results of the Cluster wait.
+        """
         call: Call | HpcmlError
         try:
-            call = pack_batch(batch, group, None if width >= self.slots else width, book.pack)
+            call = pack_batch(batch, group, None if width >= self.slots else width, book.dump)
         except HpcmlError as error:
             call = error
-        return self._session.dispatcher.submit([call], lambda: _future_with(callback))[0]
+        future: Future[Any] = Future()
+        future.add_done_callback(callback)
+        if isinstance(call, Call) and waits(call.arguments):
+            self._sender.submit(self._send_after, book.detach(), call, future)
+        else:
+            self._session.dispatcher.submit([call], lambda: future)
+        return future
+
+    def _send_after(self, pending: list[tuple[Entry, memoryview]], call: Call, future: "Future[Any]") -> None:
+        """Put data on the nodes and queue the call that needs it."""
+        try:
+            self._session.store.put(pending)
+            if waits(call.arguments):
+                raise DataError("data that this task shares with one before it could not be put on the nodes")
+            self._session.dispatcher.submit([call], lambda: future)
+        except BaseException as error:
+            settle(future, error=error)
+
+    def close(self, wait: bool) -> None:
+        """Take no more batches; with `wait`, return when all data is sent and all batches are queued."""
+        self._sender.shutdown(wait=wait)
 
     def abandon(self, futures: "Iterable[Future[Any]]") -> None:
         """Give up `futures` and free their workers."""
@@ -57,9 +84,3 @@ class Batches:
     def expect(self, group: str, tasks: int) -> None:
         """Tell the progress display that so many tasks of `group` are about to be submitted."""
         self._session.monitor.expect(group, tasks)
-
-
-def _future_with(callback: "Callable[[Future[Any]], object]") -> "Future[Any]":
-    future: Future[Any] = Future()
-    future.add_done_callback(callback)
-    return future

@@ -7,10 +7,12 @@ from collections.abc import Callable, Iterable, Sequence
 from types import TracebackType
 from typing import Any, Self
 
+from hpcml.callbook import CallBook
 from hpcml.datafiles import digest
 from hpcml.errors import HpcmlError
 from hpcml.payload import OutOfBand, join, reduces
-from hpcml.store import CallBook, Loan, Store
+from hpcml.pickling import pack_object
+from hpcml.store import Loan, Store
 
 __all__ = ["Broadcast", "broadcast", "keep_only", "open_keys"]
 
@@ -24,8 +26,9 @@ _values: dict[str, Any] = {}  # on a worker: values that took time to build
 class Broadcast:
     """An object that is on every node; it travels to tasks as a name.
 
-    In the driver it also holds the object itself. On the nodes it is there until `close`, the end of a
-    ``with`` block or ``del``; tasks that were submitted before that still find it.
+    In the driver it also holds the object itself; what is changed there later does not change the nodes. On the
+    nodes it is there until `close`, the end of a ``with`` block or ``del``; tasks that were submitted before that
+    still find it.
 
     Examples
     --------
@@ -42,15 +45,22 @@ class Broadcast:
         self, key: str, load: Callable[[], Any], parts: tuple[Any, ...] | None = None, store: Store | None = None
     ) -> None:
         self._key, self._load, self._parts, self._store = key, load, parts, store
+        self._cached: tuple[Any] | None = None
+
+    def __repr__(self) -> str:
+        state = "closed" if self._load is _closed else "open"
+        return f"<hpcml.Broadcast {self._key}, {state}: the object is its .value>"
 
     @property
     def value(self) -> Any:
-        """The object; on a worker its arrays are read-only, and all tasks there share it."""
-        return self._load()
+        """The object; on a worker its arrays are read-only, and the rest must be treated so: it may be shared."""
+        if self._cached is None:
+            self._cached = (self._load(),)
+        return self._cached[0]
 
     def close(self) -> None:
         """Free it on the nodes, once the tasks that were submitted with it are done."""
-        self._parts = None
+        self._parts = self._cached = None
         self._load = _closed
         _opened.discard(self)
 
@@ -63,17 +73,20 @@ class Broadcast:
         self.close()
 
     def __reduce__(self) -> Any:
-        raise TypeError("a broadcast handle travels to tasks of its Cluster only, and not in their results")
+        raise TypeError(
+            "a broadcast handle travels to tasks of its Cluster, and nowhere else; did you mean its .value?"
+        )
 
 
 def broadcast(value: Any, store: Store) -> Broadcast:
     """Put `value` on the nodes and return its handle."""
     book = CallBook(store, LIMIT, keep=False)
-    packed = book.pack(value)
-    stream, holes, buffers = (packed, (), ()) if isinstance(packed, bytes) else packed[:3]
+    packed = pack_object(value, "what is to be broadcast", book.dump)
+    stream, holes, buffers = (packed, (), ()) if isinstance(packed, bytes) else packed
     where: bytes | Loan = stream
     if len(stream) > LIMIT:
-        where = Loan(store.put(memoryview(stream), digest(stream)))
+        where = Loan(book.enter(memoryview(stream), digest(stream)))
+    store.put(book.detach())
     handle = Broadcast(f"{os.getpid()}-{next(_numbers)}", lambda: value, (where, holes, buffers), store)
     _opened.add(handle)
     return handle

@@ -11,13 +11,13 @@ from typing import Any, Self
 from hpcml import joblib_backend
 from hpcml.batches import Batches
 from hpcml.broadcast import Broadcast, broadcast
+from hpcml.callbook import CallBook
 from hpcml.dispatch import FutureT
 from hpcml.errors import HpcmlError
 from hpcml.mapping import MapItem, MapResults
 from hpcml.pickling import pack_arguments, pack_object
 from hpcml.plan import Options
 from hpcml.session import Session
-from hpcml.store import CallBook
 from hpcml.task import Call, name_of, pack
 from hpcml.worker import current_worker
 
@@ -223,9 +223,11 @@ class Cluster(Executor):
             return
         self._closed = True
         joblib_backend.close_executor(self._batches)
+        here = not self._session.dispatcher.is_this_thread()
+        self._batches.close(wait=here and wait and not cancel_futures)
         if not self._owns_session:
             return
-        if (wait or cancel_futures) and not self._session.dispatcher.is_this_thread():
+        if (wait or cancel_futures) and here:
             self._session.close(wait=not cancel_futures)
         else:
             threading.Thread(target=self._session.close, kwargs={"wait": not cancel_futures}).start()

@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 
 from hpcml.errors import DataMissing
 
-__all__ = ["DataDirectories", "DataFile", "delivered", "digest", "directory_in", "open_map", "places"]
+__all__ = ["DataDirectories", "DataFile", "DataPart", "delivered", "digest", "directory_in", "open_map", "places"]
 
 PREFIX = "hpcml-"  # of directories for data
 GRACE = 60.0  # seconds; a younger directory may not have its lock yet
@@ -39,19 +39,33 @@ class DataFile(NamedTuple):
         Its length and the digest of its content.
     shared
         Where it lies for all nodes, when that is one file on a shared file system.
-    private
-        Who maps it may write, to a copy of the pages that are written.
     """
 
     path: str
     nbytes: int
     digest: str
     shared: str = ""
+
+
+class DataPart(NamedTuple):
+    """A stretch of a file of shared data.
+
+    Parameters
+    ----------
+    offset, nbytes
+        Where it begins in the file, and its length.
+    private
+        Who uses it may write to it, and nobody else sees what is written.
+    """
+
+    file: DataFile
+    offset: int
+    nbytes: int
     private: bool = False
 
 
-def digest(data: Any) -> str:
-    """Return the digest of a bytes-like object: 128 bits of XXH3, in hexadecimal.
+def digest(*parts: Any) -> str:
+    """Return the digest of bytes-like objects, one after the other: 128 bits of XXH3, in hexadecimal.
 
     Examples
     --------
@@ -61,7 +75,12 @@ def digest(data: Any) -> str:
     """
     import xxhash
 
-    return str(xxhash.xxh3_128_hexdigest(data))
+    if len(parts) == 1:
+        return str(xxhash.xxh3_128_hexdigest(parts[0]))
+    state = xxhash.xxh3_128()
+    for part in parts:
+        state.update(part)
+    return str(state.hexdigest())
 
 
 def delivered(path: str) -> str:
@@ -140,10 +159,11 @@ class DataDirectories:
 def _sweep(place: Path) -> None:
     """Remove the directories in `place` that are ours and have lost their owner."""
     for path in place.glob(PREFIX + "*"):
-        found = path.lstat()
-        ours = stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid()
-        if ours and found.st_mtime < time.time() - GRACE and _abandoned(path / "owner"):
-            shutil.rmtree(path, ignore_errors=True)
+        with contextlib.suppress(OSError):  # another process may be sweeping as well
+            found = path.lstat()
+            ours = stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid()
+            if ours and found.st_mtime < time.time() - GRACE and _abandoned(path / "owner"):
+                shutil.rmtree(path, ignore_errors=True)
 
 
 def _abandoned(lock: Path) -> bool:
@@ -158,7 +178,10 @@ def _abandoned(lock: Path) -> bool:
 
 
 def open_map(file: DataFile) -> mmap.mmap:
-    """Map a file of shared data into this process.
+    """Map a file of shared data into this process; what is written to the map nobody else sees.
+
+    The map can be written for the sake of LAPACK: what scipy calls with ``overwrite_a=True`` does not ask whether
+    an array is read-only, and would end the process.
 
     Raises
     ------
@@ -172,7 +195,10 @@ def open_map(file: DataFile) -> mmap.mmap:
     try:
         if os.fstat(descriptor).st_size != file.nbytes:
             raise DataMissing(f"{file.path} has not the length that was sent", file.digest)
-        return mmap.mmap(descriptor, file.nbytes, access=mmap.ACCESS_COPY if file.private else mmap.ACCESS_READ)
+        try:
+            return mmap.mmap(descriptor, file.nbytes, access=mmap.ACCESS_COPY)
+        except OSError:  # the system promises no memory that it may not have (vm.overcommit_memory=2)
+            return mmap.mmap(descriptor, file.nbytes, access=mmap.ACCESS_READ)
     finally:
         os.close(descriptor)
 

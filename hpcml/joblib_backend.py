@@ -14,9 +14,9 @@ from joblib import register_parallel_backend
 from joblib._parallel_backends import AutoBatchingMixin, FallbackToBackend, SequentialBackend
 from joblib.parallel import ParallelBackendBase
 
+from hpcml.callbook import CallBook
 from hpcml.errors import HpcmlError
 from hpcml.progress import expected_length
-from hpcml.store import CallBook
 from hpcml.task import Batch
 from hpcml.worker import current_worker
 

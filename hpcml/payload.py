@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, Protocol
 import cloudpickle
 
 from hpcml.arrays import Array, address, is_mapped, reduce_array
-from hpcml.datafiles import DataFile, open_map
+from hpcml.datafiles import DataPart, open_map
 
 __all__ = [
     "Book",
@@ -187,18 +187,19 @@ def nbytes(packed: Packed) -> int:
 
 
 class Maps:
-    """The files that a worker has mapped; they stay so while this object lives, or an array uses them."""
+    """The files that a task has mapped; they stay so while this object lives, or an array uses them."""
 
     def __init__(self) -> None:
         self._open: dict[str, memoryview] = {}
 
-    def content(self, file: DataFile) -> memoryview:
-        """Return the content of a file; what is private can be written, and nobody else sees it."""
-        if file.private:
-            return memoryview(open_map(file))
-        if file.path not in self._open:
-            self._open[file.path] = memoryview(open_map(file))
-        return self._open[file.path]
+    def content(self, part: DataPart) -> memoryview:
+        """Return a stretch of a file; what is private can be written, and nobody else sees it."""
+        path, end = part.file.path, part.offset + part.nbytes
+        if part.private:
+            return memoryview(open_map(part.file))[part.offset : end]
+        if path not in self._open:
+            self._open[path] = memoryview(open_map(part.file)).toreadonly()
+        return self._open[path][part.offset : end]
 
 
 def loads(packed: Packed, maps: Maps) -> Any:
@@ -211,8 +212,8 @@ def loads(packed: Packed, maps: Maps) -> Any:
     """
     if isinstance(packed, bytes):
         return pickle.loads(packed)
-    buffers = [maps.content(file) for file in packed.buffers]
-    return join(packed.stream, [(offset, maps.content(file)) for offset, file in packed.holes], buffers)
+    buffers = [maps.content(part) for part in packed.buffers]
+    return join(packed.stream, [(offset, maps.content(part)) for offset, part in packed.holes], buffers)
 
 
 def join(stream: bytes | memoryview, holes: Sequence[tuple[int, memoryview]], buffers: Sequence[Any]) -> Any:

@@ -8,7 +8,7 @@ from typing import Any
 import cloudpickle
 
 from hpcml.errors import HpcmlError, TaskError
-from hpcml.payload import Packed, dumps_result
+from hpcml.payload import Packed, dumps_result, reduces
 
 __all__ = ["Rebuilt", "dumps", "dumps_parts", "pack_arguments", "pack_error", "pack_object"]
 
@@ -91,6 +91,8 @@ def _closure(function: Any) -> Iterable[tuple[str, Any]]:
 def _culprit(thing: Any, path: str = "", depth: int = 6) -> tuple[str, Any]:
     """Return the path and the innermost part of `thing` that does not pickle by itself."""
     for step, part in _parts(thing) if depth else ():
+        if type(part) in reduces:  # these travel, but not without their Cluster
+            continue
         try:
             dumps(part)
         except Exception:
@@ -106,7 +108,7 @@ def pack_error(error: BaseException) -> bytes:
     state = {name: value for name, value in vars(error).items() if _travels(value)}
     for form in (error, Rebuilt(type(error), error.args, state)):
         try:
-            packed = dumps(form)
+            packed = dumps_result(form)
             loaded = pickle.loads(packed)
             if isinstance(loaded, Rebuilt):
                 loaded.build()

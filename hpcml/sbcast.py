@@ -9,7 +9,8 @@ from hpcml.datafiles import delivered
 from hpcml.errors import CommandError, DataError
 from hpcml.process import run
 from hpcml.srun import sbcast
-from hpcml.staging import FirstWithRoom, reason, write_all
+from hpcml.staging import FirstWithRoom, reason, size, write_all
+from hpcml.store import Parts
 
 __all__ = ["Nodes", "SbcastStaging"]
 
@@ -47,7 +48,7 @@ class SbcastStaging:
         self._places = FirstWithRoom(nodes.directories)
         self._sources: dict[str, BinaryIO] = {}  # by path: what may have to be sent again
 
-    def put(self, name: str, content: memoryview) -> tuple[str, str]:
+    def put(self, name: str, content: Parts) -> tuple[str, str]:
         """Send the content; see `hpcml.store.Staging`."""
         source = self._write_source(content)
 
@@ -59,7 +60,7 @@ class SbcastStaging:
                 raise
 
         try:
-            path = self._places.try_each(_send, name, content.nbytes, self._nodes.room())
+            path = self._places.try_each(_send, name, size(content), self._nodes.room())
         except BaseException:
             source.close()
             raise
@@ -69,7 +70,7 @@ class SbcastStaging:
             self._sources[path] = source
         return path, ""
 
-    def _write_source(self, content: memoryview) -> BinaryIO:
+    def _write_source(self, content: Parts) -> BinaryIO:
         said = []
         for place in self._scratch:
             try:
@@ -79,7 +80,7 @@ class SbcastStaging:
             except OSError as error:  # the file has no name: closed by the collector, it is gone
                 said.append(f"{place}: {reason(error)}")
         raise DataError(
-            f"{content.nbytes:,} bytes of data cannot be written on this host, to be sent to the nodes:\n    "
+            f"{size(content):,} bytes of data cannot be written on this host, to be sent to the nodes:\n    "
             + "\n    ".join(said)
             + "\nSet TMPDIR to a directory with room, or name one that all nodes share: Cluster(data_dir=…)"
         )

@@ -15,6 +15,7 @@ from typing import BinaryIO
 
 from hpcml.datafiles import delivered
 from hpcml.errors import CommandError, DataError
+from hpcml.store import Parts
 
 __all__ = [
     "FirstWithRoom",
@@ -22,6 +23,7 @@ __all__ = [
     "SharedStaging",
     "make_shared",
     "reason",
+    "size",
     "write_all",
     "write_file",
 ]
@@ -33,15 +35,21 @@ PASSES_ON = (os.strerror(errno.ENOSPC), os.strerror(errno.EDQUOT), _REFUSED)  # 
 BLOCK = 1 << 24  # bytes written at once, so that Ctrl-C is heard
 
 
-def write_all(file: BinaryIO, content: memoryview) -> None:
+def size(content: Parts) -> int:
+    """Return the bytes of all parts together."""
+    return sum(part.nbytes for part in content)
+
+
+def write_all(file: BinaryIO, content: Parts) -> None:
     """Write the whole content to an unbuffered file."""
-    for start in range(0, content.nbytes, BLOCK):
-        rest = content[start : start + BLOCK]
-        while rest:
-            rest = rest[file.write(rest) :]
+    for part in content:
+        for start in range(0, part.nbytes, BLOCK):
+            rest = part[start : start + BLOCK]
+            while rest:
+                rest = rest[file.write(rest) :]
 
 
-def write_file(path: str, content: memoryview) -> None:
+def write_file(path: str, content: Parts) -> None:
     """Write a file, mode 0600, that has its name only when it is complete."""
     part = delivered(path)
     try:
@@ -132,7 +140,7 @@ class LocalStaging:
     >>> import tempfile
     >>> from hpcml.staging import LocalStaging
     >>> with tempfile.TemporaryDirectory() as directory:
-    ...     path, _ = LocalStaging([directory]).put("data", memoryview(b"12345"))
+    ...     path, _ = LocalStaging([directory]).put("data", [memoryview(b"12345")])
     ...     open(path).read()
     '12345'
     """
@@ -140,14 +148,17 @@ class LocalStaging:
     def __init__(self, directories: Sequence[str]) -> None:
         self._places = FirstWithRoom(directories)
 
-    def put(self, name: str, content: memoryview) -> tuple[str, str]:
+    def put(self, name: str, content: Parts) -> tuple[str, str]:
         """Write the file; see `hpcml.store.Staging`."""
-        path = self._places.try_each(lambda path: write_file(path, content), name, content.nbytes, {})
+        path = self._places.try_each(lambda path: write_file(path, content), name, size(content), {})
         return path, ""
 
     def put_again(self, path: str) -> None:
         """Raise DataError: there was but one copy."""
-        raise DataError(f"{path} was removed while tasks needed it: something on this computer cleans up there")
+        raise DataError(
+            f"{path} was removed while tasks needed it, by something that cleans up there. The next call writes "
+            "the data anew; Cluster(data_dir=…) puts it elsewhere"
+        )
 
     def remove(self, path: str) -> None:
         """Remove the file."""
@@ -172,13 +183,13 @@ class SharedStaging:
         self._local = LocalStaging([shared])
         self._shared, self._directory, self._remove_link = shared, directory, remove_link
 
-    def put(self, name: str, content: memoryview) -> tuple[str, str]:
+    def put(self, name: str, content: Parts) -> tuple[str, str]:
         """Write the file; see `hpcml.store.Staging`."""
         return os.path.join(self._directory, name), self._local.put(name, content)[0]
 
     def put_again(self, path: str) -> None:
         """Raise DataError: there was but one copy."""
-        self._local.put_again(path)
+        self._local.put_again(os.path.join(self._shared, os.path.basename(path)))
 
     def remove(self, path: str) -> None:
         """Remove the file and the links."""

@@ -4,6 +4,7 @@ import contextlib
 import io
 import os
 import pickle
+import re
 import socket
 import sys
 import time
@@ -68,7 +69,6 @@ def run_frame(frame: bytes) -> bytes:
     path, handles, calls = pickle.loads(frame)
     _adopt_path(path)
     keep_only(handles)
-    maps = Maps()
     worker = str(_worker or Worker(socket.gethostname(), os.getpid()))
     functions: dict[Packed, Any] = {}
     with (
@@ -78,7 +78,7 @@ def run_frame(frame: bytes) -> bytes:
     ):
         outcomes = []
         for function, arguments in calls:
-            outcomes.append(_run(function, arguments, maps, functions, caught))
+            outcomes.append(_run(function, arguments, functions, caught))
             sys.stdout = sys.stderr = _output  # whatever the task has made of them
     return pickle.dumps((worker, outcomes), pickle.HIGHEST_PROTOCOL)
 
@@ -97,12 +97,12 @@ def _adopt_path(path: list[str]) -> None:
 def _run(
     function: Packed,
     arguments: Packed,
-    maps: Maps,
     functions: dict[Packed, Any],
     caught: list[warnings.WarningMessage],
 ) -> bytes:
     """Run one packed call; whatever happens, a packed outcome is returned."""
     value, error, trace = None, None, ""
+    maps = Maps()  # a task's own: LAPACK may have written to what numpy holds to be read-only
     started, tick = time.time(), time.perf_counter()
     try:
         call = functions.get(function) or _load(function, maps, functions)
@@ -110,11 +110,17 @@ def _run(
         tick = time.perf_counter()
         value = call(*args, **kwargs)
     except BaseException as raised:
-        if isinstance(raised, ValueError) and "read-only" in str(raised) and _has_data(function, arguments):
+        if isinstance(raised, ValueError | TypeError) and _has_data(function, arguments) and _is_read_only(raised):
             raised.add_note(READ_ONLY)
         error, trace = raised, traceback.format_exc()
     seconds = time.perf_counter() - tick
     return _pack_outcome(value, error, (trace, started, seconds, _printed(), _records(caught)))
+
+
+def _is_read_only(error: BaseException) -> bool:
+    """Tell whether numpy, Cython or a memoryview refused to write."""
+    said = r"\b(destination|array|base|buffer) is read-only|read-only memory|set WRITEABLE flag"
+    return re.search(said, str(error)) is not None
 
 
 def _has_data(*parts: Packed) -> bool:

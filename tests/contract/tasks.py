@@ -117,3 +117,7 @@ def die_once(array, mark, sign, _):
         return float(array.sum())
     os.kill(os.getpid(), sign)
     time.sleep(60)
+
+
+def fail_with(array):
+    raise KeyError(array[:5])

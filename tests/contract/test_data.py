@@ -3,6 +3,8 @@
 import functools
 import os
 import signal
+import threading
+import time
 
 import numpy as np
 import pandas as pd
@@ -13,7 +15,7 @@ from sklearn.decomposition import PCA
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
-from tasks import about, assign, die_once, total, value_about
+from tasks import about, assign, die_once, fail_with, total, value_about
 
 import hpcml
 
@@ -132,10 +134,54 @@ def test_a_handle_does_not_come_back_from_a_task(cluster):
         cluster.submit(lambda: handle).result()
 
 
-def test_what_a_task_returns_is_its_own(cluster):
+def test_what_a_task_returns_or_raises_is_the_callers_own(cluster):
     result = cluster.submit(lambda x: x[:5], LARGE).result()
     assert np.array_equal(result, LARGE[:5])
     result[:] = 0
+    with pytest.raises(KeyError) as caught:
+        cluster.submit(fail_with, LARGE).result()
+    assert np.array_equal(caught.value.args[0], LARGE[:5])
+    caught.value.args[0][:] = 0
+
+
+def test_the_note_on_read_only_data_is_for_such_errors_alone(cluster):
+    def fail(_):
+        raise ValueError("the database was opened read-only")
+
+    with pytest.raises(ValueError, match="the database") as caught:
+        cluster.submit(fail, LARGE).result()
+    assert not hasattr(caught.value, "__notes__")
+
+
+def test_what_cannot_travel_beside_a_handle_is_named(cluster):
+    handle = cluster.broadcast(LARGE)
+    with pytest.raises(hpcml.TaskError, match=r"\['lock'\] is a _thread.lock"):
+        cluster.submit(print, {"data": handle, "lock": threading.Lock()})
+    with pytest.raises(hpcml.TaskError, match=r"\['lock'\] is a _thread.lock"):
+        cluster.broadcast({"data": LARGE, "lock": threading.Lock()})
+
+
+def test_results_come_while_joblib_sends_data(cluster, monkeypatch):
+    """Sending takes 0.4 s here; a call in between must not wait for the chunks of the other."""
+    staging = cluster._session.workers.staging
+    put = staging.put
+    monkeypatch.setattr(staging, "put", lambda *args: time.sleep(0.4) or put(*args))
+    chunks = (np.full(200_000, float(n)) for n in range(8))
+    sums: list[float] = []
+
+    def search():
+        sums.extend(Parallel(n_jobs=2, backend="hpcml", pre_dispatch=2, batch_size=1)(map(delayed(total), chunks)))
+
+    thread = threading.Thread(target=search)
+    thread.start()
+    waits = []
+    while thread.is_alive():
+        began = time.monotonic()
+        assert cluster.submit(pow, 2, 5).result(timeout=30) == 32
+        waits.append(time.monotonic() - began)
+        time.sleep(0.02)
+    assert sums == [200_000.0 * n for n in range(8)]
+    assert sorted(waits)[len(waits) * 9 // 10] < 0.3
 
 
 def test_replaced_workers_find_the_data(cluster, tmp_path):

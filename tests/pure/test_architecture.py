@@ -18,6 +18,7 @@ FLOORS = {
         "arrays",
         "datafiles",
         "broadcast",
+        "callbook",
         "payload",
         "pickling",
         "sbcast",

@@ -94,15 +94,15 @@ def test_a_file_has_its_name_only_when_it_is_complete(tmp_path, monkeypatch):
 
     rename = os.rename
     monkeypatch.setattr(os, "rename", watched)
-    write_file(str(tmp_path / "data"), memoryview(CONTENT))
+    write_file(str(tmp_path / "data"), [memoryview(CONTENT)])
     assert seen == [(len(CONTENT), False)]
     assert stat.S_IMODE((tmp_path / "data").stat().st_mode) == 0o600
 
 
-def test_private_maps_are_copied_where_they_are_written(tmp_path):
+def test_maps_are_copied_where_they_are_written(tmp_path):
     file = file_in(tmp_path)
-    write_file(file.path, memoryview(CONTENT))
-    private = open_map(file._replace(private=True))
+    write_file(file.path, [memoryview(CONTENT)])
+    private = open_map(file)
     private[:3] = b"abc"
     assert open_map(file)[:] == CONTENT
 

@@ -5,19 +5,21 @@ import logging
 import os
 import pickle
 import threading
+import time
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
-import hpcml.store
+import hpcml.callbook
 from hpcml.broadcast import broadcast
-from hpcml.datafiles import DataFile, digest
-from hpcml.errors import DataError, HpcmlError
+from hpcml.callbook import CallBook
+from hpcml.datafiles import DataPart
+from hpcml.errors import DataError, DataMissing, HpcmlError
 from hpcml.payload import Maps, loads
 from hpcml.staging import LocalStaging, SharedStaging
-from hpcml.store import CallBook, Store
+from hpcml.store import Store
 
 LIMIT = 1000
 
@@ -30,8 +32,8 @@ def store(tmp_path: Path) -> Store:
 @pytest.fixture
 def hashed(monkeypatch) -> list[int]:
     """The lengths of what is hashed."""
-    lengths, digest = [], hpcml.store.digest
-    monkeypatch.setattr(hpcml.store, "digest", lambda data: lengths.append(len(data)) or digest(data))
+    lengths, digest = [], hpcml.callbook.digest
+    monkeypatch.setattr(hpcml.callbook, "digest", lambda data: lengths.append(len(data)) or digest(data))
     return lengths
 
 
@@ -57,9 +59,10 @@ def test_an_array_is_hashed_once_in_a_call_and_anew_in_the_next(layout, store, h
 def test_frames_and_memmaps_are_hashed_once_in_a_call(store, hashed, tmp_path):
     memmap = np.memmap(tmp_path / "memmap", dtype="f8", mode="w+", shape=(100, 10))
     frame = pd.DataFrame(np.ones((100, 30)))
+    columns = frame[frame.columns[:5]]
     book = CallBook(store, LIMIT)
     for _ in range(20):
-        book.pack([memmap, frame, frame[frame.columns[:5]]])
+        book.pack([memmap, frame, columns])
     assert len(hashed) <= 3
 
 
@@ -85,7 +88,7 @@ def test_changed_content_is_noticed_in_the_next_call_and_the_old_file_goes(store
 
 def test_a_file_stays_while_its_array_lives_and_goes_with_it(store, tmp_path):
     array = np.arange(1000.0)
-    CallBook(store, LIMIT).pack(array[10:])
+    CallBook(store, LIMIT).pack(array.reshape(10, 100).T)
     assert len(files(tmp_path)) == 1
     del array
     assert not files(tmp_path)
@@ -93,10 +96,59 @@ def test_a_file_stays_while_its_array_lives_and_goes_with_it(store, tmp_path):
 
 def test_a_file_stays_while_a_task_needs_it(store, tmp_path):
     packed = CallBook(store, LIMIT).pack([np.arange(1000.0), b"x" * 200_000])
-    assert len(files(tmp_path)) == 2
+    assert len(files(tmp_path)) == 1
     assert loads(pickle.loads(pickle.dumps(packed)), Maps())[1] == b"x" * 200_000
     del packed
     assert not files(tmp_path)
+
+
+def test_a_part_of_an_array_goes_with_the_view_of_it(store, tmp_path):
+    """Else windows over an array that lives for long would pile up without end."""
+    array = np.arange(100_000.0)
+    for start in range(0, 50_000, 1000):
+        CallBook(store, LIMIT).pack(array[start : start + 50_000])
+    assert not files(tmp_path)
+    window = array[:50_000]
+    CallBook(store, LIMIT).pack(window)
+    assert len(files(tmp_path)) == 1
+    del window
+    assert not files(tmp_path)
+
+
+def test_what_leaves_one_pickle_is_one_file(store, tmp_path):
+    arrays = [np.full(1000 + n, float(n)) for n in range(300)]
+    packed = CallBook(store, LIMIT).pack([arrays, b"x" * 300_000])
+    assert len(files(tmp_path)) == 1
+    got, content = loads(pickle.loads(pickle.dumps(packed)), Maps())
+    assert content == b"x" * 300_000
+    for n, array in enumerate(got):
+        assert np.array_equal(array, arrays[n])
+        assert array.ctypes.data % 64 == 0
+    new = CallBook(store, LIMIT).pack([*arrays[:5], np.zeros(5000)])  # only what is new is written
+    assert len(new.buffers) == 6
+    assert sorted(path.stat().st_size for path in files(tmp_path))[0] == 40_000
+
+
+def test_content_that_was_lost_for_good_is_written_anew_by_the_next_call(store, tmp_path):
+    array = np.arange(1000.0)
+    packed = CallBook(store, LIMIT).pack(array)
+    (file,) = files(tmp_path)
+    file.unlink()
+    with pytest.raises(DataMissing) as caught:
+        loads(pickle.loads(pickle.dumps(packed)), Maps())
+    with pytest.raises(DataError, match="removed while tasks needed it"):
+        store.restore(caught.value.digest, time.monotonic())
+    again = CallBook(store, LIMIT).pack(array)
+    assert np.array_equal(loads(pickle.loads(pickle.dumps(again)), Maps()), array)
+
+
+def test_content_that_found_no_room_is_tried_again_in_the_same_call(tmp_path):
+    place = tmp_path / "place"
+    book, array = CallBook(Store(LocalStaging([str(place)])), LIMIT), np.arange(1000.0)
+    with pytest.raises(DataError):
+        book.pack(array)
+    place.mkdir()
+    assert np.array_equal(loads(pickle.loads(pickle.dumps(book.pack(array))), Maps()), array)
 
 
 def test_chunks_that_are_made_one_by_one_do_not_pile_up(store, tmp_path):
@@ -192,7 +244,7 @@ def test_a_handle_holds_the_data_until_it_is_closed(store, tmp_path):
     assert handle.value is value
     packed = CallBook(store, None).pack([handle, handle])
     assert len(pickle.dumps(packed)) < 2000
-    assert len(files(tmp_path)) == 2  # the array and the pickle of the list
+    assert len(files(tmp_path)) == 1  # the array and the pickle of the list
     arrived, again = loads(pickle.loads(pickle.dumps(packed)), Maps())
     assert arrived is again
     assert arrived.value["numbers"] == value["numbers"]
@@ -200,7 +252,7 @@ def test_a_handle_holds_the_data_until_it_is_closed(store, tmp_path):
     assert not arrived.value["array"].flags.writeable
     assert arrived.value is arrived.value
     handle.close()
-    assert len(files(tmp_path)) == 2  # a task is still on its way
+    assert len(files(tmp_path)) == 1  # a task is still on its way
     del packed
     assert not files(tmp_path)
     with pytest.raises(HpcmlError, match="handle is closed"):
@@ -239,7 +291,7 @@ def test_a_handle_frees_its_data_at_its_end(end, store, tmp_path):
 
 
 def test_a_handle_travels_to_tasks_only(store):
-    with pytest.raises(TypeError, match="travels to tasks of its Cluster only"):
+    with pytest.raises(TypeError, match="travels to tasks of its Cluster, and nowhere else"):
         pickle.dumps(broadcast(1, store))
 
 
@@ -263,7 +315,7 @@ def test_a_full_place_falls_back_with_one_warning_and_a_full_last_place_is_an_er
 def test_a_directory_that_is_gone_is_an_error_that_says_so(tmp_path):
     store = Store(LocalStaging([str(tmp_path / "gone")]))
     with pytest.raises(DataError, match=r"gone: No such file or directory\nAsk for nodes with more memory"):
-        store.put(memoryview(b"12345"), digest(b"12345"))
+        CallBook(store, LIMIT).pack(np.arange(1000.0))
 
 
 def test_a_shared_file_system_holds_one_file_and_nodes_link_to_it(tmp_path):
@@ -285,7 +337,7 @@ def test_a_shared_file_system_holds_one_file_and_nodes_link_to_it(tmp_path):
 
 def test_what_travels_is_the_name_of_the_file(store, tmp_path):
     packed = CallBook(store, LIMIT).pack(np.arange(1000.0))
-    (file,) = pickle.loads(pickle.dumps(packed)).buffers
-    assert isinstance(file, DataFile)
-    assert file.nbytes == 8000
-    assert Path(file.path) == files(tmp_path)[0]
+    (part,) = pickle.loads(pickle.dumps(packed)).buffers
+    assert isinstance(part, DataPart)
+    assert (part.offset, part.nbytes) == (0, 8000)
+    assert Path(part.file.path) == files(tmp_path)[0]

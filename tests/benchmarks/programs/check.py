@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 from sklearn.svm import SVC
 
+from hpcml.callbook import CallBook
 from hpcml.pickling import dumps
-from hpcml.store import CallBook, Store
+from hpcml.store import Store
 from hpcml.task import pack
 
 CALLS, ROUNDS = 200, 101

@@ -1,0 +1,118 @@
+"""What one call sends: which content leaves its pickles, and what is known of it already."""
+
+import contextlib
+import weakref
+from collections.abc import Callable, Hashable
+from typing import Any
+
+from hpcml.datafiles import digest
+from hpcml.payload import Packed, Payload, dumps_apart
+from hpcml.store import Entry, Loan, Store
+
+__all__ = ["CallBook", "waits"]
+
+SMALLEST = 1 << 16  # bytes; less is not worth a file, however often it travels
+
+
+class CallBook:
+    """What one call has hashed: `Cluster.submit`, ``map``, or all batches of a ``joblib.Parallel``.
+
+    The same memory above the limit is hashed once in a call. The next call hashes it again, for it may have
+    changed. A smaller array is hashed from its second journey on, whenever it travels, at a hundredth of what
+    that costs; when it has travelled so often that it comes to more than the limit, it is put on the nodes as
+    well, and tasks can write to it as to any small array.
+
+    Parameters
+    ----------
+    limit
+        Content of more bytes than this goes to the store; None: nothing does.
+    private
+        Tasks may write to arrays, each to a copy of its own.
+    keep
+        Content stays on the nodes while an array in the driver has it, for the next call.
+    """
+
+    def __init__(self, store: Store, limit: float | None, private: bool = False, keep: bool = True) -> None:
+        self.limit = float("inf") if limit is None else limit
+        self.smallest = self.limit if limit is None else min(limit, SMALLEST)
+        self.travels = 1  # how many times what is packed now is going to travel
+        self.store, self._private, self._keep = store, private, keep
+        self._taken: dict[Hashable, Callable[[], Entry | None]] = {}
+        self._pending: dict[str, tuple[Entry, memoryview]] = {}
+        self._seen: set[Hashable] = set()
+        self._travelled: dict[str, int] = {}  # bytes, by digest
+        self._often: dict[str, Entry] = {}  # stays until the end of the call
+
+    def take(self, key: Hashable, owner: Any, produce: Callable[[], memoryview]) -> Loan:
+        """Return a loan of some content; see `hpcml.payload.Book`."""
+        known = self._taken.get(key)
+        entry = known() if known is not None else None
+        if entry is None or entry.lost:
+            content = produce()
+            entry = self.enter(content, digest(content))
+            self._remember(key, owner, entry)
+        return Loan(entry, self._private)
+
+    def take_often(self, key: Hashable, owner: Any, produce: Callable[[], memoryview]) -> Loan | None:
+        """Return a loan of content that has travelled often; see `hpcml.payload.Book`."""
+        if self.travels == 1 and key not in self._seen:
+            self._seen.add(key)
+            return None
+        content = produce()
+        name = digest(content)
+        travelled = self._travelled[name] = self._travelled.get(name, 0) + content.nbytes * self.travels
+        if travelled <= self.limit and self.store.get(name) is None:
+            return None
+        entry = self._often[name] = self.enter(content, name)
+        if self._keep:
+            with contextlib.suppress(TypeError):
+                self.store.keep(entry, owner, key)
+        return Loan(entry, True)
+
+    def enter(self, content: memoryview, name: str) -> Entry:
+        """Return the entry of content whose digest is `name`; what is new waits until it is put on the nodes."""
+        entry = self.store.get(name)
+        if entry is None and name in self._pending:
+            entry = self._pending[name][0]
+        if entry is None:
+            entry = Entry(name, content.nbytes)
+            self._pending[name] = (entry, content)
+        return entry
+
+    def _remember(self, key: Hashable, owner: Any, entry: Entry) -> None:
+        """Note that `key` means `entry`, for as long as that can be told."""
+        there = weakref.ref(entry)
+        try:
+            living = weakref.ref(owner)
+        except TypeError:  # bytes: only by holding them is it sure that the memory stays theirs
+            if entry.pinned is None:
+                entry.pinned = owner
+                self._taken[key] = there
+            return
+        self._taken[key] = lambda: there() if living() is not None else None
+        if self._keep:
+            self.store.keep(entry, owner, key)
+
+    def dump(self, thing: Any) -> Packed:
+        """Pickle `thing` without its large parts, which wait until they are put on the nodes."""
+        return dumps_apart(thing, self)
+
+    def detach(self) -> list[tuple[Entry, memoryview]]:
+        """Return what waits; it is the caller's to put on the nodes, or to fail with."""
+        pending, self._pending = self._pending, {}
+        return list(pending.values())
+
+    def pack(self, thing: Any) -> Packed:
+        """Pickle `thing` without its large parts, which are then on the nodes."""
+        packed = self.dump(thing)
+        if self._pending:  # else there is no reason to wait for what another thread sends
+            self.store.put(self.detach())
+        return packed
+
+
+def waits(packed: Packed) -> bool:
+    """Tell whether a pickle refers to content that is not yet on the nodes."""
+    if not isinstance(packed, Payload):
+        return False
+    loans = (*packed.buffers, *(loan for _, loan in packed.holes))
+    return any(loan.entry.held is None for loan in loans)
