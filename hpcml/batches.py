@@ -1,7 +1,9 @@
 """A Cluster as joblib's backend sees it."""
 
+import queue
+import threading
 from collections.abc import Callable, Iterable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from typing import Any
 
 from hpcml.callbook import CallBook, waits
@@ -12,6 +14,8 @@ from hpcml.store import Entry
 from hpcml.task import Batch, Call, pack_batch
 
 __all__ = ["Batches"]
+
+Pending = list[tuple[Entry, memoryview]]
 
 
 class Batches:
@@ -25,7 +29,9 @@ class Batches:
 
     def __init__(self, session: Session, max_nbytes: int | None) -> None:
         self._session, self._max_nbytes = session, max_nbytes
-        self._sender = ThreadPoolExecutor(1, "hpcml-data")
+        self._waiting: queue.SimpleQueue[tuple[Pending, Call, Future[Any]] | None] = queue.SimpleQueue()
+        self._sender = threading.Thread(target=self._send, name="hpcml-data", daemon=True)
+        self._sender.start()
 
     @property
     def slots(self) -> int:
@@ -58,12 +64,17 @@ class Batches:
         future: Future[Any] = Future()
         future.add_done_callback(callback)
         if isinstance(call, Call) and waits(call.arguments):
-            self._sender.submit(self._send_after, book.detach(), call, future)
+            self._waiting.put((book.detach(), call, future))
         else:
             self._session.dispatcher.submit([call], lambda: future)
         return future
 
-    def _send_after(self, pending: list[tuple[Entry, memoryview]], call: Call, future: "Future[Any]") -> None:
+    def _send(self) -> None:
+        while (order := self._waiting.get()) is not None:
+            self._send_first(*order)
+            del order  # it holds data
+
+    def _send_first(self, pending: Pending, call: Call, future: "Future[Any]") -> None:
         """Put data on the nodes and queue the call that needs it."""
         try:
             self._session.store.put(pending)
@@ -75,7 +86,9 @@ class Batches:
 
     def close(self, wait: bool) -> None:
         """Take no more batches; with `wait`, return when all data is sent and all batches are queued."""
-        self._sender.shutdown(wait=wait)
+        self._waiting.put(None)
+        if wait:
+            self._sender.join()
 
     def abandon(self, futures: "Iterable[Future[Any]]") -> None:
         """Give up `futures` and free their workers."""
