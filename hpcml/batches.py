@@ -2,12 +2,13 @@
 
 import queue
 import threading
+import weakref
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from typing import Any
 
 from hpcml.callbook import CallBook, waits
-from hpcml.errors import DataError, HpcmlError
+from hpcml.errors import DataError, HpcmlError, TaskError, closed
 from hpcml.frames import settle
 from hpcml.session import Session
 from hpcml.store import Entry
@@ -32,6 +33,8 @@ class Batches:
         self._waiting: queue.SimpleQueue[tuple[Pending, Call, Future[Any]] | None] = queue.SimpleQueue()
         self._sender = threading.Thread(target=self._send, name="hpcml-data", daemon=True)
         self._sender.start()
+        self._abandoned: weakref.WeakSet[Future[Any]] = weakref.WeakSet()
+        self._closed = False
 
     @property
     def slots(self) -> int:
@@ -56,6 +59,8 @@ class Batches:
         Data that must be sent first is sent in a thread of its own: this is called in the dispatcher's, for
         which all results of the Cluster wait.
         """
+        if self._closed:
+            raise closed()
         call: Call | HpcmlError
         try:
             call = pack_batch(batch, group, None if width >= self.slots else width, book.dump)
@@ -75,24 +80,33 @@ class Batches:
             del order  # it holds data
 
     def _send_first(self, pending: Pending, call: Call, future: "Future[Any]") -> None:
-        """Put data on the nodes and queue the call that needs it."""
+        """Put data on the nodes and queue the call that needs it, unless nobody waits for it any longer."""
         try:
+            if future in self._abandoned:
+                raise TaskError("this task was abandoned before its data was sent")
             self._session.store.put(pending)
             if waits(call.arguments):
-                raise DataError("data that this task shares with one before it could not be put on the nodes")
+                raise DataError("data that this task shares with one before it was not put on the nodes")
             self._session.dispatcher.submit([call], lambda: future)
+            if future in self._abandoned:  # meanwhile
+                self._session.dispatcher.abandon([future])
         except BaseException as error:
+            for entry, _ in pending:
+                entry.lost = entry.held is None
             settle(future, error=error)
 
     def close(self, wait: bool) -> None:
         """Take no more batches; with `wait`, return when all data is sent and all batches are queued."""
+        self._closed = True
         self._waiting.put(None)
         if wait:
             self._sender.join()
 
     def abandon(self, futures: "Iterable[Future[Any]]") -> None:
         """Give up `futures` and free their workers."""
-        self._session.dispatcher.abandon(futures)
+        given_up = list(futures)
+        self._abandoned.update(given_up)
+        self._session.dispatcher.abandon(given_up)
 
     def expect(self, group: str, tasks: int) -> None:
         """Tell the progress display that so many tasks of `group` are about to be submitted."""

@@ -63,7 +63,8 @@ class CallBook:
         travelled = self._travelled[name] = self._travelled.get(name, 0) + content.nbytes * self.travels
         if travelled <= self.limit and self.store.get(name) is None:
             return None
-        entry = self._often[name] = self.enter(content, name)
+        # A copy, for it may be sent after the buffer is filled with something else.
+        entry = self._often[name] = self.enter(memoryview(bytes(content)), name)
         if self._keep:
             with contextlib.suppress(TypeError):
                 self.store.keep(entry, owner, key)

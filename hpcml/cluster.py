@@ -13,7 +13,7 @@ from hpcml.batches import Batches
 from hpcml.broadcast import Broadcast, broadcast
 from hpcml.callbook import CallBook
 from hpcml.dispatch import FutureT
-from hpcml.errors import HpcmlError
+from hpcml.errors import HpcmlError, closed
 from hpcml.mapping import MapItem, MapResults
 from hpcml.pickling import pack_arguments, pack_object
 from hpcml.plan import Options
@@ -212,7 +212,7 @@ class Cluster(Executor):
 
     def _check_open(self) -> None:
         if self._closed:
-            raise RuntimeError("this Cluster is shut down: open a new one with `hpcml.Cluster()`")
+            raise closed()
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """End the workers: after the last task, or at once with ``cancel_futures=True``.

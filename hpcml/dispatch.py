@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from typing import Any, TypeVar
 
-from hpcml.errors import DataMissing, TaskError, WorkerDied
+from hpcml.errors import DataMissing, TaskError, WorkerDied, closed
 from hpcml.frames import (
     Frame,
     FutureLike,
@@ -89,7 +89,7 @@ class Dispatcher:
         call becomes what its future raises.
         """
         if self._closed:
-            raise RuntimeError("this Cluster is shut down: open a new one with `hpcml.Cluster()`")
+            raise closed()
         futures: list[FutureT] = []
         block: list[Task | tuple[FutureLike, BaseException]] = []
         try:

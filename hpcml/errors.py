@@ -23,6 +23,7 @@ __all__ = [
     "HpcmlError",
     "TaskError",
     "WorkerDied",
+    "closed",
 ]
 
 
@@ -70,3 +71,8 @@ class WorkerDied(HpcmlError):
     def __init__(self, message: str, worker: str = "", started: bool = True) -> None:
         super().__init__(message)
         self.worker, self.started = worker, started
+
+
+def closed() -> RuntimeError:
+    """Return what is raised for work that comes after a Cluster's end; see `concurrent.futures.Executor`."""
+    return RuntimeError("this Cluster is shut down: open a new one with `hpcml.Cluster()`")

@@ -2,7 +2,6 @@
 
 import functools
 import os
-import signal
 import threading
 import time
 
@@ -15,7 +14,7 @@ from sklearn.decomposition import PCA
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
-from tasks import about, assign, die_once, fail_with, total, value_about
+from tasks import about, assign, die_once, fail_with, mark_or_fail, total, value_about
 
 import hpcml
 
@@ -161,11 +160,29 @@ def test_what_cannot_travel_beside_a_handle_is_named(cluster):
         cluster.broadcast({"data": LARGE, "lock": threading.Lock()})
 
 
-def test_results_come_while_joblib_sends_data(cluster, monkeypatch):
-    """Sending takes 0.4 s here; a call in between must not wait for the chunks of the other."""
+@pytest.fixture
+def slow_sending(cluster, monkeypatch):
+    """Sending a file takes 0.4 s longer."""
     staging = cluster._session.workers.staging
     put = staging.put
     monkeypatch.setattr(staging, "put", lambda *args: time.sleep(0.4) or put(*args))
+
+
+def test_what_waits_to_be_sent_when_a_search_fails_never_runs(cluster, slow_sending, tmp_path):
+    """The second task fails as soon as its data is there; the data of ten more waits by then."""
+    chunks = [np.full(200_000, float(n)) for n in range(12)]
+    marks = str(tmp_path)
+    with pytest.raises(KeyError, match="chunk 1"):
+        Parallel(n_jobs=2, backend="hpcml", batch_size=1, pre_dispatch="all")(
+            delayed(mark_or_fail)(chunk, marks) for chunk in chunks
+        )
+    last = np.full(200_000, -1.0)  # sent after all that waits
+    assert Parallel(n_jobs=2, backend="hpcml")(delayed(total)(last) for _ in range(2)) == [-200_000.0] * 2
+    assert len(list(tmp_path.iterdir())) < 6
+
+
+def test_results_come_while_joblib_sends_data(cluster, slow_sending):
+    """A call in between must not wait for the chunks of the other."""
     chunks = (np.full(200_000, float(n)) for n in range(8))
     sums: list[float] = []
 
@@ -187,10 +204,8 @@ def test_results_come_while_joblib_sends_data(cluster, monkeypatch):
 def test_replaced_workers_find_the_data(cluster, tmp_path):
     data = RANDOM.normal(size=300_000)
     expected = [data.sum()] * 12
-    mark = None if hpcml.detect(os.environ) else str(tmp_path / "died")
-    if mark is None:
-        pytest.skip("the mark of the one death lies on this computer; tests/slurm has this for nodes")
-    assert list(cluster.map(functools.partial(die_once, data, mark, signal.SIGKILL), range(12))) == expected
+    mark = str(tmp_path / "died")
+    assert list(cluster.map(functools.partial(die_once, data, mark), range(12))) == expected
 
 
 def test_a_local_cluster_leaves_no_file(tmp_path):
@@ -219,3 +234,10 @@ def test_data_dir_is_where_the_data_lies(tmp_path):
         (directory,) = tmp_path.glob("hpcml-*")
         assert LARGE.nbytes in [path.stat().st_size for path in directory.iterdir()]
     assert not list(tmp_path.glob("hpcml-*"))
+
+
+def test_a_batch_for_a_closed_cluster_is_refused(tmp_path):
+    with hpcml.Cluster("local", slots_per_node=2, run_dir=tmp_path, progress=False) as cluster:
+        batches = cluster._batches
+    with pytest.raises(RuntimeError, match="this Cluster is shut down"):
+        batches.submit_batch(None, "group", 2, batches.open_book(None, False), print)

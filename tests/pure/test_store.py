@@ -199,6 +199,18 @@ def test_a_buffer_that_is_refilled_in_the_midst_of_a_call_travels_as_it_is(store
     assert min(map(len, carried)) < 1000
 
 
+def test_a_small_buffer_that_is_refilled_before_it_is_sent_arrives_as_it_was(store):
+    buffer = np.zeros(SMALL // 8)
+    book = CallBook(store, 1 << 20)
+    for _ in range(3):
+        book.dump(buffer)
+    packed = book.dump(buffer)
+    buffer[:] = 1.0
+    store.put(book.detach())
+    assert len(pickle.dumps(packed)) < 1000
+    assert not loads(pickle.loads(pickle.dumps(packed)), Maps()).any()
+
+
 def test_a_function_of_many_tasks_carries_a_small_array_once(store, tmp_path):
     book = CallBook(store, 1 << 20)
     book.travels = 1000

@@ -177,42 +177,43 @@ def test_workers_that_were_killed_and_replaced_find_the_data(cluster, talk):
     program.end()
 
 
-def small(cluster, node, place, size):
-    """Put a file system of that size over a directory of a node; returns how to undo it."""
-    mount = ["mount", "-t", "tmpfs", "-o", f"size={size},mode=1777", "tmpfs", place]
-    subprocess.run(cluster.node_command(node, mount), check=True)
-    return lambda: subprocess.run(cluster.node_command(node, ["umount", "--lazy", place]), check=True)
+@pytest.fixture
+def small(cluster):
+    """Put a file system of 10 MB over a directory of a node, until the end of the test."""
+    mounted = []
+
+    def mount(node, place):
+        command = ["mount", "-t", "tmpfs", "-o", "size=10m,mode=1777", "tmpfs", place]
+        subprocess.run(cluster.node_command(node, command), check=True)
+        mounted.append((node, place))
+
+    yield mount
+    for node, place in mounted:
+        subprocess.run(cluster.node_command(node, ["umount", "--lazy", place]), check=True)
 
 
-def test_full_memory_falls_back_with_one_warning_and_full_places_are_an_error(cluster, talk):
-    undo = [small(cluster, "n2", "/dev/shm", "10m")]
-    try:
-        program = talk()
-        for number in (1, 2):
-            seen = program.say(f"array {number}")
-            assert all(values == {float(number)} for _, values in seen.values())
-            assert all("/tmp/hpcml-" in file for files, _ in seen.values() for file in files)
-        assert program.errors.read_text().count("no room for 20,000,000 bytes of data in /dev/shm") == 1
-        assert "No space left on device (n2: 10,485,760 bytes free); using /tmp/" in program.errors.read_text()
-        undo.append(small(cluster, "n3", "/tmp", "10m"))
-        error = program.say("array 3")
-        program.end()
-    finally:
-        for one in undo:
-            one()
+def test_full_memory_falls_back_with_one_warning_and_full_places_are_an_error(small, talk):
+    small("n2", "/dev/shm")
+    program = talk()
+    for number in (1, 2):
+        seen = program.say(f"array {number}")
+        assert all(values == {float(number)} for _, values in seen.values())
+        assert all("/tmp/hpcml-" in file for files, _ in seen.values() for file in files)
+    assert program.errors.read_text().count("no room for 20,000,000 bytes of data in /dev/shm") == 1
+    assert "No space left on device (n2: 10,485,760 bytes free); using /tmp/" in program.errors.read_text()
+    small("n3", "/tmp")
+    error = program.say("array 3")
+    program.end()
     assert "20,000,000 bytes of data cannot be put on the nodes" in error
     assert "Cluster(data_dir=" in error
 
 
-def test_the_error_of_a_full_last_place_names_node_path_and_bytes(cluster, talk):
-    undo = [small(cluster, "n3", place, "10m") for place in ("/dev/shm", "/tmp")]
-    try:
-        program = talk()
-        error = program.say("array 3")
-        program.end()
-    finally:
-        for one in undo:
-            one()
+def test_the_error_of_a_full_last_place_names_node_path_and_bytes(small, talk):
+    for place in ("/dev/shm", "/tmp"):
+        small("n3", place)
+    program = talk()
+    error = program.say("array 3")
+    program.end()
     assert "20,000,000 bytes of data cannot be put on the nodes" in error
     for place in ("/dev/shm", "/tmp"):
         assert f"{place}/hpcml-" in error
