@@ -3,20 +3,28 @@
 import queue
 import threading
 import weakref
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
 from typing import Any
 
 from hpcml.callbook import CallBook, waits
+from hpcml.calls import Calls
 from hpcml.errors import DataError, HpcmlError, TaskError, closed
 from hpcml.frames import settle
+from hpcml.gathered import BatchFuture
 from hpcml.session import Session
 from hpcml.store import Entry
-from hpcml.task import Batch, Call, pack_batch
+from hpcml.task import Call, Known
 
 __all__ = ["Batches"]
 
 Pending = list[tuple[Entry, memoryview]]
+Batch = Iterable[tuple[Callable[..., Any], Sequence[Any], dict[str, Any]]]
+Work = Sequence[Call | Known | BaseException]
+
+
+def _waits(call: Call) -> bool:
+    return waits(call.function) or waits(call.arguments)
 
 
 class Batches:
@@ -30,10 +38,10 @@ class Batches:
 
     def __init__(self, session: Session, max_nbytes: int | None) -> None:
         self._session, self._max_nbytes = session, max_nbytes
-        self._waiting: queue.SimpleQueue[tuple[Pending, Call, Future[Any]] | None] = queue.SimpleQueue()
+        self._waiting: queue.SimpleQueue[tuple[Pending, Work, BatchFuture] | None] = queue.SimpleQueue()
         self._sender = threading.Thread(target=self._send, name="hpcml-data", daemon=True)
         self._sender.start()
-        self._abandoned: weakref.WeakSet[Future[Any]] = weakref.WeakSet()
+        self._abandoned: weakref.WeakSet[BatchFuture] = weakref.WeakSet()
         self._closed = False
 
     @property
@@ -41,55 +49,64 @@ class Batches:
         """How many tasks run at once."""
         return self._session.workers.slots
 
-    def open_book(self, max_nbytes: int | None, private: bool) -> CallBook:
-        """Return what notes the data of one call of Parallel; -1 stands for the Cluster's own limit."""
+    def open_call(
+        self, max_nbytes: int | None, private: bool, wrap: "Callable[[Any], Any] | None" = None
+    ) -> Calls:
+        """Return what makes the calls of one Parallel; a limit of -1 stands for the Cluster's own."""
         limit = self._max_nbytes if max_nbytes == -1 else max_nbytes
-        return CallBook(self._session.store, limit, private)
+        book = CallBook(self._session.store, limit, private)
+        return Calls(book, self._session.ledger, book.dump, wrap)
 
     def submit_batch(
         self,
         batch: Batch,
         group: str,
         width: int,
-        book: CallBook,
+        calls: Calls,
         callback: "Callable[[Future[Any]], object]",
     ) -> "Future[Any]":
-        """Queue a batch, at most `width` of its group at once; `callback` is called with its future.
+        """Queue a batch, at most `width` frames of its group at once; `callback` is called with its future.
 
         Data that must be sent first is sent in a thread of its own: this is called in the dispatcher's, for
         which all results of the Cluster wait.
         """
         if self._closed:
             raise closed()
-        call: Call | HpcmlError
-        try:
-            call = pack_batch(batch, group, None if width >= self.slots else width, book.dump)
-        except HpcmlError as error:
-            call = error
-        future: Future[Any] = Future()
+        limit = None if width >= self.slots else width
+        made: list[Call | Known | BaseException] = []
+        for function, args, kwargs in batch:
+            try:
+                made.append(calls.make(function, args, kwargs, group, width=limit))
+            except HpcmlError as error:
+                made.append(error)
+        future = BatchFuture(len(made))
         future.add_done_callback(callback)
-        if isinstance(call, Call) and waits(call.arguments):
-            self._waiting.put((book.detach(), call, future))
+        if any(isinstance(call, Call) and _waits(call) for call in made):
+            self._waiting.put((calls.book.detach(), made, future))
         else:
-            self._session.dispatcher.submit([call], lambda: future)
+            self._submit(made, future)
         return future
+
+    def _submit(self, calls: Work, future: BatchFuture) -> None:
+        items = iter(future.items)
+        self._session.dispatcher.submit(calls, lambda: next(items))
 
     def _send(self) -> None:
         while (order := self._waiting.get()) is not None:
             self._send_first(*order)
             del order  # it holds data
 
-    def _send_first(self, pending: Pending, call: Call, future: "Future[Any]") -> None:
-        """Put data on the nodes and queue the call that needs it, unless nobody waits for it any longer."""
+    def _send_first(self, pending: Pending, calls: Work, future: BatchFuture) -> None:
+        """Put data on the nodes and queue the calls that need it, unless nobody waits for them any longer."""
         try:
             if future in self._abandoned:
                 raise TaskError("this task was abandoned before its data was sent")
             self._session.store.put(pending)
-            if waits(call.arguments):
+            if any(isinstance(call, Call) and _waits(call) for call in calls):
                 raise DataError("data that this task shares with one before it was not put on the nodes")
-            self._session.dispatcher.submit([call], lambda: future)
+            self._submit(calls, future)
             if future in self._abandoned:  # meanwhile
-                self._session.dispatcher.abandon([future])
+                self._session.dispatcher.abandon(future.items)
         except BaseException as error:
             for entry, _ in pending:
                 entry.lost = entry.held is None
@@ -104,9 +121,9 @@ class Batches:
 
     def abandon(self, futures: "Iterable[Future[Any]]") -> None:
         """Give up `futures` and free their workers."""
-        given_up = list(futures)
+        given_up = [future for future in futures if isinstance(future, BatchFuture)]
         self._abandoned.update(given_up)
-        self._session.dispatcher.abandon(given_up)
+        self._session.dispatcher.abandon(item for future in given_up for item in future.items)
 
     def expect(self, group: str, tasks: int) -> None:
         """Tell the progress display that so many tasks of `group` are about to be submitted."""

@@ -39,6 +39,7 @@ def parser() -> argparse.ArgumentParser:
     script.add_argument("--min-slots", type=int, metavar="N", help="start when so many workers have come")
     script.add_argument("--timeout", type=float, default=60.0, metavar="S", help="seconds for the start (60)")
     script.add_argument("--run-dir", type=Path, metavar="DIR", help="where logs go (.hpcml)")
+    script.add_argument("--resume", action="store_true", help="go on with this script's last run, if there is one")
     script.add_argument("--quiet", action="store_true", help="no progress and no closing line")
     script.add_argument("script", type=Path)
     script.add_argument("args", nargs=argparse.REMAINDER, help="what the script finds in sys.argv")
@@ -71,6 +72,7 @@ def run_script(arguments: argparse.Namespace) -> int:
         raise HpcmlError(f"{script} is a directory: give the script in it that should run")
     if not script.is_file():
         raise HpcmlError(f"there is no script {script} in {Path.cwd()}: check its path")
+    sys.argv = [str(script), *arguments.args]  # also what the script's runs are remembered by
     imports = script_imports(script.read_text(errors="replace"))
     cluster = Cluster(
         arguments.engine,
@@ -79,19 +81,19 @@ def run_script(arguments: argparse.Namespace) -> int:
         min_slots=arguments.min_slots,
         timeout=arguments.timeout,
         run_dir=arguments.run_dir,
+        resume=arguments.resume,
         preload=preloads([*imports, *sys.modules]),
         progress=not arguments.quiet,
     )
     share(cluster)
     with cluster, parallel_config("hpcml", n_jobs=-1):
-        status = _run_as_main(script, arguments.args)
+        status = _run_as_main(script)
         cluster.shutdown(cancel_futures=status != 0)
     return status
 
 
-def _run_as_main(script: Path, args: Sequence[str]) -> int:
+def _run_as_main(script: Path) -> int:
     """Run the script as python would: its folder first on the path, its own traceback, its exit status."""
-    sys.argv = [str(script), *args]
     before = set(threading.enumerate())
     if not sys.flags.safe_path:
         sys.path[0] = str(script.resolve().parent)  # python puts it where it had put our own folder

@@ -12,13 +12,13 @@ from hpcml import joblib_backend
 from hpcml.batches import Batches
 from hpcml.broadcast import Broadcast, broadcast
 from hpcml.callbook import CallBook
+from hpcml.calls import Calls
 from hpcml.dispatch import FutureT
 from hpcml.errors import HpcmlError, closed
 from hpcml.mapping import MapItem, MapResults
-from hpcml.pickling import pack_arguments, pack_object
 from hpcml.plan import Options
 from hpcml.session import Session
-from hpcml.task import Call, name_of, pack
+from hpcml.task import Call, Known, name_of
 from hpcml.worker import current_worker
 
 __all__ = ["Cluster", "share"]
@@ -58,6 +58,12 @@ class Cluster(Executor):
     data_dir
         A directory on a file system that all nodes share, for such data; by default it goes to each node's
         memory (``/dev/shm``), or where that is full to its temporary directory.
+    journal
+        Record each task that ends, in a file of the run's directory, so that the run can be resumed and reported
+        on. ``"required"``: when that file cannot be written, tasks fail; by default they go on without.
+    resume
+        Go on with the last run of this script with these arguments, or the run whose directory is given: what
+        it has finished is not run again. True where there is no such run begins a new one.
     progress
         Show a bar in a terminal, or a line per tenth in a log, and a closing line, on standard error.
 
@@ -67,6 +73,8 @@ class Cluster(Executor):
         The ``SLURM_*`` variables contradict each other.
     EngineError
         The engine could not start; the message says which nodes failed, and why.
+    RunInUse
+        The run that should be resumed is still going.
 
     Examples
     --------
@@ -91,6 +99,8 @@ class Cluster(Executor):
         preload: Sequence[str] | None = None,
         max_nbytes: int | None = 1 << 20,
         data_dir: str | Path | None = None,
+        journal: bool | str = True,
+        resume: bool | str | Path = False,
         progress: bool = True,
     ) -> None:
         if current_worker() is not None:
@@ -110,6 +120,8 @@ class Cluster(Executor):
             progress=progress,
             max_nbytes=max_nbytes,
             data_dir=None if data_dir is None else Path(data_dir),
+            journal=journal,
+            resume=resume if isinstance(resume, bool) else Path(resume),
         )
         joined = _shared._session if _shared is not None and _shared._session.suits(options) else None
         self._session = joined or Session(options)
@@ -153,7 +165,8 @@ class Cluster(Executor):
         DataError
             Its data finds no room on a node; the message names node, path and bytes.
         """
-        return self._send([pack(fn, args, kwargs, self._new_book().pack)], Future[Any])[0]
+        call = self._new_calls().make(fn, args, kwargs, name_of(fn), travels=1)
+        return self._send([call], Future[Any])[0]
 
     def map(
         self,
@@ -168,18 +181,13 @@ class Cluster(Executor):
         for compatibility and not used. Raises TimeoutError when a result is not there `timeout` seconds
         after this call.
         """
-        name = name_of(fn)
-        book = self._new_book()
+        calls = self._new_calls()
         tuples = list(zip(*iterables, strict=False))
-        book.travels = len(tuples)
-        function = pack_object(fn, f"the function {name}", book.pack)
-        book.travels = 1
-        group = f"{name} #{next(_numbers)}"
+        group = f"{name_of(fn)} #{next(_numbers)}"
         self._session.monitor.expect(group, len(tuples))
-        what = f"an argument of {name}"
-        calls = (Call(function, pack_arguments(args, {}, what, book.pack), name, group) for args in tuples)
+        made = (calls.make(fn, args, {}, group, travels=len(tuples)) for args in tuples)
         results = MapResults()
-        items = self._send(calls, results.new_item)
+        items = self._send(made, results.new_item)
         return self._taken(results.take(timeout), items)
 
     def _taken(self, results: Iterator[Any], items: list[MapItem]) -> Iterator[Any]:
@@ -202,13 +210,14 @@ class Cluster(Executor):
         self._check_open()
         return broadcast(value, self._session.store)
 
-    def _send(self, calls: Iterable[Call | BaseException], new_future: Callable[[], FutureT]) -> list[FutureT]:
+    def _send(self, calls: Iterable[Call | Known], new_future: Callable[[], FutureT]) -> list[FutureT]:
         self._check_open()
         return self._session.dispatcher.submit(calls, new_future)
 
-    def _new_book(self) -> CallBook:
+    def _new_calls(self) -> Calls:
         self._check_open()
-        return CallBook(self._session.store, self._max_nbytes)
+        book = CallBook(self._session.store, self._max_nbytes)
+        return Calls(book, self._session.ledger, book.pack)
 
     def _check_open(self) -> None:
         if self._closed:

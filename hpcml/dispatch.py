@@ -14,10 +14,9 @@ import logging
 import queue
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from hpcml.errors import DataMissing, TaskError, WorkerDied, closed
 from hpcml.frames import (
@@ -26,23 +25,36 @@ from hpcml.frames import (
     Group,
     Task,
     blame,
-    frame_size,
     resolve_all,
     send_data_again,
     settle,
 )
-from hpcml.task import Call, Outcome, pack_frame, unpack_outcomes
+from hpcml.task import Call, Known, Outcome, pack_frame, unpack_outcomes
+from hpcml.waiting import Waiting
 from hpcml.workers import Workers
 
-__all__ = ["Dispatcher"]
+__all__ = ["Dispatcher", "Watcher"]
 
 
 BLOCK = 256  # tasks that go through the inbox at once
 BURST_SECONDS = 0.005
-PREFETCH_SECONDS = 0.5  # a frame that waits behind one longer than this would be faster elsewhere
 
 log = logging.getLogger("hpcml")
 FutureT = TypeVar("FutureT", bound=FutureLike)
+Work = Call | Known | BaseException
+
+
+class Watcher(Protocol):
+    """Hears of what becomes of calls."""
+
+    def finished(self, call: Call, outcome: Outcome, packed: bytes) -> None:
+        """Take the outcome of a call, as the worker packed it too; what this raises fails all calls."""
+
+    def recalled(self, known: Known) -> None:
+        """Take a call whose outcome is known from an earlier life."""
+
+    def died(self, death: WorkerDied, calls: list[Call]) -> None:
+        """Take the death of a worker, and what it had been given to do."""
 
 
 class Dispatcher:
@@ -56,24 +68,22 @@ class Dispatcher:
         Sends data anew that a worker did not find: called with its digest and the time when the task was sent.
     retries
         A task is run again after its worker died, until `retries` workers have died under it.
-    on_outcome
-        Called in the dispatcher thread with each call and its outcome, before the call's future resolves.
+    watcher
+        Hears of what happens, in the dispatcher thread, before the futures do.
     """
 
     def __init__(
         self,
         workers: Workers,
         restore: Callable[[str, float], None],
+        watcher: Watcher,
         retries: int = 3,
-        on_outcome: Callable[[Call, Outcome], None] = lambda *_: None,
     ) -> None:
         self._workers, self._restore = workers, restore
-        self._retries, self._on_outcome = retries, on_outcome
+        self._retries, self._watcher = retries, watcher
         self._inbox: queue.SimpleQueue[tuple[Callable[..., None], Any] | None] = queue.SimpleQueue()
-        self._groups: dict[str, Group] = {}
-        self._ready: dict[str, Group] = {}  # the groups in which something waits
+        self._waiting = Waiting()
         self._in_flight: dict[Future[bytes], Frame] = {}
-        self._seconds: dict[str, float] = {}  # what a task of a name took, in groups that are gone
         self._broken: BaseException | None = None
         self._closed = False
         self._idle_waiters: list[threading.Event] = []
@@ -82,20 +92,20 @@ class Dispatcher:
         self._thread = threading.Thread(target=self._loop, name="hpcml-dispatcher", daemon=True)
         self._thread.start()
 
-    def submit(self, calls: Iterable[Call | BaseException], new_future: Callable[[], FutureT]) -> list[FutureT]:
+    def submit(self, calls: Iterable[Work], new_future: Callable[[], FutureT]) -> list[FutureT]:
         """Queue `calls` and return the futures that `new_future` made for them, in order.
 
-        Their callbacks run in the dispatcher thread, never within this method. An exception in place of a
-        call becomes what its future raises.
+        Their callbacks run in the dispatcher thread, never within this method. What is known of a call, an
+        outcome or an exception, can take its place.
         """
         if self._closed:
             raise closed()
         futures: list[FutureT] = []
-        block: list[Task | tuple[FutureLike, BaseException]] = []
+        block: list[Task | tuple[FutureLike, Known | BaseException]] = []
         try:
             for call in calls:
                 future = new_future()
-                block.append((future, call) if isinstance(call, BaseException) else Task(call, future))
+                block.append(Task(call, future) if isinstance(call, Call) else (future, call))
                 futures.append(future)
                 if len(block) >= BLOCK:
                     self._inbox.put((self._enqueue, block))
@@ -150,68 +160,46 @@ class Dispatcher:
         self._inbox.put((lambda _: None, None))
 
     def _tell_idle(self) -> None:
-        if not self._ready and not self._in_flight:
+        if not self._waiting and not self._in_flight:
             while self._idle_waiters:
                 self._idle_waiters.pop().set()
 
-    def _enqueue(self, block: list[Task | tuple[FutureLike, BaseException]]) -> None:
+    def _enqueue(self, block: list[Task | tuple[FutureLike, Known | BaseException]]) -> None:
         for item in block:
             if isinstance(item, tuple):
-                settle(item[0], error=item[1])
+                self._settle_known(*item)
             elif self._broken is None:
-                self._group(item).waiting.append(item)
+                self._waiting.add(item)
             else:
                 resolve_all([item], self._broken)
 
-    def _group(self, task: Task) -> Group:
-        """Return the group of a task that is about to wait in it."""
-        group = self._groups.get(task.call.group)
-        if group is None:
-            group = self._groups[task.call.group] = Group(seconds=self._seconds.get(task.call.name))
-        return self._ready.setdefault(task.call.group, group)
+    def _settle_known(self, future: FutureLike, known: Known | BaseException) -> None:
+        if isinstance(known, BaseException):
+            settle(future, error=known)
+        else:
+            self._watcher.recalled(known)
+            settle(future, known.outcome.value)
 
     def _pump(self) -> None:
-        """Send frames while there is something to send and credit to send it on, each group in turn."""
-        sent = True
-        while sent:
-            sent = False
-            for name, group in list(self._ready.items()):
-                sent = self._pump_group(group) or sent
-                if not group.waiting:
-                    del self._ready[name]
+        """Send frames while there is something to send and credit to send it on."""
+        while (frame := self._waiting.take(self._workers.ready, len(self._in_flight))) is not None:
+            self._send(frame)
 
-    def _pump_group(self, group: Group) -> bool:
-        """Send one frame of `group`, if there is credit for it; True when one was sent."""
-        slots = self._workers.ready
-        width = group.waiting[0].call.width or slots
-        size = frame_size(group.seconds, len(group.waiting), min(width, slots))
-        prefetch = width >= slots and group.seconds is not None and size * group.seconds < PREFETCH_SECONDS
-        if group.frames >= width and not prefetch:
-            return False
-        if len(self._in_flight) >= (2 * slots if prefetch else slots):
-            return False
-        tasks = group.take(size)
-        if tasks:
-            self._send(tasks, group)
-        return bool(tasks)
-
-    def _send(self, tasks: list[Task], group: Group) -> None:
+    def _send(self, frame: Frame) -> None:
         try:
-            future = self._workers.submit(pack_frame([task.call for task in tasks]))
+            future = self._workers.submit(pack_frame([task.call for task in frame.tasks]))
         except Exception as error:
-            resolve_all(tasks, error)
+            self._waiting.returned(frame)
+            resolve_all(frame.tasks, error)
             return
-        self._in_flight[future] = Frame(tasks, group)
-        group.frames += 1
+        self._in_flight[future] = frame
         future.add_done_callback(lambda done: self._inbox.put((self._receive, done)))
 
     def _receive(self, future: "Future[bytes]") -> None:
         frame = self._in_flight.pop(future, None)
         if frame is None:
             return
-        frame.group.frames -= 1
-        if not frame.group.frames and not frame.group.waiting:
-            self._groups.pop(frame.tasks[0].call.group, None)
+        self._waiting.returned(frame)
         error = future.exception()
         if frame.abandoned:
             resolve_all(frame.tasks, TaskError("this task was interrupted because its call was abandoned"))
@@ -220,35 +208,32 @@ class Dispatcher:
         elif error is not None:
             resolve_all(frame.tasks, error)
         else:
-            for task, outcome in zip(frame.tasks, unpack_outcomes(future.result()), strict=True):
-                self._finish(task, outcome, frame.group)
+            for task, (packed, outcome) in zip(frame.tasks, unpack_outcomes(future.result()), strict=True):
+                self._finish(task, outcome, packed, frame.group)
 
-    def _finish(self, task: Task, outcome: Outcome, group: Group) -> None:
+    def _finish(self, task: Task, outcome: Outcome, packed: bytes, group: Group) -> None:
         if isinstance(outcome.error, DataMissing) and task.data_sent_again < self._retries:
             if send_data_again(task, outcome.error, self._restore):
-                self._group(task).waiting.appendleft(task)
+                self._waiting.add(task, first=True)
             return
-        group.note(outcome.seconds)
-        if task.call.group.startswith(task.call.name):  # joblib's batches tell nothing of the next call's
-            self._seconds[task.call.name] = group.seconds or 0.0
+        self._waiting.note(task, group, outcome.seconds)
         try:
-            self._on_outcome(task.call, outcome)
-        except Exception as error:  # a closed pipe, a character that the terminal lacks: not the task's fault
-            log.debug("the display failed: %r", error)
+            self._watcher.finished(task.call, outcome, packed)
+        except Exception as error:
+            settle(task.future, error=error)
+            self._fail_all(error)
         settle(task.future, outcome.value, outcome.error)
 
     def _run_again(self, tasks: list[Task], death: WorkerDied) -> None:
         """Put tasks whose worker died back in front; those it had not begun are not blamed."""
+        if death.started:
+            self._watcher.died(death, [task.call for task in tasks])
         for task in reversed(tasks):
             if not blame(task, death, self._retries):
-                self._group(task).waiting.appendleft(task)
+                self._waiting.add(task, first=True)
 
     def _give_up(self, futures: set[FutureLike]) -> None:
-        for group in self._ready.values():
-            given_up = [task for task in group.waiting if task.future in futures]
-            group.waiting = deque(task for task in group.waiting if task.future not in futures)
-            resolve_all(given_up, TaskError("this task was abandoned before it started"))
-        self._ready = {name: group for name, group in self._ready.items() if group.waiting}
+        resolve_all(self._waiting.give_up(futures), TaskError("this task was abandoned before it started"))
         for sent, frame in list(self._in_flight.items()):
             if all(task.future in futures for task in frame.tasks):
                 frame.abandoned = True
@@ -256,10 +241,7 @@ class Dispatcher:
 
     def _fail_all(self, error: BaseException) -> None:
         self._broken = self._broken or error
-        for group in self._ready.values():
-            resolve_all(group.waiting, error)
-            group.waiting.clear()
-        self._ready.clear()
+        resolve_all(self._waiting.clear(), error)
         for frame in self._in_flight.values():
             resolve_all(frame.tasks, error)
         self._in_flight.clear()

@@ -8,6 +8,8 @@
     ├── DataError         data cannot be put on the nodes
     ├── DataMissing       a worker did not find data that was sent to its node
     ├── EngineError       an engine could not start, or is gone
+    ├── JournalFull       the journal cannot be written
+    ├── RunInUse          another driver is at work on the run that should be resumed
     ├── TaskError         a task's function, argument or result cannot travel
     └── WorkerDied        the process that ran a task is gone
 
@@ -21,6 +23,8 @@ __all__ = [
     "DataMissing",
     "EngineError",
     "HpcmlError",
+    "JournalFull",
+    "RunInUse",
     "TaskError",
     "WorkerDied",
     "closed",
@@ -56,6 +60,14 @@ class DataMissing(HpcmlError):
 
 class EngineError(HpcmlError):
     """An engine could not start, or stopped working; the message names the log to read."""
+
+
+class JournalFull(HpcmlError):
+    """The journal of a run cannot be written; the message names the file and its bytes."""
+
+
+class RunInUse(HpcmlError):
+    """Another driver is at work on the run that should be resumed; the message names it."""
 
 
 class TaskError(HpcmlError):

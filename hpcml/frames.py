@@ -26,7 +26,7 @@ __all__ = [
 
 log = logging.getLogger("hpcml")
 
-FRAME_SECONDS = 0.4  # a frame this long hides the 5 ms that a message costs, and leaves the end balanced
+FRAME_SECONDS = 0.2  # hides the 5 ms that a message costs; what a worker has done and not told dies with it
 SHORTEST_FRAME = 0.01  # below twice the cost of a message, more frames make the end later, not earlier
 LARGEST_FRAME = 4 << 20  # bytes; more in one message only delays its first task
 
@@ -63,6 +63,7 @@ class Task:
 class Group:
     """Tasks of one kind: those that wait, the frames in flight, and the seconds that one takes."""
 
+    name: str
     waiting: deque[Task] = field(default_factory=deque)
     frames: int = 0
     seconds: float | None = None
@@ -106,7 +107,7 @@ class Frame:
 def frame_size(seconds: float | None, waiting: int, slots: int) -> int:
     """Return how many tasks of `seconds` each should travel together (guided self-scheduling).
 
-    A frame lasts about 0.4 s, and near the end holds half of a slot's share of what is still waiting, so
+    A frame lasts about 0.2 s, and near the end holds half of a slot's share of what is still waiting, so
     that all slots end together (Polychronopoulos and Kuck 1987, doi:10.1109/TC.1987.5009495). Never more
     than the whole share: tasks may last longer than those before them.
 
@@ -114,7 +115,7 @@ def frame_size(seconds: float | None, waiting: int, slots: int) -> int:
     --------
     >>> from hpcml.frames import frame_size
     >>> frame_size(0.001, waiting=100_000, slots=12), frame_size(0.001, waiting=240, slots=12)
-    (400, 10)
+    (200, 10)
     >>> frame_size(30.0, waiting=100_000, slots=12), frame_size(None, waiting=100_000, slots=12)
     (1, 1)
     """

@@ -6,7 +6,7 @@ contract is that of joblib 1.6, `joblib.parallel.ParallelBackendBase`.
 
 import threading
 import uuid
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
 from typing import Any, Protocol
 
@@ -14,10 +14,10 @@ from joblib import register_parallel_backend
 from joblib._parallel_backends import AutoBatchingMixin, FallbackToBackend, SequentialBackend
 from joblib.parallel import ParallelBackendBase
 
-from hpcml.callbook import CallBook
+from hpcml.calls import Calls
 from hpcml.errors import HpcmlError
 from hpcml.progress import expected_length
-from hpcml.task import Batch
+from hpcml.task import Nested
 from hpcml.worker import current_worker
 
 __all__ = ["BatchExecutor", "HpcmlBackend", "close_executor", "open_executor", "register"]
@@ -30,18 +30,20 @@ class BatchExecutor(Protocol):
     def slots(self) -> int:
         """How many tasks can run at once."""
 
-    def open_book(self, max_nbytes: int | None, private: bool) -> CallBook:
-        """Return what notes the data of one call of Parallel."""
+    def open_call(
+        self, max_nbytes: int | None, private: bool, wrap: "Callable[[Any], Any] | None" = None
+    ) -> Calls:
+        """Return what makes the calls of one Parallel; `wrap` gives what is sent in place of a function."""
 
     def submit_batch(
         self,
-        batch: Batch,
+        batch: "Iterable[tuple[Callable[..., Any], Sequence[Any], dict[str, Any]]]",
         group: str,
         width: int,
-        book: CallBook,
+        calls: Calls,
         callback: "Callable[[Future[Any]], object]",
     ) -> "Future[Any]":
-        """Queue a batch of ``len(batch)`` tasks and return at once; never raise."""
+        """Queue a batch of calls and return at once; never raise."""
 
     def abandon(self, futures: "Iterable[Future[Any]]") -> None:
         """Give up `futures` and free their workers."""
@@ -156,7 +158,11 @@ class HpcmlBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[misc
         self._call = f"joblib-{uuid.uuid4().hex}"
         self._futures = set()
         self._announced = False
-        self._book = self._executor.open_book(self._max_nbytes, self._private)
+        backend, n_jobs = self.get_nested_backend()
+        threads = self.inner_max_num_threads
+        self._calls = self._executor.open_call(
+            self._max_nbytes, self._private, lambda function: Nested(function, backend, n_jobs, threads)
+        )
 
     def compute_batch_size(self) -> int:
         """Return how many tasks joblib should put in the next batch."""
@@ -168,9 +174,8 @@ class HpcmlBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[misc
 
     def submit(self, func: Any, callback: "Callable[[Future[Any]], object]") -> "Future[Any]":
         """Queue a batch; never raise, for joblib would wait for ever (a bad batch fails its future)."""
-        batch = _ThreadLimited(func, self.inner_max_num_threads) if self.inner_max_num_threads else func
         try:
-            future = self._executor.submit_batch(batch, self._call, self._width, self._book, callback)
+            future = self._executor.submit_batch(func.items, self._call, self._width, self._calls, callback)
         except RuntimeError as closed:
             future = _failed(closed, callback)
         self._futures.add(future)
@@ -190,22 +195,6 @@ class HpcmlBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[misc
     def terminate(self) -> None:
         """End the call; the workers stay, they belong to the Cluster."""
         self.reset_batch_stats()
-
-
-class _ThreadLimited:
-    """A batch that runs with its numeric libraries held to `threads` threads."""
-
-    def __init__(self, batch: Any, threads: int) -> None:
-        self.batch, self.threads = batch, threads
-
-    def __len__(self) -> int:
-        return len(self.batch)
-
-    def __call__(self) -> Any:
-        from threadpoolctl import threadpool_limits
-
-        with threadpool_limits(self.threads):
-            return self.batch()
 
 
 def _failed(error: BaseException, callback: "Callable[[Future[Any]], object]") -> "Future[Any]":

@@ -1,11 +1,13 @@
-"""What the driver notes of each task that ends: totals, warnings, prints, progress."""
+"""What the driver notes of each task that ends: the journal, totals, warnings, prints, progress."""
 
 import logging
 import warnings
 from collections import Counter
 
+from hpcml.errors import WorkerDied
+from hpcml.ledger import Ledger
 from hpcml.progress import Display, Totals
-from hpcml.task import Call, Outcome
+from hpcml.task import Call, Known, Outcome
 
 __all__ = ["Monitor"]
 
@@ -13,10 +15,10 @@ log = logging.getLogger("hpcml")
 
 
 class Monitor:
-    """Takes the outcomes of tasks, in the dispatcher thread, and shows them to the user."""
+    """Hears of tasks, in the dispatcher thread: they are recorded first, then shown to the user."""
 
-    def __init__(self, totals: Totals, display: Display) -> None:
-        self.totals, self.display = totals, display
+    def __init__(self, totals: Totals, display: Display, ledger: Ledger | None = None) -> None:
+        self.totals, self.display, self._ledger = totals, display, ledger
         self._done: Counter[str] = Counter()
         self._expected: Counter[str] = Counter()
         self._warned: set[tuple[object, ...]] = set()
@@ -25,9 +27,28 @@ class Monitor:
         """Note that so many tasks of `group` are about to come."""
         self._expected[group] += tasks
 
+    def finished(self, call: Call, outcome: Outcome, packed: bytes) -> None:
+        """Record an outcome, and show it; see `hpcml.dispatch.Watcher`."""
+        if self._ledger is not None:
+            self._ledger.finished(call, outcome, packed)
+        try:
+            self.note(call, outcome)
+        except Exception as error:  # a closed pipe, a character that the terminal lacks: not the task's fault
+            log.debug("the display failed: %r", error)
+
+    def died(self, death: WorkerDied, calls: list[Call]) -> None:
+        """Record the death of a worker; see `hpcml.dispatch.Watcher`."""
+        if self._ledger is not None:
+            self._ledger.died(death.worker, str(death), [call.name for call in calls])
+
+    def recalled(self, known: Known) -> None:
+        """Take one task that an earlier life of the run has done."""
+        self.totals.recalled += 1
+        self._advance(known.group)
+
     def note(self, call: Call, outcome: Outcome) -> None:
         """Take one outcome: count it, pass on what it printed and warned of, and move the progress."""
-        self.totals.tasks += call.tasks
+        self.totals.tasks += 1
         self.totals.failed += outcome.error is not None
         self.totals.busy += outcome.seconds
         for record in outcome.warnings:
@@ -35,8 +56,11 @@ class Monitor:
         if outcome.output:
             lines = outcome.output.rstrip("\n").split("\n")
             self.display.write("\n".join(f"[{outcome.worker}] {line}" for line in lines))
-        self._done[call.group] += call.tasks
-        self.display.update(call.group, self._done[call.group], self._expected[call.group] or None)
+        self._advance(call.group)
+
+    def _advance(self, group: str) -> None:
+        self._done[group] += 1
+        self.display.update(group, self._done[group], self._expected[group] or None)
 
     def _warn(self, text: str, category: type[Warning], filename: str, line: int) -> None:
         """Raise a worker's warning here, each distinct one once."""

@@ -47,8 +47,14 @@ class Options:
     progress: bool = True
     max_nbytes: int | None = 1 << 20
     data_dir: Path | None = None
+    journal: bool | str = True
+    resume: bool | Path = False
 
     def __post_init__(self) -> None:
+        if self.journal not in (True, False, "required"):
+            raise ValueError(f"Cluster(journal={self.journal!r}): it must be True, False or 'required'")
+        if self.resume and not self.journal:
+            raise ValueError("Cluster(resume=…, journal=False): what is resumed is what the journal holds")
         for name in ("slots_per_node", "cpus_per_slot", "min_slots", "retries"):
             value = getattr(self, name)
             if value is not None and (not isinstance(value, int) or value < 1):
@@ -83,6 +89,8 @@ class Plan:
         Modules that each node imports once, before its workers are forked.
     data_dir
         Where shared data lies for all nodes; None: in a directory of each node's own.
+    life
+        Which life of the run it is, from 1; the one before may still be going away.
     """
 
     nodes: tuple[Node, ...]
@@ -93,6 +101,12 @@ class Plan:
     min_slots: int | None = None
     preload: tuple[str, ...] = ()
     data_dir: Path | None = None
+    life: int = 1
+
+    @property
+    def data_name(self) -> str:
+        """What the directories for shared data are called."""
+        return f"{self.run_dir.name}-{self.life}"
 
     @property
     def slots(self) -> int:

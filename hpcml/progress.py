@@ -18,6 +18,7 @@ class Totals:
 
     tasks: int = 0
     failed: int = 0
+    recalled: int = 0
     busy: float = 0.0
     slots: int = 0
     hosts: int = 0
@@ -43,6 +44,7 @@ def closing_line(totals: Totals, now: float) -> str:
     used = totals.busy * totals.cpus_per_slot / 3600
     allocated = totals.allocated_cpus * wall / 3600
     failed = f", {totals.failed} failed" if totals.failed else ""
+    failed += f", and {totals.recalled} from the journal," if totals.recalled else ""
     digits = 2 if allocated >= 0.1 else 4
     return (
         f"hpcml: {_count(totals.tasks, 'task')}{failed} on {_count(totals.slots, 'slot')} of "

@@ -4,7 +4,6 @@ import contextlib
 import logging
 import os
 import sys
-import tempfile
 import threading
 import time
 import weakref
@@ -14,9 +13,9 @@ from pathlib import Path
 from hpcml import engines
 from hpcml.allocation import Allocation, detect
 from hpcml.dispatch import Dispatcher
-from hpcml.errors import HpcmlError
+from hpcml.lives import open_run
 from hpcml.monitor import Monitor
-from hpcml.plan import Options, Plan, make_nodes, new_run_dir, preloads
+from hpcml.plan import Options, Plan, make_nodes, preloads
 from hpcml.progress import Totals, closing_line, display_for
 from hpcml.store import Store
 from hpcml.workers import Workers
@@ -52,18 +51,21 @@ class Session:
         self.engine = name
         start = engines.load(name)
         began = time.monotonic()
-        self.run_dir = _run_dir(options.run_dir, allocation.label if allocation else "local")
-        self.plan = _plan(allocation, options, name, self.run_dir)
+        label = allocation.label if allocation else "local"
+        self.run_dir, self.ledger = open_run(options, label, sys.argv, os.environ)
         self.display = display_for(options.progress, sys.stderr)
         self._owned = ExitStack()
         self._closed = False
         self._process = os.getpid()
         self._closing = threading.Lock()  # a shutdown in another thread and the end of the process may meet
         try:
+            self.plan = _plan(allocation, options, name, self.run_dir, self.ledger.life if self.ledger else 1)
+            self._say_resumed()
             self.workers: Workers = self._owned.enter_context(start(self.plan))
             self.store = Store(self.workers.staging)
-            self.monitor = Monitor(self._totals(began), self.display)
-            self.dispatcher = Dispatcher(self.workers, self.store.restore, options.retries, self.monitor.note)
+            self.monitor = Monitor(self._totals(began), self.display, self.ledger)
+            self.dispatcher = Dispatcher(self.workers, self.store.restore, self.monitor, options.retries)
+            self._begin_life()
         except BaseException:
             self.close()
             raise
@@ -92,6 +94,19 @@ class Session:
             allocated_cpus=sum(node.cpus or node.slots * node.cpus_per_slot for node in nodes),
         )
 
+    def _say_resumed(self) -> None:
+        if self.ledger is not None and self.ledger.life > 1:
+            self._say(f"hpcml: resuming {self.run_dir}, which holds {self.ledger.known} results")
+        elif self.options.resume:
+            self._say("hpcml: there is nothing to resume: this is a new run")
+
+    def _begin_life(self) -> None:
+        if self.ledger is not None:
+            slots = {node.name: node.slots for node in self.plan.nodes if node.name in self.workers.hosts}
+            cpus = self.monitor.totals.allocated_cpus
+            per_slot = self.monitor.totals.cpus_per_slot
+            self.ledger.begin(engine=self.engine, slots=slots, cpus=cpus, cpus_per_slot=per_slot)
+
     def _say(self, line: str) -> None:
         if self.options.progress:
             print(line, file=sys.stderr, flush=True)
@@ -110,6 +125,8 @@ class Session:
                 self.store.clear()
             self._owned.close()
             self.display.close()
+            if self.ledger is not None:
+                self.ledger.close("ended" if wait else "stopped")
             with contextlib.suppress(OSError):  # it stays when there are logs in it
                 self.run_dir.rmdir()
                 self.run_dir.parent.rmdir()
@@ -117,19 +134,7 @@ class Session:
                 self._say(closing_line(self.monitor.totals, time.monotonic()))
 
 
-def _run_dir(base: Path | None, label: str) -> Path:
-    """Make the run's directory; where none was asked for and this one is not ours, in the temporary directory."""
-    if base is not None:
-        return new_run_dir(base, label)
-    try:
-        return new_run_dir(Path(".hpcml"), label)
-    except HpcmlError as error:
-        fallback = new_run_dir(Path(tempfile.mkdtemp(prefix="hpcml-")), label)
-        log.warning("%s\nThe logs go to %s", error, fallback)
-        return fallback
-
-
-def _plan(allocation: Allocation | None, options: Options, engine: str, run_dir: Path) -> Plan:
+def _plan(allocation: Allocation | None, options: Options, engine: str, run_dir: Path, life: int) -> Plan:
     everywhere = engine != "local"
     nodes = make_nodes(allocation, options, usable_cpus(), everywhere)
     chosen = options.preload if options.preload is not None else preloads(list(sys.modules))
@@ -142,6 +147,7 @@ def _plan(allocation: Allocation | None, options: Options, engine: str, run_dir:
         min_slots=options.min_slots,
         preload=chosen,
         data_dir=None if options.data_dir is None else options.data_dir.absolute(),
+        life=life,
     )
 
 
@@ -149,5 +155,5 @@ def _opening_line(name: str, plan: Plan, workers: Workers, seconds: float) -> st
     where = f"job {plan.allocation.label}" if plan.allocation else "this computer"
     hosts = ", ".join(workers.hosts[:8]) + (", …" if len(workers.hosts) > 8 else "")
     slots = f"{workers.slots} slot" + ("s" if workers.slots != 1 else "")
-    logs = f"; logs in {plan.run_dir}" if any(plan.run_dir.iterdir()) else ""
+    logs = f"; logs in {plan.run_dir}" if any(plan.run_dir.glob("*.log")) else ""
     return f"hpcml: engine {name}, {slots} on {hosts} ({where}), ready in {seconds:.1f} s{logs}"

@@ -8,7 +8,15 @@ ENVIRONMENT VARIABLES; shared facts in Slurm's RELEASE_NOTES 20.11, 22.05, 23.11
 import re
 from collections.abc import Mapping, Sequence
 
-__all__ = ["controller_step", "end_time_query", "parse_end_time", "sbcast", "step_environment", "worker_step"]
+__all__ = [
+    "controller_step",
+    "end_time_query",
+    "job_query",
+    "parse_end_time",
+    "sbcast",
+    "step_environment",
+    "worker_step",
+]
 
 # Kept although srun reads them: they say which job and which cluster.
 _KEPT = re.compile(
@@ -89,6 +97,11 @@ def sbcast(step: str, source: str, target: str, nbytes: int) -> list[str]:
     """
     block = min(max(nbytes // 80, 1 << 20), 8 << 20)
     return ["sbcast", f"--jobid={step}", "--force", f"--size={block}", source, target]
+
+
+def job_query(job: str) -> list[str]:
+    """Return the command that prints a job's state, or nothing when the job is over."""
+    return ["squeue", "--noheader", f"--jobs={job}", "--format=%T"]
 
 
 def end_time_query(job_id: int) -> list[str]:

@@ -6,23 +6,23 @@ pickled on its own, so that one that cannot be unpickled spoils no other.
 
 import pickle
 import sys
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any, NamedTuple, Protocol
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple
 
 from hpcml.broadcast import open_keys
 from hpcml.errors import TaskError
 from hpcml.payload import Packed
-from hpcml.pickling import Rebuilt, dumps, pack_arguments, pack_object
+from hpcml.pickling import Rebuilt
 
 __all__ = [
-    "Batch",
     "Call",
+    "Known",
+    "Nested",
     "Outcome",
     "RemoteTraceback",
     "name_of",
-    "pack",
-    "pack_batch",
     "pack_frame",
+    "unpack_outcome",
     "unpack_outcomes",
 ]
 
@@ -51,8 +51,8 @@ class Call(NamedTuple):  # a tuple, for there may be a million of them
         Calls of one group travel together and are taken to last about equally long.
     width
         At most so many frames of the group are in flight at once; None: as many as there is room for.
-    tasks
-        How many of the user's calls it holds: 1, or the length of a joblib batch.
+    key
+        What the journal knows it by; "" when it is not recorded.
     """
 
     function: Packed
@@ -60,65 +60,66 @@ class Call(NamedTuple):  # a tuple, for there may be a million of them
     name: str
     group: str
     width: int | None = None
-    tasks: int = 1
+    key: str = ""
 
 
 class Outcome(NamedTuple):
-    """What became of a call on its worker; ``seconds`` is the wall time of the call alone."""
+    """What became of a call on its worker.
+
+    ``seconds`` is the wall time of the call alone, ``peak`` the most memory that its worker has ever had, in MB.
+    """
 
     value: Any = None
     error: BaseException | None = None
     worker: str = ""
     started: float = 0.0
     seconds: float = 0.0
+    peak: int = 0
     output: str = ""
     warnings: tuple[tuple[Any, ...], ...] = ()
 
 
+class Known(NamedTuple):
+    """A call whose outcome is known from an earlier life of the run; see `Call` for its group."""
+
+    outcome: Outcome
+    group: str
+
+
 def name_of(function: Callable[..., Any]) -> str:
     """Return what messages call `function`."""
-    function = getattr(function, "func", function)  # functools.partial
+    for wrapped in ("func", "function"):  # functools.partial; scikit-learn's delayed
+        function = getattr(function, wrapped, function)
     name = getattr(function, "__qualname__", type(function).__qualname__)
     return f"{getattr(function, '__module__', '?')}.{name}"
 
 
-def pack(
-    function: Callable[..., Any],
-    args: Sequence[Any] = (),
-    kwargs: dict[str, Any] | None = None,
-    dump: Callable[[Any], Packed] = dumps,
-) -> Call:
-    """Pack one call of `function`; see `Call`. Raises TaskError when a part of it cannot travel."""
-    name = name_of(function)
-    return Call(
-        pack_object(function, f"the function {name}", dump),
-        pack_arguments(tuple(args), kwargs or {}, f"an argument of {name}", dump),
-        name,
-        name,
-    )
+class Nested:
+    """A function that joblib gave: it runs with joblib's settings for what is nested in it.
 
+    Parameters
+    ----------
+    backend, n_jobs
+        What a Parallel within the function uses.
+    threads
+        The most threads that its numerical libraries may start; None: as many as the slot has CPUs.
+    """
 
-class Batch(Protocol):
-    """Several calls in one object, as joblib makes them."""
+    def __init__(
+        self, function: Callable[..., Any], backend: Any, n_jobs: int | None, threads: int | None
+    ) -> None:
+        self.function, self.backend, self.n_jobs, self.threads = function, backend, n_jobs, threads
 
-    def __call__(self) -> Any:
-        """Run all and return the list of their results."""
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        from joblib import parallel_config
 
-    def __len__(self) -> int:
-        """Return how many they are."""
+        with parallel_config(backend=self.backend, n_jobs=self.n_jobs):
+            if self.threads is None:
+                return self.function(*args, **kwargs)
+            from threadpoolctl import threadpool_limits
 
-
-def _call_batch(batch: Batch) -> Any:
-    return batch()
-
-
-_CALL_BATCH = dumps(_call_batch)
-
-
-def pack_batch(batch: Batch, group: str, width: int | None, dump: Callable[[Any], Packed] = dumps) -> Call:
-    """Pack a batch; see `Call`. Raises TaskError when a part of it cannot travel."""
-    arguments = pack_object(((batch,), {}), "a task given to joblib", dump)
-    return Call(_CALL_BATCH, arguments, "a joblib batch", group, width, len(batch))
+            with threadpool_limits(self.threads):
+                return self.function(*args, **kwargs)
 
 
 def pack_frame(calls: Iterable[Call]) -> bytes:
@@ -131,15 +132,16 @@ def pack_frame(calls: Iterable[Call]) -> bytes:
     return pickle.dumps((sys.path, open_keys(), packed), pickle.HIGHEST_PROTOCOL)
 
 
-def unpack_outcomes(frame: bytes) -> list[Outcome]:
-    """Return the outcomes of a frame's calls, in order; an error has a `RemoteTraceback` as its cause."""
+def unpack_outcomes(frame: bytes) -> list[tuple[bytes, Outcome]]:
+    """Return the outcomes of a frame's calls, in order, each as the worker packed it, and unpacked."""
     worker, outcomes = pickle.loads(frame)
-    return [_unpack_outcome(packed, worker) for packed in outcomes]
+    return [(packed, unpack_outcome(packed, worker)) for packed in outcomes]
 
 
-def _unpack_outcome(packed: bytes, worker: str) -> Outcome:
+def unpack_outcome(packed: bytes, worker: str) -> Outcome:
+    """Return an outcome that `worker` has packed; an error has a `RemoteTraceback` as its cause."""
     try:
-        value, packed_error, trace, started, seconds, printed, records = pickle.loads(packed)
+        value, packed_error, trace, started, seconds, peak, printed, records = pickle.loads(packed)
         error = None if packed_error is None else pickle.loads(packed_error)
         if isinstance(error, Rebuilt):
             error = error.build()
@@ -148,7 +150,7 @@ def _unpack_outcome(packed: bytes, worker: str) -> Outcome:
     except BaseException as unreadable:  # a __setstate__ of the user's may raise anything
         lost = TaskError(f"the outcome of a task cannot be unpickled in the driver: {unreadable!r}")
         return Outcome(None, lost, worker)
-    return Outcome(value, error, worker, started, seconds, printed, _unpack_records(records))
+    return Outcome(value, error, worker, started, seconds, peak, printed, _unpack_records(records))
 
 
 def _unpack_records(packed: bytes) -> tuple[tuple[Any, ...], ...]:

@@ -5,6 +5,7 @@ import io
 import os
 import pickle
 import re
+import resource
 import socket
 import sys
 import time
@@ -114,7 +115,7 @@ def _run(
             raised.add_note(READ_ONLY)
         error, trace = raised, traceback.format_exc()
     seconds = time.perf_counter() - tick
-    return _pack_outcome(value, error, (trace, started, seconds, _printed(), _records(caught)))
+    return _pack_outcome(value, error, (trace, started, seconds, _peak(), _printed(), _records(caught)))
 
 
 def _is_read_only(error: BaseException) -> bool:
@@ -139,6 +140,11 @@ def _load(function: Packed, maps: Maps, functions: dict[Packed, Any]) -> Any:
         if getattr(module, call.__name__, None) is call:
             functions[function] = call
     return call
+
+
+def _peak() -> int:
+    """Return the most memory that this process has ever had, in MB (getrusage(2) counts kB)."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10
 
 
 def _printed() -> str:

@@ -6,8 +6,8 @@ worker are lost, and its executor is replaced.
 """
 
 import os
+import select
 import threading
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -36,9 +36,13 @@ def _initialize(host: str, slot: int, driver: int) -> None:
 
 
 def _end_with(driver: int) -> None:
-    """End this worker soon after its driver: loky's own workers outlive a driver that was killed."""
-    while os.getppid() == driver:
-        time.sleep(1)
+    """End this worker with its driver: loky's own workers outlive a driver that was killed."""
+    try:
+        ended = os.pidfd_open(driver)
+        if os.getppid() == driver:  # else it had ended, and its number may be another's
+            select.select([ended], [], [])
+    except ProcessLookupError:
+        pass
     os._exit(1)
 
 
@@ -157,7 +161,7 @@ def start(plan: Plan) -> Iterator[LocalWorkers]:
 @contextmanager
 def _data_directories(plan: Plan) -> Iterator[list[str]]:
     """Make the directories for data; loky's tracker removes them when this process is killed."""
-    directories = DataDirectories(plan.run_dir.name, plan.data_places)
+    directories = DataDirectories(plan.data_name, plan.data_places)
     paths = list(directories.paths)
     for path in paths:
         resource_tracker.register(path, "folder")

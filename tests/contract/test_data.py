@@ -240,4 +240,4 @@ def test_a_batch_for_a_closed_cluster_is_refused(tmp_path):
     with hpcml.Cluster("local", slots_per_node=2, run_dir=tmp_path, progress=False) as cluster:
         batches = cluster._batches
     with pytest.raises(RuntimeError, match="this Cluster is shut down"):
-        batches.submit_batch(None, "group", 2, batches.open_book(None, False), print)
+        batches.submit_batch([], "group", 2, batches.open_call(None, False), print)

@@ -13,12 +13,17 @@ import hpcml
 ROOT = Path(hpcml.__file__).parent
 
 FLOORS = {
-    0: {"errors", "hostlist", "variables", "allocation", "threads"},
+    0: {"errors", "hostlist", "variables", "allocation", "threads", "private", "records", "journal", "lease"},
     1: {
         "arrays",
         "datafiles",
         "broadcast",
         "callbook",
+        "calls",
+        "gathered",
+        "keys",
+        "ledger",
+        "lives",
         "payload",
         "pickling",
         "sbcast",
@@ -27,6 +32,7 @@ FLOORS = {
         "worker",
         "task",
         "frames",
+        "waiting",
         "workers",
         "mapping",
         "dispatch",
@@ -45,16 +51,16 @@ TOP = {"__init__", "__main__"}  # the front door opens on every floor
 
 # Each foreign library may be imported in these modules only, also inside functions.
 DOORS = {
-    "cloudpickle": {"payload", "pickling"},
+    "cloudpickle": {"keys", "payload", "pickling"},
     "ipykernel": set(),
     "ipyparallel": {"engines.ipyparallel.controller", "engines.ipyparallel.engine",
                     "engines.ipyparallel.startup", "engines.ipyparallel.workers"},
-    "joblib": {"joblib_backend", "session", "cli"},
+    "joblib": {"joblib_backend", "session", "cli", "task"},
     "loky": {"engines.local"},
     "numpy": {"arrays"},
     "psutil": {"engines.ipyparallel.controller"},
     "tabulate": {"cli"},
-    "threadpoolctl": {"joblib_backend"},
+    "threadpoolctl": {"task"},
     "tqdm": {"progress"},
     "xxhash": {"datafiles"},
     "zmq": {"engines.ipyparallel.engine"},

@@ -11,8 +11,15 @@ from hypothesis import strategies as st
 from hpcml.dispatch import Dispatcher
 from hpcml.errors import TaskError, WorkerDied
 from hpcml.frames import frame_size
-from hpcml.task import pack
+from hpcml.monitor import Monitor
+from hpcml.pickling import dumps
+from hpcml.progress import Quiet, Totals
+from hpcml.task import Call, name_of
 from hpcml.worker import run_frame
+
+
+def pack(function, args):
+    return Call(dumps(function), dumps((args, {})), name_of(function), name_of(function))
 
 
 class HandWorkers:
@@ -54,7 +61,7 @@ def workers():
 
 @pytest.fixture
 def dispatcher(workers):
-    dispatcher = Dispatcher(workers, restore=lambda digest, since: None)
+    dispatcher = Dispatcher(workers, lambda digest, since: None, Monitor(Totals(), Quiet()))
     yield dispatcher
     dispatcher.close(wait=False)
 
@@ -164,5 +171,5 @@ def test_frames_are_neither_empty_nor_long(seconds, waiting, slots):
     size = frame_size(seconds, waiting, slots)
     assert size >= 1
     if seconds and size > 1:
-        assert size * seconds <= 0.4
+        assert size * seconds <= 0.2
         assert size <= waiting / slots + 1

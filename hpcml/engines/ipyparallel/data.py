@@ -47,11 +47,11 @@ class NodeData:
         self._questions = itertools.count()
         self._answers: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
         shared = plan.data_dir if plan.allocation is not None else None
-        self._shared = directory_in(str(shared), plan.run_dir.name) if shared is not None else ""
+        self._shared = directory_in(str(shared), plan.data_name) if shared is not None else ""
 
     def order(self) -> dict[str, Any]:
         """Return what launchers need to make, and in the end to remove, the directories."""
-        return {"name": self._plan.run_dir.name, "places": self._plan.data_places, "shared": self._shared}
+        return {"name": self._plan.data_name, "places": self._plan.data_places, "shared": self._shared}
 
     def note(self, node: str, told: dict[str, Any]) -> None:
         """Note the directories that `node` has, and the step that its launcher belongs to."""

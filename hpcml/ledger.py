@@ -1,0 +1,182 @@
+"""What a run has done, task by task: written to its journal, and answered from it in the run's next life.
+
+A life of a run begins with the record of who it is, on what, and with which versions. Then each task that ends
+has a record, whose body is the outcome as the worker packed it, and each death of a worker has one.
+
+=========  ======================================================================================================
+``life``   number of the life; ``began``, ``host``, ``pid``, ``job``, ``restart``, ``versions``, ``engine``,
+           ``slots`` (of each node), ``cpus`` (allocated), ``cpus_per_slot``
+``name``   number of a name, and what it stands for (``is``)
+``task``   key of a task that ended; ``name`` (its number), ``at`` (worker), ``t`` (start), ``s`` (seconds), ``m``
+           (the most memory that its worker has had, MB), ``error`` (the class of what it raised)
+``death``  worker that died; ``t``, ``cause``, ``tasks`` (names of what it was doing)
+``end``    how the life ended; ``t``
+=========  ======================================================================================================
+
+Times are seconds since the epoch, by the clock of the computer that measured them.
+"""
+
+import logging
+import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from hpcml.errors import JournalFull
+from hpcml.journal import Journal
+from hpcml.lease import Holder, JobOver, Lease
+from hpcml.private import check_directory, create_secret, read_secret
+from hpcml.records import Record
+from hpcml.task import Call, Outcome, unpack_outcome
+
+__all__ = ["Ledger"]
+
+log = logging.getLogger("hpcml")
+
+
+class Ledger:
+    """The journal of a run, as one life of it writes and reads it.
+
+    Only the dispatcher's thread writes; keys are given out in any thread, and answers too.
+
+    Parameters
+    ----------
+    directory
+        The run's; new, or with what an earlier life has left.
+    versions
+        Of all that results depend on: a life with other versions cannot use what was recorded.
+    required
+        Whether a journal that cannot be written is an error for all tasks; else they go on without.
+
+    Raises
+    ------
+    RunInUse
+        Another driver writes to this run.
+    HpcmlError
+        What is there is not this user's own, or not a journal.
+    """
+
+    def __init__(
+        self, directory: Path, me: Holder, versions: Mapping[str, str], job_over: JobOver, required: bool = False
+    ) -> None:
+        check_directory(directory)
+        self.me, self.versions, self._required = me, dict(versions), required
+        self.lives = self.used = self.retired = 0
+        self._answers: dict[str, tuple[str, Record]] = {}
+        self._usable = True
+        self._names: dict[str, int] = {}
+        self._given: Counter[str] = Counter()
+        self._empty = True
+        self._files = [directory / name for name in ("journal", "key")]
+        self._lease = Lease(directory, me, job_over)
+        self._files.append(self._lease.path)
+        try:
+            secret = directory / "key"
+            key = read_secret(secret) if secret.exists() else create_secret(secret)
+            self._journal = Journal(directory / "journal", key, self._take)
+        except BaseException:
+            self._lease.release()
+            raise
+        self.life = self.lives + 1
+
+    def _take(self, record: Record) -> None:
+        """Take in what an earlier life has recorded."""
+        head = record.head
+        if "life" in head:
+            self.lives = head["life"]
+            self._usable = head["versions"] == self.versions
+            if not self._usable:
+                self.other_versions = head["versions"]
+        elif "task" in head and "error" not in head and head["task"]:
+            if self._usable:
+                self._answers[head["task"]] = (head["at"], record)
+            else:
+                self.retired += 1
+        elif "is" in head:
+            self._names[head["is"]] = head["name"]
+
+    other_versions: Mapping[str, str] = {}
+
+    @property
+    def known(self) -> int:
+        """How many results of earlier lives can be used."""
+        return len(self._answers)
+
+    def begin(self, **about: Any) -> None:
+        """Record the beginning of this life."""
+        me = {"host": self.me.host, "pid": self.me.pid, "job": self.me.job, "restart": self.me.restart}
+        self._write({"life": self.life, "began": time.time(), **me, "versions": self.versions, **about})
+
+    def key(self, digest: str) -> str:
+        """Return the key of the next call with this digest: equal calls are told apart by their number."""
+        number = self._given[digest]
+        self._given[digest] = number + 1
+        return f"{digest}.{number}" if number else digest
+
+    def answer(self, key: str) -> Outcome | None:
+        """Return the outcome of a task that an earlier life has finished; once."""
+        found = self._answers.pop(key, None)
+        if found is None:
+            return None
+        worker, record = found
+        outcome = unpack_outcome(self._journal.read(record), worker)
+        if outcome.error is not None:  # it cannot be unpickled any more
+            log.warning("a recorded result cannot be used, so its task runs again: %s", outcome.error)
+            return None
+        self.used += 1
+        return outcome
+
+    def finished(self, call: Call, outcome: Outcome, packed: bytes) -> None:
+        """Record a task that has ended, before anybody hears of it."""
+        head: dict[str, Any] = {
+            "task": call.key,
+            "name": self._number(call.name),
+            "at": outcome.worker,
+            "t": round(outcome.started, 3),
+            "s": round(outcome.seconds, 6),
+            "m": outcome.peak,
+        }
+        if outcome.error is not None:
+            head["error"] = type(outcome.error).__name__
+        self._empty = False
+        self._write(head, packed if outcome.error is None and call.key else b"")
+
+    def _number(self, name: str) -> int:
+        if name not in self._names:
+            self._names[name] = len(self._names)
+            self._write({"name": self._names[name], "is": name})
+        return self._names[name]
+
+    def died(self, worker: str, cause: str, names: Sequence[str]) -> None:
+        """Record the death of a worker and what it was doing."""
+        self._write({"death": worker, "t": time.time(), "cause": cause, "tasks": list(names)})
+
+    def belongs_to(self, note: Path) -> None:
+        """Take over a file that names this run; it goes with the run, when that has done nothing."""
+        self._files.append(note)
+
+    def _write(self, head: dict[str, Any], body: bytes = b"") -> None:
+        try:
+            self._journal.append(head, body)
+        except JournalFull as error:
+            if self._required:
+                raise
+            log.warning("%s. The run goes on, but what ends from now on would be lost with it", error)
+
+    def sync(self) -> None:
+        """Return when all that has ended is on the disk."""
+        self._journal.sync()
+
+    def close(self, how: str) -> None:
+        """Record the end of this life and let the run go; of a run that has done nothing, nothing is left."""
+        try:
+            self._write({"end": how, "t": time.time()})
+        except JournalFull:
+            pass  # it was told
+        finally:
+            self._journal.close()
+            self._lease.release()
+            if self._empty and self.life == 1:
+                for file in self._files:
+                    file.unlink(missing_ok=True)

@@ -1,0 +1,158 @@
+"""Which run a Cluster belongs to: a new one, or the last one of the same script."""
+
+import itertools
+import json
+import logging
+import os
+import sys
+import tempfile
+import uuid
+from collections.abc import Mapping, Sequence
+from importlib import metadata
+from pathlib import Path
+
+from hpcml.datafiles import digest
+from hpcml.errors import CommandError, HpcmlError, JournalFull
+from hpcml.lease import this_process
+from hpcml.ledger import Ledger
+from hpcml.plan import Options, new_run_dir
+from hpcml.private import check_directory, open_private
+from hpcml.process import run
+from hpcml.srun import job_query, step_environment
+
+__all__ = ["job_over", "last_run", "open_run", "remember_run", "script_label", "versions"]
+
+log = logging.getLogger("hpcml")
+
+_RESULTS_DEPEND_ON = ("hpcml", "numpy", "scipy", "scikit-learn", "pandas")
+
+_numbers = itertools.count()  # of the Clusters that this process has opened
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of what results depend on: Python, hpcml, and the numerical libraries."""
+    found = {"python": ".".join(map(str, sys.version_info[:3]))}
+    for name in _RESULTS_DEPEND_ON:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def script_label(argv: Sequence[str], environment: Mapping[str, str]) -> str:
+    """Return what a script's runs are remembered by: its path, its arguments and its task of a job array.
+
+    The second Cluster that a script opens is another one than the first.
+    """
+    script = os.path.abspath(argv[0]) if argv and argv[0] else "interactive"
+    what = [script, *argv[1:], environment.get("SLURM_ARRAY_TASK_ID", ""), str(next(_numbers))]
+    return f"{Path(script).stem[:40]}-{digest(json.dumps(what).encode())[:12]}"
+
+
+def remember_run(base: Path, label: str, run_dir: Path) -> Path:
+    """Note which run of a script is the last, in a file whose path is returned."""
+    temporary = base / f".last-{os.uname().nodename}-{os.getpid()}-{uuid.uuid4().hex}"
+    with open(open_private(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL), "w") as file:
+        file.write(run_dir.name + "\n")
+    note = base / f"last-{label}"
+    os.replace(temporary, note)
+    return note
+
+
+def last_run(base: Path, label: str) -> Path | None:
+    """Return the directory of a script's last run; None when there was none, or it is gone.
+
+    Raises
+    ------
+    HpcmlError
+        It is not this user's, or open to others.
+    """
+    note = base / f"last-{label}"
+    try:
+        with open(open_private(note, os.O_RDONLY)) as file:
+            name = file.read().strip()
+    except FileNotFoundError:
+        return None
+    if not name or "/" in name or name.startswith("."):
+        raise HpcmlError(f"{note} names no run: remove it")
+    directory = (base / name).absolute()
+    if not directory.is_dir():
+        return None
+    check_directory(directory)
+    return directory
+
+
+def job_over(job: str, environment: Mapping[str, str]) -> bool | None:
+    """Ask Slurm whether a job is over; None when it does not say."""
+    try:
+        state = run(job_query(job), step_environment(environment), timeout=10).strip()
+    except CommandError as error:
+        return True if "Invalid job id" in str(error) else None
+    return state in ("", "PENDING", "REQUEUED")  # squeue shows only jobs that are not over
+
+
+def _new_run(options: Options, label: str) -> Path:
+    """Make the run's directory; where none was asked for and this one is not ours, in the temporary directory."""
+    if options.run_dir is not None:
+        return new_run_dir(options.run_dir, label)
+    try:
+        return new_run_dir(Path(".hpcml"), label)
+    except HpcmlError as error:
+        fallback = new_run_dir(Path(tempfile.mkdtemp(prefix="hpcml-")), label)
+        log.warning("%s\nThe logs go to %s", error, fallback)
+        return fallback
+
+
+def open_run(
+    options: Options, label: str, argv: Sequence[str], environment: Mapping[str, str]
+) -> tuple[Path, Ledger | None]:
+    """Return the directory of a run, new or to be resumed as `options` say, and its ledger.
+
+    Parameters
+    ----------
+    label
+        Goes into the name of a new directory.
+    argv
+        What the script was called with.
+
+    Raises
+    ------
+    RunInUse
+        The run that should be resumed has a driver.
+    HpcmlError
+        There is no such run, or it is not this user's own.
+    """
+    script = script_label(argv, environment)
+    directory = None
+    if isinstance(options.resume, Path):
+        directory = options.resume.absolute()
+        check_directory(directory)
+    elif options.resume:
+        directory = last_run(options.run_dir or Path(".hpcml"), script)
+    resumed = directory is not None
+    directory = directory or _new_run(options, label)
+    if not options.journal:
+        return directory, None
+    job, restart = environment.get("SLURM_JOB_ID", ""), environment.get("SLURM_RESTART_COUNT", "")
+    me = this_process(job, int(restart) if restart.isdigit() else 0)
+    try:
+        required = options.journal == "required"
+        ledger = Ledger(directory, me, versions(), lambda job: job_over(job, environment), required)
+    except JournalFull as error:
+        if options.journal == "required":
+            raise
+        log.warning("%s. The run goes on without", error)
+        return directory, None
+    if not resumed:
+        ledger.belongs_to(remember_run(directory.parent, script, directory))
+    elif ledger.retired:
+        log.warning("%s", _changed(ledger))
+    return directory, ledger
+
+
+def _changed(ledger: Ledger) -> str:
+    before, now = ledger.other_versions, ledger.versions
+    names = [name for name in sorted({*before, *now}) if before.get(name) != now.get(name)]
+    changes = [f"{name} {before.get(name, 'none')} -> {now.get(name, 'none')}" for name in names]
+    return f"{ledger.retired} recorded tasks run again, for versions have changed: {', '.join(changes)}"

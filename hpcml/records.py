@@ -1,0 +1,160 @@
+"""The records of a journal, and how they are read: also from one that was cut off, damaged, or is being written.
+
+::
+
+    header   "hpcml journal 1\\n" · 16 random bytes · MAC
+    record   mark · length of the payload · CRC-32 of the payload · MAC · payload · newline
+    payload  one line of JSON, the head · newline · the body: any bytes
+
+The MAC is keyed BLAKE2b of 128 bits (RFC 7693) over the journal's random bytes, the record's place in the file
+and the payload: no record can be forged, changed, moved or taken from another journal, and none is looked into
+before that is known.
+"""
+
+import hashlib
+import json
+import os
+import secrets
+import struct
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from hpcml.errors import HpcmlError
+
+__all__ = ["Damage", "Reader", "Record", "new_header", "pack_record"]
+
+TITLE = b"hpcml journal 1\n"
+NONCE_BYTES = MAC_BYTES = 16
+HEADER_BYTES = len(TITLE) + NONCE_BYTES + MAC_BYTES
+MARK = b"\x00hjr"
+PREFIX = struct.Struct(f"<4sQI{MAC_BYTES}s")
+BLOCK = 1 << 20  # bytes that are searched at once for the next mark
+
+
+class Record(NamedTuple):
+    """A record: its head, and where in the file its body is."""
+
+    head: dict[str, Any]
+    offset: int
+    nbytes: int
+
+
+class Damage(NamedTuple):
+    """A stretch of a journal that holds no authentic record; ``tail``: nothing follows it."""
+
+    offset: int
+    nbytes: int
+    tail: bool
+
+
+def _mac(key: bytes, *parts: Any) -> bytes:
+    state = hashlib.blake2b(key=key, digest_size=MAC_BYTES)
+    for part in parts:
+        state.update(part)
+    return state.digest()
+
+
+def new_header(key: bytes) -> bytes:
+    """Return the header of a new journal."""
+    start = TITLE + secrets.token_bytes(NONCE_BYTES)
+    return start + _mac(key, start)
+
+
+def pack_record(key: bytes, nonce: bytes, offset: int, head: bytes, body: Any) -> bytes:
+    """Return the bytes of a record that begins at `offset`, but for its `body` and the newline after that."""
+    line = head + b"\n"
+    prefix = PREFIX.pack(
+        MARK,
+        len(line) + len(body),
+        zlib.crc32(body, zlib.crc32(line)),
+        _mac(key, nonce, offset.to_bytes(8, "little"), line, body),
+    )
+    return prefix + line
+
+
+class Reader:
+    """Reads the records of a journal, also while it is being written.
+
+    Parameters
+    ----------
+    descriptor
+        Of the file, open for reading; it stays the caller's.
+    key
+        The run's key.
+
+    Raises
+    ------
+    HpcmlError
+        The file is no journal, of another version, or was written with another key.
+    """
+
+    def __init__(self, descriptor: int, key: bytes, path: Path) -> None:
+        self._descriptor, self._key, self._path = descriptor, key, path
+        self.size = os.fstat(descriptor).st_size
+        header = self._read(0, HEADER_BYTES)
+        self.nonce = header[len(TITLE) : -MAC_BYTES]
+        if not header.startswith(TITLE):
+            raise HpcmlError(f"{path} is not a journal that this version of hpcml can read: start a new run")
+        if header[-MAC_BYTES:] != _mac(key, header[:-MAC_BYTES]):
+            raise HpcmlError(f"{path} was not written with the key of this run, or was changed: start a new run")
+        self.end = HEADER_BYTES  # of the last authentic record
+
+    def _read(self, offset: int, nbytes: int) -> bytes:
+        parts = []
+        while nbytes > 0 and (part := os.pread(self._descriptor, nbytes, offset)):
+            parts.append(part)
+            offset, nbytes = offset + len(part), nbytes - len(part)
+        return b"".join(parts)
+
+    def items(self) -> Iterator[Record | Damage]:
+        """Yield records, in order, and what is damaged between or after them."""
+        offset = HEADER_BYTES
+        while offset < self.size:
+            found = self._record(offset)
+            if found is None:
+                after = self._next_authentic(offset + 1)
+                yield Damage(offset, (after or self.size) - offset, after is None)
+                if after is None:
+                    return
+                offset = after
+                continue
+            record, offset = found
+            self.end = offset
+            yield record
+
+    def _record(self, offset: int) -> tuple[Record, int] | None:
+        """Return the record at `offset` and where it ends; None when there is no authentic one."""
+        prefix = self._read(offset, PREFIX.size)
+        if len(prefix) < PREFIX.size:
+            return None
+        mark, length, checksum, mac = PREFIX.unpack(prefix)
+        start = offset + PREFIX.size
+        if mark != MARK or length >= self.size - start:
+            return None
+        payload = self._read(start, length + 1)
+        content = memoryview(payload)[:length]
+        if len(payload) != length + 1 or payload[-1:] != b"\n" or zlib.crc32(content) != checksum:
+            return None
+        if _mac(self._key, self.nonce, offset.to_bytes(8, "little"), content) != mac:
+            return None
+        line = payload.index(b"\n") + 1
+        return Record(json.loads(payload[:line]), start + line, length - line), start + length + 1
+
+    def _next_authentic(self, offset: int) -> int | None:
+        """Return where the next authentic record begins."""
+        while offset < self.size:
+            block = self._read(offset, BLOCK)
+            found = block.find(MARK)
+            if found < 0:
+                offset += max(len(block) - len(MARK) + 1, 1)
+            elif self._record(offset + found) is not None:
+                return offset + found
+            else:
+                offset += found + 1
+        return None
+
+    def body(self, record: Record) -> bytes:
+        """Return the body of a record."""
+        return self._read(record.offset, record.nbytes)
