@@ -8,17 +8,25 @@
     holds silent sockets, dribbles bytes, sends frames of random bytes and lengths that no memory holds.
 {"attack": "again", "ports": …, "streams": [hexadecimal, …]}
     sends recorded bytes again.
+{"attack": "spy", "places": [directory, …], "secrets": […]}
+    reads all that it can of the processes of the node and of the files in those directories, asks Slurm, and tells
+    where it has met a secret, how much it has read, and of how many processes it could see the environment.
 
 It ends when its standard input does, and holds until then what it has opened; what it did is one line of JSON.
 """
 
+import contextlib
+import itertools
 import json
 import os
 import random
 import resource
+import signal
 import socket
+import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from typing import Any
 
 import zmq
@@ -82,7 +90,7 @@ def open_peers(order: dict[str, Any]) -> list[zmq.Socket]:
         for mechanism in ("curve",) if order["key"] else ("null", "plain", "curve"):
             for kind in (zmq.DEALER, zmq.PUB, zmq.SUB):
                 peer = zmq.Context.instance().socket(kind)
-                peer.linger = 0
+                peer.linger = peer.sndtimeo = 0
                 secure(peer, mechanism, order["key"])
                 if kind == zmq.SUB:
                     peer.subscribe(b"")
@@ -104,20 +112,20 @@ def speak(order: dict[str, Any]) -> dict[str, int]:
         for peer in peers:
             if peer.type == zmq.PUB or (peer.type == zmq.DEALER and round_end < end - 1):
                 for frames in spoken:  # a PUB drops what it says before it is accepted, hence the rounds
-                    peer.send_multipart(frames)
+                    with contextlib.suppress(zmq.Again):  # the peer has hung up on it
+                        peer.send_multipart(frames)
         while (left := round_end - time.monotonic()) > 0:
             for ready, _ in poller.poll(left * 1000):
                 ready.recv_multipart()
                 counts["accepted" if ready in monitors else "heard"] += 1
-    for peer in peers:
-        peer.disable_monitor()
-    zmq.Context.instance().destroy()
     return counts
 
 
 # -- noise: everything but valid messages ------------------------------------------------------------------
 def connect(target: tuple[str, int]) -> socket.socket:
-    made = socket.create_connection(tuple(target), timeout=5)
+    made = socket.socket()
+    made.settimeout(5)
+    made.connect(tuple(target))
     made.settimeout(0.5)
     return made
 
@@ -189,14 +197,45 @@ def again(order: dict[str, Any], held: list[socket.socket]) -> dict[str, int]:
     return {"sent": sent}
 
 
+# -- spy: what others can read ---------------------------------------------------------------------------------
+QUESTIONS = ("scontrol show job -dd", "scontrol show step", "squeue --steps", "squeue --format=%all", "ps -efww e")
+
+
+def readable(places: list[str]) -> Iterator[tuple[str, bytes]]:
+    """All that can be read: its name and contents."""
+    for question in QUESTIONS:
+        done = subprocess.run(question.split(), capture_output=True, timeout=20, check=False)
+        yield question, done.stdout + done.stderr
+    processes = [f"/proc/{pid}" for pid in os.listdir("/proc") if pid.isdigit() and int(pid) != os.getpid()]
+    names = ("cmdline", "environ", "maps", "mem", "fd/0", "fd/1", "fd/2")
+    files = [f"{process}/{name}" for process in processes for name in names]
+    for where, _, found in itertools.chain.from_iterable(map(os.walk, places)):
+        files += [os.path.join(where, name) for name in found]
+    for path in files:
+        try:
+            with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:
+                yield path, file.read(1 << 24)
+        except OSError:
+            continue
+
+
+def spy(order: dict[str, Any]) -> dict[str, Any]:
+    seen = dict(readable(order["places"]))
+    met = [path for path, data in seen.items() if any(secret.encode() in data for secret in order["secrets"])]
+    environments = sum(path.endswith("environ") for path in seen)
+    return {"met": met, "read": sum(map(len, seen.values())), "environments": environments}
+
+
 def main() -> None:
     order = json.loads(sys.stdin.readline())
     become_nobody()
+    signal.alarm(100)  # no end is waited for longer
     held: list[socket.socket] = []
     attacks = {"speak": lambda: speak(order), "noise": lambda: noise(order, held),
-               "again": lambda: again(order, held)}  # fmt: skip
+               "again": lambda: again(order, held), "spy": lambda: spy(order)}  # fmt: skip
     print(json.dumps(attacks[order["attack"]]()), flush=True)
     sys.stdin.read()
+    os._exit(0)  # what zmq holds unsent would keep it from ending
 
 
 if __name__ == "__main__":

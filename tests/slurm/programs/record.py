@@ -10,21 +10,19 @@ import socket
 import struct
 import sys
 
-ETH_P_ALL = 3
+ETH_P_ALL, SO_RCVBUFFORCE = 3, 33
 SYN = 2
 
 
 def main() -> None:
     device, address = sys.argv[1], socket.inet_aton(sys.argv[2])
     tap = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(ETH_P_ALL))
-    tap.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUFFORCE, 64 << 20)
+    tap.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, 64 << 20)
     tap.bind((device, 0))
     print("recording", flush=True)
     pieces: dict[tuple[bytes, int, int], dict[int, bytes]] = {}
     first: dict[tuple[bytes, int, int], int] = {}
-    while sys.stdin not in (ready := select.select([tap, sys.stdin], [], [])[0]) or tap in ready:
-        if tap not in ready:
-            continue
+    while tap in select.select([tap, sys.stdin], [], [])[0]:  # at the end, only what is left to read
         frame = tap.recv(1 << 17)
         packet = frame[14:]
         if frame[12:14] != b"\x08\x00" or packet[9] != socket.IPPROTO_TCP or packet[16:20] != address:
