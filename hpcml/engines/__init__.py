@@ -6,6 +6,7 @@ An engine module has one public function, ``start(plan)``: a context manager tha
 
 import importlib
 import importlib.util
+import logging
 import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -18,6 +19,7 @@ from hpcml.workers import Workers
 __all__ = ["LIBRARIES", "Starter", "load"]
 
 Starter = Callable[[Plan], AbstractContextManager[Workers]]
+log = logging.getLogger("hpcml")
 LIBRARIES = {"local": "loky", "ipyparallel": "ipyparallel"}  # engine: the foreign library it stands on
 
 
@@ -27,7 +29,7 @@ def load(name: str) -> Starter:
     Raises
     ------
     EngineError
-        No such engine, or its library is not installed.
+        No such engine, or its library is not installed, or cannot keep other users of the nodes out.
 
     Examples
     --------
@@ -44,4 +46,24 @@ def load(name: str) -> Starter:
             f"engine {name!r} needs the library {library}, which {sys.executable} does not have: "
             f"type `{sys.executable} -m pip install {library}`"
         )
+    if name == "ipyparallel":
+        _check_encryption()
     return cast(Starter, importlib.import_module(f"hpcml.engines.{name}").start)
+
+
+def _check_encryption() -> None:
+    """Raise EngineError where zmq cannot encrypt; warn where strangers can break into what it encrypts."""
+    zmq = importlib.import_module("zmq")
+    if not zmq.has("curve"):
+        raise EngineError(
+            f"engine 'ipyparallel' needs encryption, and the zmq of {sys.executable} has no CURVE. Type "
+            f"`{sys.executable} -m pip install --force-reinstall --only-binary pyzmq pyzmq`"
+        )
+    version = zmq.zmq_version_info()
+    if version < (4, 3, 3):
+        log.warning(
+            "libzmq %s has known holes for whoever can connect (CVE-2019-13132, CVE-2020-15166), unless your "
+            "system's packager has closed them: type `%s -m pip install --upgrade pyzmq`",
+            ".".join(map(str, version)),
+            sys.executable,
+        )
