@@ -15,7 +15,7 @@ from typing import Any
 
 import psutil
 
-from hpcml.engines.ipyparallel.messages import LineReader, answer_probes, die_with_parent, say
+from hpcml.engines.ipyparallel.messages import LineReader, answer_probes, claim_output, die_with_parent, say
 
 __all__ = ["agree_on_address", "heartbeat", "listen", "main", "own_addresses", "serve"]
 
@@ -43,12 +43,12 @@ def listen(addresses: list[str]) -> dict[str, socket.socket]:
     return listeners
 
 
-def agree_on_address(inbox: LineReader) -> str | None:
+def agree_on_address(inbox: LineReader, output: int) -> str | None:
     """Let the driver and the launchers try our addresses; return the one the driver chose."""
     listeners = listen(own_addresses())
     token = os.urandom(16)
     addresses = [[address, listener.getsockname()[1]] for address, listener in listeners.items()]
-    say({"addresses": addresses, "token": token.hex()})
+    say({"addresses": addresses, "token": token.hex()}, output)
     answer_probes(listeners.values(), token, inbox.descriptor)
     for listener in listeners.values():
         listener.close()
@@ -56,7 +56,7 @@ def agree_on_address(inbox: LineReader) -> str | None:
     return message["bind"] if message else None
 
 
-def serve(address: str, profile: str, ping: int, inbox: LineReader) -> None:
+def serve(address: str, profile: str, ping: int, inbox: LineReader, output: int) -> None:
     """Run ipyparallel's controller on `address` until standard input ends; `ping` as for `heartbeat`."""
     from ipyparallel.controller.app import IPController
 
@@ -76,7 +76,7 @@ def serve(address: str, profile: str, ping: int, inbox: LineReader) -> None:
             "--log-level=ERROR",
         ]
     )
-    app.loop.add_callback(lambda: say({"client": _client_info(app), "engine": _engine_info(app)}))
+    app.loop.add_callback(lambda: say({"client": _client_info(app), "engine": _engine_info(app)}, output))
     threading.Thread(target=_end_with_input, args=(inbox,), daemon=True).start()
     app.start()
 
@@ -125,11 +125,11 @@ def main(engines: int) -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     # ipyparallel's own helpers are forked; without this they would outlive a controller that is killed.
     os.register_at_fork(after_in_child=die_with_parent)
-    inbox = LineReader(0)
-    address = agree_on_address(inbox)
+    inbox, output = LineReader(0), claim_output()
+    address = agree_on_address(inbox, output)
     if address is not None:
         with tempfile.TemporaryDirectory(prefix="hpcml-") as profile:  # ipyparallel wants one
-            serve(address, profile, heartbeat(engines), inbox)
+            serve(address, profile, heartbeat(engines), inbox, output)
 
 
 if __name__ == "__main__":

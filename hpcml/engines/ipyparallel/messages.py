@@ -33,7 +33,7 @@ import time
 from collections.abc import Iterable
 from typing import Any
 
-__all__ = ["LineReader", "answer_probes", "die_with_parent", "reach", "say"]
+__all__ = ["LineReader", "answer_probes", "claim_output", "die_with_parent", "reach", "say"]
 
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
@@ -41,6 +41,17 @@ PR_SET_PDEATHSIG = 1  # linux/prctl.h
 def die_with_parent() -> None:
     """Have the kernel kill this process when its parent ends, however that ends."""
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def claim_output() -> int:
+    """Return a file descriptor for `say`; what else goes to standard output from now on goes to the log.
+
+    A library that prints without ending its line would make the next message a part of it: a message that
+    nobody understands, and that goes to the log with whatever key is in it.
+    """
+    ours = os.dup(1)
+    os.dup2(2, 1)
+    return ours
 
 
 def say(message: dict[str, Any], stream: int = 1) -> None:
