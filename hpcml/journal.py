@@ -15,7 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from hpcml.errors import JournalFull
+from hpcml.errors import HpcmlError, JournalFull, closed
 from hpcml.private import open_private
 from hpcml.records import HEADER_BYTES, Damage, Reader, Record, new_header, pack_record
 
@@ -66,9 +66,13 @@ class Journal:
         self.path, self._key = path, key
         self._descriptor = open_private(path, os.O_RDWR | os.O_CREAT)
         self._lock = threading.Lock()  # protects the end of the file, the backlog, and the closing
+        self._syncing = threading.Lock()  # protects the descriptor from being closed meanwhile
         self._backlog: deque[tuple[bytes, Any]] = deque()
         self._held = 0  # bytes in the backlog
-        self._full = self._closed = False
+        self._full = self._closed = self._gone = False
+        self._unsaved: OSError | None = None  # what the disk said of records that were appended, to be told
+        self._unsafe = False  # it said so the last time
+        self._offset = 0
         self._dirty = threading.Event()
         self._ended = threading.Event()
         try:
@@ -86,7 +90,7 @@ class Journal:
     def _begin(self) -> None:
         try:
             os.ftruncate(self._descriptor, 0)
-            os.pwrite(self._descriptor, new_header(self._key), 0)
+            self._put(0, new_header(self._key))
             os.fsync(self._descriptor)
         except OSError as error:
             raise self._trouble(error) from error
@@ -99,11 +103,11 @@ class Journal:
                 damages.append(item)
             else:
                 take(item)
+        lost = [damage for damage in damages if not damage.torn]
+        if lost:
+            self._quarantine(lost)
         if damages and damages[-1].tail:
             os.ftruncate(self._descriptor, damages[-1].offset)
-        inside = [damage for damage in damages if not damage.tail]
-        if inside:
-            self._quarantine(inside)
         return damages
 
     def _quarantine(self, damages: list[Damage]) -> None:
@@ -136,14 +140,23 @@ class Journal:
                     self._write(*self._backlog[0])
                     self._held -= len(self._backlog.popleft()[1])
             except OSError as error:
-                while self._held > BACKLOG:
-                    self._held -= len(self._backlog.popleft()[1])
+                self._shorten()
                 if not self._full:
                     self._full = True
                     raise self._trouble(error) from error
                 return
             self._full = False
+            unsaved, self._unsaved = self._unsaved, None
         self._dirty.set()
+        if unsaved is not None:
+            raise self._trouble(unsaved) from unsaved
+
+    def _shorten(self) -> None:
+        """Give up the oldest results that are held, when they are too many; what tells of a life is kept."""
+        while self._held > BACKLOG:
+            index = next(index for index, (_, body) in enumerate(self._backlog) if body)
+            self._held -= len(self._backlog[index][1])
+            del self._backlog[index]
 
     def _write(self, line: bytes, body: bytes | memoryview) -> None:
         """Write a record behind the last one; a part of it is taken back."""
@@ -152,38 +165,58 @@ class Journal:
         offset = self._offset
         try:
             for part in whole:
-                left = memoryview(part)
-                while left:
-                    written = os.pwrite(self._descriptor, left, offset)
-                    left, offset = left[written:], offset + written
+                offset = self._put(offset, part)
         except OSError:
             with contextlib.suppress(OSError):
                 os.ftruncate(self._descriptor, self._offset)
             raise
         self._offset = offset
 
+    def _put(self, offset: int, content: Any) -> int:
+        left = memoryview(content)
+        while left:
+            written = os.pwrite(self._descriptor, left, offset)
+            left, offset = left[written:], offset + written
+        return offset
+
     def _trouble(self, error: OSError) -> JournalFull:
-        size = os.fstat(self._descriptor).st_size
         return JournalFull(
-            f"the journal {self.path} cannot take more than its {size:,} bytes: {error.strerror}. What is in it "
-            "is safe. Free some space there, or choose another place with Cluster(run_dir=…)"
+            f"the journal {self.path} cannot take more than its {self._offset:,} bytes: {error.strerror}. What is "
+            "in it is safe. Free some space there, or choose another place with Cluster(run_dir=…)"
         )
 
     def read(self, record: Record) -> bytes:
-        """Return the body of a record that `take` was given."""
-        return self._reader.body(record)
+        """Return the body of a record that `take` was given.
+
+        Raises
+        ------
+        HpcmlError
+            It cannot be read any more, or is no longer what it was.
+        """
+        with self._lock:
+            if self._gone:
+                raise closed()
+            try:
+                return self._reader.body(record)
+            except OSError as error:
+                raise HpcmlError(f"{self.path} cannot be read: {error.strerror}") from error
 
     def sync(self) -> None:
-        """Return when all that was appended is on the disk."""
-        self._dirty.clear()
-        try:
-            os.fdatasync(self._descriptor)
-        except OSError as error:
-            log.warning("%s", self._trouble(error))
+        """Return when all that was appended is on the disk; what cannot be put there, the next `append` raises."""
+        with self._syncing:
+            if self._gone:
+                return
+            try:
+                os.fdatasync(self._descriptor)
+            except OSError as error:
+                self._unsaved, self._unsafe = None if self._unsafe else error, True
+            else:
+                self._unsafe = False
 
     def _sync_often(self) -> None:
-        while not self._closed:  # asked after `sync` has cleared the event, which `close` sets too
+        while not self._ended.is_set():
             self._dirty.wait()
+            self._dirty.clear()
             self._ended.wait(SYNC_SECONDS)
             self.sync()
 
@@ -197,4 +230,8 @@ class Journal:
         self._dirty.set()
         self._syncer.join()
         self.sync()
-        os.close(self._descriptor)
+        if self._unsaved is not None:
+            log.warning("%s", self._trouble(self._unsaved))
+        with self._syncing, self._lock:
+            self._gone = True
+            os.close(self._descriptor)

@@ -6,6 +6,7 @@ the same lease ended both try to make the same next one, and only one of them ca
 """
 
 import contextlib
+import errno
 import json
 import os
 import socket
@@ -14,7 +15,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from hpcml.errors import RunInUse
+from hpcml.errors import HpcmlError, RunInUse
 from hpcml.private import open_private
 
 __all__ = ["Holder", "Lease", "is_gone", "this_process"]
@@ -95,6 +96,8 @@ class Lease:
     ------
     RunInUse
         Another driver holds it; the message names host, process and job.
+    OSError
+        The directory cannot be written to.
 
     Examples
     --------
@@ -107,50 +110,98 @@ class Lease:
     """
 
     def __init__(self, directory: Path, me: Holder, job_over: JobOver) -> None:
-        self._directory = directory
+        self._directory, self._descriptor = directory, -1
         number = 1
-        while not self._make(number, me):
+        while True:
+            if not self._make(number, me):
+                number = self._after(number, me, job_over)
+            elif number > 1 and not self._path(number - 1).exists():  # removed meanwhile, with an empty run
+                self.remove()
+                number = 1
+            elif self._path(number + 1).exists():  # somebody has removed the one that this replaces
+                self.release()
+                number += 1
+            else:
+                return
+
+    def _after(self, number: int, me: Holder, job_over: JobOver) -> int:
+        """Return which lease to try when this one is there: the next, if nobody holds this."""
+        try:
             holder = self._holder(number)
-            if not self._path(number + 1).exists() and holder is not None and not is_gone(holder, me, job_over):
-                raise RunInUse(
-                    f"{directory} is in use by {holder}: wait for its end, or start a new run. If that process is "
-                    f"gone for certain: rm '{self._path(number)}'"
-                )
-            number += 1
-        self.path = self._path(number)
+        except FileNotFoundError:  # removed meanwhile, with an empty run
+            return 1
+        if not self._path(number + 1).exists() and holder is not None and not is_gone(holder, me, job_over):
+            raise RunInUse(
+                f"{self._directory} is in use by {holder}: wait for its end, or start a new run. If that process "
+                f"is gone for certain: rm '{self._path(number)}'"
+            )
+        return number + 1
 
     def _path(self, number: int) -> Path:
         return self._directory / f"lease-{number}"
-
-    def _write(self, content: dict[str, object]) -> Path:
-        """Write a temporary file and return its path."""
-        path = self._directory / f".lease-{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex}"
-        with open(open_private(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL), "w") as file:
-            json.dump(content, file)
-            file.flush()
-            os.fsync(file.fileno())
-        return path
 
     def _make(self, number: int, me: Holder) -> bool:
         """Make a lease; False when it is there already."""
         if self._path(number).exists():
             return False
-        temporary = self._write(asdict(me))
+        temporary = self._directory / f".lease-{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex}"
+        descriptor = open_private(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
         try:
-            with contextlib.suppress(FileExistsError):
-                os.link(temporary, self._path(number))
-            # Whether it was made is told by the file: over NFS an answer can be lost, and the call is repeated.
-            return temporary.stat().st_nlink == 2
+            with open(descriptor, "w", closefd=False) as file:
+                json.dump(asdict(me), file)
+                file.flush()
+                os.fsync(descriptor)
+            made = self._link(temporary, number)
+        except BaseException:
+            os.close(descriptor)
+            raise
         finally:
             temporary.unlink()
+        if made:
+            self.path, self._descriptor = self._path(number), descriptor
+        else:
+            os.close(descriptor)
+        return made
+
+    def _link(self, temporary: Path, number: int) -> bool:
+        """Give a lease its name; whether it has got it is told by the file, for over NFS an answer can be lost."""
+        refused: OSError | None = None
+        try:
+            os.link(temporary, self._path(number))
+        except OSError as error:
+            refused = error
+        if temporary.stat().st_nlink == 2:
+            return True
+        if isinstance(refused, FileExistsError):
+            return False
+        raise refused or OSError(errno.EIO, "a link to it was not made", str(temporary))
 
     def _holder(self, number: int) -> Holder | None:
         """Return the holder of a lease; None when it has ended in order."""
-        with open(open_private(self._path(number), os.O_RDONLY)) as file:
-            content = json.load(file)
-        return Holder(**content) if content else None
+        path = self._path(number)
+        with open(open_private(path, os.O_RDONLY)) as file:
+            content = file.read()
+        try:
+            return Holder(**json.loads(content)) if content else None
+        except (ValueError, TypeError) as error:
+            raise HpcmlError(
+                f"{path} does not tell who uses this run. If no other process does: rm '{path}'"
+            ) from error
 
     def release(self) -> None:
-        """End the lease."""
-        with contextlib.suppress(OSError):  # the directory may be gone, or full; then it ends with this process
-            os.replace(self._write({}), self.path)
+        """End the lease: it becomes empty, which takes no room, and touches no other that has got its name."""
+        with contextlib.suppress(OSError):  # the directory may be gone; then it ends with this process
+            os.ftruncate(self._descriptor, 0)
+        self._close()
+
+    def remove(self) -> None:
+        """End the lease of a run that is removed: whoever waits for it begins with the first."""
+        with contextlib.suppress(OSError):
+            if os.path.samestat(os.fstat(self._descriptor), self.path.lstat()):
+                self.path.unlink()
+        self._close()
+
+    def _close(self) -> None:
+        descriptor, self._descriptor = self._descriptor, -1
+        if descriptor >= 0:
+            os.close(descriptor)

@@ -7,8 +7,9 @@ has a record, whose body is the outcome as the worker packed it, and each death 
 ``life``   number of the life; ``began``, ``host``, ``pid``, ``job``, ``restart``, ``versions``, ``engine``,
            ``slots`` (of each node), ``cpus`` (allocated), ``cpus_per_slot``
 ``name``   number of a name, and what it stands for (``is``)
-``task``   key of a task that ended; ``name`` (its number), ``at`` (worker), ``t`` (start), ``s`` (seconds), ``m``
-           (the most memory that its worker has had, MB), ``error`` (the class of what it raised)
+``task``   key of a task that ended, after a digest of the versions; ``name`` (its number), ``at`` (worker),
+           ``t`` (start), ``s`` (seconds), ``m`` (the most memory that its worker has had, MB), ``error`` (the
+           class of what it raised)
 ``death``  worker that died; ``t``, ``cause``, ``tasks`` (names of what it was doing)
 ``end``    how the life ended; ``t``
 =========  ======================================================================================================
@@ -16,14 +17,17 @@ has a record, whose body is the outcome as the worker packed it, and each death 
 Times are seconds since the epoch, by the clock of the computer that measured them.
 """
 
+import json
 import logging
+import threading
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from hpcml.errors import JournalFull
+from hpcml.datafiles import digest
+from hpcml.errors import HpcmlError, JournalFull
 from hpcml.journal import Journal
 from hpcml.lease import Holder, JobOver, Lease
 from hpcml.private import check_directory, create_secret, read_secret
@@ -62,41 +66,57 @@ class Ledger:
     ) -> None:
         check_directory(directory)
         self.me, self.versions, self._required = me, dict(versions), required
-        self.lives = self.used = self.retired = 0
+        self.other_versions: Mapping[str, str] = {}
+        self._salt = digest(json.dumps(sorted(self.versions.items())).encode())[:8]
+        self.lives = self.used = 0
         self._answers: dict[str, tuple[str, Record]] = {}
-        self._usable = True
+        self._retired: set[str] = set()
         self._names: dict[str, int] = {}
+        self._next_name = 0
         self._given: Counter[str] = Counter()
+        self._giving = threading.Lock()  # protects _given: equal calls may be made in several threads
         self._empty = True
         self._files = [directory / name for name in ("journal", "key")]
-        self._lease = Lease(directory, me, job_over)
-        self._files.append(self._lease.path)
+        try:
+            self._lease = Lease(directory, me, job_over)
+        except OSError as error:
+            raise _cannot_begin(directory, error) from error
         try:
             secret = directory / "key"
             key = read_secret(secret) if secret.exists() else create_secret(secret)
             self._journal = Journal(directory / "journal", key, self._take)
-        except BaseException:
+        except BaseException as error:
             self._lease.release()
+            if isinstance(error, OSError):
+                raise _cannot_begin(directory, error) from error
             raise
+        self._empty = self._empty and not self._journal.damages
         self.life = self.lives + 1
 
     def _take(self, record: Record) -> None:
         """Take in what an earlier life has recorded."""
         head = record.head
+        self._empty = False
         if "life" in head:
             self.lives = head["life"]
-            self._usable = head["versions"] == self.versions
-            if not self._usable:
+            if head["versions"] != self.versions:
                 self.other_versions = head["versions"]
-        elif "task" in head and "error" not in head and head["task"]:
-            if self._usable:
-                self._answers[head["task"]] = (head["at"], record)
-            else:
-                self.retired += 1
+        elif "task" in head:
+            self._next_name = max(self._next_name, head["name"] + 1)
+            if "error" not in head and head["task"]:
+                salt, _, key = head["task"].partition(":")
+                if salt == self._salt:
+                    self._answers[key] = (head["at"], record)
+                else:
+                    self._retired.add(key)
         elif "is" in head:
             self._names[head["is"]] = head["name"]
+            self._next_name = max(self._next_name, head["name"] + 1)
 
-    other_versions: Mapping[str, str] = {}
+    @property
+    def retired(self) -> int:
+        """How many results of earlier lives cannot be used, for those had other versions."""
+        return len(self._retired.difference(self._answers))
 
     @property
     def known(self) -> int:
@@ -110,8 +130,9 @@ class Ledger:
 
     def key(self, digest: str) -> str:
         """Return the key of the next call with this digest: equal calls are told apart by their number."""
-        number = self._given[digest]
-        self._given[digest] = number + 1
+        with self._giving:
+            number = self._given[digest]
+            self._given[digest] = number + 1
         return f"{digest}.{number}" if number else digest
 
     def answer(self, key: str) -> Outcome | None:
@@ -120,8 +141,11 @@ class Ledger:
         if found is None:
             return None
         worker, record = found
-        outcome = unpack_outcome(self._journal.read(record), worker)
-        if outcome.error is not None:  # it cannot be unpickled any more
+        try:
+            outcome = unpack_outcome(self._journal.read(record), worker)
+        except HpcmlError as error:
+            outcome = Outcome(error=error)
+        if outcome.error is not None:  # it cannot be read, or not be unpickled any more
             log.warning("a recorded result cannot be used, so its task runs again: %s", outcome.error)
             return None
         self.used += 1
@@ -130,7 +154,7 @@ class Ledger:
     def finished(self, call: Call, outcome: Outcome, packed: bytes) -> None:
         """Record a task that has ended, before anybody hears of it."""
         head: dict[str, Any] = {
-            "task": call.key,
+            "task": f"{self._salt}:{call.key}" if call.key else "",
             "name": self._number(call.name),
             "at": outcome.worker,
             "t": round(outcome.started, 3),
@@ -144,7 +168,8 @@ class Ledger:
 
     def _number(self, name: str) -> int:
         if name not in self._names:
-            self._names[name] = len(self._names)
+            self._names[name] = self._next_name
+            self._next_name += 1
             self._write({"name": self._names[name], "is": name})
         return self._names[name]
 
@@ -176,7 +201,16 @@ class Ledger:
             pass  # it was told
         finally:
             self._journal.close()
-            self._lease.release()
-            if self._empty and self.life == 1:
+            if self._empty:  # the lease comes last: until then nobody else begins here
                 for file in self._files:
                     file.unlink(missing_ok=True)
+                self._lease.remove()
+            else:
+                self._lease.release()
+
+
+def _cannot_begin(directory: Path, error: OSError) -> JournalFull:
+    return JournalFull(
+        f"the journal of {directory} cannot be begun, at 0 bytes: {error.strerror}. Free some space there, or "
+        "choose another place with Cluster(run_dir=…)"
+    )

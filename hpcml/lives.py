@@ -53,10 +53,14 @@ def script_label(argv: Sequence[str], environment: Mapping[str, str]) -> str:
 def remember_run(base: Path, label: str, run_dir: Path) -> Path:
     """Note which run of a script is the last, in a file whose path is returned."""
     temporary = base / f".last-{os.uname().nodename}-{os.getpid()}-{uuid.uuid4().hex}"
-    with open(open_private(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL), "w") as file:
-        file.write(run_dir.name + "\n")
     note = base / f"last-{label}"
-    os.replace(temporary, note)
+    try:
+        with open(open_private(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL), "w") as file:
+            file.write(run_dir.name + "\n")
+        os.replace(temporary, note)
+    except OSError:
+        temporary.unlink(missing_ok=True)
+        raise
     return note
 
 
@@ -70,7 +74,7 @@ def last_run(base: Path, label: str) -> Path | None:
     """
     note = base / f"last-{label}"
     try:
-        with open(open_private(note, os.O_RDONLY)) as file:
+        with open(open_private(note, os.O_RDONLY), errors="replace") as file:
             name = file.read().strip()
     except FileNotFoundError:
         return None
@@ -89,7 +93,8 @@ def job_over(job: str, environment: Mapping[str, str]) -> bool | None:
         state = run(job_query(job), step_environment(environment), timeout=10).strip()
     except CommandError as error:
         return True if "Invalid job id" in str(error) else None
-    return state in ("", "PENDING", "REQUEUED")  # squeue shows only jobs that are not over
+    # squeue shows only jobs that are not over; one that waits has been put back into the queue.
+    return state in ("", "PENDING", "REQUEUED", "REQUEUE_HOLD", "SPECIAL_EXIT")
 
 
 def _new_run(options: Options, label: str) -> Path:
@@ -128,6 +133,10 @@ def open_run(
     if isinstance(options.resume, Path):
         directory = options.resume.absolute()
         check_directory(directory)
+        if not (directory / "journal").exists():
+            raise HpcmlError(
+                f"{directory} holds no journal, so there is nothing to resume: give a run's directory"
+            )
     elif options.resume:
         directory = last_run(options.run_dir or Path(".hpcml"), script)
     resumed = directory is not None
@@ -140,15 +149,24 @@ def open_run(
         required = options.journal == "required"
         ledger = Ledger(directory, me, versions(), lambda job: job_over(job, environment), required)
     except JournalFull as error:
-        if options.journal == "required":
+        if resumed or options.journal == "required":
             raise
         log.warning("%s. The run goes on without", error)
         return directory, None
     if not resumed:
-        ledger.belongs_to(remember_run(directory.parent, script, directory))
+        _remember(ledger, script, directory)
     elif ledger.retired:
         log.warning("%s", _changed(ledger))
     return directory, ledger
+
+
+def _remember(ledger: Ledger, script: str, directory: Path) -> None:
+    try:
+        ledger.belongs_to(remember_run(directory.parent, script, directory))
+    except OSError as error:
+        log.warning(
+            "this run cannot be noted as the last (%s): resume it with Cluster(resume=%r)", error, str(directory)
+        )
 
 
 def _changed(ledger: Ledger) -> str:

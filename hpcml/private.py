@@ -1,5 +1,6 @@
 """Directories and files that only their owner can read: where a run keeps its key and what it has done."""
 
+import errno
 import os
 import secrets
 import stat
@@ -34,10 +35,12 @@ def open_private(path: Path, flags: int) -> int:
         It cannot be opened for another reason.
     """
     try:
-        descriptor = os.open(path, flags | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK, 0o600)
+        descriptor = _open(path, flags | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
     except OSError as error:
         if path.is_symlink():
             raise HpcmlError(f"{path} is a link: remove it") from error
+        if isinstance(error, PermissionError) and path.exists():
+            _check(path, path.lstat(), "600")
         raise
     try:
         found = os.fstat(descriptor)
@@ -50,6 +53,15 @@ def open_private(path: Path, flags: int) -> int:
         os.close(descriptor)
         raise
     return descriptor
+
+
+def _open(path: Path, flags: int) -> int:
+    try:
+        return os.open(path, flags, 0o600)
+    except OSError as error:
+        if error.errno != errno.ESTALE:  # over NFS a name may lead, once, to a file that is no more
+            raise
+    return os.open(path, flags, 0o600)
 
 
 def _check(path: Path, found: os.stat_result, mode: str) -> None:
@@ -67,8 +79,12 @@ def create_secret(path: Path) -> bytes:
     secret = secrets.token_bytes(SECRET_BYTES)
     descriptor = open_private(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
     try:
-        os.write(descriptor, secret)
+        if os.write(descriptor, secret) < SECRET_BYTES:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         os.fsync(descriptor)
+    except BaseException:  # an empty key would be in the way of the next life
+        path.unlink()
+        raise
     finally:
         os.close(descriptor)
     return secret
@@ -89,5 +105,5 @@ def read_secret(path: Path) -> bytes:
     with open(descriptor, "rb") as file:
         secret = file.read()
     if len(secret) != SECRET_BYTES:
-        raise HpcmlError(f"{path} has {len(secret)} bytes instead of {SECRET_BYTES}: it is not a key of hpcml's")
+        raise HpcmlError(f"{path} is no key: it has {len(secret)} bytes, not {SECRET_BYTES}. Start a new run")
     return secret

@@ -34,19 +34,24 @@ BLOCK = 1 << 20  # bytes that are searched at once for the next mark
 
 
 class Record(NamedTuple):
-    """A record: its head, and where in the file its body is."""
+    """A record: its head, where in the file its body is, and where it begins itself."""
 
     head: dict[str, Any]
     offset: int
     nbytes: int
+    start: int = 0
 
 
 class Damage(NamedTuple):
-    """A stretch of a journal that holds no authentic record; ``tail``: nothing follows it."""
+    """A stretch of a journal that holds no authentic record.
+
+    ``tail``: nothing follows it. ``torn``: it can be the beginning of a record whose writing was cut off.
+    """
 
     offset: int
     nbytes: int
     tail: bool
+    torn: bool = False
 
 
 def _mac(key: bytes, *parts: Any) -> bytes:
@@ -115,17 +120,18 @@ class Reader:
             found = self._record(offset)
             if found is None:
                 after = self._next_authentic(offset + 1)
-                yield Damage(offset, (after or self.size) - offset, after is None)
                 if after is None:
+                    yield Damage(offset, self.size - offset, True, self._torn(offset))
                     return
+                yield Damage(offset, after - offset, False)
                 offset = after
                 continue
             record, offset = found
             self.end = offset
             yield record
 
-    def _record(self, offset: int) -> tuple[Record, int] | None:
-        """Return the record at `offset` and where it ends; None when there is no authentic one."""
+    def _payload(self, offset: int) -> memoryview | None:
+        """Return the payload of the record at `offset`; None when there is no authentic one."""
         prefix = self._read(offset, PREFIX.size)
         if len(prefix) < PREFIX.size:
             return None
@@ -133,14 +139,30 @@ class Reader:
         start = offset + PREFIX.size
         if mark != MARK or length >= self.size - start:
             return None
-        payload = self._read(start, length + 1)
-        content = memoryview(payload)[:length]
-        if len(payload) != length + 1 or payload[-1:] != b"\n" or zlib.crc32(content) != checksum:
+        whole = self._read(start, length + 1)
+        payload = memoryview(whole)[:length]
+        if len(whole) != length + 1 or whole[-1:] != b"\n" or zlib.crc32(payload) != checksum:
             return None
-        if _mac(self._key, self.nonce, offset.to_bytes(8, "little"), content) != mac:
+        authentic = _mac(self._key, self.nonce, offset.to_bytes(8, "little"), payload) == mac
+        return payload if authentic else None
+
+    def _record(self, offset: int) -> tuple[Record, int] | None:
+        """Return the record at `offset` and where it ends; None when there is no authentic one."""
+        payload = self._payload(offset)
+        if payload is None:
             return None
-        line = payload.index(b"\n") + 1
-        return Record(json.loads(payload[:line]), start + line, length - line), start + length + 1
+        line = payload.obj.index(b"\n") + 1  # type: ignore[attr-defined]  # the bytes that it is a view of
+        start = offset + PREFIX.size
+        head = json.loads(bytes(payload[:line]))
+        return Record(head, start + line, len(payload) - line, offset), start + len(payload) + 1
+
+    def _torn(self, offset: int) -> bool:
+        """Tell whether what is at the end of the file is a record that lacks its own end."""
+        prefix = self._read(offset, PREFIX.size)
+        if len(prefix) < PREFIX.size:
+            return MARK.startswith(prefix[: len(MARK)])
+        mark, length = PREFIX.unpack(prefix)[:2]
+        return bool(mark == MARK and length >= self.size - offset - PREFIX.size)
 
     def _next_authentic(self, offset: int) -> int | None:
         """Return where the next authentic record begins."""
@@ -156,5 +178,14 @@ class Reader:
         return None
 
     def body(self, record: Record) -> bytes:
-        """Return the body of a record."""
-        return self._read(record.offset, record.nbytes)
+        """Return the body of a record.
+
+        Raises
+        ------
+        HpcmlError
+            It is no longer what it was when the record was read.
+        """
+        payload = self._payload(record.start)
+        if payload is None:
+            raise HpcmlError(f"{self._path} was changed at byte {record.start} while it was in use")
+        return bytes(payload[len(payload) - record.nbytes :])
