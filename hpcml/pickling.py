@@ -1,8 +1,12 @@
 """Pickles that travel to workers and back, and what is said of objects that cannot."""
 
+import contextlib
+import functools
 import pickle
-from collections.abc import Callable, Iterable
+from collections import OrderedDict, defaultdict, deque
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from types import CodeType, FunctionType, MethodType
 from typing import Any
 
 import cloudpickle
@@ -15,6 +19,15 @@ __all__ = ["Rebuilt", "dumps", "dumps_parts", "pack_arguments", "pack_error", "p
 
 _PLAIN = (int, float, str, bytes, bool, type(None))
 _SMALL = 1 << 17  # bytes
+_DEPTH = 8  # objects in one another that are looked into
+_SHOWN = 200  # characters of a user's text in a message
+# What these types' pickles hold is known; any other with a __reduce__ of its own decides that itself.
+_SEQUENCES = (list, tuple, set, frozenset, deque)
+_KNOWN: set[Any] = {
+    kind.__reduce__ for kind in (object, OrderedDict, defaultdict, deque, set, frozenset, MethodType)
+} | {functools.partial.__reduce__}
+
+_Part = tuple[str, Any, Any]  # how a step of a path is written, what is written there, and the object it leads to
 
 
 def dumps(thing: Any) -> bytes:
@@ -24,10 +37,22 @@ def dumps(thing: Any) -> bytes:
 
 
 def dumps_parts(*parts: Any) -> bytes:
-    """Pickle a tuple of `parts`; the same bytes, in a quarter of the time, where all are plain values."""
+    """Pickle a tuple of `parts`; the same bytes, in a quarter of the time, where all are plain values.
+
+    Raises
+    ------
+    TaskError
+        A part cannot be pickled; the message names the object inside it that cannot.
+    """
     if all(type(part) in _PLAIN for part in parts):
         return pickle.dumps(parts, pickle.HIGHEST_PROTOCOL)
-    return dumps_result(parts)
+    try:
+        return dumps_result(parts)
+    except Exception as error:
+        bad = [part for part in parts if not _pickles(part)]
+        if not bad:  # a handle of a Cluster; its error says it all
+            raise
+        raise TaskError(_blame({"": bad[0]}, "it", error)) from error
 
 
 def pack_arguments(
@@ -38,66 +63,138 @@ def pack_arguments(
         packed = pickle.dumps((args, kwargs), pickle.HIGHEST_PROTOCOL)
         if len(packed) < _SMALL:
             return packed
-    return pack_object((args, kwargs), what, dump)
+    return pack_object((args, kwargs), what, dump, {"args": args, "kwargs": kwargs})
 
 
-def pack_object(thing: Any, what: str, dump: Callable[[Any], Packed]) -> Packed:
-    """Pickle `thing` with `dump`, or say which object inside it cannot travel.
+def pack_object(
+    thing: Any, what: str, dump: Callable[[Any], Packed], parts: Mapping[str, Any] | None = None
+) -> Packed:
+    """Pickle `thing`, which may consist of named `parts`, or say which object inside it cannot travel.
 
     Raises
     ------
     TaskError
-        `thing` cannot be pickled; the message names the innermost culprit that could be found.
+        `thing` cannot be pickled by `dump`; the message names the innermost culprit that could be found.
     """
     try:
         return dump(thing)
     except HpcmlError:
         raise
     except Exception as error:
-        path, culprit = _culprit(thing)
         raise TaskError(
-            f"{what} cannot travel to a worker: {path or what} is a {type(culprit).__module__}."
-            f"{type(culprit).__qualname__}, which cannot be pickled ({error}). Create it inside the function, "
-            "or pass what is needed to create it there."
+            f"{what} cannot travel to a worker: {_blame(parts or {'': thing}, what, error)}. Create it inside "
+            "the function, or pass what is needed to create it there."
         ) from error
 
 
-def _parts(thing: Any) -> Iterable[tuple[str, Any]]:
-    """Yield the objects directly inside `thing` that its pickle would hold, with their paths."""
-    if getattr(type(thing), "__reduce__", None) is not getattr(object, "__reduce__", None):
-        return  # it decides itself what its pickle holds
-    if isinstance(thing, dict):
-        yield from ((f"[{key!r}]", value) for key, value in thing.items())
-    elif isinstance(thing, list | tuple | set | frozenset):
-        yield from ((f"[{index}]", value) for index, value in enumerate(thing))
-    elif hasattr(thing, "func") and hasattr(thing, "args"):  # functools.partial
-        yield from ((".func", thing.func), (".args", thing.args), (".keywords", thing.keywords))
-    elif getattr(thing, "__code__", None) is not None:
-        yield from _closure(thing)
-    elif getattr(thing, "__self__", None) is not None:
-        yield ".__self__", thing.__self__
-    else:
-        yield from ((f".{key}", value) for key, value in getattr(thing, "__dict__", {}).items())
+def _blame(parts: Mapping[str, Any], what: str, error: Exception) -> str:
+    """Say which object inside the named `parts` cannot be pickled; `what` stands for all of it."""
+    name = next((name for name, part in parts.items() if not _pickles(part)), next(iter(parts)))
+    path, culprit = _culprit(parts[name], name)
+    if path.startswith(("'s ", ".", "[")):
+        path = "its " + path.removeprefix("'s ")
+    kind = f"{type(culprit).__module__}.{type(culprit).__qualname__}"
+    return f"{path or what} is a {kind}, which cannot be pickled ({_text(error)[:_SHOWN]})"
 
 
-def _closure(function: Any) -> Iterable[tuple[str, Any]]:
-    for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=False):
-        yield f"'s variable {name}", cell.cell_contents
-    for name in function.__code__.co_names:
-        if name in function.__globals__:
-            yield f"'s global {name}", function.__globals__[name]
+class _Nowhere:
+    """A file that keeps nothing."""
+
+    def write(self, data: Any) -> None:
+        """Drop a piece of a pickle."""
 
 
-def _culprit(thing: Any, path: str = "", depth: int = 6) -> tuple[str, Any]:
-    """Return the path and the innermost part of `thing` that does not pickle by itself."""
-    for step, part in _parts(thing) if depth else ():
-        if type(part) in reduces:  # these travel, but not without their Cluster
-            continue
-        try:
-            dumps(part)
-        except Exception:
-            return _culprit(part, path + step, depth - 1)
+class _Probe(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle has no types
+    """Only tells whether something can be pickled; a Cluster's handles can, and content is not copied."""
+
+    def __init__(self) -> None:
+        super().__init__(_Nowhere(), pickle.HIGHEST_PROTOCOL, buffer_callback=lambda _: None)
+
+    def reducer_override(self, thing: Any) -> Any:
+        """Return how `thing` is reduced; see `pickle.Pickler.reducer_override`."""
+        return (int, ()) if type(thing) in reduces else super().reducer_override(thing)
+
+
+def _pickles(thing: Any) -> bool:
+    try:
+        _Probe().dump(thing)
+    except Exception:
+        return False
+    return True
+
+
+def _culprit(thing: Any, path: str, above: tuple[Any, ...] = ()) -> tuple[str, Any]:
+    """Return the path and the innermost part of `thing`, which is inside those `above`, that does not pickle."""
+    above = (*above, thing)
+    with contextlib.suppress(Exception):  # an object's own methods may raise anything
+        found = _parts(thing) if len(above) <= _DEPTH else ()
+        parts = [part for part in found if not any(part[2] is one for one in above)]
+        if parts and not _pickles([part for _, _, part in parts]):
+            while len(parts) > 1:
+                half = parts[: len(parts) // 2]
+                parts = parts[len(half) :] if _pickles([part for _, _, part in half]) else half
+            form, key, part = parts[0]
+            return _culprit(part, path + _step(form, key), above)
     return path, thing
+
+
+def _step(form: str, key: Any) -> str:
+    try:
+        text = form % (key,)
+    except Exception:  # its __repr__
+        text = form.replace("%r", "%s") % f"a {type(key).__qualname__}"
+    return text if len(text) <= _SHOWN else text[:_SHOWN] + "…]"
+
+
+def _parts(thing: Any) -> Iterator[_Part]:
+    """Yield the objects directly inside `thing` that its pickle would hold."""
+    if isinstance(thing, type):
+        yield from ((".%s", key, value) for key, value in vars(thing).items() if _is_own(key))
+    elif isinstance(thing, FunctionType):
+        yield from _function_parts(thing)
+    elif type(thing).__reduce__ not in _KNOWN:
+        return
+    elif isinstance(thing, MethodType):
+        yield from ((".%s", "__func__", thing.__func__), (".%s", "__self__", thing.__self__))
+    elif isinstance(thing, functools.partial):
+        yield from ((".%s", name, getattr(thing, name)) for name in ("func", "args", "keywords"))
+    elif isinstance(thing, dict):
+        yield from (("'s key %r", key, key) for key in thing)
+        yield from (("[%r]", key, value) for key, value in thing.items())
+    elif isinstance(thing, _SEQUENCES):
+        yield from (("[%r]", index, value) for index, value in enumerate(thing))
+    else:
+        yield "'s class %s", type(thing).__qualname__, type(thing)
+        state = thing.__getstate__()
+        for attributes in state if isinstance(state, tuple) else (state,):
+            yield from ((".%s", key, value) for key, value in (attributes or {}).items())
+
+
+def _is_own(name: str) -> bool:
+    return name not in ("__dict__", "__weakref__")  # descriptors that each class gets anew
+
+
+def _function_parts(function: FunctionType) -> Iterator[_Part]:
+    code = function.__code__
+    for name, cell in zip(code.co_freevars, function.__closure__ or (), strict=False):
+        with contextlib.suppress(ValueError):  # the variable has no value yet
+            yield "'s variable %s", name, cell.cell_contents
+    for name in _names(code):
+        if name in function.__globals__:
+            yield "'s global %s", name, function.__globals__[name]
+    defaults = function.__defaults__ or ()
+    named = code.co_varnames[code.co_argcount - len(defaults) : code.co_argcount]
+    yield from (("'s default %s", name, value) for name, value in zip(named, defaults, strict=True))
+    yield from (("'s default %s", name, value) for name, value in (function.__kwdefaults__ or {}).items())
+    yield from ((".%s", key, value) for key, value in vars(function).items())
+
+
+def _names(code: CodeType) -> Iterator[str]:
+    """Yield the global names in a function, and in the functions within it."""
+    yield from code.co_names
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            yield from _names(constant)
 
 
 def pack_error(error: BaseException) -> bytes:
@@ -105,7 +202,9 @@ def pack_error(error: BaseException) -> bytes:
 
     Attributes that cannot be pickled are left behind.
     """
-    state = {name: value for name, value in vars(error).items() if _travels(value)}
+    state: dict[str, Any] = {}
+    with contextlib.suppress(Exception):  # a __dict__ of the class's own
+        state = {name: value for name, value in vars(error).items() if _travels(value)}
     for form in (error, Rebuilt(type(error), error.args, state)):
         try:
             packed = dumps_result(form)
