@@ -1,4 +1,4 @@
-"""The command ``hpcml``: ``run`` a script on a Cluster, ``info`` on what was detected."""
+"""The command ``hpcml``: ``run`` a script on a Cluster, ``info`` on what is there, ``report`` on what was done."""
 
 import argparse
 import dataclasses
@@ -20,6 +20,7 @@ from hpcml.cluster import Cluster, share
 from hpcml.errors import CommandError, HpcmlError
 from hpcml.plan import preloads, script_imports
 from hpcml.process import run
+from hpcml.report.command import report_run
 from hpcml.session import usable_cpus
 from hpcml.srun import end_time_query, parse_end_time
 
@@ -47,6 +48,11 @@ def parser() -> argparse.ArgumentParser:
     info = commands.add_parser("info", help="print what was detected")
     info.add_argument("--json", action="store_true", help="as JSON")
     info.set_defaults(act=print_info)
+    told = commands.add_parser("report", help="tell what a run has done, and what to ask for next time")
+    told.add_argument("run", type=Path, nargs="?", help="its directory; by default the last in .hpcml")
+    told.add_argument("--json", action="store_true", help="as JSON")
+    told.add_argument("--html", type=Path, metavar="FILE", help="as a page with pictures")
+    told.set_defaults(act=lambda arguments: report_run(arguments.run, arguments.json, arguments.html))
     return top
 
 

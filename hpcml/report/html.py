@@ -1,0 +1,191 @@
+"""The report as one HTML file: no script, nothing from elsewhere, light and dark as the reader's system is."""
+
+from collections.abc import Iterable, Sequence
+from html import escape
+from typing import Any
+
+from hpcml.report.advice import advise
+from hpcml.report.model import Report
+from hpcml.report.svg import COLOURS, busy_picture, colour_of, duration_picture, timeline_picture
+from hpcml.report.text import FUNCTION_HEADERS, function_cells, headline, idle_line, lost_tasks, notes
+from hpcml.report.wording import count, duration, memory, moment, short_name
+
+__all__ = ["render_html"]
+
+MOST = 200  # rows of a table
+
+# The colours are those of Okabe and Ito, "Color Universal Design" (2008), without the one that is nearly red.
+STYLE = """
+:root { color-scheme: light dark; --ink: #1a1a1a; --soft: #666; --line: #ddd; --back: #fff; --card: #f5f5f5;
+  --there: #ececec; --bad: #c1121f; }
+@media (prefers-color-scheme: dark) { :root { --ink: #e8e8e8; --soft: #a0a0a0; --line: #3a3a3a; --back: #16181b;
+  --card: #202327; --there: #2a2d31; --bad: #ff6b6b; } }
+body { font: 15px/1.5 system-ui, sans-serif; color: var(--ink); background: var(--back); max-width: 1150px;
+  margin: 2em auto; padding: 0 1.5em; }
+h1 { font-size: 1.4em; margin: 0; overflow-wrap: anywhere; } h2 { font-size: 1.1em; margin: 2em 0 .5em; }
+p { margin: .3em 0; } .soft { color: var(--soft); } .bad { color: var(--bad); }
+.tiles { display: flex; flex-wrap: wrap; gap: .8em; margin: 1.2em 0; }
+.tiles div { background: var(--card); border-radius: 8px; padding: .6em 1.1em; }
+.tiles b { display: block; font-size: 1.5em; font-weight: 600; }
+.scroll { overflow-x: auto; } table { border-collapse: collapse; }
+th, td { padding: .25em 1.2em .25em 0; text-align: left; vertical-align: top; }
+tr { border-bottom: 1px solid var(--line); }
+th { color: var(--soft); font-weight: normal; } .n { text-align: right; font-variant-numeric: tabular-nums; }
+code { background: var(--card); padding: .1em .35em; border-radius: 4px; white-space: nowrap; }
+svg { width: 100%; height: auto; font: 12px system-ui, sans-serif; } svg text { fill: var(--soft); }
+.end { text-anchor: end; } .middle { text-anchor: middle; }
+.there { fill: var(--there); } .tick { stroke: var(--soft); } .limit { stroke: var(--soft); fill: none; }
+.life { stroke: var(--ink); stroke-dasharray: 4 3; fill: none; } .failed { fill: var(--bad); }
+.died { stroke: var(--bad); stroke-width: 2.5; fill: none; }
+.f0 { fill: #0072b2; } .f1 { fill: #e69f00; } .f2 { fill: #009e73; } .f3 { fill: #cc79a7; }
+.f4 { fill: #56b4e9; } .f5 { fill: #b8a800; } .other { fill: #8c8c8c; }
+.legend span { margin-right: 1.4em; white-space: nowrap; } .legend svg { width: 12px; height: 12px; }
+"""
+
+PAGE = """<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8"/>
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'"/>
+<meta name="viewport" content="width=device-width, initial-scale=1"/>
+<title>{title}</title>
+<style>{style}</style>
+</head>
+<body>
+{body}
+</body>
+</html>
+"""
+
+
+def render_html(report: Report) -> str:
+    """Return the report as a whole HTML page, which is well-formed XML too.
+
+    Examples
+    --------
+    >>> from hpcml.report.html import render_html
+    >>> from hpcml.report.model import Report
+    >>> "<h1>a &lt;run&gt;</h1>" in render_html(Report("a <run>"))
+    True
+    """
+    parts = [_opening(report), _advice(report)]
+    if report.wall and report.slots:
+        parts += [_section("What each slot did when", _legend(report) + timeline_picture(report))]
+        parts += [_section("How many slots were busy when", busy_picture(report))]
+    if report.tasks:
+        parts += [_section("How long tasks took", duration_picture(report)), _functions(report)]
+    parts += [_failures(report), _deaths(report), _lives(report), _slots(report), _versions(report)]
+    body = "\n".join(part for part in parts if part)
+    return PAGE.format(title=escape(f"hpcml: {report.run}"), style=STYLE, body=body)
+
+
+def _section(title: str, content: str) -> str:
+    return f"<section><h2>{escape(title)}</h2>{content}</section>"
+
+
+def _table(title: str, headers: str, rows: Sequence[Iterable[Any]]) -> str:
+    """Return a section with a table; nothing without rows. A header that begins with # is of numbers."""
+    if not rows:
+        return ""
+    names = headers.split("|")
+    kinds = [' class="n"' if name.startswith("#") else "" for name in names]
+    head = "".join(
+        f"<th{kind}>{escape(name.removeprefix('#'))}</th>" for name, kind in zip(names, kinds, strict=True)
+    )
+    lines = [
+        "<tr>"
+        + "".join(f"<td{kind}>{escape(str(cell))}</td>" for cell, kind in zip(row, kinds, strict=True))
+        + "</tr>"
+        for row in rows[:MOST]
+    ]
+    rest = f'<p class="soft">… and {len(rows) - MOST:,} more: --json has all</p>' if len(rows) > MOST else ""
+    return _section(title, f'<div class="scroll"><table><tr>{head}</tr>{"".join(lines)}</table></div>{rest}')
+
+
+def _opening(report: Report) -> str:
+    tiles = [
+        (f"{100 * report.efficiency:.0f} %", "of the slots' time busy"),
+        (duration(report.wall), "with the workers there"),
+        (f"{report.most_slots:,}", f"slots on {count(len(report.hosts), 'host')}"),
+        (f"{report.core_hours_used:.3g}", f"of {report.core_hours_allocated:.3g} core-hours used"),
+    ]
+    cards = "".join(f"<div><b>{escape(value)}</b>{escape(text)}</div>" for value, text in tiles)
+    lines = [f"<h1>{escape(report.run)}</h1>", f"<p>{escape(headline(report))}</p>"]
+    lines += [f'<p class="bad">Note: {escape(note)}</p>' for note in notes(report)]
+    if report.slot_seconds:
+        lines += [f'<div class="tiles">{cards}</div>']
+        lines += [f'<p class="soft">Idle: {escape(idle)}</p>' for idle in [idle_line(report)] if idle]
+    return "<header>" + "".join(lines) + "</header>"
+
+
+def _advice(report: Report) -> str:
+    found = advise(report)
+    if not found:
+        return ""
+    rows = [
+        f"<tr><td><code>{escape(option)}</code></td><td>{escape(reason)}</td></tr>" for option, reason in found
+    ]
+    return _section("What to ask Slurm for next time", f"<table>{''.join(rows)}</table>")
+
+
+def _legend(report: Report) -> str:
+    def entry(picture: str, text: str) -> str:
+        return f'<span><svg viewBox="0 0 10 10">{picture}</svg> {escape(text)}</span>'
+
+    names = [short_name(function.name) for function in report.functions]
+    entries = [
+        entry(f'<rect class="{colour_of(number)}" width="10" height="10"/>', name)
+        for number, name in enumerate(names[:COLOURS])
+    ]
+    if len(names) > COLOURS:
+        entries.append(entry('<rect class="other" width="10" height="10"/>', "other functions"))
+    entries.append(entry('<rect class="there" width="10" height="10"/>', "idle"))
+    if report.failed:
+        entries.append(entry('<path class="failed" d="M0 0h10l-5 10z"/>', "a task failed"))
+    if report.deaths:
+        entries.append(entry('<path class="died" d="M0 0l10 10m0 -10l-10 10"/>', "the worker died"))
+    text = "The height of a block is the part of that time in which tasks ran. Time between lives is left out."
+    return f'<p class="legend">{"".join(entries)}</p><p class="soft">{text}</p>'
+
+
+def _functions(report: Report) -> str:
+    rows = [[function.name, *function_cells(report, function)] for function in report.functions]
+    return _table("Functions", "|#".join(["function", *FUNCTION_HEADERS]), rows)
+
+
+def _failures(report: Report) -> str:
+    rows = [
+        [failure.error, f"{failure.count:,}", failure.function, ", ".join(failure.slots)]
+        for failure in report.failures
+    ]
+    return _table("Failed tasks", "error|#tasks|function|slots, the first ones", rows)
+
+
+def _deaths(report: Report) -> str:
+    rows = [[moment(death.time), death.worker, lost_tasks(death), death.cause] for death in report.deaths]
+    return _table("Dead workers", "when|worker|with tasks|cause", rows)
+
+
+def _lives(report: Report) -> str:
+    rows = []
+    for number, life in enumerate(report.lives):
+        slots = sum(number in slot.lives for slot in report.slots)
+        job = life.job + f", requeue {life.restart}" * bool(life.restart)
+        cells = [life.number, moment(life.began), duration(life.wall), life.host, job or "none", life.engine]
+        rows.append([*cells, slots, f"{life.tasks:,}", life.how])
+    return _table("Lives of the run", "life|began|#lasted|driver on|job|engine|#slots|#tasks|end", rows)
+
+
+def _slots(report: Report) -> str:
+    rows = []
+    for slot in report.slots:
+        share, idle = slot.busy / (slot.seconds or 1), max(slot.seconds - slot.busy, 0)
+        tasks = [f"{slot.tasks:,}", f"{slot.failed:,}"]
+        rows.append([slot.name, *tasks, f"{100 * share:.0f} %", duration(idle), memory(slot.peak), slot.deaths])
+    return _table("Slots", "slot|#tasks|#failed|#busy|#idle|#most memory|#deaths", rows)
+
+
+def _versions(report: Report) -> str:
+    versions = report.lives[-1].versions if report.lives else {}
+    text = ", ".join(f"{name} {version}" for name, version in versions.items())
+    return f'<p class="soft">{escape(text)}</p>' if text else ""

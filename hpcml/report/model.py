@@ -1,0 +1,177 @@
+"""What is told of a run, as dataclasses.
+
+Times are in seconds, and points in time in seconds since the epoch; memory is in MB.
+"""
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from hpcml.records import Damage
+
+__all__ = ["Death", "Failure", "Function", "Life", "Report", "Slot", "Task"]
+
+
+class Task(NamedTuple):  # a tuple, for there may be a million of them
+    """A task that ended; `life`, `slot` and `function` count in the lists of the report."""
+
+    life: int
+    slot: int
+    function: int
+    start: float
+    seconds: float
+    failed: bool
+
+
+@dataclass
+class Life:
+    """One life of the run.
+
+    Parameters
+    ----------
+    ended
+        The time of its last record, where it has no end of its own.
+    how
+        What its end says; else "cut off", "requeued", or for the last life "no end yet".
+    memory, end_time
+        What Slurm granted on each node, and until when; empty and None where the journal does not tell.
+    """
+
+    number: int
+    began: float
+    ended: float
+    how: str = ""
+    wall: float = 0.0
+    host: str = "?"
+    job: str = ""
+    restart: int = 0
+    engine: str = "?"
+    slots: dict[str, int] = field(default_factory=dict)
+    cpus: int = 0
+    cpus_per_slot: int = 1
+    memory: dict[str, int] = field(default_factory=dict)
+    end_time: float | None = None
+    versions: dict[str, str] = field(default_factory=dict)
+    tasks: int = 0
+    failed: int = 0
+    deaths: int = 0
+    busy: float = 0.0
+
+
+@dataclass
+class Function:
+    """The tasks of one function."""
+
+    name: str
+    done: int = 0
+    failed: int = 0
+    busy: float = 0.0
+    mean: float = 0.0
+    longest: float = 0.0
+
+
+@dataclass
+class Failure:
+    """Tasks of one function that raised the same class, and the first slots where they did."""
+
+    function: str
+    error: str
+    count: int = 0
+    slots: list[str] = field(default_factory=list)
+
+
+@dataclass
+class Death:
+    """A worker that died while it had tasks: how many, of which function. `life` counts in the report's list."""
+
+    worker: str
+    life: int
+    time: float
+    cause: str
+    tasks: dict[str, int]
+
+
+@dataclass
+class Slot:
+    """What was done in one slot.
+
+    Parameters
+    ----------
+    seconds
+        How long it was there.
+    peak
+        The most memory that a worker in it has had; 0: not known.
+    lives
+        Those in which it was there, counted in the report's list.
+    """
+
+    name: str
+    host: str
+    tasks: int = 0
+    failed: int = 0
+    busy: float = 0.0
+    seconds: float = 0.0
+    peak: int = 0
+    deaths: int = 0
+    lives: list[int] = field(default_factory=list)
+
+
+@dataclass
+class Report:
+    """All that is told of a run.
+
+    Parameters
+    ----------
+    done, failed
+        Tasks that returned, and that raised.
+    done_later, repeated
+        Failed tasks that were done in a later life, and tasks that were done more than once.
+    off_clock
+        Tasks whose times are outside their life: the clocks of the hosts differ.
+    wall
+        Of all lives together, without what was between them.
+    slot_seconds, busy
+        Slots times wall, and how much of that tasks ran.
+    idle
+        The rest: "before" the first task of a slot, "between" its tasks, "after" its last, and "unused".
+    levels
+        For how many seconds so many slots were busy at once.
+    core_hours_used, core_hours_allocated
+        Busy seconds times the CPUs of a slot, and all CPUs times wall.
+    """
+
+    run: str
+    lives: list[Life] = field(default_factory=list)
+    functions: list[Function] = field(default_factory=list)
+    failures: list[Failure] = field(default_factory=list)
+    deaths: list[Death] = field(default_factory=list)
+    slots: list[Slot] = field(default_factory=list)
+    damages: list[Damage] = field(default_factory=list)
+    done: int = 0
+    failed: int = 0
+    done_later: int = 0
+    repeated: int = 0
+    off_clock: int = 0
+    wall: float = 0.0
+    slot_seconds: float = 0.0
+    busy: float = 0.0
+    core_hours_used: float = 0.0
+    core_hours_allocated: float = 0.0
+    idle: dict[str, float] = field(default_factory=dict)
+    levels: dict[int, float] = field(default_factory=dict)
+    tasks: list[Task] = field(default_factory=list, repr=False)
+
+    @property
+    def efficiency(self) -> float:
+        """The part of the slots' time in which tasks ran."""
+        return self.busy / self.slot_seconds if self.slot_seconds else 0.0
+
+    @property
+    def hosts(self) -> list[str]:
+        """The hosts that had slots, in order."""
+        return list(dict.fromkeys(slot.host for slot in self.slots))
+
+    @property
+    def most_slots(self) -> int:
+        """The slots of the life that had most."""
+        return max(Counter(life for slot in self.slots for life in slot.lives).values(), default=0)

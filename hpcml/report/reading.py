@@ -1,0 +1,207 @@
+"""From the records of a journal to a `Report`.
+
+It takes what it gets: of a run that is going, that was cut off, or whose journal is damaged. A record whose life
+is lost begins a life of its own, a task whose name is lost is told by its number, unknown kinds are passed over.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, TypeVar
+
+from hpcml.records import Damage, Record
+from hpcml.report.model import Death, Failure, Function, Life, Report, Slot, Task
+from hpcml.report.sums import add_up
+
+__all__ = ["clean", "make_report"]
+
+T = TypeVar("T")
+
+SLOTS_NAMED = 5  # for each kind of failure
+
+
+def make_report(items: Iterable[Record | Damage], run: str = "") -> Report:
+    """Return what the items of a journal tell of the run named `run`.
+
+    Examples
+    --------
+    >>> from hpcml.records import Record
+    >>> from hpcml.report.reading import make_report
+    >>> heads = [
+    ...     {"life": 1, "began": 100.0, "host": "n1", "slots": {"n1": 2}, "cpus": 2, "cpus_per_slot": 1},
+    ...     {"name": 0, "is": "fit"},
+    ...     {"task": "a", "name": 0, "at": "n1:0", "t": 100.0, "s": 6.0, "m": 50},
+    ...     {"end": "ended", "t": 110.0},
+    ... ]
+    >>> report = make_report(Record(head, 0, 0) for head in heads)
+    >>> report.done, report.busy, report.slot_seconds, report.levels
+    (1, 6.0, 20.0, {0: 4.0, 1: 6.0})
+    """
+    reading = _Reading(clean(run))
+    for item in items:
+        if isinstance(item, Damage):
+            reading.report.damages.append(item)
+        else:
+            reading.take(item.head)
+    reading.finish()
+    add_up(reading.report)
+    return reading.report
+
+
+def clean(text: Any) -> str:
+    r"""Return `text` as one line that cannot steer a terminal: what is not printable is shown as Python does.
+
+    Examples
+    --------
+    >>> from hpcml.report.reading import clean
+    >>> clean("fit\x1b[31m\n\udc80")
+    'fit\\x1b[31m \\udc80'
+    """
+    line = " ".join(str(text).split())
+    return (
+        line if line.isprintable() else "".join(char if char.isprintable() else ascii(char)[1:-1] for char in line)
+    )
+
+
+def _slot_order(slot: str) -> list[Any]:
+    return [int(part) if number % 2 else part for number, part in enumerate(re.split(r"([0-9]+)", slot))]
+
+
+def _sort(items: list[T], order: Callable[[T], Any]) -> dict[int, int]:
+    """Sort `items` in place, and return where each of them went."""
+    numbers = sorted(range(len(items)), key=lambda number: order(items[number]))
+    items[:] = [items[number] for number in numbers]
+    return {old: new for new, old in enumerate(numbers)}
+
+
+class _Reading:
+    """Takes the records, in order."""
+
+    def __init__(self, run: str) -> None:
+        self.report = Report(run)
+        self._names: dict[int, str] = {}
+        self._functions: dict[str, int] = {}
+        self._slots: dict[str, int] = {}
+        self._failures: dict[tuple[str, str], Failure] = {}
+        self._open = False  # whether the last life has no end yet
+        self._lost = False  # whether its own record is lost
+        self._done: set[str] = set()
+        self._failed: set[str] = set()
+
+    def take(self, head: Mapping[str, Any]) -> None:
+        """Take one record."""
+        if "life" in head:
+            self._life(head)
+        elif "task" in head:
+            self._task(head)
+        elif "death" in head:
+            self._death(head)
+        elif "end" in head:
+            if self._open:  # else it ends a life that did not come to begin
+                life = self.report.lives[-1]
+                life.how, life.ended = (
+                    clean(head["end"]),
+                    max(life.began, head["t"]),
+                )  # the workers' clocks may differ
+            self._open = False
+        elif "is" in head:
+            self._names[head["name"]] = clean(head["is"])
+
+    def _life(self, head: Mapping[str, Any]) -> None:
+        """Begin a life; the one before, if it has no end, was cut off."""
+        life = Life(head["life"], head["began"], head["began"])
+        for name in ("host", "job", "engine"):
+            setattr(life, name, clean(head.get(name, getattr(life, name))))
+        for name in ("restart", "cpus", "cpus_per_slot", "end_time"):
+            setattr(life, name, head.get(name, getattr(life, name)))
+        for name in ("slots", "memory"):
+            setattr(life, name, {clean(key): value for key, value in head.get(name, {}).items()})
+        life.versions = {clean(key): clean(value) for key, value in head.get("versions", {}).items()}
+        if self._open:
+            before = self.report.lives[-1]
+            again = before.job and before.job == life.job and before.restart < life.restart
+            before.how = "requeued" if again else "cut off"
+        self.report.lives.append(life)
+        self._open, self._lost = True, False
+        for host, count in life.slots.items():
+            for number in range(count):
+                self._slot(f"{host}:{number}")
+
+    def _life_at(self, time: float) -> Life:
+        """Return the life that a record of this time belongs to."""
+        lives = self.report.lives
+        if not self._open:
+            number = lives[-1].number + 1 if lives else 1
+            lives.append(Life(number, time, time))
+            self._open = self._lost = True
+        lives[-1].ended = max(lives[-1].ended, time)
+        return lives[-1]
+
+    def _slot(self, name: str) -> int:
+        """Return the number of a slot, which is there in the last life."""
+        if name not in self._slots:
+            self._slots[name] = len(self._slots)
+            self.report.slots.append(Slot(name, name.rpartition(":")[0]))
+        number, life = self._slots[name], len(self.report.lives) - 1
+        lives = self.report.slots[number].lives
+        if not lives or lives[-1] != life:
+            lives.append(life)
+        return number
+
+    def _task(self, head: Mapping[str, Any]) -> None:
+        failed, key = "error" in head, head["task"]
+        life = self._life_at(head["t"] + head["s"])
+        if self._lost and head["t"]:  # 0: not known
+            life.began = min(life.began or head["t"], head["t"])
+        slot = self._slot(clean(head["at"]))
+        name = self._names.get(head["name"], f"(name {head['name']} is lost)")
+        function = self._functions.setdefault(name, len(self._functions))
+        if function == len(self.report.functions):
+            self.report.functions.append(Function(name))
+        self.report.functions[function].busy += head["s"]
+        life.tasks += 1
+        life.failed += failed
+        self.report.slots[slot].peak = max(self.report.slots[slot].peak, head.get("m", 0))
+        self.report.tasks.append(Task(len(self.report.lives) - 1, slot, function, head["t"], head["s"], failed))
+        if failed:
+            self._failure(name, clean(head["error"]), self.report.slots[slot].name)
+        self._repetition(key, failed)
+
+    def _failure(self, function: str, error: str, slot: str) -> None:
+        failure = self._failures.setdefault((function, error), Failure(function, error))
+        failure.count += 1
+        if slot not in failure.slots and len(failure.slots) < SLOTS_NAMED:
+            failure.slots.append(slot)
+
+    def _repetition(self, key: str, failed: bool) -> None:
+        """Count failed tasks that are done later, and tasks that are done again."""
+        if not key:
+            return
+        if failed:
+            self._failed.add(key)
+            return
+        self.report.repeated += key in self._done
+        self.report.done_later += key in self._failed
+        self._failed.discard(key)
+        self._done.add(key)
+
+    def _death(self, head: Mapping[str, Any]) -> None:
+        life = self._life_at(head["t"])
+        life.deaths += 1
+        worker = clean(head["death"])
+        cause = clean(head["cause"]).removeprefix(f"{worker} ")
+        tasks = Counter(map(clean, head["tasks"]))
+        self.report.slots[self._slot(worker)].deaths += 1
+        self.report.deaths.append(Death(worker, len(self.report.lives) - 1, head["t"], cause, dict(tasks)))
+
+    def finish(self) -> None:
+        """Put failures and slots in order."""
+        report = self.report
+        if self._open:
+            report.lives[-1].how = "no end yet"
+        report.failures = sorted(self._failures.values(), key=lambda failure: -failure.count)
+        slots = _sort(report.slots, lambda slot: _slot_order(slot.name))
+        functions = _sort(report.functions, lambda function: -function.busy)
+        report.tasks = [
+            task._replace(slot=slots[task.slot], function=functions[task.function]) for task in report.tasks
+        ]

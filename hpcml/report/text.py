@@ -1,0 +1,247 @@
+"""The report for a terminal or a log: at most 100 columns wide."""
+
+import textwrap
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from hpcml.report.advice import advise
+from hpcml.report.grid import Cell, histogram, life_offsets, make_grid, make_rows
+from hpcml.report.model import Death, Function, Report
+from hpcml.report.wording import clock, count, duration, memory, moment, short_name
+
+__all__ = ["FUNCTION_HEADERS", "function_cells", "headline", "idle_line", "lost_tasks", "notes", "render_text"]
+
+BLOCKS = "▁▂▃▄▅▆▇█"
+PLAIN = str.maketrans({**dict(zip(BLOCKS, ".:-=+*%#", strict=True)), "·": " ", "…": "~", "µ": "u", "│": "|"})
+FUNCTION_HEADERS = ("done", "failed", "mean", "longest", "of busy time")
+MOST = 20  # lines of one kind
+ROWS = 48
+
+
+def render_text(report: Report, width: int = 100, encoding: str = "utf-8") -> str:
+    """Return the report as lines of at most `width` characters, which `encoding` can write.
+
+    Examples
+    --------
+    >>> from hpcml.report.model import Death, Function, Report
+    >>> from hpcml.report.text import render_text
+    >>> print(render_text(Report("the run")))
+    the run: no task has ended yet
+    """
+    width = min(max(width, 80), 100)
+    parts = [_opening(report, width), _lives(report), _functions(report), _failures(report, width)]
+    parts += [_deaths(report, width), _timeline(report, width), _advice(report, width), _notes(report, width)]
+    text = "\n\n".join(part for part in parts if part)
+    try:
+        text.encode(encoding)
+    except UnicodeEncodeError:
+        return text.translate(PLAIN).encode(encoding, "backslashreplace").decode(encoding)
+    return text
+
+
+def headline(report: Report) -> str:
+    """Return in a line what has become of the tasks."""
+    if not report.tasks and not report.deaths:
+        return "no task has ended yet"
+    parts = [f"{count(report.done, 'task')} done"]
+    if report.failed:
+        parts.append(
+            f"{report.failed:,} failed" + f" ({report.done_later:,} done later)" * bool(report.done_later)
+        )
+    if report.deaths:
+        parts.append(f"{count(len(report.deaths), 'worker')} died")
+    if len(report.lives) > 1:
+        parts.append(count(len(report.lives), "life"))
+    return ", ".join(parts)
+
+
+def idle_line(report: Report) -> str:
+    """Return in a line where the slots' idle time went."""
+    places = {
+        "before": "before the first task of a slot",
+        "between": "between its tasks",
+        "after": "after its last",
+        "unused": "in slots without a task",
+    }
+    parts = [(report.idle[key] / report.slot_seconds, text) for key, text in places.items()]
+    return ", ".join(f"{100 * share:.0f} % {text}" for share, text in parts if share >= 0.005)
+
+
+def function_cells(report: Report, function: Function) -> list[str]:
+    """Return what is told of a function, under `FUNCTION_HEADERS`."""
+    times = [duration(function.mean), duration(function.longest)]
+    share = function.busy / (report.busy or 1)
+    return [f"{function.done:,}", f"{function.failed:,}", *times, f"{100 * share:.0f} %"]
+
+
+def lost_tasks(death: Death) -> str:
+    """Return what a dead worker was doing."""
+    tasks = [f"{number} of " * (number > 1) + short_name(name) for name, number in death.tasks.items()]
+    return ", ".join(tasks[:3]) + ", …" * (len(tasks) > 3) or "no task"
+
+
+def notes(report: Report) -> list[str]:
+    """Return what one should know about the journal itself."""
+    found = []
+    for damage in report.damages[:MOST]:
+        where = f"{damage.nbytes:,} bytes of the journal at offset {damage.offset:,}"
+        if damage.tail:
+            found.append(f"the last {where} are no whole record: being written just now, or cut off")
+        else:
+            found.append(f"{where} are damaged: what was recorded there is not in this report")
+    if len(report.damages) > MOST:
+        found.append(f"and {len(report.damages) - MOST:,} more places are damaged")
+    if report.lives and report.lives[-1].how == "no end yet":
+        found.append(f"the last life has no end yet; its last record is of {moment(report.lives[-1].ended)}")
+    cut = [str(life.number) for life in report.lives if life.how in ("requeued", "cut off")]
+    if cut:
+        lives = ("life " if len(cut) == 1 else "lives ") + ", ".join(cut[:MOST]) + ", …" * (len(cut) > MOST)
+        found.append(f"what was running when {lives} ended is not recorded, and counts as idle")
+    if report.core_hours_used > report.core_hours_allocated:
+        found.append("the slots together had more CPUs than were there: tasks have waited for one another")
+    if report.repeated:
+        found.append(f"{count(report.repeated, 'task')} ran again though done before: versions had changed")
+    if report.off_clock:
+        found.append(
+            f"the times of {count(report.off_clock, 'task')} are outside their life: clocks of hosts differ"
+        )
+    return found
+
+
+def _opening(report: Report, width: int) -> str:
+    lines = [f"{report.run}: {headline(report)}"]
+    if report.slot_seconds:
+        hosts = report.hosts
+        used = f"{report.core_hours_used:.3g} of {report.core_hours_allocated:.3g} core-hours used"
+        slots = f"{count(report.most_slots, 'slot')} on " + (
+            ", ".join(hosts) if len(hosts) <= 4 else f"{len(hosts)} hosts"
+        )
+        lines.append(f"{100 * report.efficiency:.0f} % busy for {duration(report.wall)}, {slots}, {used}")
+        if idle := idle_line(report):
+            lines.append(f"idle: {idle}")
+    return "\n".join(textwrap.fill(line, width, subsequent_indent="  ", break_on_hyphens=False) for line in lines)
+
+
+def _table(rows: Iterable[Iterable[Any]], headers: list[str], align: str) -> str:
+    """Return a table; `align` has a letter for each column, l or r."""
+    from tabulate import tabulate
+
+    sides = [{"l": "left", "r": "right"}[letter] for letter in align]
+    cells = [[str(cell) for cell in row] for row in rows]
+    return tabulate([headers, *cells], tablefmt="plain", colalign=sides, disable_numparse=True)
+
+
+def _lives(report: Report) -> str:
+    rows = []
+    for number, life in list(enumerate(report.lives))[-MOST:]:
+        slots = sum(number in slot.lives for slot in report.slots)
+        job = life.job + f", requeue {life.restart}" * bool(life.restart)
+        cells = [moment(life.began), duration(life.wall), short_name(life.host, 20), job or "none", slots]
+        rows.append([life.number, *cells, f"{life.tasks:,}", life.how])
+    if not rows:
+        return ""
+    return _table(rows, ["life", "began", "lasted", "host", "job", "slots", "tasks", "end"], "rlrllrrl")
+
+
+def _functions(report: Report) -> str:
+    if not report.functions:
+        return ""
+    rows = [[short_name(function.name), *function_cells(report, function)] for function in report.functions[:MOST]]
+    table = _table(rows, ["function", *FUNCTION_HEADERS], "lrrrrr")
+    edges, counts = histogram(report)
+    if len(counts) > 1:
+        bars = "".join(BLOCKS[-(-8 * number // max(counts)) - 1] if number else " " for number in counts)
+        table += f"\n\nHow long tasks took: {duration(edges[0])} │{bars}│ {duration(edges[-1])}"
+    return table + _left_out(len(report.functions) - MOST, "functions")
+
+
+def _left_out(number: int, what: str) -> str:
+    return f"\n… and {number:,} more {what}: --json has all" if number > 0 else ""
+
+
+def _wrapped(title: str, items: Sequence[tuple[str, str]], width: int) -> str:
+    """Return lines under a title: each begins with its first text, and what it says stands beside it."""
+    column = min(max(len(first) for first, _ in items), 24)
+    lines = [title]
+    for first, text in items:
+        indent = " " * (column + 4)
+        initial = f"  {first:{column}}  "
+        if len(first) > column:
+            lines, initial = [*lines, f"  {first}"], indent
+        lines += textwrap.wrap(
+            text, width, initial_indent=initial, subsequent_indent=indent, break_on_hyphens=False
+        )
+    return "\n".join(lines)
+
+
+def _failures(report: Report, width: int) -> str:
+    if not report.failures:
+        return ""
+    items = [
+        (
+            f"{failure.count:,} {failure.error}",
+            f"in {short_name(failure.function)} on {', '.join(failure.slots)}",
+        )
+        for failure in report.failures[:MOST]
+    ]
+    return _wrapped("Failed tasks", items, width) + _left_out(len(report.failures) - MOST, "kinds")
+
+
+def _deaths(report: Report, width: int) -> str:
+    if not report.deaths:
+        return ""
+    items = []
+    for death in report.deaths[:MOST]:
+        when = f"{clock(death.time)}  {death.worker}"
+        items.append((when, f"with {lost_tasks(death)}: {textwrap.shorten(death.cause, 300)}"))
+    return _wrapped("Dead workers", items, width) + _left_out(len(report.deaths) - MOST, "deaths")
+
+
+def _timeline(report: Report, width: int) -> str:
+    """Return a line for each slot: how busy it was when, and altogether."""
+    if not report.wall or not report.slots:
+        return ""
+    rows = make_rows(report, ROWS)
+    labels = [short_name(row.label, 24) for row in rows]
+    beside = max(len(label) for label in labels) + 2
+    cells = width - beside - 28
+    lines = [f"{'':{beside}}{_ruler(report, cells)}  busy   tasks    memory"]
+    for row, label, line in zip(rows, labels, make_grid(report, rows, cells), strict=True):
+        slots = [report.slots[number] for number in row.slots]
+        share = sum(slot.busy for slot in slots) / (sum(slot.seconds for slot in slots) or 1)
+        numbers = f"{100 * share:5.0f} %{sum(slot.tasks for slot in slots):8,}"
+        bar = "".join(map(_block, line))
+        lines.append(f"{label:{beside}}{bar}{numbers}{memory(sum(slot.peak for slot in slots)):>10}")
+    legend = "height: part of the time in which tasks ran" + ", !: a task failed" * bool(report.failed)
+    legend += ", X: the worker died" * bool(report.deaths) + ", number: a life begins" * (len(report.lives) > 1)
+    indent = " " * beside
+    return "\n".join([*lines, textwrap.fill(legend, width, initial_indent=indent, subsequent_indent=indent)])
+
+
+def _ruler(report: Report, cells: int) -> str:
+    """Return the line above the slots: where lives begin, or how long it all took."""
+    if len(report.lives) == 1:
+        return f"{'0 s':{cells // 2}}{duration(report.wall):>{cells - cells // 2}}"
+    line = " " * cells
+    for life, offset in zip(report.lives, life_offsets(report), strict=False):
+        place = min(int(offset / report.wall * cells), cells - 1)
+        mark = f"{life.number}"
+        line = (line[:place] + mark + line[place + len(mark) :])[:cells]
+    return line
+
+
+def _block(cell: Cell) -> str:
+    if cell.died or cell.failed:
+        return "X" if cell.died else "!"
+    if not cell.there:
+        return " "
+    return BLOCKS[min(int(8 * cell.share), 7)] if cell.share >= 1 / 16 else "·"
+
+
+def _advice(report: Report, width: int) -> str:
+    found = advise(report)
+    return _wrapped("What to ask Slurm for next time", found, width) if found else ""
+
+
+def _notes(report: Report, width: int) -> str:
+    return "\n".join(textwrap.fill(f"Note: {note}", width, subsequent_indent="  ") for note in notes(report))

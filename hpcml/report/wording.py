@@ -1,0 +1,93 @@
+"""How numbers, times and names are written in a report."""
+
+import datetime
+
+__all__ = ["clock", "count", "duration", "memory", "moment", "short_name", "slurm_time"]
+
+
+def count(number: int, noun: str) -> str:
+    """Return a number with its noun.
+
+    Examples
+    --------
+    >>> from hpcml.report.wording import count
+    >>> count(1, "task"), count(1200, "task")
+    ('1 task', '1,200 tasks')
+    """
+    irregular = {"life": "lives"}
+    return f"{number} {noun}" if number == 1 else f"{number:,} {irregular.get(noun, noun + 's')}"
+
+
+def duration(seconds: float) -> str:
+    """Return a time in the units that people would use.
+
+    Examples
+    --------
+    >>> from hpcml.report.wording import duration
+    >>> [duration(seconds) for seconds in (0, 0.000213, 0.25, 3.14159, 42, 751, 12 * 3600 + 120)]
+    ['0 s', '213 µs', '250 ms', '3.14 s', '42 s', '12 min 31 s', '12 h 02 min']
+    """
+    if not seconds:
+        return "0 s"
+    if seconds < 0.9995:
+        return f"{1000 * seconds:.3g} ms" if seconds >= 0.0009995 else f"{1e6 * seconds:.3g} µs"
+    if seconds < 59.95:
+        return f"{seconds:.3g} s"
+    minutes, left = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {left:02d} s"
+    hours, minutes = divmod(round(seconds / 60), 60)
+    return f"{hours} h {minutes:02d} min"
+
+
+def moment(seconds: float) -> str:
+    """Return a point in time as date and time of day, here."""
+    return datetime.datetime.fromtimestamp(seconds).isoformat(" ", "seconds")
+
+
+def clock(seconds: float) -> str:
+    """Return a point in time as time of day, here."""
+    return moment(seconds)[11:]
+
+
+def memory(megabytes: float) -> str:
+    """Return an amount of memory.
+
+    Examples
+    --------
+    >>> from hpcml.report.wording import memory
+    >>> memory(0), memory(310), memory(14848)
+    ('?', '310 MB', '14.5 GB')
+    """
+    if not megabytes:
+        return "?"
+    return f"{megabytes:.0f} MB" if megabytes < 1024 else f"{megabytes / 1024:.1f} GB"
+
+
+def slurm_time(seconds: float) -> str:
+    """Return a time as Slurm's ``--time`` takes it.
+
+    Examples
+    --------
+    >>> from hpcml.report.wording import slurm_time
+    >>> slurm_time(1200), slurm_time(27 * 3600)
+    ('00:20:00', '1-03:00:00')
+    """
+    minutes, left = divmod(round(seconds), 60)
+    days, minutes = divmod(minutes, 24 * 60)
+    return f"{days}-" * bool(days) + f"{minutes // 60:02d}:{minutes % 60:02d}:{left:02d}"
+
+
+def short_name(name: str, width: int = 40) -> str:
+    """Return a function's name without what is known anyway, and with ``…`` for what is too much.
+
+    Examples
+    --------
+    >>> from hpcml.report.wording import short_name
+    >>> short_name("__main__.fit"), short_name("sklearn.model_selection._validation._fit_and_score")
+    ('fit', 'sklearn.…._fit_and_score')
+    """
+    name = name.removeprefix("__main__.")
+    if len(name) > width and name.count(".") > 1:
+        name = name.partition(".")[0] + ".…." + name.rpartition(".")[2]
+    return name if len(name) <= width else name[: width // 2] + "…" + name[-(width - width // 2 - 1) :]
