@@ -22,6 +22,7 @@ Where = Literal["login", "batch", "interactive", "step"]
 _MARKS = ("JOB_ID", "JOBID", "JOB_NODELIST", "JOB_NUM_NODES", "TASKS_PER_NODE", "STEP_ID", "STEP_NODELIST")
 _JOB = ("JOB_NODELIST", "TASKS_PER_NODE", "JOB_NUM_NODES", "NTASKS")
 _STEP = ("STEP_NODELIST", "STEP_TASKS_PER_NODE", "STEP_NUM_NODES", "STEP_NUM_TASKS")
+_SHOWN = 20  # problems in one message
 _INTERACTIVE_STEP = 0xFFFFFFFA  # SLURM_INTERACTIVE_STEP in slurm.h
 # SLURM_TRES_PER_TASK is cpu:8 in 23.11, cpu=8,gres/gpu:a100=1 later; SLURM_GPUS_PER_NODE 2 or a100:1,v100:1
 _CPUS_IN_TRES = re.compile(r"(?:^|,)cpu[:=]([0-9]{1,9})(?=,|$)")
@@ -127,9 +128,17 @@ def detect(env: Mapping[str, str]) -> Allocation | None:
     reader = Reader(env)
     allocation = _read(reader)
     if reader.problems:
-        problems = "\n  - ".join(dict.fromkeys(reader.problems))
-        raise AllocationError(_ERROR.format(problems=problems, job=allocation.job_id))
+        found = list(dict.fromkeys(reader.problems))
+        shown = [_shortened(problem) for problem in found[:_SHOWN]]
+        if len(found) > _SHOWN:
+            shown.append(f"and {len(found) - _SHOWN} more")
+        raise AllocationError(_ERROR.format(problems="\n  - ".join(shown), job=allocation.job_id))
     return allocation
+
+
+def _shortened(problem: str) -> str:
+    """Cut the middle out of what holds a list of thousands of nodes."""
+    return problem if len(problem) <= 400 else f"{problem[:250]} … {problem[-150:]}"
 
 
 def _read(reader: Reader) -> Allocation:

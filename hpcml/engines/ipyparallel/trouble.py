@@ -4,6 +4,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from hpcml.allocation import Node
+from hpcml.hostlist import compress
 from hpcml.process import Program
 
 __all__ = ["Seen", "failures", "unreachable"]
@@ -48,6 +49,12 @@ def failures(
             elif node.name not in have:
                 tail = launcher.log_tail(label=str(rank) if labelled else None)
                 parts.append(f"{node.name} has no worker; its log ends with\n{tail}")
+    if labelled and not here:
+        names = compress(node.name for nodes, _ in launchers for node in nodes)
+        parts.append(
+            "Slurm has not started the workers. `scontrol ping` tells whether it answers, "
+            f"`sinfo --Node --nodes={names}` whether the nodes do."
+        )
     parts += [f"{launcher.log} ends with\n{launcher.log_tail()}" for _, launcher in launchers]
     return "".join(f"\n{part}" for part in parts)
 
@@ -55,11 +62,18 @@ def failures(
 def unreachable(reached: dict[str, dict[str, str]]) -> str:
     """Return the message for a controller that no address leads to from everywhere; see `messages.reach`."""
     matrix = "".join(
-        f"\n    {who}: " + ", ".join(f"{address} {problem or 'reached'}" for address, problem in seen.items())
+        f"\n    {who}: "
+        + (", ".join(f"{address} {problem or 'reached'}" for address, problem in seen.items()) or "none to try")
         for who, seen in reached.items()
     )
-    return (
-        f"no address of the controller can be reached from everywhere:{matrix}\n"
-        "A firewall between the nodes, or between them and this host, is the usual cause. Run the script "
-        "inside the allocation (with sbatch, or in `srun --pty --overlap -n1 bash`)."
+    addresses = {address for seen in reached.values() for address in seen}
+    advice = (
+        "A firewall between the nodes, or between them and this host, is the usual cause. Run the script inside "
+        "the allocation (with sbatch, or in `srun --pty --overlap -n1 bash`)."
     )
+    if all(address.startswith("127.") for address in addresses):
+        advice = (
+            "Its node has no IPv4 address that others could reach (`ip -4 address` lists them), and ipyparallel's "
+            'sockets do not speak IPv6. Cluster(engine="local") uses this computer alone.'
+        )
+    return f"no address of the controller can be reached from everywhere:{matrix}\n{advice}"
