@@ -125,6 +125,7 @@ def _marks(
     """Return the cells in which a task failed or a worker died: which of both."""
 
     def place(life: int, slot: int, time: float) -> tuple[int, int]:
+        """Return the row and the cell of a moment."""
         since = min(max(time - report.lives[life].began, 0.0), report.lives[life].wall)
         return row_of[slot], min(int((offsets[life] + since) / step), cells - 1)
 
@@ -141,7 +142,7 @@ def _marks(
 def busy_slots(grid: list[list[Cell]]) -> list[tuple[float, float]]:
     """Return how many slots were busy, and how many were there, in each column of a grid."""
     return [
-        (sum(cell.busy for cell in column), sum(cell.there for cell in column))
+        (sum(min(cell.busy, cell.there) for cell in column), sum(cell.there for cell in column))
         for column in zip(*grid, strict=True)
     ]
 

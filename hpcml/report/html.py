@@ -130,6 +130,7 @@ def _advice(report: Report) -> str:
 
 def _legend(report: Report) -> str:
     def entry(picture: str, text: str) -> str:
+        """Return a colour or a mark, and what it means."""
         return f'<span><svg viewBox="0 0 10 10">{picture}</svg> {escape(text)}</span>'
 
     names = [short_name(function.name) for function in report.functions]

@@ -193,7 +193,7 @@ def _deaths(report: Report, width: int) -> str:
     items = []
     for death in report.deaths[:MOST]:
         when = f"{clock(death.time)}  {death.worker}"
-        items.append((when, f"with {lost_tasks(death)}: {textwrap.shorten(death.cause, 300)}"))
+        items.append((when, f"with {lost_tasks(death)}; {textwrap.shorten(death.cause, 300)}"))
     return _wrapped("Dead workers", items, width) + _left_out(len(report.deaths) - MOST, "deaths")
 
 

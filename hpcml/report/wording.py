@@ -24,8 +24,8 @@ def duration(seconds: float) -> str:
     Examples
     --------
     >>> from hpcml.report.wording import duration
-    >>> [duration(seconds) for seconds in (0, 0.000213, 0.25, 3.14159, 42, 751, 12 * 3600 + 120)]
-    ['0 s', '213 µs', '250 ms', '3.14 s', '42 s', '12 min 31 s', '12 h 02 min']
+    >>> [duration(seconds) for seconds in (0, 0.000213, 0.25, 3.14159, 42, 751, 12 * 3600)]
+    ['0 s', '213 µs', '250 ms', '3.14 s', '42 s', '12 min 31 s', '12 h']
     """
     if not seconds:
         return "0 s"
@@ -35,9 +35,9 @@ def duration(seconds: float) -> str:
         return f"{seconds:.3g} s"
     minutes, left = divmod(round(seconds), 60)
     if minutes < 60:
-        return f"{minutes} min {left:02d} s"
+        return f"{minutes} min {left:02d} s" if left else f"{minutes} min"
     hours, minutes = divmod(round(seconds / 60), 60)
-    return f"{hours} h {minutes:02d} min"
+    return f"{hours} h {minutes:02d} min" if minutes else f"{hours} h"
 
 
 def moment(seconds: float) -> str:
