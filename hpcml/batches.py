@@ -9,6 +9,7 @@ from typing import Any
 
 from hpcml.callbook import CallBook, waits
 from hpcml.calls import Calls
+from hpcml.error_score import fallback
 from hpcml.errors import DataError, HpcmlError, TaskError, closed
 from hpcml.frames import settle
 from hpcml.gathered import BatchFuture
@@ -74,6 +75,7 @@ class Batches:
             raise closed()
         limit = None if width >= self.slots else width
         made: list[Call | Known | BaseException] = []
+        batch = list(batch)
         for function, args, kwargs in batch:
             try:
                 made.append(calls.make(function, args, kwargs, group, width=limit))
@@ -81,6 +83,8 @@ class Batches:
                 made.append(error)
         future = BatchFuture(len(made))
         future.add_done_callback(callback)
+        for item, call in zip(future.items, batch, strict=True):
+            item.fallback = fallback(*call)
         if any(isinstance(call, Call) and _waits(call) for call in made):
             self._waiting.put((calls.book.detach(), made, future))
         else:

@@ -17,7 +17,7 @@ from typing import Any
 from hpcml import engines
 from hpcml.allocation import Allocation, detect
 from hpcml.cluster import Cluster, share
-from hpcml.errors import CommandError, HpcmlError
+from hpcml.errors import CommandError, HpcmlError, OutOfTime
 from hpcml.plan import preloads, script_imports
 from hpcml.process import run
 from hpcml.report.command import report_run
@@ -41,6 +41,8 @@ def parser() -> argparse.ArgumentParser:
     script.add_argument("--timeout", type=float, default=60.0, metavar="S", help="seconds for the start (60)")
     script.add_argument("--run-dir", type=Path, metavar="DIR", help="where logs go (.hpcml)")
     script.add_argument("--resume", action="store_true", help="go on with this script's last run, if there is one")
+    script.add_argument("--requeue", action="store_true", help="requeue the job when its time is over; --resume")
+    script.add_argument("--task-timeout", type=float, metavar="S", help="seconds that one task may run")
     script.add_argument("--quiet", action="store_true", help="no progress and no closing line")
     script.add_argument("script", type=Path)
     script.add_argument("args", nargs=argparse.REMAINDER, help="what the script finds in sys.argv")
@@ -88,6 +90,8 @@ def run_script(arguments: argparse.Namespace) -> int:
         timeout=arguments.timeout,
         run_dir=arguments.run_dir,
         resume=arguments.resume,
+        requeue=arguments.requeue,
+        task_timeout=arguments.task_timeout,
         preload=preloads([*imports, *sys.modules]),
         progress=not arguments.quiet,
     )
@@ -111,6 +115,9 @@ def _run_as_main(script: Path) -> int:
     except KeyboardInterrupt:
         print("hpcml: interrupted", file=sys.stderr)
         return INTERRUPTED
+    except OutOfTime as error:
+        print(f"hpcml: {error}", file=sys.stderr)
+        return os.EX_TEMPFAIL
     except BaseException as error:
         traceback.print_exception(_without_runner(error))
         return 1

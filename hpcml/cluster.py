@@ -13,12 +13,11 @@ from hpcml.batches import Batches
 from hpcml.broadcast import Broadcast, broadcast
 from hpcml.callbook import CallBook
 from hpcml.calls import Calls
-from hpcml.dispatch import FutureT
 from hpcml.errors import HpcmlError, closed
 from hpcml.mapping import MapItem, MapResults
 from hpcml.plan import Options
 from hpcml.session import Session
-from hpcml.task import Call, Known, name_of
+from hpcml.task import name_of
 from hpcml.worker import current_worker
 
 __all__ = ["Cluster", "share"]
@@ -64,6 +63,11 @@ class Cluster(Executor):
     resume
         Go on with the last run of this script with these arguments, or the run whose directory is given: what
         it has finished is not run again. True where there is no such run begins a new one.
+    requeue
+        Put the Slurm job back in the queue when its time was over before the work was; begin its script with
+        ``resume=True``, which this implies.
+    task_timeout
+        A task that runs longer than so many seconds fails with TaskTimeout, and its worker is replaced.
     progress
         Show a bar in a terminal, or a line per tenth in a log, and a closing line, on standard error.
 
@@ -101,6 +105,8 @@ class Cluster(Executor):
         data_dir: str | Path | None = None,
         journal: bool | str = True,
         resume: bool | str | Path = False,
+        requeue: bool = False,
+        task_timeout: float | None = None,
         progress: bool = True,
     ) -> None:
         if current_worker() is not None:
@@ -121,7 +127,9 @@ class Cluster(Executor):
             max_nbytes=max_nbytes,
             data_dir=None if data_dir is None else Path(data_dir),
             journal=journal,
-            resume=resume if isinstance(resume, bool) else Path(resume),
+            resume=resume or requeue if isinstance(resume, bool) else Path(resume),
+            requeue=requeue,
+            task_timeout=task_timeout,
         )
         joined = _shared._session if _shared is not None and _shared._session.suits(options) else None
         self._session = joined or Session(options)
@@ -166,7 +174,7 @@ class Cluster(Executor):
             Its data finds no room on a node; the message names node, path and bytes.
         """
         call = self._new_calls().make(fn, args, kwargs, name_of(fn), travels=1)
-        return self._send([call], Future[Any])[0]
+        return self._session.dispatcher.submit([call], Future[Any])[0]
 
     def map(
         self,
@@ -187,7 +195,7 @@ class Cluster(Executor):
         self._session.monitor.expect(group, len(tuples))
         made = (calls.make(fn, args, {}, group, travels=len(tuples)) for args in tuples)
         results = MapResults()
-        items = self._send(made, results.new_item)
+        items = self._session.dispatcher.submit(made, results.new_item)
         return self._taken(results.take(timeout), items)
 
     def _taken(self, results: Iterator[Any], items: list[MapItem]) -> Iterator[Any]:
@@ -209,10 +217,6 @@ class Cluster(Executor):
         """
         self._check_open()
         return broadcast(value, self._session.store)
-
-    def _send(self, calls: Iterable[Call | Known], new_future: Callable[[], FutureT]) -> list[FutureT]:
-        self._check_open()
-        return self._session.dispatcher.submit(calls, new_future)
 
     def _new_calls(self) -> Calls:
         self._check_open()

@@ -16,45 +16,24 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
-from hpcml.errors import DataMissing, TaskError, WorkerDied, closed
-from hpcml.frames import (
-    Frame,
-    FutureLike,
-    Group,
-    Task,
-    blame,
-    resolve_all,
-    send_data_again,
-    settle,
-)
-from hpcml.task import Call, Known, Outcome, pack_frame, unpack_outcomes
+from hpcml.errors import DataMissing, OutOfTime, TaskError, WorkerDied, closed
+from hpcml.frames import Frame, FutureLike, Group, Task, blame, resolve_all, send_data_again, settle
+from hpcml.limits import TimeLimits
+from hpcml.task import Call, Known, Outcome, Watcher, pack_frame, unpack_outcomes
 from hpcml.waiting import Waiting
 from hpcml.workers import Workers
 
-__all__ = ["Dispatcher", "Watcher"]
-
+__all__ = ["Dispatcher"]
 
 BLOCK = 256  # tasks that go through the inbox at once
 BURST_SECONDS = 0.005
+TICK = 0.2  # seconds between two looks at the clock
 
 log = logging.getLogger("hpcml")
 FutureT = TypeVar("FutureT", bound=FutureLike)
 Work = Call | Known | BaseException
-
-
-class Watcher(Protocol):
-    """Hears of what becomes of calls."""
-
-    def finished(self, call: Call, outcome: Outcome, packed: bytes) -> None:
-        """Take the outcome of a call, as the worker packed it too; what this raises fails all calls."""
-
-    def recalled(self, known: Known) -> None:
-        """Take a call whose outcome is known from an earlier life."""
-
-    def died(self, death: WorkerDied, calls: list[Call]) -> None:
-        """Take the death of a worker, and what it had been given to do."""
 
 
 class Dispatcher:
@@ -70,6 +49,8 @@ class Dispatcher:
         A task is run again after its worker died, until `retries` workers have died under it.
     watcher
         Hears of what happens, in the dispatcher thread, before the futures do.
+    limits
+        How long tasks may take.
     """
 
     def __init__(
@@ -77,12 +58,14 @@ class Dispatcher:
         workers: Workers,
         restore: Callable[[str, float], None],
         watcher: Watcher,
+        limits: TimeLimits,
         retries: int = 3,
     ) -> None:
         self._workers, self._restore = workers, restore
         self._retries, self._watcher = retries, watcher
         self._inbox: queue.SimpleQueue[tuple[Callable[..., None], Any] | None] = queue.SimpleQueue()
-        self._waiting = Waiting()
+        self._waiting = Waiting(limits.task_timeout)
+        self._limits = limits
         self._in_flight: dict[Future[bytes], Frame] = {}
         self._broken: BaseException | None = None
         self._closed = False
@@ -125,6 +108,11 @@ class Dispatcher:
         """Fail all that waits, and all that is submitted from now on, with `error`."""
         self._inbox.put((self._fail_all, error))
 
+    def stop(self, error: BaseException, seconds: float = 0.0) -> None:
+        """Start no more tasks; after those that run, or in so many seconds, fail what is left with `error`."""
+        self._limits.stop(error, seconds)
+        self._inbox.put((self._look_at_clock, None))
+
     def close(self, wait: bool = True, timeout: float | None = None) -> None:
         """End the dispatcher: with `wait` after the last task, at most `timeout` seconds from now."""
         self._closed = True
@@ -137,13 +125,18 @@ class Dispatcher:
         if not self.is_this_thread():
             self._thread.join(10)
 
+    @property
+    def out_of_time(self) -> bool:
+        """Whether tasks have failed because there was no time for them."""
+        return isinstance(self._broken, OutOfTime)
+
     def is_this_thread(self) -> bool:
         """Tell whether the caller is a callback of a future."""
         return threading.current_thread() is self._thread
 
     def _loop(self) -> None:
         pumped = 0.0
-        while (order := self._inbox.get()) is not None:
+        while (order := self._next()) is not None:
             act, subject = order
             try:
                 act(subject)
@@ -155,6 +148,22 @@ class Dispatcher:
                 self._pump()
                 self._tell_idle()
                 pumped = time.monotonic()
+
+    def _next(self) -> tuple[Callable[..., None], Any] | None:
+        """Return the next order; a look at the clock where one is due and no other comes."""
+        try:
+            ticks = self._limits.tick(self._waiting, self._in_flight)
+            return self._inbox.get(timeout=TICK if ticks else None)
+        except queue.Empty:
+            return self._look_at_clock, None
+
+    def _look_at_clock(self, _: Any = None) -> None:
+        """End what has run too long; fail what is left when its time is over."""
+        for sent in self._limits.overdue(list(self._in_flight.items())):
+            self._workers.interrupt(sent)
+        error = self._limits.over(self._waiting, self._in_flight)
+        if error is not None and (self._waiting or self._in_flight or self._broken is None):
+            self._fail_all(error)
 
     def _wake(self) -> None:
         self._inbox.put((lambda _: None, None))
@@ -182,12 +191,15 @@ class Dispatcher:
 
     def _pump(self) -> None:
         """Send frames while there is something to send and credit to send it on."""
-        while (frame := self._waiting.take(self._workers.ready, len(self._in_flight))) is not None:
+        if self._limits.stopping or not self._waiting:
+            return
+        left = self._limits.left()
+        while (frame := self._waiting.take(self._workers.ready, len(self._in_flight), left)) is not None:
             self._send(frame)
 
     def _send(self, frame: Frame) -> None:
         try:
-            future = self._workers.submit(pack_frame([task.call for task in frame.tasks]))
+            future = self._workers.submit(pack_frame([task.call for task in frame.tasks]), frame.avoid)
         except Exception as error:
             self._waiting.returned(frame)
             resolve_all(frame.tasks, error)
@@ -204,7 +216,7 @@ class Dispatcher:
         if frame.abandoned:
             resolve_all(frame.tasks, TaskError("this task was interrupted because its call was abandoned"))
         elif isinstance(error, WorkerDied):
-            self._run_again(frame.tasks, error)
+            self._run_again(frame, error)
         elif error is not None:
             resolve_all(frame.tasks, error)
         else:
@@ -224,12 +236,16 @@ class Dispatcher:
             self._fail_all(error)
         settle(task.future, outcome.value, outcome.error)
 
-    def _run_again(self, tasks: list[Task], death: WorkerDied) -> None:
+    def _run_again(self, frame: Frame, death: WorkerDied) -> None:
         """Put tasks whose worker died back in front; those it had not begun are not blamed."""
+        if frame.overdue and len(frame.tasks) == 1:
+            resolve_all(frame.tasks, self._limits.exceeded(frame.tasks[0], death))
+            return
         if death.started:
-            self._watcher.died(death, [task.call for task in tasks])
-        for task in reversed(tasks):
-            if not blame(task, death, self._retries):
+            self._watcher.died(death, [task.call for task in frame.tasks])
+        for task in reversed(frame.tasks):
+            task.alone = task.alone or frame.overdue
+            if frame.overdue or not blame(task, death, self._retries, alone=len(frame.tasks) == 1):
                 self._waiting.add(task, first=True)
 
     def _give_up(self, futures: set[FutureLike]) -> None:

@@ -9,8 +9,10 @@
     ├── DataMissing       a worker did not find data that was sent to its node
     ├── EngineError       an engine could not start, or is gone
     ├── JournalFull       the journal cannot be written
+    ├── OutOfTime         the job's time is over: the rest is for the run's next life
     ├── RunInUse          another driver is at work on the run that should be resumed
     ├── TaskError         a task's function, argument or result cannot travel
+    ├── TaskTimeout       a task ran longer than it may
     └── WorkerDied        the process that ran a task is gone
 
 A message says what happened, what was seen, and what to type next.
@@ -24,8 +26,10 @@ __all__ = [
     "EngineError",
     "HpcmlError",
     "JournalFull",
+    "OutOfTime",
     "RunInUse",
     "TaskError",
+    "TaskTimeout",
     "WorkerDied",
     "closed",
 ]
@@ -66,12 +70,20 @@ class JournalFull(HpcmlError):
     """The journal of a run cannot be written; the message names the file and its bytes."""
 
 
+class OutOfTime(HpcmlError):
+    """The job is about to end, or was told to: what has ended is in the journal, the rest did not start."""
+
+
 class RunInUse(HpcmlError):
     """Another driver is at work on the run that should be resumed; the message names it."""
 
 
 class TaskError(HpcmlError):
     """A task's function, argument or result cannot travel between processes."""
+
+
+class TaskTimeout(HpcmlError, TimeoutError):
+    """A task ran longer than ``Cluster(task_timeout=…)`` allows; its worker was ended."""
 
 
 class WorkerDied(HpcmlError):

@@ -55,53 +55,73 @@ class Task:
     future: FutureLike
     deaths: list[str] = field(default_factory=list)
     running: bool = False
+    alone: bool = False  # it must not share a frame: one that it was in has come to nothing
     sent: float = 0.0
     data_sent_again: int = 0
 
 
 @dataclass(eq=False)
 class Group:
-    """Tasks of one kind: those that wait, the frames in flight, and the seconds that one takes."""
+    """Tasks of one kind: those that wait, the frames in flight, and the seconds that one takes.
+
+    ``spread`` is the mean of how much the times differ from ``seconds``.
+    """
 
     name: str
     waiting: deque[Task] = field(default_factory=deque)
     frames: int = 0
     seconds: float | None = None
+    spread: float = 0.0
 
     def note(self, seconds: float) -> None:
         """Take in what one more task has lasted."""
         before = seconds if self.seconds is None else self.seconds
+        self.spread = 0.8 * self.spread + 0.2 * abs(seconds - before)
         self.seconds = 0.8 * before + 0.2 * seconds
 
+    @property
+    def longest(self) -> float:
+        """The seconds that hardly any task will exceed, as TCP reckons its timeout (RFC 6298); 0: not known."""
+        return 0.0 if self.seconds is None else self.seconds + 4 * self.spread
+
     def take(self, size: int) -> list[Task]:
-        """Pop up to `size` tasks that are not cancelled; one that has seen a death travels alone."""
+        """Pop up to `size` tasks that are not cancelled; those that must travel alone do."""
         taken: list[Task] = []
         length = 0
         while self.waiting and len(taken) < size and length < LARGEST_FRAME:
-            if taken and self.waiting[0].deaths:
+            if taken and self.waiting[0].alone:
                 break
             task = self.waiting.popleft()
             if task.running or task.future.set_running_or_notify_cancel():
                 task.running = True
                 taken.append(task)
                 length += nbytes(task.call.arguments)
-            if task.deaths:
+            if task.alone:
                 break
         return taken
 
 
 @dataclass(eq=False)
 class Frame:
-    """Tasks that travel together; ``abandoned`` when nobody waits for them any more."""
+    """Tasks that travel together.
+
+    ``abandoned`` when nobody waits for them any more, ``overdue`` when they ran too long and were ended.
+    """
 
     tasks: list[Task]
     group: Group
     abandoned: bool = False
+    overdue: bool = False
+
+    @property
+    def avoid(self) -> frozenset[str]:
+        """The workers that died under its tasks."""
+        return frozenset(worker for task in self.tasks for worker in task.deaths)
 
     def __post_init__(self) -> None:
-        now = time.monotonic()
+        self.sent = time.monotonic()
         for task in self.tasks:
-            task.sent = now
+            task.sent = self.sent
 
 
 def frame_size(seconds: float | None, waiting: int, slots: int) -> int:
@@ -128,9 +148,15 @@ def frame_size(seconds: float | None, waiting: int, slots: int) -> int:
     return max(1, min(int(FRAME_SECONDS / seconds), worth_sending, whole))
 
 
-def blame(task: Task, death: WorkerDied, retries: int) -> bool:
-    """Note the death of a worker under `task`; True when the task has failed, for it was one too many."""
-    if death.started:
+def blame(task: Task, death: WorkerDied, retries: int, alone: bool) -> bool:
+    """Note the death of a worker under `task`; True when the task has failed, for it was one too many.
+
+    It is not to blame when it had not begun, nor when it was not `alone` in its frame; but then it will be.
+    """
+    if not death.started:
+        return False
+    task.alone = True
+    if alone:
         task.deaths.append(death.worker)
     if len(task.deaths) < retries:
         return False

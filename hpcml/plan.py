@@ -49,6 +49,8 @@ class Options:
     data_dir: Path | None = None
     journal: bool | str = True
     resume: bool | Path = False
+    requeue: bool = False
+    task_timeout: float | None = None
 
     def __post_init__(self) -> None:
         if self.journal not in (True, False, "required"):
@@ -59,6 +61,10 @@ class Options:
             value = getattr(self, name)
             if value is not None and (not isinstance(value, int) or value < 1):
                 raise ValueError(f"Cluster({name}={value!r}): it must be a whole number, 1 or more")
+        if self.task_timeout is not None and not self.task_timeout > 0:
+            raise ValueError(
+                f"Cluster(task_timeout={self.task_timeout!r}): it must be a number of seconds above 0"
+            )
         if not self.timeout > 0:
             raise ValueError(f"Cluster(timeout={self.timeout!r}): it must be a number of seconds above 0")
         if self.max_nbytes is not None and (not isinstance(self.max_nbytes, int) or self.max_nbytes < 0):

@@ -13,6 +13,7 @@ from pathlib import Path
 from hpcml import engines
 from hpcml.allocation import Allocation, detect
 from hpcml.dispatch import Dispatcher
+from hpcml.ending import Ending
 from hpcml.lives import open_run
 from hpcml.monitor import Monitor
 from hpcml.plan import Options, Plan, make_nodes, preloads
@@ -61,10 +62,14 @@ class Session:
         try:
             self.plan = _plan(allocation, options, name, self.run_dir, self.ledger.life if self.ledger else 1)
             self._say_resumed()
+            self.ending = Ending(options, os.environ, self.ledger)
             self.workers: Workers = self._owned.enter_context(start(self.plan))
             self.store = Store(self.workers.staging)
             self.monitor = Monitor(self._totals(began), self.display, self.ledger)
-            self.dispatcher = Dispatcher(self.workers, self.store.restore, self.monitor, options.retries)
+            self.dispatcher = Dispatcher(
+                self.workers, self.store.restore, self.monitor, self.ending.limits, options.retries
+            )
+            self.ending.watch(self.dispatcher)
             self._begin_life()
         except BaseException:
             self.close()
@@ -125,13 +130,16 @@ class Session:
                 self.store.clear()
             self._owned.close()
             self.display.close()
+            stopped = hasattr(self, "dispatcher") and self.dispatcher.out_of_time
             if self.ledger is not None:
-                self.ledger.close("ended" if wait else "stopped")
+                self.ledger.close("out of time" if stopped else "ended" if wait else "stopped")
             with contextlib.suppress(OSError):  # it stays when there are logs in it
                 self.run_dir.rmdir()
                 self.run_dir.parent.rmdir()
             if hasattr(self, "dispatcher"):
                 self._say(closing_line(self.monitor.totals, time.monotonic()))
+            if hasattr(self, "ending"):
+                self.ending.finish(stopped)
 
 
 def _plan(allocation: Allocation | None, options: Options, engine: str, run_dir: Path, life: int) -> Plan:

@@ -7,10 +7,10 @@ pickled on its own, so that one that cannot be unpickled spoils no other.
 import pickle
 import sys
 from collections.abc import Callable, Iterable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from hpcml.broadcast import open_keys
-from hpcml.errors import TaskError
+from hpcml.errors import TaskError, WorkerDied
 from hpcml.payload import Packed
 from hpcml.pickling import Rebuilt
 
@@ -20,6 +20,7 @@ __all__ = [
     "Nested",
     "Outcome",
     "RemoteTraceback",
+    "Watcher",
     "name_of",
     "pack_frame",
     "unpack_outcome",
@@ -84,6 +85,19 @@ class Known(NamedTuple):
 
     outcome: Outcome
     group: str
+
+
+class Watcher(Protocol):
+    """Hears of what becomes of calls."""
+
+    def finished(self, call: Call, outcome: Outcome, packed: bytes) -> None:
+        """Take the outcome of a call, as the worker packed it too; what this raises fails all calls."""
+
+    def recalled(self, known: Known) -> None:
+        """Take a call whose outcome is known from an earlier life."""
+
+    def died(self, death: WorkerDied, calls: list[Call]) -> None:
+        """Take the death of a worker, and what it had been given to do."""
 
 
 def name_of(function: Callable[..., Any]) -> str:

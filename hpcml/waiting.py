@@ -15,9 +15,15 @@ class Waiting:
 
     A group is known while something of it waits or is on its way. How long the tasks of a name have taken is
     kept for good.
+
+    Parameters
+    ----------
+    limit
+        Seconds that one task may last; None: any.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, limit: float | None = None) -> None:
+        self._limit = limit
         self._groups: dict[str, Group] = {}
         self._ready: dict[str, Group] = {}  # the groups in which something waits, the next first
         self._seconds: dict[str, float] = {}  # what a task of a name took, in groups that are gone
@@ -34,9 +40,14 @@ class Waiting:
         self._ready.setdefault(name, group)
         (group.waiting.appendleft if first else group.waiting.append)(task)
 
-    def take(self, slots: int, in_flight: int) -> Frame | None:
-        """Return the next frame, when there is something to send and credit to send it on."""
+    def take(self, slots: int, in_flight: int, left: float | None = None) -> Frame | None:
+        """Return the next frame, when there is something to send and credit to send it on.
+
+        Tasks that would probably last longer than `left` seconds are held back.
+        """
         for name, group in list(self._ready.items()):
+            if left is not None and group.longest > left:
+                continue
             tasks = group.take(self._size(group, slots, in_flight))
             if not group.waiting:
                 del self._ready[name]
@@ -47,11 +58,18 @@ class Waiting:
                 return Frame(tasks, group)
         return None
 
+    def fits(self, left: float) -> bool:
+        """Tell whether anything that waits will probably end within `left` seconds."""
+        return any(group.longest <= left for group in self._ready.values())
+
     def _size(self, group: Group, slots: int, in_flight: int) -> int:
         """Return how many tasks of `group` may go now."""
         width = group.waiting[0].call.width or slots
         size = frame_size(group.seconds, len(group.waiting), min(width, slots))
         prefetch = width >= slots and group.seconds is not None and size * group.seconds < PREFETCH_SECONDS
+        if self._limit is not None:  # it counts from when a frame is sent
+            prefetch = False
+            size = size if size * (group.seconds or 0) < self._limit / 10 else 1
         if group.frames >= width and not prefetch:
             return 0
         if in_flight >= (2 * slots if prefetch else slots):

@@ -1,6 +1,6 @@
 """What an engine owes: the one interface between the dispatcher and the systems that carry tasks."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from concurrent.futures import Future
 from typing import Protocol
 
@@ -33,8 +33,11 @@ class Workers(Protocol):
     on_broken: Callable[[BaseException], None]
     """Called by the engine when no worker will ever answer again."""
 
-    def submit(self, frame: bytes) -> "Future[bytes]":
-        """Send a frame to the worker with the least to do; its future fails with `WorkerDied`."""
+    def submit(self, frame: bytes, avoid: Set[str] = frozenset()) -> "Future[bytes]":
+        """Send a frame to the worker with the least to do, of equal ones not where those in `avoid` have died.
+
+        Its future fails with `WorkerDied`.
+        """
 
     def interrupt(self, future: "Future[bytes]") -> None:
         """End the work on a submitted frame now, at the price of its worker; a replacement follows."""

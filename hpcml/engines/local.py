@@ -8,7 +8,7 @@ worker are lost, and its executor is replaced.
 import os
 import select
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Set
 from concurrent.futures import Future, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
@@ -84,11 +84,11 @@ class LocalWorkers:
         if wait(futures, timeout).not_done:
             raise EngineError(f"the local workers did not start within {timeout:g} s: try Cluster(timeout=…)")
 
-    def submit(self, frame: bytes) -> "Future[bytes]":
-        """Send a frame to the worker with the least to do; its future fails with `WorkerDied`."""
+    def submit(self, frame: bytes, avoid: Set[str] = frozenset()) -> "Future[bytes]":
+        """Send a frame to the worker with the least to do; see `hpcml.workers.Workers`."""
         result: Future[bytes] = Future()
         with self._lock:
-            slot = min(self._slots, key=lambda slot: len(slot.outstanding))
+            slot = min(self._slots, key=lambda slot: (len(slot.outstanding), str(slot.worker) in avoid))
             slot.outstanding.append(result)
             try:
                 running = slot.executor.submit(run_frame, frame)

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from hpcml.dispatch import Dispatcher
 from hpcml.errors import TaskError, WorkerDied
 from hpcml.frames import frame_size
+from hpcml.limits import TimeLimits
 from hpcml.monitor import Monitor
 from hpcml.pickling import dumps
 from hpcml.progress import Quiet, Totals
@@ -31,7 +32,7 @@ class HandWorkers:
         self.frames = []
         self.interrupted = []
 
-    def submit(self, frame):
+    def submit(self, frame, avoid=frozenset()):
         future = Future()
         self.frames.append((frame, future))
         return future
@@ -61,7 +62,8 @@ def workers():
 
 @pytest.fixture
 def dispatcher(workers):
-    dispatcher = Dispatcher(workers, lambda digest, since: None, Monitor(Totals(), Quiet()))
+    monitor, limits = Monitor(Totals(), Quiet()), TimeLimits(None, lambda: None)
+    dispatcher = Dispatcher(workers, lambda digest, since: None, monitor, limits)
     yield dispatcher
     dispatcher.close(wait=False)
 

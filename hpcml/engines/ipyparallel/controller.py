@@ -19,7 +19,7 @@ from hpcml.engines.ipyparallel.messages import LineReader, answer_probes, claim_
 
 __all__ = ["agree_on_address", "heartbeat", "listen", "main", "own_addresses", "serve"]
 
-DEAD_AFTER = 10_000  # milliseconds without an answer until an engine counts as dead
+DEAD_AFTER = 8_000  # milliseconds without an answer until an engine counts as dead
 
 
 def own_addresses() -> list[str]:

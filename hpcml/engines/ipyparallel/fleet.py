@@ -44,6 +44,10 @@ class Fleet:
             self._launch(nodes, command)
         self.controller = self._start("controller", controller, self.environment)
 
+    def restart_controller(self) -> None:
+        """Start another controller in place of one that has ended."""
+        self.controller = self._start("controller", programs(self.plan)[0], self.environment)
+
     def _start(self, name: str, command: Sequence[str], environment: dict[str, str]) -> Program:
         log.debug("starting %s", " ".join(command))
         path = self.plan.run_dir / f"{name}.log"
@@ -90,9 +94,13 @@ class Fleet:
         for _, command in holder_steps(self.plan, nodes):
             self._start("data", command, self.environment)
 
+    def alone(self) -> bool:
+        """Tell whether no launcher is left."""
+        return all(launcher in self.ended for _, launcher in self.launchers)
+
     def over(self) -> bool:
         """Tell whether no worker can be reached any more: the controller has ended, or all launchers."""
-        return self.controller in self.ended or all(launcher in self.ended for _, launcher in self.launchers)
+        return self.controller in self.ended or self.alone()
 
     def stop(self, grace: float) -> None:
         """End the programs, all at once, each step of it after `grace` seconds."""

@@ -27,7 +27,7 @@ from typing import Any, NoReturn
 from hpcml.datafiles import DataDirectories
 from hpcml.engines.ipyparallel.binding import gpus_of_slot, slot_cpus
 from hpcml.engines.ipyparallel.engine import IMPORTS, run_engine
-from hpcml.engines.ipyparallel.messages import LineReader, die_with_parent, reach, say
+from hpcml.engines.ipyparallel.messages import LineReader, claim_output, die_with_parent, reach, say
 from hpcml.worker import become_worker
 
 __all__ = ["Launcher", "import_all", "main", "probe", "watch"]
@@ -44,19 +44,20 @@ def import_all(modules: list[str]) -> None:
             importlib.import_module(module)
 
 
-def probe(inbox: LineReader, node: str) -> None:
+def probe(inbox: LineReader, node: str, output: int) -> None:
     """Wait for the controller's addresses and report which of them this node reaches."""
     message = inbox.read(None)
     if message is not None:
         asked = message["probe"]
         addresses = [(address, port) for address, port in asked["addresses"]]
-        say({"node": node, "reached": reach(addresses, bytes.fromhex(asked["token"]))})
+        say({"node": node, "reached": reach(addresses, bytes.fromhex(asked["token"]))}, output)
 
 
 class Launcher:
     """The engines of one node."""
 
-    def __init__(self, node: str, order: dict[str, Any]) -> None:
+    def __init__(self, node: str, order: dict[str, Any], output: int) -> None:
+        self.output = output
         share = order["nodes"][node]
         self.node, self.engine_info = node, order["engine"]
         self.slots, self.first, self.stride = share["slots"], share["first"], order["stride"]
@@ -68,6 +69,7 @@ class Launcher:
         self.shared = data["shared"]
         self.profile = tempfile.mkdtemp(prefix="hpcml-")  # ipyparallel wants one; nothing is kept in it
         self.living: dict[int, tuple[int, int]] = {}  # process id: (engine id, slot)
+        self.homeless: list[int] = []  # slots that wait for a controller
         self.generation = [0] * self.slots
         self.young_deaths = [0] * self.slots
         self.forked_at = [0.0] * self.slots
@@ -93,7 +95,7 @@ class Launcher:
                 signal.signal(signum, signal.SIG_DFL)
             silence = os.open(os.devnull, os.O_RDWR)
             os.dup2(silence, 0)
-            os.dup2(2, 1)  # what a library prints below Python goes to the log, not among the messages
+            os.close(self.output)
             if self.cpus:
                 os.sched_setaffinity(0, self.cpus[slot])
             visible = gpus_of_slot(os.environ.get("CUDA_VISIBLE_DEVICES"), slot, self.slots)
@@ -122,7 +124,7 @@ class Launcher:
                 text = f"exit code {code}" if code >= 0 else f"signal {signal.Signals(-code).name}"
                 print(f"hpcml: engine {engine} (slot {slot}) ended: {text}", file=sys.stderr, flush=True)
                 forked = {} if self._hopeless(slot) else {self.fork(slot, predecessor=engine): slot}
-                say({"node": self.node, "died": engine, "status": text, "forked": forked})
+                say({"node": self.node, "died": engine, "status": text, "forked": forked}, self.output)
 
     def _hopeless(self, slot: int) -> bool:
         """Tell whether the engines of a slot have died young several times in a row."""
@@ -137,13 +139,27 @@ class Launcher:
                 self.young_deaths[slot] = -1  # this death says nothing about the engine
                 os.kill(process, signal.SIGKILL)
 
-    def stop(self) -> None:
-        """End all engines, and wait for their ends."""
+    def _end_engines(self) -> list[int]:
+        """End all engines, wait for their ends, and return their slots."""
         for process in self.living:
             os.kill(process, signal.SIGKILL)  # they hold nothing that wants a farewell
         for process in self.living:
             with contextlib.suppress(ChildProcessError):
                 os.waitpid(process, 0)
+        slots = [slot for _, slot in self.living.values()]
+        self.living.clear()
+        return slots
+
+    def move(self, engine_info: dict[str, Any] | None) -> None:
+        """End the engines, for their controller is gone; fork them anew when there is another."""
+        self.homeless += self._end_engines()
+        if engine_info is not None:
+            self.engine_info, slots, self.homeless = engine_info, self.homeless, []
+            say({"node": self.node, "forked": {self.fork(slot): slot for slot in slots}}, self.output)
+
+    def stop(self) -> None:
+        """End all engines, and remove what they used."""
+        self._end_engines()
         self.directories.close()
         for directory in filter(None, (self.profile, self.shared)):
             shutil.rmtree(directory, ignore_errors=True)
@@ -152,10 +168,12 @@ class Launcher:
         """Follow an order of the driver's."""
         if "kill" in message:
             self.kill(message["kill"])
+        elif "engine" in message:
+            self.move(message["engine"])
         elif "remove" in message:
             self.directories.remove(message["remove"])
         elif "room" in message:
-            say({"node": self.node, "room": self.directories.room(), "asked": message["room"]})
+            say({"node": self.node, "room": self.directories.room(), "asked": message["room"]}, self.output)
 
 
 def watch(launcher: Launcher, inbox: LineReader) -> None:
@@ -190,9 +208,9 @@ def main() -> None:
     step = f"{os.environ.get('SLURM_JOB_ID')}.{os.environ.get('SLURM_STEP_ID')}"
     for signum in (signal.SIGINT, signal.SIGTERM):
         signal.signal(signum, _exit_once)
-    inbox = LineReader(0)
-    say({"here": node})
-    prober = threading.Thread(target=probe, args=(inbox, node))
+    inbox, output = LineReader(0), claim_output()
+    say({"here": node}, output)
+    prober = threading.Thread(target=probe, args=(inbox, node, output))
     prober.start()
     began = time.monotonic()
     gc.disable()  # imports make no garbage, but are a tenth slower under the collector
@@ -204,12 +222,12 @@ def main() -> None:
     start = order["start"]
     if Path(start["directory"]).is_dir():
         os.chdir(start["directory"])
-    launcher = Launcher(node, start)
+    launcher = Launcher(node, start, output)
     try:
         forked = {launcher.fork(slot): slot for slot in range(launcher.slots)}
         note = launcher.note or f"imported in {time.monotonic() - began:.1f} s on {socket.gethostname()}"
         data = {"directories": launcher.directories.paths, "step": step}
-        say({"node": node, "forked": forked, "note": note, "data": data})
+        say({"node": node, "forked": forked, "note": note, "data": data}, output)
         watch(launcher, inbox)
     finally:
         _ignore_signals()

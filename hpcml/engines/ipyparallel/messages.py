@@ -13,6 +13,7 @@
     launcher -> driver     {"node": …, "forked": {id: slot}, "note": …, "data": {"directories": …, "step": …}}
     launcher -> driver     {"node": …, "died": id, "status": text, "forked": {id: slot}}
     driver -> launchers    {"kill": id}
+    driver -> launchers    {"engine": null, or {…}}                   the controller is gone; there is another
     driver -> launchers    {"room": number}                           how much room have your directories?
     launcher -> driver     {"node": …, "room": {directory: bytes}, "asked": number}
     holder -> driver       {"node": …, "holds": "job.step"}           a step on the nodes that are left

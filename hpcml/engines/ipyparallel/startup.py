@@ -23,6 +23,8 @@ __all__ = ["Startup"]
 
 log = logging.getLogger("hpcml")
 
+CONTROLLER_RESTARTS = 3  # more in one run are no accident
+
 
 class Startup:
     """Starts everything, then keeps listening to it; one object per run.
@@ -41,7 +43,8 @@ class Startup:
         self.running = False
         self.reached: dict[str, dict[str, str]] = {}
         self.offer: dict[str, Any] = {}
-        self.bound = False
+        self.bound = ""  # the address of the controller
+        self.restarts = 0
         self.workers: EngineWorkers | None = None
         self.data = NodeData(plan, lambda order: self.inbox.put((None, order)), self.fleet.hold)
         self.notes: dict[str, str] = {}
@@ -88,9 +91,12 @@ class Startup:
         elif "here" in message:
             self.here.add(message["here"])
         elif "addresses" in message:
-            self._probe(message)
+            self._probe(message) if not self.bound else self.fleet.controller.send({"bind": self.bound})
         elif "reached" in message:
             self.reached[message["node"]] = message["reached"]
+        elif "client" in message and self.workers is not None:
+            self.workers.connect(self._client(message))
+            self.fleet.tell({"engine": message["engine"]})
         elif "client" in message:
             self._connect(message)
         elif "forked" in message and self.workers is not None:
@@ -119,8 +125,8 @@ class Startup:
         good = [address for address in addresses if not any(seen[address] for seen in self.reached.values())]
         if not good:
             raise EngineError(unreachable(self.reached))
-        self.bound = True
-        self.fleet.controller.send({"bind": good[0]})
+        self.bound = good[0]
+        self.fleet.controller.send({"bind": self.bound})
 
     def _connect(self, info: dict[str, Any]) -> None:
         """Connect the client, and tell the launchers to fork."""
@@ -137,18 +143,20 @@ class Startup:
         order = {"engine": info["engine"], "nodes": shares, "stride": first}
         order["directory"], order["data"] = str(Path.cwd()), self.data.order()
         self.fleet.tell({"start": order})
-        from ipyparallel import Client
-
         from hpcml.engines.ipyparallel.workers import EngineWorkers
 
-        client = Client(
+        self.workers = EngineWorkers(self._client(info), self._kill)
+        self.workers.on_change = lambda: self.inbox.put((None, None))
+
+    def _client(self, info: dict[str, Any]) -> Any:
+        from ipyparallel import Client
+
+        return Client(
             info["client"],
             profile_dir=str(self.plan.run_dir),
             ipython_dir=str(self.plan.run_dir),
             timeout=max(self.deadline - time.monotonic(), 1),
         )
-        self.workers = EngineWorkers(client, self._kill)
-        self.workers.on_change = lambda: self.inbox.put((None, None))
 
     def _kill(self, engine: int) -> None:
         self.fleet.send({"kill": engine})
@@ -181,20 +189,39 @@ class Startup:
     def _listen(self) -> None:
         """Take the news until `stop`: engines that died and were replaced, programs that ended."""
         while not self._stopping:
-            program, message = self.inbox.get()
-            self._handle(program, message)
-            if not self._stopping and message is None and self.workers is not None and program is not None:
-                self._lost(program)
-            elif self.workers is not None and self.given_up and not self.workers.slots and not self._stopping:
-                self.workers.fail(f"every worker has ended again and again; the logs are in {self.plan.run_dir}")
+            try:
+                program, message = self.inbox.get(timeout=1.0)
+            except queue.Empty:
+                program = message = None
+            try:
+                self._handle(program, message)
+            except Exception as error:  # a controller that ends while it is connected to
+                log.warning("the news of %s could not be used: %s", program.name if program else "this run", error)
+            if not self._stopping and self.workers is not None:
+                self.workers.end_silent()
+                self._judge_loss(program if message is None else None)
 
-    def _lost(self, program: Program) -> None:
+    def _judge_loss(self, ended: Program | None) -> None:
+        """Replace a controller that has ended; give up where nothing can be done."""
         assert self.workers is not None
-        if self.fleet.over():
-            reason = (
-                f"the {program.name} step ended with status {program.status}; its log, {program.log}, ends with"
+        if ended is self.fleet.controller and self.restarts < CONTROLLER_RESTARTS and not self.fleet.alone():
+            self.restarts += 1
+            self.deadline = time.monotonic() + self.plan.timeout
+            log.warning("the controller ended with status %s: starting another", ended.status)
+            self.fleet.send({"engine": None})  # or they would go on with what nobody will hear of
+            self.workers.disconnect("the controller of the workers has ended")
+            self.fleet.restart_controller()
+        elif ended is not None and self.fleet.over():
+            self.workers.fail(
+                f"the {ended.name} step ended with status {ended.status}; its log, {ended.log}, ends with\n"
+                f"{ended.log_tail()}"
             )
-            self.workers.fail(f"{reason}\n{program.log_tail()}")
+        elif self.given_up and not self.workers.slots:
+            self.workers.fail(f"every worker has ended again and again; the logs are in {self.plan.run_dir}")
+        elif self.restarts and not self.workers.slots and time.monotonic() > self.deadline:
+            self.workers.fail(
+                f"no worker came back after the controller's end; the logs are in {self.plan.run_dir}"
+            )
 
     def stop(self) -> None:
         """End the programs, all at once, then the client and the news thread."""

@@ -11,7 +11,8 @@ One lock protects the table of engines and the frames to interrupt.
 
 import logging
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Set
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any
@@ -28,15 +29,22 @@ __all__ = ["EngineWorkers"]
 
 log = logging.getLogger("hpcml")
 
+REPORT_SECONDS = 1.0  # in which a launcher tells of an engine's end
+
 
 @dataclass(eq=False)
 class _Engine:
     worker: Worker
     registered: bool = False
+    silent_since: float = 0.0  # when the controller gave it up; 0 when its end was explained, or it was killed
     dead: str = ""
     told: bool = False  # the frame that it was running has been told of its death
     killed: bool = False  # by `interrupt`
     outstanding: list["Future[bytes]"] = field(default_factory=list)
+
+
+def _preference(engine: _Engine, avoid: Set[str]) -> tuple[int, bool]:
+    return len(engine.outstanding), engine.worker.host in avoid
 
 
 class EngineWorkers:
@@ -60,7 +68,7 @@ class EngineWorkers:
         self._engines: dict[int, _Engine] = {}
         self._views: dict[int, Any] = {}
         self._unwanted: set[Future[bytes]] = set()  # frames to interrupt; also under the lock
-        client._registration_callbacks.append(lambda _: self._note_registered())
+        self.connect(client)
 
     @property
     def slots(self) -> int:
@@ -95,8 +103,10 @@ class EngineWorkers:
     def died(self, number: int, status: str) -> None:
         """Note the death of an engine; what it had to do fails when the hub tells the client."""
         with self._lock:
-            engine = self._engines[number]
-            engine.dead = f"ended: {status}"
+            engine = self._engines.get(number)
+            if engine is None:  # of a controller that is gone
+                return
+            engine.dead, engine.silent_since = f"ended: {status}", 0.0
         level = logging.DEBUG if engine.killed else logging.WARNING
         log.log(level, "worker %s ended: %s; another takes its place", engine.worker, status)
         self.on_change()
@@ -107,16 +117,48 @@ class EngineWorkers:
             for number, engine in self._engines.items():
                 if engine.registered and number not in registered:
                     engine.dead = engine.dead or "no longer answers"
+                    engine.silent_since = time.monotonic()
                 engine.registered = number in registered
         self.on_change()
 
-    def submit(self, frame: bytes) -> "Future[bytes]":
-        """Send a frame to the engine with the least to do; its future fails with `WorkerDied`."""
+    def end_silent(self) -> None:
+        """Kill engines that have fallen silent, and of whose end the launchers say nothing.
+
+        One may be frozen, and its node with it. When that comes back, another engine takes its place.
+        """
+        late = time.monotonic() - REPORT_SECONDS
+        with self._lock:
+            engines = self._engines.items()
+            silent = [(number, engine) for number, engine in engines if 0 < engine.silent_since < late]
+            for _, engine in silent:
+                engine.silent_since = 0.0
+        for number, engine in silent:
+            log.warning("worker %s no longer answers; what it was doing runs elsewhere", engine.worker)
+            self._kill(number)
+
+    def disconnect(self, reason: str) -> None:
+        """Give up all engines, for their controller is gone; what they had to do fails, and nobody is blamed."""
+        with self._lock:
+            futures = [future for engine in self._engines.values() for future in engine.outstanding]
+            self._engines.clear()
+            self._views.clear()
+            self._unwanted.clear()
+        for future in futures:
+            future.set_exception(WorkerDied(reason, started=False))
+        self.client.close(linger=0)
+
+    def connect(self, client: Client) -> None:
+        """Go on with another controller; its engines are about to be forked."""
+        self.client = client
+        client._registration_callbacks.append(lambda _: self._note_registered())
+
+    def submit(self, frame: bytes, avoid: Set[str] = frozenset()) -> "Future[bytes]":
+        """Send a frame to the engine with the least to do; see `hpcml.workers.Workers`."""
         future: Future[bytes] = Future()
-        self._send(frame, future)
+        self._send(frame, future, {worker.rpartition(":")[0] for worker in avoid})
         return future
 
-    def _send(self, frame: bytes, future: "Future[bytes]") -> None:
+    def _send(self, frame: bytes, future: "Future[bytes]", avoid: Set[str]) -> None:
         sent = None
         while sent is None:
             with self._lock:
@@ -124,7 +166,7 @@ class EngineWorkers:
                 if not living:
                     future.set_exception(WorkerDied("no worker is there just now", started=False))
                     return
-                number = min(living, key=lambda number: len(living[number].outstanding))
+                number = min(living, key=lambda number: _preference(living[number], avoid))
                 engine = living[number]
                 engine.outstanding.append(future)
             try:
@@ -145,8 +187,8 @@ class EngineWorkers:
             outcome = done.result(0)
         except RemoteError as error:  # ours never raise there: `run_frame` returns what a task raised
             with self._lock:
-                started = not engine.told and engine.outstanding[0] is future
-                engine.told = True
+                started = not engine.told and engine.outstanding[:1] == [future]
+                engine.told = engine.told or started  # the client fails them in any order
                 engine.dead = engine.dead or str(error)
             death = WorkerDied(f"{engine.worker} {engine.dead}", str(engine.worker), started)
             self._resolve(engine, future, death)
@@ -161,7 +203,8 @@ class EngineWorkers:
         self, engine: _Engine, future: "Future[bytes]", error: BaseException | None, outcome: bytes = b""
     ) -> None:
         with self._lock:
-            engine.outstanding.remove(future)
+            if future in engine.outstanding:
+                engine.outstanding.remove(future)
             self._unwanted.discard(future)
         if self._unwanted:
             self._kill_unwanted()

@@ -1,0 +1,104 @@
+"""What happens when the job's time is over, or when it is told to end: stop, flush, requeue."""
+
+import logging
+import os
+import signal
+import threading
+import time
+from collections.abc import Mapping
+
+from hpcml.deadline import MARGIN, Deadline
+from hpcml.dispatch import Dispatcher
+from hpcml.errors import CommandError, OutOfTime
+from hpcml.ledger import Ledger
+from hpcml.limits import TimeLimits
+from hpcml.plan import Options
+from hpcml.process import run
+from hpcml.srun import parse_time_left, requeue, step_environment, time_left_query
+
+__all__ = ["Ending"]
+
+log = logging.getLogger("hpcml")
+
+URGENT = (signal.SIGTERM, signal.SIGHUP)  # what follows them is SIGKILL
+PATIENCE = 60.0  # seconds that running tasks are given where it is not known how long there is
+GRACE = 5.0  # seconds for the script to end after an urgent signal
+
+
+class Ending:
+    """Watches the time of one Cluster, and ends its work in order.
+
+    Parameters
+    ----------
+    environment
+        Tells the job, and when it ends.
+    ledger
+        Is flushed first of all.
+    """
+
+    def __init__(self, options: Options, environment: Mapping[str, str], ledger: Ledger | None) -> None:
+        self._requeues, self._environment, self._ledger = options.requeue, environment, ledger
+        self._job = environment.get("SLURM_JOB_ID", "")
+        self._dispatcher: Dispatcher | None = None
+        self._told: tuple[OutOfTime, float] | None = None
+        self._last_resort: threading.Timer | None = None
+        end = environment.get("SLURM_JOB_END_TIME", "")
+        seconds = int(end) - time.time() if self._job and end.isdigit() else None
+        self.deadline = Deadline(self._ask if self._job else None, seconds, self._take_signal)
+        self.limits = TimeLimits(options.task_timeout, self.deadline.left)
+
+    def _ask(self) -> float | None:
+        return parse_time_left(run(time_left_query(self._job), step_environment(self._environment), timeout=10))
+
+    def watch(self, dispatcher: Dispatcher) -> None:
+        """Stop `dispatcher` when the time comes; it may have come already."""
+        self._dispatcher = dispatcher
+        if self._told is not None:
+            dispatcher.stop(*self._told)
+
+    def _take_signal(self, number: int) -> None:
+        name, urgent, left = signal.Signals(number).name, number in URGENT, self.deadline.left()
+        seconds = 0.0 if urgent else PATIENCE if left is None else max(left, 0.0)
+        wait = "" if urgent else f"; those that run have {seconds:.0f} s to end"
+        log.warning("%s: no further task starts%s", name, wait)
+        error = OutOfTime(
+            f"stopped by {name}. All that has ended is in the journal: go on with `hpcml run --resume`, or "
+            "Cluster(resume=True)"
+        )
+        self._told = self._told if self._told is not None and not urgent else (error, seconds)
+        if self._dispatcher is not None:
+            self._dispatcher.stop(*self._told)
+        if self._ledger is not None:
+            self._ledger.sync()
+        if urgent or self._requeues:
+            self._last_resort = threading.Timer(GRACE if urgent else seconds + MARGIN / 2, self._force, (number,))
+            self._last_resort.daemon = True
+            self._last_resort.start()
+
+    def _force(self, number: int) -> None:
+        """Do without the script, which does not end: it is busy with something of its own."""
+        if self._requeues:
+            self._requeue()
+        if number in URGENT:
+            os._exit(128 + number)
+
+    def finish(self, stopped: bool) -> None:
+        """Watch no longer; when the work was `stopped` before its end, put the job back in the queue."""
+        if self._last_resort is not None:
+            self._last_resort.cancel()
+        self.deadline.close()
+        if stopped and self._requeues:
+            self._requeue()
+
+    def _requeue(self) -> None:
+        self._requeues = False
+        try:
+            if not self._job:
+                raise CommandError("this is not a Slurm job")
+            run(requeue(self._job), step_environment(self._environment), timeout=20)
+        except CommandError as error:
+            log.error(
+                "the job cannot be requeued: %s\nSubmit it again: with --resume it goes on where it was", error
+            )
+        else:
+            log.warning("job %s goes back to the queue, to be resumed", self._job)

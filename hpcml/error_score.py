@@ -1,0 +1,58 @@
+"""scikit-learn's ``error_score`` for fits that end their worker, where an exception could not be caught.
+
+scikit-learn itself makes the scores: the fit is done once more, here, by an estimator that raises what happened.
+"""
+
+from collections.abc import Callable, Sequence
+from numbers import Number
+from typing import Any
+
+from hpcml.errors import HpcmlError
+from hpcml.task import name_of
+
+__all__ = ["fallback"]
+
+FIT_AND_SCORE = "sklearn.model_selection._validation._fit_and_score"
+
+
+def fallback(
+    function: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any]
+) -> Callable[[HpcmlError], Any] | None:
+    """Return what gives a call's result when the call has ended its worker too often, or ran too long.
+
+    None when it is no fit of scikit-learn's, or one whose errors should be raised (``error_score="raise"``).
+
+    Parameters
+    ----------
+    function, args, kwargs
+        The call that joblib was given.
+    """
+    if name_of(function) != FIT_AND_SCORE or not isinstance(kwargs.get("error_score", float("nan")), Number):
+        return None
+    return lambda error: _failed_fit(error, function, args, kwargs)
+
+
+def _failed_fit(
+    error: HpcmlError, function: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any]
+) -> Any:
+    from sklearn.base import BaseEstimator
+
+    class Ended(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
+        """Stands for an estimator whose fit has ended its worker."""
+
+        def set_params(self, **_: Any) -> "Ended":
+            """Take no parameters."""
+            return self
+
+        def fit(self, *_: Any, **__: Any) -> None:
+            """Raise what happened."""
+            raise error
+
+    names = ("estimator", "X", "y")
+    given = {**dict(zip(names, args, strict=False)), **kwargs, "callback_ctx": None}
+    if "callback_ctx" not in kwargs:  # scikit-learn before 1.9
+        del given["callback_ctx"]
+    result = function(**{**given, "estimator": Ended()})
+    if "estimator" in result:
+        result["estimator"] = given["estimator"]
+    return result

@@ -1,0 +1,76 @@
+"""How long tasks may take: each of them, and all together before the job ends."""
+
+import math
+import time
+from collections.abc import Callable, Collection, Iterable
+from typing import Any
+
+from hpcml.errors import OutOfTime, TaskTimeout, WorkerDied
+from hpcml.frames import Frame, Task
+from hpcml.waiting import Waiting
+
+__all__ = ["TimeLimits"]
+
+
+class TimeLimits:
+    """Tells the dispatcher what has run too long, and when there is no time for what waits.
+
+    Parameters
+    ----------
+    task_timeout
+        Seconds that one task may run; None: any.
+    left
+        Tells how many seconds there are for tasks; None: no end is in sight.
+    """
+
+    def __init__(self, task_timeout: float | None, left: Callable[[], float | None]) -> None:
+        self.task_timeout, self.left = task_timeout, left
+        self._stopping: BaseException | None = None
+        self._until = 0.0
+
+    @property
+    def stopping(self) -> bool:
+        """Whether no task must start any more."""
+        return self._stopping is not None
+
+    def stop(self, error: BaseException, seconds: float) -> None:
+        """Start no more tasks; what has not ended in so many seconds fails with `error`."""
+        if self._stopping is None:
+            self._stopping, self._until = error, time.monotonic() + seconds
+
+    def tick(self, waiting: Waiting, in_flight: Collection[Any]) -> bool:
+        """Tell whether `overdue` and `over` want to be asked again soon."""
+        if self.stopping or (self.task_timeout is not None and in_flight):
+            return True
+        return bool(waiting) and self.left() is not None
+
+    def overdue(self, frames: Iterable[tuple[Any, Frame]]) -> list[Any]:
+        """Mark the frames that have run too long, and return what they were sent as."""
+        now, limit = time.monotonic(), self.task_timeout or math.inf
+        late = [(sent, frame) for sent, frame in frames if not frame.overdue and now > frame.sent + limit]
+        for _, frame in late:
+            frame.overdue = True
+        return [sent for sent, _ in late]
+
+    def over(self, waiting: Waiting, in_flight: Collection[Any]) -> BaseException | None:
+        """Return what all that is left fails with, when its time is over."""
+        left = self.left()
+        if left is not None and waiting and (left <= 0 or (not in_flight and not waiting.fits(left))):
+            self.stop(_out_of_time(left), 0.0)
+        if self.stopping and (not in_flight or time.monotonic() >= self._until):
+            return self._stopping
+        return None
+
+    def exceeded(self, task: Task, death: WorkerDied) -> TaskTimeout:
+        """Return what a task raises whose worker was ended because it ran too long."""
+        return TaskTimeout(
+            f"{task.call.name} ran longer than task_timeout={self.task_timeout:g} s on {death.worker}, which was "
+            "ended and is replaced"
+        )
+
+
+def _out_of_time(left: float) -> OutOfTime:
+    return OutOfTime(
+        f"the job's time is nearly over ({max(left, 0):.0f} s are left for tasks), and what waits would not end "
+        "in it. All that has ended is in the journal: go on with `hpcml run --resume`, or Cluster(resume=True)"
+    )

@@ -1,0 +1,138 @@
+"""Workers, nodes and the controller are harmed in the midst of a search: its result is the same."""
+
+import math
+import os
+import random
+import shutil
+import signal
+import subprocess
+import time
+from collections import Counter
+
+import pytest
+from searches import FITS, SLOTS, Search, assert_equal, one_process
+
+
+@pytest.fixture(scope="session")
+def expected(tmp_path_factory):
+    return one_process(tmp_path_factory.mktemp("expected") / "out")
+
+
+def send(cluster, host, pid, number):
+    """Send a signal to a process, which is named as its node knows it."""
+    command = cluster.node_command(host, ["kill", f"-{int(number)}", str(pid)])
+    subprocess.run(command, check=True, timeout=10)
+
+
+def wait_until(true, seconds):
+    end = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < end
+        time.sleep(0.1)
+
+
+def test_f1_a_worker_that_is_killed_costs_its_own_fit(cluster, expected):
+    search = Search(cluster).start()
+    search.wait_ended(FITS * 4 // 10)
+    host, pid = search.running()[0]
+    killed = time.time()
+    send(cluster, host, pid, signal.SIGKILL)
+    assert_equal(search.finish("F1"), expected)
+    assert (search.lost, search.repeated) == (0, 1)
+    (again,) = search.repeats(after=killed)
+    assert again[-1] - killed < 2
+    workers = {event[1:3] for event in search.events("begin") if event[-1] > killed + 0.5}
+    assert len({worker for worker in workers if worker[0] == host}) == 4  # another has taken its place
+
+
+def test_f2_workers_that_are_killed_again_and_again(cluster, expected):
+    chance = random.Random(2)
+    search = Search(cluster, seconds=0.4).start()
+    search.wait_ended(12)
+    kills = 0
+    while search.process.poll() is None and len(search.events("end")) < FITS - 12:
+        running = search.running()
+        if running:
+            send(cluster, *chance.choice(running[:8]), signal.SIGKILL)
+            kills += 1
+        time.sleep(0.8)
+    assert_equal(search.finish(f"F2, {kills} kills"), expected)
+    assert kills >= 4
+    assert search.lost == 0
+    assert search.repeated <= kills
+
+
+def test_f3_a_frozen_worker_is_replaced(cluster, expected):
+    search = Search(cluster, seconds=1.0).start()
+    search.wait_ended(24)
+    (host, pid), frozen = search.running()[0], time.time()
+    send(cluster, host, pid, signal.SIGSTOP)
+    assert_equal(search.finish("F3"), expected)
+    assert (search.lost, search.repeated) == (0, 1)
+    (again,) = search.repeats(after=frozen)
+    assert again[-1] - frozen < 12
+    assert "no longer answers" in search.errors
+
+
+def test_f4_the_controller_is_killed(cluster, expected):
+    search = Search(cluster).start()
+    search.wait_ended(60)
+    programs = [p for node in cluster.nodes for p in cluster.processes(node)]
+    killed = time.time()
+    os.kill(min(p.pid for p in programs if "controller" in " ".join(p.argv)), signal.SIGKILL)
+    assert_equal(search.finish("F4"), expected)
+    assert search.lost == 0
+    assert search.repeated <= 2 * SLOTS  # a worker has its next fit already
+    early = {event[0] for event in search.events("end") if event[-1] < killed - 0.5}
+    assert not early & {event[0] for event in search.repeats(after=killed)}
+    assert "the controller ended with status" in search.errors
+
+
+@pytest.mark.parametrize("harm", ["kill_node", "cut_node"])
+def test_f5_a_node_is_lost(cluster, expected, harm):
+    search = Search(cluster).start()
+    search.wait_ended(60)
+    lost = time.time()
+    getattr(cluster, harm)("n3")
+    assert_equal(search.finish(f"F5 {harm}"), expected)
+    if harm == "cut_node":  # Slurm kills what is on it when it is back; the next run there would sweep
+        cluster.restore_node("n3")
+        wait_until(lambda: not any("hpcml.engines" in " ".join(p.argv) for p in cluster.processes("n3")), 60)
+        for name in cluster.files("n3"):
+            shutil.rmtree(cluster.seen_by("n3", f"/dev/shm/{name}"))
+    assert search.lost == 0
+    assert search.repeated <= (4 if harm == "kill_node" else 8)  # a node that lives on begins what it has already
+    assert all(event[-1] - lost < 15 for event in search.repeats(after=lost + 1))
+
+
+def test_a_frozen_node_comes_back(cluster, expected):
+    search = Search(cluster, seconds=1.5).start()
+    search.wait_ended(24)
+    cluster.freeze_node("n3")
+    time.sleep(10)
+    cluster.thaw_node("n3")
+    thawed = time.time()
+    assert_equal(search.finish("thawed"), expected)
+    assert search.lost == 0
+    late = [event for event in search.events("begin") if event[-1] > thawed + 0.5]
+    assert len({pid for _, host, pid, _ in late if host == "n3"}) == 4
+
+
+SAID = {"kill": "SIGKILL", "segfault": "SIGSEGV", "exit": "exit code 3", "hang": "task_timeout=2"}
+
+
+@pytest.mark.parametrize(("harm", "said"), SAID.items(), ids=SAID)
+def test_f17_a_poisonous_fit_becomes_its_candidates_score(cluster, expected, harm, said):
+    first, second = sorted(expected["param_alpha"])[:2]
+    row = expected["param_alpha"].index(first)
+    limit = 2 if harm == "hang" else None
+    search = Search(cluster, 0.3, harm, (first + second) / 2, task_timeout=limit).start()
+    results = search.finish(f"F17 {harm}")
+    assert_equal(results, expected, but={row})
+    assert math.isnan(results["mean_test_score"][row])
+    assert said in search.errors, search.errors[-3000:]
+    assert "3 fits failed" in search.errors
+    begun = Counter(event[0] for event in search.events("begin"))
+    poisonous = [count for fit, count in begun.items() if float(fit.split("/")[0]) == first]
+    assert poisonous == [1 if harm == "hang" else 3] * 3
+    assert search.lost == 3
