@@ -149,7 +149,7 @@ class _Reading:
         return number
 
     def _task(self, head: Mapping[str, Any]) -> None:
-        failed, key = "error" in head, head["task"]
+        failed, key = "error" in head, head["task"].rpartition(":")[2]  # whatever the versions were
         life = self._life_at(head["t"] + head["s"])
         if self._lost and head["t"]:  # 0: not known
             life.began = min(life.began or head["t"], head["t"])

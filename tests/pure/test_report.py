@@ -139,7 +139,9 @@ class TestNumbers:
         assert [slot.name for slot in report.slots][-3:] == ["n9:9", "n9:10", "n10:0"]
 
     def test_tasks_that_ran_again(self):
-        report = report_of(life(), task("n1:0", 1000.0, 1.0, "a"), life(2, 2000.0), task("n1:0", 2000.0, 1.0, "a"))
+        report = report_of(
+            life(), task("n1:0", 1000.0, 1.0, "v1:a"), life(2, 2000.0), task("n1:0", 2000.0, 1.0, "v2:a")
+        )
         assert report.repeated == 1
         assert "1 task ran again though done before" in render_text(report)
 
