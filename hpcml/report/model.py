@@ -33,8 +33,8 @@ class Life:
         The time of its last record, where it has no end of its own.
     how
         What its end says; else "cut off", "requeued", or for the last life "no end yet".
-    memory, end_time
-        What Slurm granted on each node, and until when; empty and None where the journal does not tell.
+    memory
+        MB that Slurm granted on each node; empty where the journal does not tell.
     """
 
     number: int
@@ -50,7 +50,6 @@ class Life:
     cpus: int = 0
     cpus_per_slot: int = 1
     memory: dict[str, int] = field(default_factory=dict)
-    end_time: float | None = None
     versions: dict[str, str] = field(default_factory=dict)
     tasks: int = 0
     failed: int = 0

@@ -112,7 +112,7 @@ class _Reading:
         life = Life(head["life"], head["began"], head["began"])
         for name in ("host", "job", "engine"):
             setattr(life, name, clean(head.get(name, getattr(life, name))))
-        for name in ("restart", "cpus", "cpus_per_slot", "end_time"):
+        for name in ("restart", "cpus", "cpus_per_slot"):
             setattr(life, name, head.get(name, getattr(life, name)))
         for name in ("slots", "memory"):
             setattr(life, name, {clean(key): value for key, value in head.get(name, {}).items()})
