@@ -4,6 +4,7 @@ import socket
 import threading
 import time
 from contextlib import ExitStack
+from types import SimpleNamespace
 
 import pytest
 
@@ -124,11 +125,11 @@ def test_nodes_without_ipv4_are_told_so(seen):
 def program(tmp_path):
     """Make a program of which only the log, and how it ended, matter."""
 
-    def make(log, name="workers-0"):
+    def make(log, name="workers-0", status=None):
         path = tmp_path / f"{name}.log"
         path.write_text(log)
         made = Program.__new__(Program)
-        made.name, made.log = name, path
+        made.name, made.log, made._process = name, path, SimpleNamespace(poll=lambda: status)
         return made
 
     return make
@@ -157,3 +158,12 @@ def test_when_no_node_speaks_slurm_is_asked_about(program):
     assert "    srun: error: Unable to contact slurm controller" in said
     alone = failures(Seen(program("", "controller"), False, False), steps, set(), set(), labelled=False)
     assert "scontrol" not in alone
+
+
+def test_a_refusal_of_slurm_is_told_from_its_silence(program):
+    steps = [(NODES, program("srun: error: Slurm job 1 has expired\n", status=113))]
+    said = failures(Seen(program("", "controller"), True, False), steps, set(), set(), labelled=True)
+    assert "Slurm has refused to start the workers" in said
+    assert "unset ${!SLURM_@}" in said
+    assert "    srun: error: Slurm job 1 has expired" in said
+    assert "scontrol ping" not in said

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from hpcml.allocation import Node
 from hpcml.hostlist import compress
 from hpcml.process import Program
+from hpcml.srun import SLURM_FAILED
 
 __all__ = ["Seen", "failures", "unreachable"]
 
@@ -50,13 +51,22 @@ def failures(
                 tail = launcher.log_tail(label=str(rank) if labelled else None)
                 parts.append(f"{node.name} has no worker; its log ends with\n{tail}")
     if labelled and not here:
-        names = compress(node.name for nodes, _ in launchers for node in nodes)
-        parts.append(
-            "Slurm has not started the workers. `scontrol ping` tells whether it answers, "
-            f"`sinfo --Node --nodes={names}` whether the nodes do."
-        )
+        parts.append(_nothing_started(launchers))
     parts += [f"{launcher.log} ends with\n{launcher.log_tail()}" for _, launcher in launchers]
     return "".join(f"\n{part}" for part in parts)
+
+
+def _nothing_started(launchers: Sequence[tuple[tuple[Node, ...], Program]]) -> str:
+    if all(launcher.status == SLURM_FAILED for _, launcher in launchers):
+        return (
+            "Slurm has refused to start the workers; its reason is in the log. If that is a job which is over, "
+            "forget it:  unset ${!SLURM_@}"
+        )
+    names = compress(node.name for nodes, _ in launchers for node in nodes)
+    return (
+        "Slurm has not started the workers. `scontrol ping` tells whether it answers, "
+        f"`sinfo --Node --nodes={names}` whether the nodes do."
+    )
 
 
 def unreachable(reached: dict[str, dict[str, str]]) -> str:

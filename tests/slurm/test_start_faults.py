@@ -1,0 +1,199 @@
+"""Starts that go wrong: nodes, networks and Slurm itself that fail, odd environments. All of it ends in time.
+
+The script that is started is programs/obedient.py.
+"""
+
+import json
+import os
+import select
+import signal
+import subprocess
+import time
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+PROGRAM = Path(__file__).parent / "programs" / "obedient.py"
+SPARE = 5  # seconds that a start which fails may take beyond its timeout
+
+
+class Script:
+    """The obedient script, in a job from the login node; ends with its ``with`` block."""
+
+    def __init__(self, cluster, *command, **variables):
+        self.process = cluster.popen([*command, cluster.python, PROGRAM], env=variables, stdin=subprocess.PIPE)
+
+    def __enter__(self):
+        assert self.answer() == {"ready": True}
+        return self
+
+    def __exit__(self, *_):
+        self.process.stdin.close()
+        self.process.wait(30)
+
+    def answer(self, seconds=60):
+        """Return the next answer."""
+        ready, _, _ = select.select([self.process.stdout], [], [], seconds)
+        line = self.process.stdout.readline() if ready else ""
+        assert line, f"no answer, status {self.process.poll()}"
+        return json.loads(line)
+
+    def ask(self, order, seconds=60):
+        self.process.stdin.write(json.dumps(order) + "\n")
+        self.process.stdin.flush()
+        return self.answer(seconds)
+
+    def open(self, **options):
+        return self.ask({"open": options})
+
+
+def salloc(cluster, **variables):
+    """Start the script in a job of six tasks on three nodes."""
+    return Script(cluster, "salloc", "--quiet", "-N3", "--ntasks-per-node=2", **variables)
+
+
+def on(cluster, node, *command):
+    subprocess.run(cluster.node_command(node, list(command)), check=True, capture_output=True, timeout=10)
+
+
+@contextmanager
+def slurmctld_frozen(cluster):
+    """Let slurmctld answer nobody; its socket still takes connections."""
+    daemon = cluster.record()["daemons"][1]
+    os.kill(daemon, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(daemon, signal.SIGCONT)
+
+
+# -- nodes that do not come --------------------------------------------------------------------------------------
+def test_a_node_that_imports_for_too_long_is_shown_with_its_log(cluster):
+    slow = "import os, time\nprint('slowly')\nos.uname().nodename == 'n2' and time.sleep(30)\n"
+    directory = cluster.write("slow_module.py", slow).parent
+    with salloc(cluster, PYTHONPATH=f"{directory}:{os.environ.get('PYTHONPATH', '')}") as script:
+        failed = script.open(timeout=4, preload=["slow_module"])
+        assert "4 of 6 workers came within 4.0 s" in failed["error"]
+        assert "n2 has no worker; its log ends with\n    1: slowly\n" in failed["error"]
+        assert failed["seconds"] < 4 + SPARE
+        some = script.open(timeout=4, preload=["slow_module"], min_slots=3)
+        assert (some["slots"], some["hosts"]) == (4, ["n1", "n3"])
+        assert script.ask({"run": [12, 0.0]})["sum"] == 66
+
+
+def test_a_library_that_is_missing_on_one_node_is_named(cluster):
+    text = "import os, sys\nif os.uname().nodename == 'n2':\n    sys.modules['ipyparallel'] = None\n"
+    directory = cluster.write("sitecustomize.py", text).parent
+    with salloc(cluster, PYTHONPATH=f"{directory}:{os.environ.get('PYTHONPATH', '')}") as script:
+        failed = script.open(timeout=10)
+        assert failed["seconds"] < 10 + SPARE
+        (reason,) = [part for part in failed["error"].split("\nn") if part.startswith("2 has no worker; its log")]
+        assert "1: ModuleNotFoundError: No module named 'ipyparallel" in reason
+
+
+# -- addresses ---------------------------------------------------------------------------------------------------
+@contextmanager
+def odd_networks(cluster):
+    """Give each node addresses that the others have too or cannot reach, and take its own name from /etc/hosts."""
+    with ExitStack() as undo:
+        for node in cluster.nodes:
+            hosts = cluster.state / f"hosts.{node}"
+            text = hosts.read_text()
+            undo.callback(hosts.write_text, text)
+            hosts.write_text("".join(line for line in text.splitlines(True) if not line.endswith(f" {node}\n")))
+            on(cluster, node, "ip", "address", "add", "10.99.0.1/32", "dev", "lo")
+            undo.callback(on, cluster, node, "ip", "address", "del", "10.99.0.1/32", "dev", "lo")
+            on(cluster, node, "ip", "link", "add", "nic2", "type", "bridge")
+            undo.callback(on, cluster, node, "ip", "link", "del", "nic2")
+            on(cluster, node, "ip", "address", "add", f"172.31.{node[1:]}.1/24", "dev", "nic2")
+            on(cluster, node, "ip", "link", "set", "nic2", "up")
+        yield
+
+
+def test_the_address_is_one_that_every_node_reaches(cluster):
+    with odd_networks(cluster):
+        resolved = subprocess.run(
+            cluster.node_command("n1", ["getent", "hosts", "n1"]), capture_output=True, check=False, timeout=10
+        )
+        assert resolved.returncode != 0, "n1 does not know its own name"
+        program = f"#!/bin/bash\nexec {cluster.python} {PROGRAM} <<< '{json.dumps({'open': {'timeout': 20}})}'"
+        end = cluster.wait(cluster.sbatch(program, "-N3", "-n6"))
+    answer = json.loads(end.output.splitlines()[1])
+    assert (answer["slots"], answer["address"]) == (6, cluster.shape.address("n1"))
+
+
+@contextmanager
+def firewall(cluster):
+    """Drop what n1 answers to n3 from ephemeral ports, as a firewall that knows only Slurm's ports."""
+    rule = ["to", cluster.shape.address("n3"), "ipproto", "tcp", "sport", "20000-65534", "blackhole"]
+    on(cluster, "n1", "ip", "rule", "add", *rule)
+    try:
+        yield
+    finally:
+        on(cluster, "n1", "ip", "rule", "del", *rule)
+
+
+def test_a_firewall_between_nodes_is_shown_by_address_and_node(cluster):
+    with firewall(cluster), salloc(cluster) as script:
+        failed = script.open(timeout=20)
+    address = cluster.shape.address("n1")
+    assert "no address of the controller can be reached from everywhere" in failed["error"]
+    assert f"    n2: 127.0.0.1 Connection refused, {address} reached\n" in failed["error"]
+    assert f"    n3: 127.0.0.1 Connection refused, {address} timed out\n" in failed["error"]
+    assert failed["seconds"] < 10, "as soon as it is known"
+
+
+# -- environments ------------------------------------------------------------------------------------------------
+def test_srun_is_the_only_command_of_slurm_that_a_run_needs(cluster):
+    (cluster.shared_dir / "bin").mkdir()
+    found = cluster.run(["sh", "-c", "command -v srun"], check=True).stdout.strip()
+    orders = "\n".join(json.dumps(order) for order in ({"open": {"timeout": 20}}, {"run": [12, 0.0]}))
+    program = (
+        f"#!/bin/bash\nln -s {found} {cluster.shared_dir}/bin/srun\nexport PATH={cluster.shared_dir}/bin\n"
+        f"command -v scontrol squeue sacct\nexec {cluster.python} {PROGRAM} <<< '{orders}'"
+    )
+    end = cluster.wait(cluster.sbatch(program, "-N3", "-n6"))
+    assert end.state == "COMPLETED", end.output
+    _, opened, ran = map(json.loads, end.output.splitlines())
+    assert (opened["slots"], ran["sum"]) == (6, 66)
+
+
+def test_the_environment_of_a_job_that_is_over_is_an_error_at_once(cluster):
+    printed = cluster.run(["salloc", "-Q", "-N2", "-n2", "env"], check=True).stdout
+    left = [line for line in printed.splitlines() if line.startswith("SLURM_") and "CONF" not in line]
+    with Script(cluster, "env", *left) as script:
+        failed = script.open(timeout=20)
+    assert "EngineError: 0 of 2 workers came" in failed["error"]
+    assert "has expired" in failed["error"] or "nvalid job id" in failed["error"]
+    assert "If that is a job which is over, forget it:  unset ${!SLURM_@}" in failed["error"]
+    assert failed["seconds"] < SPARE
+
+
+# -- slurmctld ---------------------------------------------------------------------------------------------------
+def calls(cluster):
+    """How many calls slurmctld has had of each kind, without those of nodes and of the question itself."""
+    lines = cluster.call(["sdiag"]).stdout.partition("by message type\n")[2].partition("\n\n")[0].splitlines()
+    counts = {line.split()[0]: int(line.partition("count:")[2].split()[0]) for line in lines if "count:" in line}
+    assert "REQUEST_JOB_STEP_CREATE" in counts
+    others = ("REQUEST_STATS_INFO", "MESSAGE_NODE_REGISTRATION_STATUS", "REQUEST_PING")
+    return {kind: count for kind, count in counts.items() if kind not in others}
+
+
+def test_a_slurmctld_that_does_not_answer(cluster):
+    """A start waits for it until its timeout; what runs goes on, and asks it nothing."""
+    with salloc(cluster) as script:
+        with slurmctld_frozen(cluster):
+            failed = script.open(timeout=3)
+        assert "Slurm has not started the workers. `scontrol ping` tells whether it answers" in failed["error"]
+        assert failed["seconds"] < 3 + SPARE
+        with slurmctld_frozen(cluster):
+            script.process.stdin.write('{"open": {"timeout": 30}}\n')
+            script.process.stdin.flush()
+            time.sleep(2)
+        assert script.answer()["slots"] == 6, "it was asked again"
+        with slurmctld_frozen(cluster):
+            assert script.ask({"run": [60, 0.05]})["sum"] == 1770
+        before = calls(cluster)
+        assert script.ask({"run": [240, 0.1]})["seconds"] > 2
+        assert calls(cluster) == before, "a run in steady state asks Slurm nothing"
+    steps = cluster.call(["squeue", "--steps", "--noheader"]).stdout
+    assert not steps
