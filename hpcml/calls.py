@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from hpcml.callbook import CallBook
-from hpcml.keys import Keys, is_named
+from hpcml.keys import IGNORED_ARGUMENTS, Keys, is_named
 from hpcml.ledger import Ledger
 from hpcml.payload import Packed
 from hpcml.pickling import pack_arguments, pack_object
@@ -41,7 +41,7 @@ class Calls:
         wrap: Callable[[Any], Any] | None = None,
     ) -> None:
         self.book, self._ledger, self._dump, self._wrap = book, ledger, dump, wrap
-        self._keys = Keys()
+        self._keys = Keys(book.limit)
         self._digests: dict[int, tuple[Any, str]] = {}
         self._packed: dict[int, tuple[Any, Packed]] = {}
 
@@ -100,7 +100,9 @@ class Calls:
             digest = known[1] if known is not None else self._keys.digest(function)
             if same:
                 self._digests[id(function)] = (function, digest)
-            what = (digest, *args) if not kwargs else (digest, tuple(args), kwargs)
+            if name in IGNORED_ARGUMENTS:
+                kwargs = {key: value for key, value in kwargs.items() if key not in IGNORED_ARGUMENTS[name]}
+            what = (digest, *args) if not kwargs else ((digest,), tuple(args), kwargs)  # like no call without
             return self._ledger.key(self._keys.digest(what))
         except Exception as error:  # if it cannot be pickled at all, packing it says so
             if name not in _warned:

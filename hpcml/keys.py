@@ -3,28 +3,27 @@
 A call is pickled for its digest alone: without the memo, so that it does not matter which of its objects are one
 and the same; sets in order; and in place of
 
-- a function or class of an installed library: its name (what version the libraries have is noted elsewhere);
-- one of a module of the user's: its name, and the digest of the module's file and of those that it uses;
+- a function or class of an installed library: its name and the library's version;
+- one of a module of the user's: its name, and the digest of the module's file and of those that it imports;
 - one of the script, of a notebook, or without a name: its code, defaults, captured variables and globals.
 """
 
-import dis
-import functools
 import io
 import sys
-import sysconfig
 import types
 import weakref
 from collections.abc import Callable, Hashable
-from pathlib import Path
 from typing import Any
 
 import cloudpickle
 
 from hpcml.arrays import Array, reduce_array
+from hpcml.broadcast import Broadcast
 from hpcml.datafiles import digest
+from hpcml.sources import code_globals, code_modules, module_digest
+from hpcml.store import Loan
 
-__all__ = ["Keys", "code_globals", "is_named", "module_digest"]
+__all__ = ["IGNORED_ARGUMENTS", "Keys", "is_named"]
 
 IGNORED: dict[tuple[str, str], tuple[str, ...] | None] = {
     ("sklearn.utils.parallel", "_FuncWrapper"): ("warning_filters",),
@@ -33,48 +32,20 @@ IGNORED: dict[tuple[str, str], tuple[str, ...] | None] = {
 """Attributes (None: all) that say nothing of a result and differ between two lives of a script: the warning
 filters depend on what has been imported, the context of callbacks holds the time and a random number."""
 
-LARGE = 1 << 16  # bytes; a smaller array is looked at anew each time
-
-_INSTALLED = tuple({str(Path(path).resolve()) for path in sysconfig.get_paths().values()})
-
-
-@functools.cache
-def _is_users(name: str) -> bool:
-    """Tell whether a module is a file of the user's, not of an installed library."""
-    path = getattr(sys.modules.get(name), "__file__", None)
-    if not path or name.partition(".")[0] == "hpcml":
-        return False
-    full = str(Path(path).resolve())
-    return not full.startswith(_INSTALLED) and "site-packages" not in full and "dist-packages" not in full
-
-
-@functools.cache
-def module_digest(name: str) -> str:
-    """Return the digest of a module's file and of the user's other modules that it uses, as first seen."""
-    seen: dict[str, str] = {}
-    waiting = [name]
-    while waiting:
-        module = sys.modules.get(waiting.pop())
-        if module is None or module.__name__ in seen or not _is_users(module.__name__):
-            continue
-        seen[module.__name__] = digest(Path(str(module.__file__)).read_bytes())
-        for value in list(vars(module).values()):
-            used = value.__name__ if isinstance(value, types.ModuleType) else getattr(value, "__module__", None)
-            if isinstance(used, str):
-                waiting.append(used)
-    return digest(repr(sorted(seen.items())).encode())
-
-
-@functools.lru_cache(maxsize=1000)
-def code_globals(code: types.CodeType) -> tuple[str, ...]:
-    """Return the names that a function looks up among its globals, those within it included, sorted."""
-    names = {
-        str(step.argval) for step in dis.get_instructions(code) if step.opname in ("LOAD_GLOBAL", "LOAD_NAME")
+IGNORED_ARGUMENTS = {
+    "sklearn.model_selection._validation._fit_and_score": {
+        "callback_ctx",
+        "caller",
+        "candidate_progress",
+        "split_progress",
+        "verbose",
     }
-    for constant in code.co_consts:
-        if isinstance(constant, types.CodeType):
-            names.update(code_globals(constant))
-    return tuple(sorted(names))
+}
+"""Keyword arguments that say nothing of a result. With them, a fit would be another one in a larger grid, or for
+other n_jobs: the caller is the search, which is there for its callbacks; the rest is for what is printed."""
+
+FILLED_AT_RUN_TIME = {"deap.creator"}  # the classes in these modules are the script's
+MOST = 1 << 24  # bytes; what is longer without the memo may be a few objects that share each other
 
 
 def is_named(thing: Any) -> bool:
@@ -97,7 +68,8 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle has no
     def __init__(self, stream: Any, keys: "Keys") -> None:
         super().__init__(stream, 5)
         self._keys = keys
-        self._within: set[int] = set()  # functions and classes on the way: they may refer to each other
+        # Functions and classes that were met, by their id, with their number: they may refer to each other.
+        self._met: dict[int, tuple[int, Any]] = {}
 
     def persistent_id(self, thing: Any) -> Any:
         """Return what stands for a set, which has no order of its own; see `pickle.Pickler.persistent_id`."""
@@ -112,8 +84,8 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle has no
             return NotImplemented if reduced is None else reduced
         if isinstance(thing, type | types.FunctionType):
             return self._definition(thing)
-        if isinstance(thing, types.CodeType):
-            return _nothing, _code(thing)
+        if isinstance(thing, types.CodeType | types.ModuleType | Broadcast):
+            return _nothing, _parts(thing)
         name = (type(thing).__module__, type(thing).__qualname__)
         if name in IGNORED:
             ignored = IGNORED[name]
@@ -124,29 +96,53 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle has no
         return super().reducer_override(thing)
 
     def _definition(self, thing: Any) -> Any:
-        if thing is _nothing or thing.__module__ == "builtins":
+        if thing is _nothing:
             return NotImplemented
+        if isinstance(thing, type) and thing.__module__ == "builtins":  # some of these have no name there
+            return super().reducer_override(thing)
         name = f"{thing.__module__}.{thing.__qualname__}"
-        if id(thing) in self._within:
-            return _nothing, (name,)
-        if is_named(thing):
-            users = _is_users(thing.__module__)
-            return _nothing, (name, module_digest(thing.__module__) if users else "")
-        self._within.add(id(thing))
+        if id(thing) in self._met:
+            return _nothing, (name, self._met[id(thing)][0])
+        if is_named(thing) and thing.__module__ not in FILLED_AT_RUN_TIME:
+            return _nothing, (name, module_digest(thing.__module__))
+        self._met[id(thing)] = len(self._met), thing
         return _nothing, (name, *(_function(thing) if isinstance(thing, types.FunctionType) else _class(thing)))
+
+
+def _parts(thing: Any) -> tuple[Any, ...]:
+    if isinstance(thing, types.ModuleType):
+        return thing.__name__, module_digest(thing.__name__)
+    return _handle(thing) if isinstance(thing, Broadcast) else _code(thing)
 
 
 def _code(code: types.CodeType) -> tuple[Any, ...]:
     """Return what a code object does, without where it stands in its file."""
     shape = (code.co_argcount, code.co_posonlyargcount, code.co_kwonlyargcount, code.co_flags)
-    return code.co_code, code.co_consts, code.co_names, code.co_varnames, code.co_freevars, shape
+    names = (code.co_names, code.co_varnames, code.co_freevars, code.co_cellvars)
+    return code.co_code, code.co_exceptiontable, code.co_consts, names, shape
 
 
 def _function(function: types.FunctionType) -> tuple[Any, ...]:
-    names = code_globals(function.__code__)
-    known = [(name, function.__globals__[name]) for name in names if name in function.__globals__]
-    captured = [cell.cell_contents for cell in function.__closure__ or () if cell != types.CellType()]
-    return function.__code__, function.__defaults__, function.__kwdefaults__, captured, known, vars(function)
+    code = function.__code__
+    known = [(name, function.__globals__[name]) for name in code_globals(code) if name in function.__globals__]
+    modules = sorted({value.__name__ for _, value in known if isinstance(value, types.ModuleType)})
+    captured = [
+        (name, cell.cell_contents)
+        for name, cell in zip(code.co_freevars, function.__closure__ or (), strict=True)
+        if cell != types.CellType()
+    ]
+    more = (function.__defaults__, function.__kwdefaults__, vars(function), code_modules(code, tuple(modules)))
+    return code, captured, known, *more
+
+
+def _handle(handle: Broadcast) -> tuple[Any, ...]:
+    """Return what stands for data that was put on the nodes: the digests of its parts."""
+    if handle._parts is None:
+        raise TypeError("the broadcast handle is closed")
+    where, holes, buffers = handle._parts
+    stream = where.entry.name if isinstance(where, Loan) else where
+    loans = [loan.entry.name for loan in (*(loan for _, loan in holes), *buffers)]
+    return stream, [offset for offset, _ in holes], loans
 
 
 _NOT_OF_A_CLASS = {
@@ -162,14 +158,33 @@ def _class(kind: type) -> tuple[Any, ...]:
         if name not in _NOT_OF_A_CLASS
         and not isinstance(value, types.MemberDescriptorType | types.GetSetDescriptorType)
     ]
-    return kind.__bases__, own
+    return type(kind), kind.__bases__, own
 
 
 _PLAIN = (int, float, str, bool, type(None))
 
 
+class _Stream(io.BytesIO):
+    """Where what is digested goes; without the memo, up to `MOST`."""
+
+    def __init__(self, fast: bool) -> None:
+        super().__init__()
+        self._most = MOST if fast else float("inf")
+
+    def write(self, data: Any) -> int:
+        """Take one piece of the pickle."""
+        if self.tell() > self._most:
+            raise ValueError("too long")
+        return super().write(data)
+
+
 class Keys:
-    """Digests of calls, for the length of one call of ``map`` or Parallel, in which large arrays stay as they are.
+    """Digests of calls, for the length of one call of ``map`` or Parallel.
+
+    Parameters
+    ----------
+    limit
+        Arrays of more bytes than this are looked at once; see `hpcml.callbook.CallBook`, which sends them once.
 
     Examples
     --------
@@ -180,7 +195,8 @@ class Keys:
     False
     """
 
-    def __init__(self) -> None:
+    def __init__(self, limit: float = float("inf")) -> None:
+        self._limit = limit
         self._known: dict[Hashable, tuple[Any, str]] = {}
 
     def digest(self, thing: Any) -> str:
@@ -193,7 +209,7 @@ class Keys:
             return self._digest(thing, fast=False)
 
     def _digest(self, thing: Any, fast: bool) -> str:
-        stream = io.BytesIO()
+        stream = _Stream(fast)
         pickler = _Pickler(stream, self)
         pickler.fast = fast
         pickler.dump(thing)
@@ -201,7 +217,7 @@ class Keys:
 
     def lend(self, nbytes: int, key: Hashable, owner: Any, produce: Callable[[], memoryview]) -> str:
         """Return the digest of an array's content; see `hpcml.arrays.Lend`."""
-        if nbytes < LARGE:
+        if nbytes <= self._limit:
             return digest(produce())
         key = (nbytes, key)
         living, known = self._known.get(key, (lambda: None, ""))

@@ -1,5 +1,6 @@
 """The journal: cut anywhere, damaged anywhere, on a full disk, forged; what is read is what was written."""
 
+import itertools
 import logging
 import os
 import pickle
@@ -97,8 +98,9 @@ def test_cut_in_the_middle_of_a_large_body(path):
         assert read(path) == (records, [])
 
 
-def damaged(path, content, starts, records, place, bit):
+def damaged(path, content, starts, records, flip):
     """Flip a bit and check that the record it is in is told, put aside, and the only one that is lost."""
+    place, bit = flip
     bad = path.with_name("journal.bad")
     bad.unlink(missing_ok=True)
     changed = bytearray(content)
@@ -127,7 +129,7 @@ def test_one_bit_flipped_at_every_97th_byte(path, caplog):
     assert len(flipped) > 150
     for number, place in enumerate(flipped):
         caplog.clear()
-        assert not damaged(path, content, starts, records, place, number % 8).torn
+        assert not damaged(path, content, starts, records, (place, number % 8)).torn
         assert "is damaged in 1 places" in caplog.text
 
 
@@ -138,7 +140,7 @@ def test_every_bit_of_a_prefix(path, which):
     content, starts = path.read_bytes(), places(path)
     start = starts[:-1][which]
     torn = [
-        damaged(path, content, starts, records, start + byte, bit).torn
+        damaged(path, content, starts, records, (start + byte, bit)).torn
         for byte in range(PREFIX.size)
         for bit in range(8)
     ]
@@ -192,8 +194,8 @@ def test_marks_in_bodies_do_not_mislead_the_search(path):
     records = [({"n": n}, fake * 20 + MARK) for n in range(5)]
     write(path, records)
     content, starts = path.read_bytes(), places(path)
-    damaged(path, content, starts, records, starts[1], 0)
-    damaged(path, content, starts, records, starts[3] + 50, 0)
+    damaged(path, content, starts, records, (starts[1], 0))
+    damaged(path, content, starts, records, (starts[3] + 50, 0))
 
 
 # ---- S6: what somebody else has put there
@@ -227,7 +229,7 @@ def test_a_moved_record_is_no_record(path):
     records = [({"n": n}, bytes([n]) * 10) for n in range(4)]
     write(path, records)
     content, starts = path.read_bytes(), places(path)
-    pieces = [content[a:b] for a, b in zip(starts, starts[1:], strict=False)]
+    pieces = [content[a:b] for a, b in itertools.pairwise(starts)]
     path.write_bytes(content[: starts[0]] + pieces[0] + pieces[2] + pieces[1] + pieces[3])
     assert read(path)[0] == [records[0], records[3]]
     path.write_bytes(content + pieces[0])  # once more, at the end

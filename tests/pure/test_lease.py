@@ -1,5 +1,6 @@
 """One driver at a time: who is refused, who takes over, and that it is never two."""
 
+import contextlib
 import dataclasses
 import json
 import os
@@ -148,10 +149,8 @@ def race(directory, drivers, me=ME):
 
     def ask(_):
         start.wait(10)
-        try:
+        with contextlib.suppress(RunInUse):
             won.append(Lease(directory, me, unknown))
-        except RunInUse:
-            pass
 
     with ThreadPoolExecutor(drivers) as pool:
         list(pool.map(ask, range(drivers)))
