@@ -168,6 +168,14 @@ def test_the_environment_of_a_job_that_is_over_is_an_error_at_once(cluster):
     assert failed["seconds"] < SPARE
 
 
+# -- many at once ------------------------------------------------------------------------------------------------
+def test_of_a_hundred_and_twenty_engines_that_register_at_once_none_is_missing(cluster):
+    with salloc(cluster) as script:
+        opened = script.open(timeout=60, slots_per_node=40)
+        assert opened["slots"] == 120
+        assert script.ask({"run": [480, 0.0]})["sum"] == sum(range(480))
+
+
 # -- slurmctld ---------------------------------------------------------------------------------------------------
 def calls(cluster):
     """How many calls slurmctld has had of each kind, without those of nodes and of the question itself."""
