@@ -115,7 +115,7 @@ class Lease:
         while True:
             if not self._make(number, me):
                 number = self._after(number, me, job_over)
-            elif number > 1 and not self._path(number - 1).exists():  # removed meanwhile, with an empty run
+            elif number > 1 and not self._is_there(number - 1):  # removed meanwhile, with an empty run
                 self.remove()
                 number = 1
             elif self._path(number + 1).exists():  # somebody has removed the one that this replaces
@@ -123,6 +123,14 @@ class Lease:
                 number += 1
             else:
                 return
+
+    def _is_there(self, number: int) -> bool:
+        """Tell by opening it whether there is a lease: what a network file system says of names may be old."""
+        try:
+            self._holder(number)
+        except FileNotFoundError:
+            return False
+        return True
 
     def _after(self, number: int, me: Holder, job_over: JobOver) -> int:
         """Return which lease to try when this one is there: the next, if nobody holds this."""
