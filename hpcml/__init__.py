@@ -17,7 +17,11 @@ from hpcml.errors import (
     DataMissing,
     EngineError,
     HpcmlError,
+    JournalFull,
+    OutOfTime,
+    RunInUse,
     TaskError,
+    TaskTimeout,
     WorkerDied,
 )
 from hpcml.joblib_backend import register as _register
@@ -32,8 +36,12 @@ __all__ = [
     "DataMissing",
     "EngineError",
     "HpcmlError",
+    "JournalFull",
     "Node",
+    "OutOfTime",
+    "RunInUse",
     "TaskError",
+    "TaskTimeout",
     "WorkerDied",
     "detect",
 ]

@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from typing import Any, TypeVar
 
-from hpcml.errors import DataMissing, OutOfTime, TaskError, WorkerDied, closed
+from hpcml.errors import DataMissing, OutOfTime, TaskError, TaskTimeout, WorkerDied, closed
 from hpcml.frames import Frame, FutureLike, Group, Task, blame, resolve_all, send_data_again, settle
 from hpcml.limits import TimeLimits
 from hpcml.task import Call, Known, Outcome, Watcher, pack_frame, unpack_outcomes
@@ -146,7 +146,8 @@ class Dispatcher:
             # A burst of submissions is framed together, but must not keep the workers waiting.
             if self._inbox.empty() or time.monotonic() > pumped + BURST_SECONDS:
                 self._pump()
-                self._tell_idle()
+                while self._idle_waiters and not self._waiting and not self._in_flight:
+                    self._idle_waiters.pop().set()
                 pumped = time.monotonic()
 
     def _next(self) -> tuple[Callable[..., None], Any] | None:
@@ -167,11 +168,6 @@ class Dispatcher:
 
     def _wake(self) -> None:
         self._inbox.put((lambda _: None, None))
-
-    def _tell_idle(self) -> None:
-        if not self._waiting and not self._in_flight:
-            while self._idle_waiters:
-                self._idle_waiters.pop().set()
 
     def _enqueue(self, block: list[Task | tuple[FutureLike, Known | BaseException]]) -> None:
         for item in block:
@@ -238,15 +234,20 @@ class Dispatcher:
 
     def _run_again(self, frame: Frame, death: WorkerDied) -> None:
         """Put tasks whose worker died back in front; those it had not begun are not blamed."""
-        if frame.overdue and len(frame.tasks) == 1:
-            resolve_all(frame.tasks, self._limits.exceeded(frame.tasks[0], death))
-            return
-        if death.started:
+        alone = len(frame.tasks) == 1
+        if death.started and not frame.overdue:
             self._watcher.died(death, [task.call for task in frame.tasks])
         for task in reversed(frame.tasks):
-            task.alone = task.alone or frame.overdue
-            if frame.overdue or not blame(task, death, self._retries, alone=len(frame.tasks) == 1):
+            error: TaskTimeout | WorkerDied | None
+            if frame.overdue:
+                task.alone, error = True, self._limits.exceeded(task, death) if alone else None
+            else:
+                error = blame(task, death, self._retries, alone)
+            if error is None:
                 self._waiting.add(task, first=True)
+            else:
+                self._watcher.failed(task.call, error)
+                settle(task.future, error=error)
 
     def _give_up(self, futures: set[FutureLike]) -> None:
         resolve_all(self._waiting.give_up(futures), TaskError("this task was abandoned before it started"))

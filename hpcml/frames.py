@@ -148,22 +148,21 @@ def frame_size(seconds: float | None, waiting: int, slots: int) -> int:
     return max(1, min(int(FRAME_SECONDS / seconds), worth_sending, whole))
 
 
-def blame(task: Task, death: WorkerDied, retries: int, alone: bool) -> bool:
-    """Note the death of a worker under `task`; True when the task has failed, for it was one too many.
+def blame(task: Task, death: WorkerDied, retries: int, alone: bool) -> WorkerDied | None:
+    """Note the death of a worker under `task`; return what the task fails with, when it was one too many.
 
     It is not to blame when it had not begun, nor when it was not `alone` in its frame; but then it will be.
     """
     if not death.started:
-        return False
+        return None
     task.alone = True
     if alone:
         task.deaths.append(death.worker)
     if len(task.deaths) < retries:
-        return False
+        return None
     hosts = ", ".join(task.deaths)
     what = f"{task.call.name} ended {len(task.deaths)} workers ({hosts}) and is not tried again"
-    settle(task.future, error=WorkerDied(f"{what}: {death}"))
-    return True
+    return WorkerDied(f"{what}: {death}")
 
 
 def send_data_again(task: Task, missing: DataMissing, restore: Callable[[str, float], None]) -> bool:

@@ -5,7 +5,7 @@ has a record, whose body is the outcome as the worker packed it, and each death 
 
 =========  ======================================================================================================
 ``life``   number of the life; ``began``, ``host``, ``pid``, ``job``, ``restart``, ``versions``, ``engine``,
-           ``slots`` (of each node), ``cpus`` (allocated), ``cpus_per_slot``
+           ``slots`` (of each node), ``cpus`` (allocated), ``cpus_per_slot``, ``memory`` (granted, MB)
 ``name``   number of a name, and what it stands for (``is``)
 ``task``   key of a task that ended, after a digest of the versions; ``name`` (its number), ``at`` (worker),
            ``t`` (start), ``s`` (seconds), ``m`` (the most memory that its worker has had, MB), ``error`` (the
@@ -172,6 +172,10 @@ class Ledger:
             self._next_name += 1
             self._write({"name": self._names[name], "is": name})
         return self._names[name]
+
+    def failed(self, call: Call, error: str) -> None:
+        """Record a call that has ended its worker too often, or ran too long."""
+        self._write({"task": call.key, "name": self._number(call.name), "t": time.time(), "error": error})
 
     def died(self, worker: str, cause: str, names: Sequence[str]) -> None:
         """Record the death of a worker and what it was doing."""

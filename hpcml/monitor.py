@@ -4,7 +4,7 @@ import logging
 import warnings
 from collections import Counter
 
-from hpcml.errors import WorkerDied
+from hpcml.errors import HpcmlError, WorkerDied
 from hpcml.ledger import Ledger
 from hpcml.progress import Display, Totals
 from hpcml.task import Call, Known, Outcome
@@ -28,7 +28,7 @@ class Monitor:
         self._expected[group] += tasks
 
     def finished(self, call: Call, outcome: Outcome, packed: bytes) -> None:
-        """Record an outcome, and show it; see `hpcml.dispatch.Watcher`."""
+        """Record an outcome, and show it; see `hpcml.task.Watcher`."""
         if self._ledger is not None:
             self._ledger.finished(call, outcome, packed)
         try:
@@ -36,8 +36,16 @@ class Monitor:
         except Exception as error:  # a closed pipe, a character that the terminal lacks: not the task's fault
             log.debug("the display failed: %r", error)
 
+    def failed(self, call: Call, error: HpcmlError) -> None:
+        """Record a call that has ended its worker too often, or ran too long; see `hpcml.task.Watcher`."""
+        self.totals.tasks += 1
+        self.totals.failed += 1
+        if self._ledger is not None:
+            self._ledger.failed(call, type(error).__name__)
+        self._advance(call.group)
+
     def died(self, death: WorkerDied, calls: list[Call]) -> None:
-        """Record the death of a worker; see `hpcml.dispatch.Watcher`."""
+        """Record the death of a worker; see `hpcml.task.Watcher`."""
         if self._ledger is not None:
             self._ledger.died(death.worker, str(death), [call.name for call in calls])
 

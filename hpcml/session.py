@@ -110,7 +110,8 @@ class Session:
             slots = {node.name: node.slots for node in self.plan.nodes if node.name in self.workers.hosts}
             cpus = self.monitor.totals.allocated_cpus
             per_slot = self.monitor.totals.cpus_per_slot
-            self.ledger.begin(engine=self.engine, slots=slots, cpus=cpus, cpus_per_slot=per_slot)
+            memory = {node.name: node.memory for node in self.plan.nodes if node.memory is not None}
+            self.ledger.begin(engine=self.engine, slots=slots, cpus=cpus, cpus_per_slot=per_slot, memory=memory)
 
     def _say(self, line: str) -> None:
         if self.options.progress:

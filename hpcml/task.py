@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple, Protocol
 
 from hpcml.broadcast import open_keys
-from hpcml.errors import TaskError, WorkerDied
+from hpcml.errors import HpcmlError, TaskError, WorkerDied
 from hpcml.payload import Packed
 from hpcml.pickling import Rebuilt
 
@@ -95,6 +95,9 @@ class Watcher(Protocol):
 
     def recalled(self, known: Known) -> None:
         """Take a call whose outcome is known from an earlier life."""
+
+    def failed(self, call: Call, error: HpcmlError) -> None:
+        """Take a call that has ended its worker too often, or ran too long."""
 
     def died(self, death: WorkerDied, calls: list[Call]) -> None:
         """Take the death of a worker, and what it had been given to do."""

@@ -3,7 +3,6 @@
 import os
 import re
 import signal
-import subprocess
 import time
 from pathlib import Path
 
@@ -116,28 +115,3 @@ def test_a_node_whose_python_fails_is_shown_with_its_log(cluster):
     assert done.returncode != 0
     assert "n2 has no worker" in done.stderr
     assert re.search(r"n2: task 1: Exited with exit code 9", done.stderr)
-
-
-def test_sockets_are_bound_to_one_address_and_nothing_secret_is_in_sight(cluster):
-    process = start_sleeper(cluster, cluster.python)
-    listening = ""
-    for node in cluster.nodes:
-        command = cluster.node_command(node, ["ss", "-Hltnp"])
-        listening += subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    ours = [line for line in listening.splitlines() if "python" in line]
-    assert ours
-    assert not [line for line in ours if re.search(r"\s(0\.0\.0\.0|\*|\[::\]):\d+\s", line)]
-    assert not [p for p in engines(cluster) if "curve" in " ".join(p.argv).lower()]
-    process.terminate()
-    process.communicate(timeout=30)
-    wait_for_no_engines(cluster)
-
-
-def test_a_controller_that_dies_is_an_error_and_not_a_hang(cluster):
-    process = start_sleeper(cluster, cluster.python)
-    family = [p.pid for p in engines(cluster) if "controller" in " ".join(p.argv)]
-    os.kill(min(family), signal.SIGKILL)  # the first is the parent of the others
-    _, errors = process.communicate(timeout=40)
-    assert process.returncode == 1
-    assert "the controller step ended with status 137" in errors, errors
-    wait_for_no_engines(cluster)

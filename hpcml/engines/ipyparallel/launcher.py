@@ -27,6 +27,7 @@ from typing import Any, NoReturn
 from hpcml.datafiles import DataDirectories
 from hpcml.engines.ipyparallel.binding import gpus_of_slot, slot_cpus
 from hpcml.engines.ipyparallel.engine import IMPORTS, run_engine
+from hpcml.engines.ipyparallel.memory import oom_kills
 from hpcml.engines.ipyparallel.messages import LineReader, claim_output, die_with_parent, reach, say
 from hpcml.worker import become_worker
 
@@ -69,6 +70,7 @@ class Launcher:
         self.shared = data["shared"]
         self.profile = tempfile.mkdtemp(prefix="hpcml-")  # ipyparallel wants one; nothing is kept in it
         self.living: dict[int, tuple[int, int]] = {}  # process id: (engine id, slot)
+        self.oom_kills = oom_kills()
         self.homeless: list[int] = []  # slots that wait for a controller
         self.generation = [0] * self.slots
         self.young_deaths = [0] * self.slots
@@ -120,11 +122,17 @@ class Launcher:
                 return
             if process in self.living:
                 engine, slot = self.living.pop(process)
-                code = os.waitstatus_to_exitcode(status)
-                text = f"exit code {code}" if code >= 0 else f"signal {signal.Signals(-code).name}"
+                text = self._cause(os.waitstatus_to_exitcode(status))
                 print(f"hpcml: engine {engine} (slot {slot}) ended: {text}", file=sys.stderr, flush=True)
                 forked = {} if self._hopeless(slot) else {self.fork(slot, predecessor=engine): slot}
                 say({"node": self.node, "died": engine, "status": text, "forked": forked}, self.output)
+
+    def _cause(self, code: int) -> str:
+        """Return what an engine died of."""
+        if code != -signal.SIGKILL:
+            return f"exit code {code}" if code >= 0 else f"signal {signal.Signals(-code).name}"
+        before, self.oom_kills = self.oom_kills, oom_kills()
+        return "out of memory: the kernel sent SIGKILL" if self.oom_kills > before else "signal SIGKILL"
 
     def _hopeless(self, slot: int) -> bool:
         """Tell whether the engines of a slot have died young several times in a row."""

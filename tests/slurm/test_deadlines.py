@@ -1,0 +1,118 @@
+"""The job's time is over, or it is told to end: what has ended is kept, and its next life goes on from there."""
+
+import os
+import shlex
+import signal
+import time
+from collections import Counter
+
+import pytest
+from searches import FITS, SLOTS, Search, assert_equal, one_process
+
+
+@pytest.fixture(scope="session")
+def expected(tmp_path_factory):
+    return one_process(tmp_path_factory.mktemp("expected") / "out")
+
+
+def submit(search, *options, flags="--requeue"):
+    """Submit the search as a batch job, in which the driver is the job's script."""
+    command = shlex.join(str(word) for word in search.command[1:])
+    script = f"#!/bin/bash\nexec {search.cluster.python} -m hpcml run {flags} --quiet {command}\n"
+    tasks = ("-N3", "--ntasks-per-node=4", "--requeue", "--open-mode=append")
+    job = search.cluster.sbatch(script, *tasks, *options, cwd=search.cluster.shared_dir)
+    search.job = job
+    return job
+
+
+def wait_ended(search, fits, timeout=60):
+    end = time.monotonic() + timeout
+    while len(search.events("end")) < fits:
+        assert time.monotonic() < end, search.cluster.output(search.job)[-3000:]
+        time.sleep(0.1)
+
+
+def assert_resumed(search, name, expected, repeated):
+    """The job has ended well, in its second life or a later one; at most so many fits were run twice."""
+    job = search.cluster.wait(search.job, timeout=150)
+    results = search.results(name)
+    assert job.state == "COMPLETED", job.output[-3000:]
+    assert_equal(results, expected)
+    assert search.lost == 0
+    assert search.repeated <= repeated
+    return job.output
+
+
+def wait_for_next_life(search):
+    """Wait until the job has left the queue's running state once."""
+    search.cluster.wait_state(search.job, "PENDING", "COMPLETING", "REQUEUED", timeout=30)
+
+
+def test_f6_a_job_that_ends_at_its_time_limit_goes_on_after_a_requeue(cluster, expected):
+    """One minute for 180 fits of 4 s on 12 slots: the first life has no time for all of them."""
+    search = Search(cluster, seconds=4.0)
+    submit(search, "--time=1", flags="--requeue")
+    output = assert_resumed(search, "F6", expected, repeated=0)
+    assert "the job's time is nearly over" in output
+    assert "goes back to the queue" in output
+
+
+def test_f9_no_fit_is_cut_when_a_signal_comes_early_enough(cluster, expected):
+    search = Search(cluster, seconds=2.0)
+    job = submit(search)
+    wait_ended(search, 36)
+    cluster.run(["scancel", "--batch", "--signal=USR1", str(job)], check=True)
+    output = assert_resumed(search, "F9", expected, repeated=0)
+    assert "SIGUSR1: no further task starts" in output
+
+
+def test_f8_a_job_that_is_preempted_goes_on_later(cluster, expected):
+    search = Search(cluster, seconds=0.5)
+    submit(search, flags="--resume")
+    wait_ended(search, 36)
+    high = cluster.sbatch("#!/bin/sh\nsleep 2", "-N3", "--exclusive", "--partition=high")
+    cluster.wait(high)
+    assert_resumed(search, "F8 preemption", expected, repeated=2 * SLOTS)
+
+
+def test_f8_scancel_keeps_what_has_ended(cluster, expected):
+    search = Search(cluster, seconds=0.5)
+    job = submit(search, flags="--resume")
+    wait_ended(search, 36)
+    cluster.run(["scancel", str(job)], check=True)
+    assert cluster.wait(job).state == "CANCELLED"
+    again = submit(search, flags="--resume")
+    assert again != job
+    assert_resumed(search, "F8 scancel", expected, repeated=2 * SLOTS)
+
+
+def test_f7_a_driver_that_is_killed_is_started_again(cluster, expected):
+    search = Search(cluster, resume=True)
+    for fits in (20, 60, 110, 150):
+        search.start()
+        search.wait_ended(fits)
+        (driver,) = [p for p in cluster.processes("login") if "counted.py" in " ".join(p.argv[:2])]
+        killed = time.monotonic()
+        os.kill(driver.pid, signal.SIGKILL)
+        search.process.communicate(timeout=30)
+        while any("hpcml.engines" in " ".join(p.argv) for node in cluster.nodes for p in cluster.processes(node)):
+            assert time.monotonic() < killed + 15
+            time.sleep(0.1)
+    assert_equal(search.start().finish("F7"), expected)
+    assert search.lost == 0
+    assert search.repeated <= 4 * 2 * SLOTS  # a worker has its next fit already
+    assert max(Counter(event[0] for event in search.events("begin")).values()) <= 5
+
+
+def test_two_drivers_of_one_run(cluster, expected):
+    search = Search(cluster, resume=True).start()
+    search.wait_ended(12)
+    began = time.monotonic()
+    second = cluster.run(search.command)
+    assert second.returncode == 1
+    assert "is in use by process" in second.stderr
+    assert "on login" in second.stderr
+    assert time.monotonic() - began < 10
+    assert_equal(search.finish("F13"), expected)
+    assert (search.lost, search.repeated) == (0, 0)
+    assert FITS == 180
