@@ -1,0 +1,144 @@
+"""A driver that is killed and started again repeats no finished call, and ends with the results of one process."""
+
+import os
+import pickle
+import signal
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytest
+from conftest import ENGINES
+
+PROGRAM = Path(__file__).parent / "resumable.py"
+KILLED = (1, 17, 30)  # tasks after which the driver is killed, in each life
+
+
+class Life(NamedTuple):
+    """What became of one start of the program."""
+
+    code: int
+    number: int
+    known: int
+    executed: list[str]
+    results: dict[str, Any] | None
+    said: str
+
+
+def start(place, engine, limit=0, **environment):
+    """Run the program once."""
+    number = len(list(place.glob("executed-*")))
+    executed, results = place / f"executed-{number}", place / f"results-{number}"
+    executed.touch()
+    environment = {"EXECUTED": str(executed), "RESULTS": str(results), "LIMIT": str(limit), **environment}
+    with open(place / f"said-{number}", "w+") as said, open(place / f"told-{number}", "w+") as told:
+        code = subprocess.run(  # into files: workers that are about to end may hold a pipe
+            [sys.executable, PROGRAM, engine],
+            env={**os.environ, **environment},
+            cwd=place,
+            stdin=subprocess.DEVNULL,
+            stdout=told,
+            stderr=said,
+            timeout=100,
+            check=False,
+        ).returncode
+        told.seek(0)
+        said.seek(0)
+        life, known = map(int, told.read().split() or (0, 0))
+        words = said.read()
+    found = pickle.loads(results.read_bytes()) if results.exists() else None
+    return Life(code, life, known, executed.read_text().splitlines(), found, words)
+
+
+@pytest.fixture(scope="module")
+def expected(tmp_path_factory):
+    """Return what one process finds, without hpcml."""
+    life = start(tmp_path_factory.mktemp("one"), "none")
+    assert life.code == 0, life.said
+    return life.results
+
+
+@pytest.fixture(scope="module", params=ENGINES)
+def lives(request, tmp_path_factory):
+    """Kill the program a few times, let it end, start it once more, and once with other versions."""
+    place = tmp_path_factory.mktemp(request.param)
+    found = [start(place, request.param, limit) for limit in KILLED]
+    found += [start(place, request.param), start(place, request.param)]
+    return [*found, start(place, request.param, OTHER_VERSION="1")]
+
+
+def compare(found, expected, timings):
+    """Check that results are equal: those of searches in all columns, but for times unless `timings`."""
+    assert set(found) == set(expected)
+    for name, value in expected.items():
+        if isinstance(value, dict):
+            assert list(found[name]) == list(value)
+            for column in value:
+                if timings or "time" not in column:
+                    np.testing.assert_array_equal(found[name][column], value[column], err_msg=f"{name} {column}")
+        else:
+            assert found[name] == value, name
+
+
+def test_a_killed_driver_leaves_what_was_finished(lives):
+    known = 0
+    for number, (life, limit) in enumerate(zip(lives, KILLED, strict=False)):
+        assert life.code == -signal.SIGKILL, life.said
+        assert (life.number, life.known) == (number + 1, known)
+        known += limit
+    assert (lives[3].number, lives[3].known) == (4, known)
+
+
+def test_no_finished_call_is_repeated(lives):
+    """What ran in the last life and what was known before it are together all there is."""
+    last, again, other = lives[3:]
+    assert last.code == 0, last.said
+    everything = Counter(other.executed)
+    assert len(last.executed) == everything.total() - sum(KILLED)
+    assert not Counter(last.executed) - everything
+    assert everything.total() > 70
+    assert again.executed == ["refuse 1"]  # what raised is tried again, and nothing else
+
+
+def test_what_is_repeated_was_in_flight(lives):
+    """A frame of short tasks whose end the driver has not heard of runs again, and no more than those."""
+    ran = Counter(line for life in lives[:4] for line in life.executed)
+    repeated = (ran - Counter(lives[5].executed)).total()
+    assert repeated <= sum(len(life.executed) - limit for life, limit in zip(lives, KILLED, strict=False))
+
+
+def test_results_equal_those_of_one_process(lives, expected):
+    for life in lives[3:]:
+        found = {name: value for name, value in life.results.items() if name not in ("tickets", "refused")}
+        compare(found, {name: value for name, value in expected.items() if name != "tickets"}, timings=False)
+        assert life.results["refused"] == "KeyError(1)"
+
+
+def test_recorded_times_are_given_again(lives):
+    compare(lives[4].results, lives[3].results, timings=True)
+
+
+def test_equal_calls_are_told_apart(lives):
+    tickets = lives[3].results["tickets"]
+    assert len(set(tickets)) == 5
+    assert lives[4].results["tickets"] == tickets
+    assert not set(lives[5].results["tickets"]) & set(tickets)
+
+
+def test_nothing_unusual_is_said(lives):
+    for life in (lives[0], lives[3], lives[4]):
+        assert "cannot be recognised" not in life.said
+        assert "recorded" not in life.said
+        assert "Traceback" not in life.said
+    assert lives[4].said == ""
+
+
+def test_other_versions_run_everything_again_and_say_so(lives):
+    other = lives[5]
+    assert other.code == 0, other.said
+    assert (other.number, other.known) == (6, 0)
+    count = len(other.executed) - 1  # but for what raised
+    assert f"{count} recorded tasks run again, for versions have changed: scipy" in other.said
