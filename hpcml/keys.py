@@ -8,6 +8,7 @@ and the same; sets in order; and in place of
 - one of the script, of a notebook, or without a name: its code, defaults, captured variables and globals.
 """
 
+import functools
 import io
 import sys
 import types
@@ -49,11 +50,14 @@ MOST = 1 << 24  # bytes; what is longer without the memo may be a few objects th
 
 
 def is_named(thing: Any) -> bool:
-    """Tell whether a function or class can be found under its name in a module, so that it travels by name."""
-    found: Any = sys.modules.get(getattr(thing, "__module__", None) or "")
-    if found is None or found.__name__ == "__main__" or not hasattr(thing, "__qualname__"):
+    """Tell whether a thing is found under its name in a module, so that it travels by name."""
+    name, module = getattr(thing, "__qualname__", None), getattr(thing, "__module__", None)
+    if not isinstance(name, str) or not isinstance(module, str):
         return False
-    for part in thing.__qualname__.split("."):
+    found: Any = sys.modules.get(module)
+    if found is None or found.__name__ == "__main__":
+        return False
+    for part in name.split("."):
         found = getattr(found, part, None)
     return found is thing
 
@@ -82,8 +86,10 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle has no
         if isinstance(thing, Array):
             reduced = reduce_array(thing, self._keys.lend)
             return NotImplemented if reduced is None else reduced
-        if isinstance(thing, type | types.FunctionType):
+        if isinstance(thing, type | types.FunctionType) or is_named(thing):  # functools.lru_cache, Cython, C
             return self._definition(thing)
+        if isinstance(thing, functools._lru_cache_wrapper):
+            return _nothing, ("lru_cache", thing.__wrapped__)
         if isinstance(thing, types.CodeType | types.ModuleType | Broadcast):
             return _nothing, _parts(thing)
         name = (type(thing).__module__, type(thing).__qualname__)

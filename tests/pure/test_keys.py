@@ -1,6 +1,7 @@
 """Keys of calls: equal for what is the same, in every process, and different for all that can change a result."""
 
 import copy
+import functools
 import json
 import os
 import subprocess
@@ -257,12 +258,17 @@ SCRIPT = """
         values = [n for n in range(x) if n < LIMIT]
         return inner(x) ** power + helper.f(x) + closed(x) + Model().fit(x) + lazy.g(x) + pack.sub.h(x) + deep.d(x)
 """
-HELPER = """import far
+HELPER = """import functools
+import far
 from numbers_of_mine import ALPHA
 
 def f(x):
     import late
     return far.f(x) + late.f(x)
+
+@functools.lru_cache
+def cached(x):
+    return 2 * x
 """
 FILES = {
     "helper.py": HELPER,
@@ -360,7 +366,7 @@ def test_a_function_of_a_users_module_goes_by_its_file(task_key):
         import helper
 
         assert is_named(helper.f)
-        return key(helper.f), key((helper.f, 1)), key({"f": helper.f})
+        return key(helper.f), key((helper.f, 1)), key({"f": helper.f}), key(helper.cached), key([helper.cached])
 
     before = by_name()
     assert before == by_name()
@@ -370,6 +376,13 @@ def test_a_function_of_a_users_module_goes_by_its_file(task_key):
         else [("helper.py", "return far", "return 2 * far"), ("far.py", "x", "z")]
     ):
         assert not set(before) & set(by_name(*change))
+
+
+def test_a_function_of_the_script_that_keeps_its_results():
+    def make(function):
+        return functools.lru_cache(maxsize=3)(function)
+
+    assert key(make(lambda x: x)) == key(make(lambda x: x)) != key(make(lambda x: -x))
 
 
 def test_a_try_that_ends_elsewhere():
