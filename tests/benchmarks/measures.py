@@ -98,12 +98,23 @@ MEASURES = (
     _measure("broadcast_used_100mb", "MB/s"),
     _measure("broadcast_used_500mb", "MB/s"),
     _measure("argument_check", "us/task", {"limit": 20.0}, limit=Goal(1.0)),
+    _measure("journal_write", "us/task", {"limit": 60.0}, limit=Goal(1.0)),
+    _measure("journal_bytes", "bytes/task", {"limit": 200.0}, limit=Goal(1.0)),
+    _measure("journal_key", "us/task", {"limit": 200.0}, limit=Goal(1.0)),
+    _measure("resume_10000", "s", {"limit": 2.0}, limit=Goal(1.0)),
+    _measure("recovery_killed", "s", {"limit": 2.0}, limit=Goal(1.0)),
+    _measure("recovery_replaced", "s", {"limit": 3.0}, limit=Goal(1.0)),
+    _measure("recovery_frozen", "s", {"limit": 10.0}, limit=Goal(1.0)),
+    _measure("recovery_controller", "s", {"limit": 10.0}, limit=Goal(1.0)),
+    _measure("deaths_every_3s", "x ideal", {IDEAL: 1.0}, ideal=Goal(1.25)),
 )
 
 _SLEEPS = ("map_sleep_1ms", "map_sleep_10ms", "map_sleep_100ms")
 _THROUGHPUT = ("joblib_noop", *_SLEEPS)
 _DIGITS = ("digits_grid", "digits_grid_2_slots")
 _TRANSFER = ("broadcast_100mb", "broadcast_500mb", "broadcast_used_100mb", "broadcast_used_500mb")
+_JOURNAL = ("journal_write", "journal_bytes", "journal_key", "resume_10000")
+_FAULTS = ("recovery_killed", "recovery_replaced", "recovery_frozen", "recovery_controller", "deaths_every_3s")
 _SYSTEMS = ("hpcml", "dask", "dask_scatter", "ipyparallel")
 
 
@@ -171,6 +182,10 @@ GROUPS = (
     (
         Run("hpcml", "transfer", 12, _TRANSFER, TWELVE, timeout=240, batch=True),
         Run("hpcml", "check", 1, ("argument_check",), None),
+    ),
+    (
+        Run("hpcml", "journal", 2, _JOURNAL, None),
+        Run("hpcml", "faults", 12, _FAULTS, TWELVE, timeout=300, batch=True),
     ),
 )
 

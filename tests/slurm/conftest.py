@@ -7,6 +7,9 @@ release       "22.05" or "24.11", the release of both
 After each test, nodes that it killed, froze or cut are mended; then a job in the queue, a process of a job or
 on the login node, or a file in any /dev/shm fails it. HPCML_TEST_RELEASES="22.05" in the environment chooses
 releases, and then one that cannot be had is a failure; otherwise it is skipped.
+
+A test that takes long, and in which Slurm's release plays no part, or one that was seen on the other, runs on one
+release: @pytest.mark.release("24.11"), or where that is not among the chosen, on the first that can be had.
 """
 
 import itertools
@@ -25,14 +28,31 @@ _CHOSEN = os.environ.get("HPCML_TEST_RELEASES", "").replace(",", " ").split()
 _numbers = itertools.count()
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skip the whole folder where no release can run."""
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "release(name): a test on Slurm that runs on one release only")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Skip the whole folder where no release can run; drop tests that are meant for another release."""
     reasons = {release: missing(release) for release in _CHOSEN or RELEASES}
+    runnable = [release for release, reason in reasons.items() if not reason]
+    elsewhere = [item for item in items if _is_for_another(item, runnable)]
+    if elsewhere:
+        config.hook.pytest_deselected(items=elsewhere)
+        items[:] = [item for item in items if item not in elsewhere]
     if all(reasons.values()) and not _CHOSEN:
         skip = pytest.mark.skip(reason="; ".join(dict.fromkeys(reasons.values())))
         for item in items:
             if Path(__file__).parent in item.path.parents:
                 item.add_marker(skip)
+
+
+def _is_for_another(item: pytest.Item, runnable: list[str]) -> bool:
+    mark = item.get_closest_marker("release")
+    if mark is None or not runnable or not hasattr(item, "callspec"):
+        return False
+    meant = mark.args[0] if mark.args[0] in runnable else runnable[0]
+    return item.callspec.params.get("release") != meant
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:

@@ -7,7 +7,7 @@ import time
 from collections import Counter
 
 import pytest
-from searches import FITS, SLOTS, Search, assert_equal, one_process
+from searches import SLOTS, Search, assert_equal, one_process
 
 
 @pytest.fixture(scope="session")
@@ -43,11 +43,7 @@ def assert_resumed(search, name, expected, repeated):
     return job.output
 
 
-def wait_for_next_life(search):
-    """Wait until the job has left the queue's running state once."""
-    search.cluster.wait_state(search.job, "PENDING", "COMPLETING", "REQUEUED", timeout=30)
-
-
+@pytest.mark.release("24.11")
 def test_f6_a_job_that_ends_at_its_time_limit_goes_on_after_a_requeue(cluster, expected):
     """One minute for 180 fits of 4 s on 12 slots: the first life has no time for all of them."""
     search = Search(cluster, seconds=4.0)
@@ -57,8 +53,9 @@ def test_f6_a_job_that_ends_at_its_time_limit_goes_on_after_a_requeue(cluster, e
     assert "goes back to the queue" in output
 
 
+@pytest.mark.release("22.05")
 def test_f9_no_fit_is_cut_when_a_signal_comes_early_enough(cluster, expected):
-    search = Search(cluster, seconds=2.0)
+    search = Search(cluster, seconds=1.0)
     job = submit(search)
     wait_ended(search, 36)
     cluster.run(["scancel", "--batch", "--signal=USR1", str(job)], check=True)
@@ -66,6 +63,7 @@ def test_f9_no_fit_is_cut_when_a_signal_comes_early_enough(cluster, expected):
     assert "SIGUSR1: no further task starts" in output
 
 
+@pytest.mark.release("24.11")
 def test_f8_a_job_that_is_preempted_goes_on_later(cluster, expected):
     search = Search(cluster, seconds=0.5)
     submit(search, flags="--resume")
@@ -75,6 +73,7 @@ def test_f8_a_job_that_is_preempted_goes_on_later(cluster, expected):
     assert_resumed(search, "F8 preemption", expected, repeated=2 * SLOTS)
 
 
+@pytest.mark.release("22.05")
 def test_f8_scancel_keeps_what_has_ended(cluster, expected):
     search = Search(cluster, seconds=0.5)
     job = submit(search, flags="--resume")
@@ -86,6 +85,7 @@ def test_f8_scancel_keeps_what_has_ended(cluster, expected):
     assert_resumed(search, "F8 scancel", expected, repeated=2 * SLOTS)
 
 
+@pytest.mark.release("22.05")
 def test_f7_a_driver_that_is_killed_is_started_again(cluster, expected):
     search = Search(cluster, resume=True)
     for fits in (20, 60, 110, 150):
@@ -104,6 +104,7 @@ def test_f7_a_driver_that_is_killed_is_started_again(cluster, expected):
     assert max(Counter(event[0] for event in search.events("begin")).values()) <= 5
 
 
+@pytest.mark.release("22.05")
 def test_two_drivers_of_one_run(cluster, expected):
     search = Search(cluster, resume=True).start()
     search.wait_ended(12)
@@ -115,4 +116,3 @@ def test_two_drivers_of_one_run(cluster, expected):
     assert time.monotonic() - began < 10
     assert_equal(search.finish("F13"), expected)
     assert (search.lost, search.repeated) == (0, 0)
-    assert FITS == 180

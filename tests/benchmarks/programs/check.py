@@ -14,9 +14,9 @@ import numpy as np
 from sklearn.svm import SVC
 
 from hpcml.callbook import CallBook
+from hpcml.calls import Calls
 from hpcml.pickling import dumps
 from hpcml.store import Store
-from hpcml.task import pack
 
 CALLS, ROUNDS = 200, 101
 LIMIT = 1 << 20  # bytes, the Cluster's own
@@ -33,20 +33,19 @@ def arguments() -> tuple[tuple[Any, ...], dict[str, Any]]:
     return (SVC(C=10.0), rows, labels, weights), {"options": {"C": 1.0, "kernel": "rbf", "folds": [0, 1, 2]}}
 
 
-def microseconds(new_dump: Callable[[], Callable[[Any], Any]]) -> float:
-    """What packing one call takes, each with a `dump` of its own, as in `Cluster.submit`."""
+def microseconds(store: Store, dump: Callable[[Any], Any] | None) -> float:
+    """What packing one call takes, as `Cluster.submit` does it, by `dump` or with a look at the data."""
     args, kwargs = arguments()
     began = time.perf_counter()
     for _ in range(CALLS):
-        pack(task, args, kwargs, new_dump())
+        book = CallBook(store, LIMIT)
+        Calls(book, None, dump or book.pack).make(task, args, kwargs, "group", travels=1)
     return (time.perf_counter() - began) / CALLS * 1e6
 
 
 def main(measure: str) -> None:
     store = Store(None)  # nothing is large: it is never asked to send
-    found = [
-        (microseconds(lambda: CallBook(store, LIMIT).pack), microseconds(lambda: dumps)) for _ in range(ROUNDS)
-    ]
+    found = [(microseconds(store, None), microseconds(store, dumps)) for _ in range(ROUNDS)]
     checked, plain = (median(each) for each in zip(*found, strict=True))
     print(json.dumps({measure: median(a - b for a, b in found), "checked": checked, "plain": plain}))
 

@@ -1,0 +1,95 @@
+"""What the journal costs: microseconds to write and to recognise a task, bytes, and seconds to resume.
+
+    python journal.py hpcml SLOTS MEASURE…      prints {MEASURE: value, …} as JSON
+
+journal_write     a record with a small result, of 100,000, and what makes the last of them durable
+journal_bytes     what a record takes beside its result
+journal_key       the key of a fit of scikit-learn, as a grid search hands it to joblib
+resume_10000      from ``Cluster(resume=True)`` of a run of 10,000 tasks, all but the last of them done, until the
+                  last one runs; on this computer
+"""
+
+import json
+import os
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import joblib
+from sklearn.datasets import load_digits
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.svm import SVC
+
+import hpcml
+from hpcml.keys import Keys
+from hpcml.lease import this_process
+from hpcml.ledger import Ledger
+from hpcml.task import Call, Outcome
+
+RECORDS, TASKS = 100_000, 10_000
+RESULT = b"r" * 150  # a pickled score, its times, and the name of what was called
+
+
+def write() -> dict[str, float]:
+    """Write many small results."""
+    with tempfile.TemporaryDirectory(dir=".") as place:
+        os.chmod(place, 0o700)
+        ledger = Ledger(Path(place), this_process(), {}, lambda job: None)
+        call = Call(b"", b"", "sklearn.model_selection._validation._fit_and_score", "joblib")
+        outcome = Outcome(None, None, "node1:11", time.time(), 0.123456, 150)
+        began = time.perf_counter()
+        for number in range(RECORDS):
+            ledger.finished(call._replace(key=f"{number:032x}"), outcome, RESULT)
+        ledger.sync()
+        seconds = time.perf_counter() - began
+        size = Path(place, "journal").stat().st_size
+        ledger.close("ended")
+    return {"journal_write": seconds / RECORDS * 1e6, "journal_bytes": size / RECORDS - len(RESULT)}
+
+
+def key() -> dict[str, float]:
+    """Find the keys of a search's fits, before they run."""
+    keys = Keys()
+    spent: list[float] = []
+
+    def find(items: Any) -> Any:
+        for item in items:
+            began = time.perf_counter()
+            keys.digest(tuple(item))
+            spent.append(time.perf_counter() - began)
+            yield item
+
+    called = joblib.Parallel.__call__
+    try:
+        joblib.Parallel.__call__ = lambda self, items: called(self, find(items))
+        X, y = load_digits(return_X_y=True)
+        grid = {"svc__C": [1, 2, 3], "svc__gamma": [0.1, 0.2]}
+        GridSearchCV(make_pipeline(StandardScaler(), SVC()), grid, cv=3, refit=False).fit(X[:200], y[:200])
+    finally:
+        joblib.Parallel.__call__ = called
+    return {"journal_key": sorted(spent)[len(spent) // 2] * 1e6}
+
+
+def task(number: int, last: bool) -> float:
+    """Return when this ran."""
+    return time.time()
+
+
+def resume() -> dict[str, float]:
+    """Do all tasks but the last, end, and go on."""
+    with tempfile.TemporaryDirectory(dir=".") as place:
+        options = {"engine": "local", "slots_per_node": 2, "progress": False, "run_dir": place}
+        with hpcml.Cluster(**options) as cluster:
+            list(cluster.map(task, range(TASKS - 1), [False] * (TASKS - 1)))
+            run = cluster.run_dir
+        began = time.time()
+        with hpcml.Cluster(**options, resume=run) as cluster:
+            *_, ran = cluster.map(task, range(TASKS), [False] * (TASKS - 1) + [True])
+    return {f"resume_{TASKS}": ran - began}
+
+
+if __name__ == "__main__":
+    print(json.dumps(write() | key() | resume()))
