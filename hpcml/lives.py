@@ -105,7 +105,10 @@ def _new_run(options: Options, label: str) -> Path:
         return new_run_dir(Path(".hpcml"), label)
     except HpcmlError as error:
         fallback = new_run_dir(Path(tempfile.mkdtemp(prefix="hpcml-")), label)
-        log.warning("%s\nThe logs go to %s", error, fallback)
+        how = (
+            f", and so does the journal: resume with Cluster(resume={str(fallback)!r})" if options.journal else ""
+        )
+        log.warning("%s\nThe logs go to %s%s", error, fallback, how)
         return fallback
 
 

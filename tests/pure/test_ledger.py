@@ -475,6 +475,19 @@ def test_changed_versions_are_reported(tmp_path, monkeypatch, caplog):
     )
 
 
+def test_where_a_run_goes_that_finds_no_place_here(tmp_path, monkeypatch, caplog):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    (tmp_path / ".hpcml").write_text("in the way")
+    directory = a_run(None, monkeypatch)
+    assert f"The logs go to {directory}, and so does the journal: resume with Cluster(resume='{directory}')" in (
+        caplog.text
+    )
+    ledger = again(None, monkeypatch, directory)[1]
+    assert values(ledger, "a") == [1]
+    ledger.close("ended")
+
+
 def test_a_directory_that_is_no_run(tmp_path, monkeypatch):
     place = tmp_path / "private"
     place.mkdir(mode=0o700)
