@@ -58,16 +58,17 @@ class Cluster(Executor):
         A directory on a file system that all nodes share, for such data; by default it goes to each node's
         memory (``/dev/shm``), or where that is full to its temporary directory.
     journal
-        Record each task that ends, in a file of the run's directory, so that the run can be resumed and reported
-        on. ``"required"``: when that file cannot be written, tasks fail; by default they go on without.
+        Record each task that ends, so that the run can be resumed and reported on. ``"required"``: when its file
+        cannot be written, tasks fail; by default they go on without.
     resume
-        Go on with the last run of this script with these arguments, or the run whose directory is given: what
-        it has finished is not run again. True where there is no such run begins a new one.
+        Go on with the last run of this script with these arguments, or the run whose directory is given. True
+        where there is no such run begins a new one.
     requeue
-        Put the Slurm job back in the queue when its time was over before the work was; begin its script with
-        ``resume=True``, which this implies.
+        Put the Slurm job back in the queue when its time is over before the work is. It implies ``resume=True``.
     task_timeout
         A task that runs longer than so many seconds fails with TaskTimeout, and its worker is replaced.
+    max_result_nbytes
+        The most bytes that one task may return, pickled: more is an error of that task.
     progress
         Show a bar in a terminal, or a line per tenth in a log, and a closing line, on standard error.
 
@@ -107,6 +108,7 @@ class Cluster(Executor):
         resume: bool | str | Path = False,
         requeue: bool = False,
         task_timeout: float | None = None,
+        max_result_nbytes: int = 1 << 30,
         progress: bool = True,
     ) -> None:
         if current_worker() is not None:
@@ -130,12 +132,11 @@ class Cluster(Executor):
             resume=resume or requeue if isinstance(resume, bool) else Path(resume),
             requeue=requeue,
             task_timeout=task_timeout,
+            max_result_nbytes=max_result_nbytes,
         )
         joined = _shared._session if _shared is not None and _shared._session.suits(options) else None
-        self._session = joined or Session(options)
-        self._owns_session = joined is None
-        self._max_nbytes = max_nbytes
-        self._closed = False
+        self._session, self._owns_session = joined or Session(options), joined is None
+        self._max_nbytes, self._closed = max_nbytes, False
         self._batches = Batches(self._session, max_nbytes)
         joblib_backend.open_executor(self._batches)
 

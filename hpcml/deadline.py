@@ -105,7 +105,7 @@ class Deadline:
                     signal.signal(number, signal.SIG_DFL)
         os.write(self._writer, b"\0")
         if threading.current_thread() is not self._thread:
-            self._thread.join(15)
+            self._thread.join(1)  # it may be waiting for Slurm, and need not be waited for
         if not self._thread.is_alive():
             os.close(self._reader)
             os.close(self._writer)

@@ -20,7 +20,7 @@ from typing import Any, TypeVar
 
 from hpcml.errors import DataMissing, OutOfTime, TaskError, TaskTimeout, WorkerDied, closed
 from hpcml.frames import Frame, FutureLike, Group, Task, blame, resolve_all, send_data_again, settle
-from hpcml.limits import TimeLimits
+from hpcml.limits import Limits
 from hpcml.task import Call, Known, Outcome, Watcher, pack_frame, unpack_outcomes
 from hpcml.waiting import Waiting
 from hpcml.workers import Workers
@@ -50,7 +50,7 @@ class Dispatcher:
     watcher
         Hears of what happens, in the dispatcher thread, before the futures do.
     limits
-        How long tasks may take.
+        How long tasks may take, and how much they may return.
     """
 
     def __init__(
@@ -58,7 +58,7 @@ class Dispatcher:
         workers: Workers,
         restore: Callable[[str, float], None],
         watcher: Watcher,
-        limits: TimeLimits,
+        limits: Limits,
         retries: int = 3,
     ) -> None:
         self._workers, self._restore = workers, restore
@@ -195,7 +195,8 @@ class Dispatcher:
 
     def _send(self, frame: Frame) -> None:
         try:
-            future = self._workers.submit(pack_frame([task.call for task in frame.tasks]), frame.avoid)
+            packed = pack_frame([task.call for task in frame.tasks], self._limits.result)
+            future = self._workers.submit(packed, frame.avoid)
         except Exception as error:
             self._waiting.returned(frame)
             resolve_all(frame.tasks, error)

@@ -11,7 +11,7 @@ from hpcml.deadline import MARGIN, Deadline
 from hpcml.dispatch import Dispatcher
 from hpcml.errors import CommandError, OutOfTime
 from hpcml.ledger import Ledger
-from hpcml.limits import TimeLimits
+from hpcml.limits import Limits
 from hpcml.plan import Options
 from hpcml.process import run
 from hpcml.srun import parse_time_left, requeue, step_environment, time_left_query
@@ -45,7 +45,7 @@ class Ending:
         end = environment.get("SLURM_JOB_END_TIME", "")
         seconds = int(end) - time.time() if self._job and end.isdigit() else None
         self.deadline = Deadline(self._ask if self._job else None, seconds, self._take_signal)
-        self.limits = TimeLimits(options.task_timeout, self.deadline.left)
+        self.limits = Limits(options.task_timeout, self.deadline.left, options.max_result_nbytes)
 
     def _ask(self) -> float | None:
         return parse_time_left(run(time_left_query(self._job), step_environment(self._environment), timeout=10))

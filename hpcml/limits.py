@@ -1,4 +1,4 @@
-"""How long tasks may take: each of them, and all together before the job ends."""
+"""How long tasks may take, each of them and all before the job ends; and how much they may return."""
 
 import math
 import time
@@ -9,10 +9,12 @@ from hpcml.errors import OutOfTime, TaskTimeout, WorkerDied
 from hpcml.frames import Frame, Task
 from hpcml.waiting import Waiting
 
-__all__ = ["TimeLimits"]
+__all__ = ["Limits"]
+
+LARGEST_RESULT = 1 << 30
 
 
-class TimeLimits:
+class Limits:
     """Tells the dispatcher what has run too long, and when there is no time for what waits.
 
     Parameters
@@ -21,10 +23,14 @@ class TimeLimits:
         Seconds that one task may run; None: any.
     left
         Tells how many seconds there are for tasks; None: no end is in sight.
+    result
+        The most bytes that a task may return, pickled.
     """
 
-    def __init__(self, task_timeout: float | None, left: Callable[[], float | None]) -> None:
-        self.task_timeout, self.left = task_timeout, left
+    def __init__(
+        self, task_timeout: float | None, left: Callable[[], float | None], result: int = LARGEST_RESULT
+    ) -> None:
+        self.task_timeout, self.left, self.result = task_timeout, left, result
         self._stopping: BaseException | None = None
         self._until = 0.0
 

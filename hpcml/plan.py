@@ -51,13 +51,14 @@ class Options:
     resume: bool | Path = False
     requeue: bool = False
     task_timeout: float | None = None
+    max_result_nbytes: int = 1 << 30
 
     def __post_init__(self) -> None:
         if self.journal not in (True, False, "required"):
             raise ValueError(f"Cluster(journal={self.journal!r}): it must be True, False or 'required'")
         if self.resume and not self.journal:
             raise ValueError("Cluster(resume=…, journal=False): what is resumed is what the journal holds")
-        for name in ("slots_per_node", "cpus_per_slot", "min_slots", "retries"):
+        for name in ("slots_per_node", "cpus_per_slot", "min_slots", "retries", "max_result_nbytes"):
             value = getattr(self, name)
             if value is not None and (not isinstance(value, int) or value < 1):
                 raise ValueError(f"Cluster({name}={value!r}): it must be a whole number, 1 or more")

@@ -87,6 +87,9 @@ class Session:
             and options.slots_per_node in (None, self.options.slots_per_node)
             and options.cpus_per_slot in (None, self.options.cpus_per_slot)
             and options.data_dir in (None, self.options.data_dir)
+            and options.resume in (False, self.options.resume)
+            and options.requeue in (False, self.options.requeue)
+            and options.task_timeout in (None, self.options.task_timeout)
         )
 
     def _totals(self, began: float) -> Totals:

@@ -139,14 +139,14 @@ class Nested:
                 return self.function(*args, **kwargs)
 
 
-def pack_frame(calls: Iterable[Call]) -> bytes:
+def pack_frame(calls: Iterable[Call], limit: int) -> bytes:
     """Join packed calls into the bytes of one frame; equal functions travel once (pickle's memo).
 
     This process' ``sys.path`` travels along, so that workers find the modules that the script has found,
-    and the keys of its open broadcast handles, so that they forget the others.
+    the keys of its open broadcast handles, so that they forget the others, and the most bytes of a result.
     """
     packed = [(call.function, call.arguments) for call in calls]
-    return pickle.dumps((sys.path, open_keys(), packed), pickle.HIGHEST_PROTOCOL)
+    return pickle.dumps((sys.path, open_keys(), limit, packed), pickle.HIGHEST_PROTOCOL)
 
 
 def unpack_outcomes(frame: bytes) -> list[tuple[bytes, Outcome]]:

@@ -67,7 +67,7 @@ def run_frame(frame: bytes) -> bytes:
     """Run all calls of a frame, one after the other, and return their packed outcomes."""
     path: list[str]
     calls: list[tuple[Packed, Packed]]
-    path, handles, calls = pickle.loads(frame)
+    path, handles, limit, calls = pickle.loads(frame)
     _adopt_path(path)
     keep_only(handles)
     worker = str(_worker or Worker(socket.gethostname(), os.getpid()))
@@ -79,9 +79,20 @@ def run_frame(frame: bytes) -> bytes:
     ):
         outcomes = []
         for function, arguments in calls:
-            outcomes.append(_run(function, arguments, functions, caught))
+            outcomes.append(_limited(_run(function, arguments, functions, caught), limit))
             sys.stdout = sys.stderr = _output  # whatever the task has made of them
     return pickle.dumps((worker, outcomes), pickle.HIGHEST_PROTOCOL)
+
+
+def _limited(packed: bytes, limit: int) -> bytes:
+    """Return an outcome, or in place of one that is too large an error."""
+    if len(packed) <= limit:
+        return packed
+    lost = TaskError(
+        f"the result takes {len(packed):,} bytes, more than max_result_nbytes={limit:,}: write it to a file and "
+        "return its path, or open Cluster(max_result_nbytes=…)"
+    )
+    return _pack_outcome(None, lost, ("", time.time(), 0.0, _peak(), "", b""))
 
 
 _adopted_path: list[str] = []

@@ -199,3 +199,25 @@ def test_threads_of_a_script_may_outlive_its_main_thread(tmp_path):
         after=["-m", "hpcml", "run", "--slots-per-node=1"],
     )
     assert done.stdout == "8\n", done.stderr
+
+
+def test_a_result_that_is_too_large_is_an_error_of_its_task(tmp_path):
+    options = {"slots_per_node": 2, "run_dir": tmp_path, "progress": False}
+    with hpcml.Cluster("local", **options, max_result_nbytes=1_000_000) as cluster:
+        large, small = cluster.submit(bytes, 1_000_001), cluster.submit(bytes, 900_000)
+        with pytest.raises(hpcml.TaskError, match=r"takes 1,000,\d+ bytes, more than max_result_nbytes=1,000,000"):
+            large.result(20)
+        assert len(small.result(20)) == 900_000
+    with pytest.raises(ValueError, match="max_result_nbytes=0"):
+        hpcml.Cluster("local", max_result_nbytes=0)
+
+
+def test_a_task_that_runs_too_long_is_ended_and_its_worker_replaced(tmp_path):
+    with hpcml.Cluster("local", slots_per_node=2, run_dir=tmp_path, progress=False, task_timeout=1.0) as cluster:
+        began = time.monotonic()
+        hangs, short = cluster.submit(time.sleep, 600), cluster.submit(time.sleep, 0.1)
+        with pytest.raises(hpcml.TaskTimeout, match=r"time.sleep ran longer than task_timeout=1 s on \S+:[01]"):
+            hangs.result(20)
+        assert time.monotonic() - began < 10
+        assert short.result(20) is None
+        assert list(cluster.map(abs, range(-20, 0))) == list(range(20, 0, -1))

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hpcml.dispatch import Dispatcher
 from hpcml.errors import TaskError, WorkerDied
 from hpcml.frames import frame_size
-from hpcml.limits import TimeLimits
+from hpcml.limits import Limits
 from hpcml.monitor import Monitor
 from hpcml.pickling import dumps
 from hpcml.progress import Quiet, Totals
@@ -62,7 +62,7 @@ def workers():
 
 @pytest.fixture
 def dispatcher(workers):
-    monitor, limits = Monitor(Totals(), Quiet()), TimeLimits(None, lambda: None)
+    monitor, limits = Monitor(Totals(), Quiet()), Limits(None, lambda: None)
     dispatcher = Dispatcher(workers, lambda digest, since: None, monitor, limits)
     yield dispatcher
     dispatcher.close(wait=False)

@@ -1,13 +1,18 @@
 """The job's time is over, or it is told to end: what has ended is kept, and its next life goes on from there."""
 
 import os
+import re
 import shlex
 import signal
+import sys
 import time
 from collections import Counter
+from pathlib import Path
 
 import pytest
 from searches import SLOTS, Search, assert_equal, one_process
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="session")
@@ -61,6 +66,30 @@ def test_f9_no_fit_is_cut_when_a_signal_comes_early_enough(cluster, expected):
     cluster.run(["scancel", "--batch", "--signal=USR1", str(job)], check=True)
     output = assert_resumed(search, "F9", expected, repeated=0)
     assert "SIGUSR1: no further task starts" in output
+
+
+@pytest.mark.release("24.11")
+def test_the_sbatch_script_is_requeued_and_goes_on(cluster):
+    """As a user has it: the script of the house, in a directory with an environment and the tutorials."""
+    for name, target in ((".venv", sys.prefix), ("tutorials", ROOT / "tutorials")):
+        (cluster.shared_dir / name).symlink_to(target)
+    script = ROOT / "sbatch/requeue.sbatch"
+    job = cluster.sbatch(script, cwd=cluster.shared_dir)
+    end = time.monotonic() + 60
+    while "(10 %)" not in (output := cluster.output(job)):
+        assert time.monotonic() < end, output
+        time.sleep(0.1)
+    cluster.run(["scancel", "--batch", "--signal=USR1", str(job)], check=True)
+    ended = cluster.wait(job, timeout=150)
+    assert ended.state == "COMPLETED", ended.output
+    assert "SIGUSR1: no further task starts; those that run have" in ended.output
+    assert f"job {job} goes back to the queue, to be resumed" in ended.output
+    assert "fits             1200" in ended.output
+    first = int(re.search(r"hpcml: (\d+) tasks on 12 slots", ended.output)[1])
+    found = re.search(r"hpcml: (\d+) tasks, and (\d+) from the journal", ended.output)
+    second, recalled = int(found[1]), int(found[2])
+    assert (first, first + second) == (recalled, 1200)
+    assert len(script.read_text().splitlines()) <= 10
 
 
 @pytest.mark.release("24.11")
