@@ -10,7 +10,7 @@ from typing import Any
 from hpcml.callbook import CallBook, waits
 from hpcml.calls import Calls
 from hpcml.error_score import fallback
-from hpcml.errors import DataError, HpcmlError, TaskError, closed
+from hpcml.errors import DataError, TaskError, closed
 from hpcml.frames import settle
 from hpcml.gathered import BatchFuture
 from hpcml.session import Session
@@ -79,7 +79,7 @@ class Batches:
         for function, args, kwargs in batch:
             try:
                 made.append(calls.make(function, args, kwargs, group, width=limit))
-            except HpcmlError as error:
+            except Exception as error:  # joblib would wait for ever
                 made.append(error)
         future = BatchFuture(len(made))
         future.add_done_callback(callback)

@@ -43,11 +43,16 @@ def versions() -> dict[str, str]:
 def script_label(argv: Sequence[str], environment: Mapping[str, str]) -> str:
     """Return what a script's runs are remembered by: its path, its arguments and its task of a job array.
 
-    The second Cluster that a script opens is another one than the first.
+    The second Cluster that a script opens is another one than the first; that of a notebook, or of an interactive
+    session, is not: it is known by the working directory.
     """
-    script = os.path.abspath(argv[0]) if argv and argv[0] else "interactive"
-    what = [script, *argv[1:], environment.get("SLURM_ARRAY_TASK_ID", ""), str(next(_numbers))]
-    return f"{Path(script).stem[:40]}-{digest(json.dumps(what).encode())[:12]}"
+    script = argv[0] if argv else ""
+    if not script or "ipykernel" in script:
+        stem, what = "interactive", [os.getcwd()]
+    else:
+        array_task = environment.get("SLURM_ARRAY_TASK_ID", "")
+        stem, what = Path(script).stem[:40], [os.path.abspath(script), *argv[1:], array_task, str(next(_numbers))]
+    return f"{stem}-{digest(json.dumps(what).encode())[:12]}"
 
 
 def remember_run(base: Path, label: str, run_dir: Path) -> Path:

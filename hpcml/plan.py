@@ -219,6 +219,8 @@ def new_run_dir(base: Path, label: str) -> Path:
         found = base.lstat()
         if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid():
             raise HpcmlError(f"{base} is a link or belongs to another user: remove it, or pass Cluster(run_dir=…)")
+        if found.st_mode & stat.S_IWOTH and not found.st_mode & stat.S_ISVTX:
+            raise HpcmlError(f"everybody can write to {base}: chmod o-w '{base}', or pass Cluster(run_dir=…)")
         (base / name).mkdir(mode=0o700)
     except OSError as error:
         raise HpcmlError(

@@ -18,7 +18,7 @@ from hpcml import lives
 from hpcml.errors import CommandError, HpcmlError, JournalFull, RunInUse
 from hpcml.lease import this_process
 from hpcml.ledger import Ledger
-from hpcml.lives import job_over, last_run, open_run, remember_run
+from hpcml.lives import job_over, last_run, open_run, remember_run, script_label
 from hpcml.pickling import dumps_parts
 from hpcml.plan import Options, new_run_dir
 from hpcml.private import create_secret, read_secret
@@ -691,3 +691,23 @@ def test_a_network_file_system(run, monkeypatch, link):
     assert values(ledger, "d1", "d2", "d3") == [1, 2, 3]
     ledger.close("ended")
     assert network.linked >= 4
+
+
+def test_a_base_that_everybody_can_write_to_is_refused(tmp_path):
+    base = tmp_path / "base"
+    base.mkdir()
+    base.chmod(0o777)
+    with pytest.raises(HpcmlError, match="chmod o-w"):
+        new_run_dir(base, "local")
+    base.chmod(0o1777)  # as /tmp is: nobody can rename what is mine
+    assert new_run_dir(base, "local").is_dir()
+
+
+def test_what_a_run_is_remembered_by(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    labels = [script_label(["a.py", "1"], {}) for _ in range(2)]
+    labels += [script_label(["a.py", "2"], {}), script_label(["a.py", "1"], {"SLURM_ARRAY_TASK_ID": "3"})]
+    assert len(set(labels)) == 4
+    kernel = ["/lib/ipykernel_launcher.py", "-f", "/run/kernel-1.json"]
+    assert script_label([""], {}) == script_label([""], {}) == script_label(kernel, {})
+    assert script_label([""], {}).startswith("interactive-")

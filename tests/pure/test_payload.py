@@ -1,5 +1,4 @@
-"""What leaves a pickle comes back equal: arrays of every kind, frames, sparse matrices, bytes, object trees.
-"""
+"""What leaves a pickle comes back equal: arrays of every kind, frames, sparse matrices, bytes, object trees."""
 
 import copyreg
 import functools
@@ -374,9 +373,11 @@ def filled(dtype, shape):
 def trees():
     return st.recursive(
         leaves(),
-        lambda inner: st.lists(inner, max_size=4)
-        | st.lists(inner, max_size=3).map(tuple)
-        | st.dictionaries(st.text(max_size=5), inner, max_size=4),
+        lambda inner: (
+            st.lists(inner, max_size=4)
+            | st.lists(inner, max_size=3).map(tuple)
+            | st.dictionaries(st.text(max_size=5), inner, max_size=4)
+        ),
         max_leaves=8,
     )
 
