@@ -40,9 +40,10 @@ class Limits:
         return self._stopping is not None
 
     def stop(self, error: BaseException, seconds: float) -> None:
-        """Start no more tasks; what has not ended in so many seconds fails with `error`."""
-        if self._stopping is None:
-            self._stopping, self._until = error, time.monotonic() + seconds
+        """Start no more tasks; what has not ended in so many seconds fails with `error`, the earliest counts."""
+        until = time.monotonic() + seconds
+        if self._stopping is None or until < self._until:
+            self._stopping, self._until = error, until
 
     def tick(self, waiting: Waiting, in_flight: Collection[Any]) -> bool:
         """Tell whether `overdue` and `over` want to be asked again soon."""
