@@ -8,6 +8,7 @@ import os
 import select
 import signal
 import subprocess
+import sys
 import time
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -174,6 +175,32 @@ def test_of_a_hundred_and_twenty_engines_that_register_at_once_none_is_missing(c
         opened = script.open(timeout=60, slots_per_node=40)
         assert opened["slots"] == 120
         assert script.ask({"run": [480, 0.0]})["sum"] == sum(range(480))
+
+
+def with_few_ports(tmp_path, count, starts, **options):
+    """Open Clusters at once on a computer with so many ephemeral ports; what each says."""
+    orders = tmp_path / "orders"
+    orders.write_text("".join(json.dumps(order) + "\n" for order in ({"open": options}, {"run": [4, 0.2]})))
+    each = f'cd {tmp_path} && "$0" {PROGRAM} < {orders} > {tmp_path}/$number.out'
+    script = (
+        f"ip link set lo up && echo 40000 {39999 + count} > /proc/sys/net/ipv4/ip_local_port_range || exit\n"
+        f"for number in $(seq {starts}); do ({each}) & done; wait"
+    )
+    command = ["unshare", "--net", "sh", "-c", script, sys.executable]
+    subprocess.run(command, check=True, timeout=60, stdin=subprocess.DEVNULL)
+    outputs = [(tmp_path / f"{number + 1}.out").read_text().splitlines() for number in range(starts)]
+    return [[json.loads(line) for line in lines[1:]] for lines in outputs]
+
+
+def test_starts_at_once_do_not_take_each_others_ports(tmp_path):
+    answers = with_few_ports(tmp_path, 400, 6, engine="ipyparallel", slots_per_node=1, timeout=20)
+    assert [ran["sum"] for _, ran in answers] == [6] * 6
+
+
+def test_that_no_port_is_left_is_said_at_once(tmp_path):
+    ((failed,),) = with_few_ports(tmp_path, 12, 1, engine="ipyparallel", slots_per_node=1, timeout=20)
+    assert "no port is free on 127.0.0.1" in failed["error"]
+    assert failed["seconds"] < SPARE
 
 
 # -- slurmctld ---------------------------------------------------------------------------------------------------
