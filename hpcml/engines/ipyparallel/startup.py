@@ -23,6 +23,7 @@ __all__ = ["Startup"]
 
 log = logging.getLogger("hpcml")
 
+ASK_SECONDS = 1.0
 CONTROLLER_RESTARTS = 3  # more in one run are no accident
 
 
@@ -45,6 +46,7 @@ class Startup:
         self.offer: dict[str, Any] = {}
         self.bound = ""  # the address of the controller
         self.restarts = 0
+        self._asked = 0.0  # when the hub was last asked who is there
         self.workers: EngineWorkers | None = None
         self.data = NodeData(plan, lambda order: self.inbox.put((None, order)), self.fleet.hold)
         self.notes: dict[str, str] = {}
@@ -59,6 +61,7 @@ class Startup:
         while not self._complete() and time.monotonic() < self.deadline and not self.fleet.over():
             self._handle_next(min(self.deadline, time.monotonic() + 0.5))
             late = time.monotonic() > patience
+            self._ask_hub()
             if late and self.plan.min_slots is not None:
                 self.fleet.leave_out({node.name for node in self.plan.nodes} - self.here)
             self._bind(force=late)
@@ -127,6 +130,11 @@ class Startup:
             raise EngineError(unreachable(self.reached))
         self.bound = good[0]
         self.fleet.controller.send({"bind": self.bound})
+
+    def _ask_hub(self) -> None:
+        if self.workers is not None and time.monotonic() > self._asked + ASK_SECONDS:
+            self._asked = time.monotonic()
+            self.workers.ask_hub()
 
     def _connect(self, info: dict[str, Any]) -> None:
         """Connect the client, and tell the launchers to fork."""
@@ -199,6 +207,7 @@ class Startup:
                 log.warning("the news of %s could not be used: %s", program.name if program else "this run", error)
             if not self._stopping and self.workers is not None:
                 self.workers.end_silent()
+                self._ask_hub()
                 self._judge_loss(program if message is None else None)
 
     def _judge_loss(self, ended: Program | None) -> None:
