@@ -75,6 +75,7 @@ def test_a_node_that_imports_for_too_long_is_shown_with_its_log(cluster):
         failed = script.open(timeout=4, preload=["slow_module"])
         assert "4 of 6 workers came within 4.0 s" in failed["error"]
         assert "n2 has no worker; its log ends with\n    1: slowly\n" in failed["error"]
+        assert "Cluster(min_slots=4)" in failed["error"]
         assert failed["seconds"] < 4 + SPARE
         some = script.open(timeout=4, preload=["slow_module"], min_slots=3)
         assert (some["slots"], some["hosts"]) == (4, ["n1", "n3"])
@@ -136,11 +137,15 @@ def firewall(cluster):
 def test_a_firewall_between_nodes_is_shown_by_address_and_node(cluster):
     with firewall(cluster), salloc(cluster) as script:
         failed = script.open(timeout=20)
+        some = script.open(timeout=8, min_slots=4)
+        assert script.ask({"run": [12, 0.0]})["sum"] == 66
     address = cluster.shape.address("n1")
     assert "no address of the controller can be reached from everywhere" in failed["error"]
     assert f"    n2: 127.0.0.1 Connection refused, {address} reached\n" in failed["error"]
     assert f"    n3: 127.0.0.1 Connection refused, {address} timed out\n" in failed["error"]
+    assert "To go on with the nodes that reach one: Cluster(min_slots=4)" in failed["error"]
     assert failed["seconds"] < 10, "as soon as it is known"
+    assert (some["slots"], some["hosts"]) == (4, ["n1", "n2"])
 
 
 # -- environments ------------------------------------------------------------------------------------------------

@@ -74,14 +74,17 @@ class Fleet:
             launcher.send(message)
 
     def leave_out(self, silent: Collection[str]) -> None:
-        """Start anew, once, without `silent` nodes: srun holds back a step until all its nodes are there."""
+        """Start anew, once, without nodes that are `silent` or out of reach.
+
+        srun holds back a step until all its nodes are there.
+        """
         if self._left_out:
             return
         self._left_out = True
         for nodes, launcher in list(self.launchers):
             speaking = [node for node in nodes if node.name not in silent]
             if speaking and len(speaking) < len(nodes):
-                log.warning("nothing heard from %s: starting without", compress(sorted(silent)))
+                log.warning("starting without %s", compress(sorted(silent)))
                 launcher.terminate()
                 self.launchers.remove((nodes, launcher))
                 plan = replace(self.plan, nodes=tuple(speaking))

@@ -126,10 +126,27 @@ class Startup:
             return
         addresses = [address for address, _ in self.offer["addresses"]]
         good = [address for address in addresses if not any(seen[address] for seen in self.reached.values())]
-        if not good:
-            raise EngineError(unreachable(self.reached))
-        self.bound = good[0]
+        self.bound = good[0] if good else self._most_reached(addresses)
         self.fleet.controller.send({"bind": self.bound})
+
+    def _most_reached(self, addresses: list[str]) -> str:
+        """Return the address that most slots reach, and go on with those, as far as `min_slots` allows."""
+        here = self.reached["this process"]
+        reaching = {
+            address: [node for node in self.plan.nodes if self.reached.get(node.name, {}).get(address) == ""]
+            for address in addresses
+            if not here[address]
+        }
+        slots = {address: sum(node.slots for node in nodes) for address, nodes in reaching.items()}
+        best = max(slots, key=lambda address: slots[address], default="")
+        enough = slots.get(best, 0)
+        if not 0 < (self.plan.min_slots or 0) <= enough:
+            hint = f"\nTo go on with the nodes that reach one: Cluster(min_slots={enough})." if enough else ""
+            raise EngineError(unreachable(self.reached) + hint)
+        cut_off = {node.name for node in self.plan.nodes} - {node.name for node in reaching[best]}
+        log.warning("%s", unreachable(self.reached))
+        self.fleet.leave_out(cut_off)
+        return best
 
     def _ask_hub(self) -> None:
         if self.workers is not None and time.monotonic() > self._asked + ASK_SECONDS:
@@ -179,7 +196,7 @@ class Startup:
         if self.plan.min_slots is not None and have >= self.plan.min_slots > 0:
             log.warning("%s\nGoing on with %d, as min_slots=%d allows.", said, have, self.plan.min_slots)
             return
-        enough = sum(node.slots for node in self.plan.nodes if node.name in self.here) or 1
+        enough = have or sum(node.slots for node in self.plan.nodes if node.name in self.here) or 1
         raise EngineError(
             f"{said}\nThe logs are in {self.plan.run_dir}. To give slow nodes more time: Cluster(timeout="
             f"{4 * self.plan.timeout:g}); to go on with fewer workers: Cluster(min_slots={enough})."
