@@ -1,6 +1,7 @@
 """The programs of one run: the controller and the launchers, started, spoken to and ended together."""
 
 import logging
+import time
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 from typing import Any
@@ -107,7 +108,11 @@ class Fleet:
 
     def stop(self, grace: float) -> None:
         """End the programs, all at once, each step of it after `grace` seconds."""
+        for end in (Program.close, Program.terminate):
+            for program in self._programs:
+                end(program)
+            deadline = time.monotonic() + grace
+            if all(program.wait(deadline) for program in self._programs):
+                break
         for program in self._programs:
-            program.close()
-        for program in self._programs:
-            program.stop(grace)
+            program.stop(0.1 if program.status is None else grace)  # srun may wait for a slurmctld that is silent

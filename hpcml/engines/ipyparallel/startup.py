@@ -63,7 +63,8 @@ class Startup:
             late = time.monotonic() > patience
             self._ask_hub()
             if late and self.plan.min_slots is not None:
-                self.fleet.leave_out({node.name for node in self.plan.nodes} - self.here)
+                heard = self.reached if len(self.reached) > 1 else self.here
+                self.fleet.leave_out({node.name for node in self.plan.nodes}.difference(heard))
             self._bind(force=late)
         self._judge()
         assert self.workers is not None

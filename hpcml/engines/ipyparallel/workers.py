@@ -132,13 +132,13 @@ class EngineWorkers:
             if all(engine.registered or engine.dead for engine in self._engines.values()):
                 return
         client = self.client
-
-        def take(answer: Any) -> None:
-            client._update_engines(answer.result()["content"]["engines"])
-            self._note_registered()
-
         with contextlib.suppress(OSError):  # the client is closed
-            client._send(client._query_stream, "connection_request").add_done_callback(take)
+            asked = client._send(client._query_stream, "connection_request")
+            asked.add_done_callback(lambda answer: self._note_engines(client, answer))
+
+    def _note_engines(self, client: Client, answer: Any) -> None:
+        client._update_engines(answer.result()["content"]["engines"])
+        self._note_registered()
 
     def end_silent(self) -> None:
         """Kill engines that have fallen silent, and of whose end the launchers say nothing.
