@@ -124,25 +124,28 @@ def test_the_address_is_one_that_every_node_reaches(cluster):
 
 
 @contextmanager
-def firewall(cluster):
-    """Drop what n1 answers to n3 from ephemeral ports, as a firewall that knows only Slurm's ports."""
-    rule = ["to", cluster.shape.address("n3"), "ipproto", "tcp", "sport", "20000-65534", "blackhole"]
-    on(cluster, "n1", "ip", "rule", "add", *rule)
+def firewall(cluster, node, *rule):
+    """Have a node's network follow a rule, such as that of a firewall which knows only Slurm's ports."""
+    on(cluster, node, "ip", "rule", "add", *rule)
     try:
         yield
     finally:
-        on(cluster, "n1", "ip", "rule", "del", *rule)
+        on(cluster, node, "ip", "rule", "del", *rule)
 
 
 def test_a_firewall_between_nodes_is_shown_by_address_and_node(cluster):
-    with firewall(cluster), salloc(cluster) as script:
-        failed = script.open(timeout=20)
-        some = script.open(timeout=8, min_slots=4)
-        assert script.ask({"run": [12, 0.0]})["sum"] == 66
-    address = cluster.shape.address("n1")
+    first, third = cluster.shape.address("n1"), cluster.shape.address("n3")
+    silent = ("to", third, "ipproto", "tcp", "sport", "20000-65534", "blackhole")
+    rejects = ("to", first, "ipproto", "tcp", "dport", "20000-65534", "prohibit")
+    with salloc(cluster) as script:
+        with firewall(cluster, "n1", *silent):
+            failed = script.open(timeout=20)
+        with firewall(cluster, "n3", *rejects):
+            some = script.open(timeout=9, min_slots=4)
+            assert script.ask({"run": [12, 0.0]})["sum"] == 66
     assert "no address of the controller can be reached from everywhere" in failed["error"]
-    assert f"    n2: 127.0.0.1 Connection refused, {address} reached\n" in failed["error"]
-    assert f"    n3: 127.0.0.1 Connection refused, {address} timed out\n" in failed["error"]
+    assert f"    n2: 127.0.0.1 Connection refused, {first} reached\n" in failed["error"]
+    assert f"    n3: 127.0.0.1 Connection refused, {first} timed out\n" in failed["error"]
     assert "To go on with the nodes that reach one: Cluster(min_slots=4)" in failed["error"]
     assert failed["seconds"] < 10, "as soon as it is known"
     assert (some["slots"], some["hosts"]) == (4, ["n1", "n2"])

@@ -63,8 +63,7 @@ class Startup:
             late = time.monotonic() > patience
             self._ask_hub()
             if late and self.plan.min_slots is not None:
-                heard = self.reached if len(self.reached) > 1 else self.here
-                self.fleet.leave_out({node.name for node in self.plan.nodes}.difference(heard))
+                self.fleet.leave_out({node.name for node in self.plan.nodes} - self.here)
             self._bind(force=late)
         self._judge()
         assert self.workers is not None
