@@ -115,10 +115,12 @@ class Program:
             try:
                 message = json.loads(_LABEL.sub(b"", line))
             except ValueError:
+                message = None
+            if isinstance(message, dict):
+                self._inbox.put((self, message))
+            else:
                 with open(self.log, "ab") as log:  # something on the node printed; the log is its place
                     log.write(line)
-            else:
-                self._inbox.put((self, message))
         self.wait(time.monotonic() + 5)  # output ends a moment before the process: its status is news as well
         self._inbox.put((self, None))
 

@@ -221,3 +221,22 @@ def test_a_task_that_runs_too_long_is_ended_and_its_worker_replaced(tmp_path):
         assert time.monotonic() - began < 10
         assert short.result(20) is None
         assert list(cluster.map(abs, range(-20, 0))) == list(range(20, 0, -1))
+
+
+def test_engines_that_register_before_the_client_listens_are_found(tmp_path, monkeypatch):
+    """The hub announces each engine once; a slow client would wait for the announcement for ever."""
+    from ipyparallel import util
+
+    connect, connected = util.connect, []
+
+    def slowly(socket, url, **keys):
+        connected.append(url)
+        if len(connected) == 2:  # after the hub has told who is there, and before its news is subscribed to
+            time.sleep(3)
+        return connect(socket, url, **keys)
+
+    monkeypatch.setattr(util, "connect", slowly)
+    options = {"slots_per_node": 2, "run_dir": tmp_path, "progress": False, "timeout": 12}
+    with hpcml.Cluster("ipyparallel", **options) as opened:
+        assert opened.slots == 2
+        assert opened.submit(pow, 2, 3).result(20) == 8

@@ -8,6 +8,7 @@ import os
 import select
 import signal
 import subprocess
+import sys
 import time
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -74,6 +75,7 @@ def test_a_node_that_imports_for_too_long_is_shown_with_its_log(cluster):
         failed = script.open(timeout=4, preload=["slow_module"])
         assert "4 of 6 workers came within 4.0 s" in failed["error"]
         assert "n2 has no worker; its log ends with\n    1: slowly\n" in failed["error"]
+        assert "Cluster(min_slots=4)" in failed["error"]
         assert failed["seconds"] < 4 + SPARE
         some = script.open(timeout=4, preload=["slow_module"], min_slots=3)
         assert (some["slots"], some["hosts"]) == (4, ["n1", "n3"])
@@ -122,24 +124,31 @@ def test_the_address_is_one_that_every_node_reaches(cluster):
 
 
 @contextmanager
-def firewall(cluster):
-    """Drop what n1 answers to n3 from ephemeral ports, as a firewall that knows only Slurm's ports."""
-    rule = ["to", cluster.shape.address("n3"), "ipproto", "tcp", "sport", "20000-65534", "blackhole"]
-    on(cluster, "n1", "ip", "rule", "add", *rule)
+def firewall(cluster, node, *rule):
+    """Have a node's network follow a rule, such as that of a firewall which knows only Slurm's ports."""
+    on(cluster, node, "ip", "rule", "add", *rule)
     try:
         yield
     finally:
-        on(cluster, "n1", "ip", "rule", "del", *rule)
+        on(cluster, node, "ip", "rule", "del", *rule)
 
 
 def test_a_firewall_between_nodes_is_shown_by_address_and_node(cluster):
-    with firewall(cluster), salloc(cluster) as script:
-        failed = script.open(timeout=20)
-    address = cluster.shape.address("n1")
+    first, third = cluster.shape.address("n1"), cluster.shape.address("n3")
+    silent = ("to", third, "ipproto", "tcp", "sport", "20000-65534", "blackhole")
+    rejects = ("to", first, "ipproto", "tcp", "dport", "20000-65534", "prohibit")
+    with salloc(cluster) as script:
+        with firewall(cluster, "n1", *silent):
+            failed = script.open(timeout=20)
+        with firewall(cluster, "n3", *rejects):
+            some = script.open(timeout=9, min_slots=4)
+            assert script.ask({"run": [12, 0.0]})["sum"] == 66
     assert "no address of the controller can be reached from everywhere" in failed["error"]
-    assert f"    n2: 127.0.0.1 Connection refused, {address} reached\n" in failed["error"]
-    assert f"    n3: 127.0.0.1 Connection refused, {address} timed out\n" in failed["error"]
+    assert f"    n2: 127.0.0.1 Connection refused, {first} reached\n" in failed["error"]
+    assert f"    n3: 127.0.0.1 Connection refused, {first} timed out\n" in failed["error"]
+    assert "To go on with the nodes that reach one: Cluster(min_slots=4)" in failed["error"]
     assert failed["seconds"] < 10, "as soon as it is known"
+    assert (some["slots"], some["hosts"]) == (4, ["n1", "n2"])
 
 
 # -- environments ------------------------------------------------------------------------------------------------
@@ -174,6 +183,32 @@ def test_of_a_hundred_and_twenty_engines_that_register_at_once_none_is_missing(c
         opened = script.open(timeout=60, slots_per_node=40)
         assert opened["slots"] == 120
         assert script.ask({"run": [480, 0.0]})["sum"] == sum(range(480))
+
+
+def with_few_ports(tmp_path, count, starts, **options):
+    """Open Clusters at once on a computer with so many ephemeral ports; what each says."""
+    orders = tmp_path / "orders"
+    orders.write_text("".join(json.dumps(order) + "\n" for order in ({"open": options}, {"run": [4, 0.2]})))
+    each = f'cd {tmp_path} && "$0" {PROGRAM} < {orders} > {tmp_path}/$number.out'
+    script = (
+        f"ip link set lo up && echo 40000 {39999 + count} > /proc/sys/net/ipv4/ip_local_port_range || exit\n"
+        f"for number in $(seq {starts}); do ({each}) & done; wait"
+    )
+    command = ["unshare", "--net", "sh", "-c", script, sys.executable]
+    subprocess.run(command, check=True, timeout=60, stdin=subprocess.DEVNULL)
+    outputs = [(tmp_path / f"{number + 1}.out").read_text().splitlines() for number in range(starts)]
+    return [[json.loads(line) for line in lines[1:]] for lines in outputs]
+
+
+def test_starts_at_once_do_not_take_each_others_ports(tmp_path):
+    answers = with_few_ports(tmp_path, 400, 6, engine="ipyparallel", slots_per_node=1, timeout=20)
+    assert [ran["sum"] for _, ran in answers] == [6] * 6
+
+
+def test_that_no_port_is_left_is_said_at_once(tmp_path):
+    ((failed,),) = with_few_ports(tmp_path, 12, 1, engine="ipyparallel", slots_per_node=1, timeout=20)
+    assert "no port is free on 127.0.0.1" in failed["error"]
+    assert failed["seconds"] < SPARE
 
 
 # -- slurmctld ---------------------------------------------------------------------------------------------------

@@ -16,8 +16,9 @@ from typing import Any
 import psutil
 
 from hpcml.engines.ipyparallel.messages import LineReader, answer_probes, claim_output, die_with_parent, say
+from hpcml.errors import EngineError
 
-__all__ = ["agree_on_address", "heartbeat", "listen", "main", "own_addresses", "serve"]
+__all__ = ["Ports", "agree_on_address", "heartbeat", "listen", "main", "own_addresses", "serve"]
 
 DEAD_AFTER = 8_000  # milliseconds without an answer until an engine counts as dead
 
@@ -56,12 +57,47 @@ def agree_on_address(inbox: LineReader, output: int) -> str | None:
     return message["bind"] if message else None
 
 
+class Ports:
+    """Hands out free ports of `address`, and keeps each from everybody else until it is bound.
+
+    A port that is found free and let go may be another controller's a moment later. One that is bound here, but
+    not listened on, can be bound once more by who says that addresses may be reused, as zmq does; the kernel gives
+    it to nobody who asks for any port (tcp(7), SO_REUSEADDR).
+    """
+
+    def __init__(self, address: str) -> None:
+        self._address = address
+        self._held: list[socket.socket] = []
+
+    def next_port(self, _pool: str = "") -> int:
+        """Return a port; see `ipyparallel.controller.app.IPController.next_port`.
+
+        Raises
+        ------
+        EngineError
+            There is none left.
+        """
+        holder = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            holder.bind((self._address, 0))
+        except OSError as error:
+            raise EngineError(
+                f"no port is free on {self._address} ({error.strerror}): `ss -tan` shows who holds them, "
+                "`sysctl net.ipv4.ip_local_port_range` how many there are"
+            ) from error
+        self._held.append(holder)
+        port: int = holder.getsockname()[1]
+        return port
+
+
 def serve(address: str, profile: str, ping: int, inbox: LineReader, output: int) -> None:
     """Run ipyparallel's controller on `address` until standard input ends; `ping` as for `heartbeat`."""
     from ipyparallel.controller.app import IPController
 
     os.environ["IPYTHONDIR"] = profile  # the home directory may not be writable here
     app = IPController.instance()
+    app.next_port = Ports(address).next_port
     app.write_connection_files = False  # the driver passes it on; nothing secret touches a disk
     app.initialize(
         [

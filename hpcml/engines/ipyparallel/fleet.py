@@ -1,6 +1,7 @@
 """The programs of one run: the controller and the launchers, started, spoken to and ended together."""
 
 import logging
+import time
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 from typing import Any
@@ -74,14 +75,17 @@ class Fleet:
             launcher.send(message)
 
     def leave_out(self, silent: Collection[str]) -> None:
-        """Start anew, once, without `silent` nodes: srun holds back a step until all its nodes are there."""
+        """Start anew, once, without nodes that are `silent` or out of reach.
+
+        srun holds back a step until all its nodes are there.
+        """
         if self._left_out:
             return
         self._left_out = True
         for nodes, launcher in list(self.launchers):
             speaking = [node for node in nodes if node.name not in silent]
             if speaking and len(speaking) < len(nodes):
-                log.warning("nothing heard from %s: starting without", compress(sorted(silent)))
+                log.warning("starting without %s", compress(sorted(silent)))
                 launcher.terminate()
                 self.launchers.remove((nodes, launcher))
                 plan = replace(self.plan, nodes=tuple(speaking))
@@ -104,7 +108,11 @@ class Fleet:
 
     def stop(self, grace: float) -> None:
         """End the programs, all at once, each step of it after `grace` seconds."""
+        for end in (Program.close, Program.terminate):
+            for program in self._programs:
+                end(program)
+            deadline = time.monotonic() + grace
+            if all(program.wait(deadline) for program in self._programs):
+                break
         for program in self._programs:
-            program.close()
-        for program in self._programs:
-            program.stop(grace)
+            program.stop(0.1 if program.status is None else grace)  # srun may wait for a slurmctld that is silent

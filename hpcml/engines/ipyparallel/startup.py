@@ -23,6 +23,7 @@ __all__ = ["Startup"]
 
 log = logging.getLogger("hpcml")
 
+ASK_SECONDS = 1.0
 CONTROLLER_RESTARTS = 3  # more in one run are no accident
 
 
@@ -45,6 +46,7 @@ class Startup:
         self.offer: dict[str, Any] = {}
         self.bound = ""  # the address of the controller
         self.restarts = 0
+        self._asked = 0.0  # when the hub was last asked who is there
         self.workers: EngineWorkers | None = None
         self.data = NodeData(plan, lambda order: self.inbox.put((None, order)), self.fleet.hold)
         self.notes: dict[str, str] = {}
@@ -59,6 +61,7 @@ class Startup:
         while not self._complete() and time.monotonic() < self.deadline and not self.fleet.over():
             self._handle_next(min(self.deadline, time.monotonic() + 0.5))
             late = time.monotonic() > patience
+            self._ask_hub()
             if late and self.plan.min_slots is not None:
                 self.fleet.leave_out({node.name for node in self.plan.nodes} - self.here)
             self._bind(force=late)
@@ -123,10 +126,32 @@ class Startup:
             return
         addresses = [address for address, _ in self.offer["addresses"]]
         good = [address for address in addresses if not any(seen[address] for seen in self.reached.values())]
-        if not good:
-            raise EngineError(unreachable(self.reached))
-        self.bound = good[0]
+        self.bound = good[0] if good else self._most_reached(addresses)
         self.fleet.controller.send({"bind": self.bound})
+
+    def _most_reached(self, addresses: list[str]) -> str:
+        """Return the address that most slots reach, and go on with those, as far as `min_slots` allows."""
+        here = self.reached["this process"]
+        reaching = {
+            address: [node for node in self.plan.nodes if self.reached.get(node.name, {}).get(address) == ""]
+            for address in addresses
+            if not here[address]
+        }
+        slots = {address: sum(node.slots for node in nodes) for address, nodes in reaching.items()}
+        best = max(slots, key=lambda address: slots[address], default="")
+        enough = slots.get(best, 0)
+        if not 0 < (self.plan.min_slots or 0) <= enough:
+            hint = f"\nTo go on with the nodes that reach one: Cluster(min_slots={enough})." if enough else ""
+            raise EngineError(unreachable(self.reached) + hint)
+        cut_off = {node.name for node in self.plan.nodes} - {node.name for node in reaching[best]}
+        log.warning("%s", unreachable(self.reached))
+        self.fleet.leave_out(cut_off)
+        return best
+
+    def _ask_hub(self) -> None:
+        if self.workers is not None and time.monotonic() > self._asked + ASK_SECONDS:
+            self._asked = time.monotonic()
+            self.workers.ask_hub()
 
     def _connect(self, info: dict[str, Any]) -> None:
         """Connect the client, and tell the launchers to fork."""
@@ -171,7 +196,7 @@ class Startup:
         if self.plan.min_slots is not None and have >= self.plan.min_slots > 0:
             log.warning("%s\nGoing on with %d, as min_slots=%d allows.", said, have, self.plan.min_slots)
             return
-        enough = sum(node.slots for node in self.plan.nodes if node.name in self.here) or 1
+        enough = have or sum(node.slots for node in self.plan.nodes if node.name in self.here) or 1
         raise EngineError(
             f"{said}\nThe logs are in {self.plan.run_dir}. To give slow nodes more time: Cluster(timeout="
             f"{4 * self.plan.timeout:g}); to go on with fewer workers: Cluster(min_slots={enough})."
@@ -199,6 +224,7 @@ class Startup:
                 log.warning("the news of %s could not be used: %s", program.name if program else "this run", error)
             if not self._stopping and self.workers is not None:
                 self.workers.end_silent()
+                self._ask_hub()
                 self._judge_loss(program if message is None else None)
 
     def _judge_loss(self, ended: Program | None) -> None:

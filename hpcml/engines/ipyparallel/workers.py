@@ -9,6 +9,7 @@
 One lock protects the table of engines and the frames to interrupt.
 """
 
+import contextlib
 import logging
 import threading
 import time
@@ -120,6 +121,24 @@ class EngineWorkers:
                     engine.silent_since = time.monotonic()
                 engine.registered = number in registered
         self.on_change()
+
+    def ask_hub(self) -> None:
+        """Ask which engines have registered, when some are missing; the answer comes to the client's IO thread.
+
+        The hub announces each once, and a client hears nothing before its connection for news stands, which
+        takes a while after it has been told who is there.
+        """
+        with self._lock:
+            if all(engine.registered or engine.dead for engine in self._engines.values()):
+                return
+        client = self.client
+        with contextlib.suppress(OSError):  # the client is closed
+            asked = client._send(client._query_stream, "connection_request")
+            asked.add_done_callback(lambda answer: self._note_engines(client, answer))
+
+    def _note_engines(self, client: Client, answer: Any) -> None:
+        client._update_engines(answer.result()["content"]["engines"])
+        self._note_registered()
 
     def end_silent(self) -> None:
         """Kill engines that have fallen silent, and of whose end the launchers say nothing.
