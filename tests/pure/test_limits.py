@@ -123,10 +123,13 @@ signal.signal(signal.SIGUSR1, lambda *_: print("mine", flush=True))
 from hpcml.deadline import Deadline
 deadline = Deadline(None, None, lambda number: print("ours", number, flush=True))
 os.kill(os.getpid(), signal.SIGUSR1)
+reader, writer = os.pipe()
 child = os.fork()
 if child == 0:
+    os.write(writer, b"here")
     while True:
         time.sleep(0.05)
+os.read(reader, 4)
 os.kill(child, signal.SIGTERM)
 print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 deadline.close()
