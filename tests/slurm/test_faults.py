@@ -109,6 +109,20 @@ def test_f5_a_node_is_lost(cluster, expected, harm):
 
 
 @pytest.mark.release("22.05")
+def test_f5_the_node_of_the_controller_is_lost(cluster, expected):
+    """The driver is on the login node, as where salloc gives no interactive step."""
+    search = Search(cluster).start()
+    search.wait_ended(60)
+    lost = time.time()
+    cluster.kill_node("n1")
+    assert_equal(search.finish("F5 controller's node"), expected)
+    assert search.lost == 0
+    assert search.repeated <= 2 * SLOTS
+    assert "the controller on n1 no longer answers: starting another elsewhere" in search.errors
+    assert max(event[-1] for event in search.events("begin")) - lost < 45
+
+
+@pytest.mark.release("22.05")
 def test_a_frozen_node_comes_back(cluster, expected):
     search = Search(cluster, seconds=1.2).start()
     search.wait_ended(24)

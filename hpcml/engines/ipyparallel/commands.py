@@ -1,13 +1,13 @@
 """The commands that start the controller and the launchers, with and without Slurm."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from hpcml.allocation import Node
 from hpcml.plan import Plan
 from hpcml.srun import controller_step, worker_step
 
-__all__ = ["holder_steps", "programs"]
+__all__ = ["controller_home", "holder_steps", "programs"]
 
 PYTHON = (sys.executable, "-P", "-u", "-m")  # -P: a random.py in the working directory is not our library
 HOLD = """echo "{\\"node\\": \\"$SLURMD_NODENAME\\", \\"holds\\": \\"$SLURM_JOB_ID.$SLURM_STEP_ID\\"}"; exec cat"""
@@ -15,14 +15,21 @@ HOLD = """echo "{\\"node\\": \\"$SLURMD_NODENAME\\", \\"holds\\": \\"$SLURM_JOB_
 Step = tuple[tuple[Node, ...], list[str]]
 
 
-def programs(plan: Plan) -> tuple[list[str], list[Step]]:
+def controller_home(plan: Plan, lost: Collection[str] = ()) -> Node:
+    """Return the node of the controller: the driver's, else the first that is not `lost`."""
+    here = plan.allocation.launch_node if plan.allocation is not None else ""
+    living = [node for node in plan.nodes if node.name not in lost] or list(plan.nodes)
+    return next((node for node in living if node.name == here), living[0])
+
+
+def programs(plan: Plan, home: Node | None = None) -> tuple[list[str], list[Step]]:
     """Return the controller's command, and for each het group its nodes and the launchers' command."""
     controller = [*PYTHON, f"{__package__}.controller", str(plan.slots)]
     launcher = [*PYTHON, f"{__package__}.launcher"]
     if plan.allocation is None:
         (node,) = plan.nodes
         return controller, [((node,), [*launcher, node.name, *plan.preload])]
-    home = next((node for node in plan.nodes if node.name == plan.allocation.launch_node), plan.nodes[0])
+    home = home or controller_home(plan)
     het_group = home.het_group if plan.allocation.het_groups > 1 else None
     steps = _steps(plan, plan.nodes, [*launcher, "", *plan.preload])
     return controller_step(home.name, controller, het_group), steps

@@ -113,7 +113,7 @@ def serve(address: str, profile: str, ping: int, inbox: LineReader, output: int)
         ]
     )
     app.loop.add_callback(lambda: say({"client": _client_info(app), "engine": _engine_info(app)}, output))
-    threading.Thread(target=_end_with_input, args=(inbox,), daemon=True).start()
+    threading.Thread(target=_listen, args=(inbox, output), daemon=True).start()
     app.start()
 
 
@@ -137,9 +137,11 @@ def _engine_info(app: Any) -> dict[str, Any]:
     return {**app.engine_info, **_shared_info(app)}
 
 
-def _end_with_input(inbox: LineReader) -> None:
+def _listen(inbox: LineReader, output: int) -> None:
+    """Give a sign of life whenever the driver asks for one; end with its output."""
     while not inbox.ended:
-        inbox.read(None)
+        if inbox.read(None) is not None:
+            say({"alive": ""}, output)
     os.kill(os.getpid(), signal.SIGTERM)  # the controller's handler ends its own processes too
 
 

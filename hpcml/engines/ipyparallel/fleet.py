@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from hpcml.allocation import Node
-from hpcml.engines.ipyparallel.commands import holder_steps, programs
+from hpcml.engines.ipyparallel.commands import controller_home, holder_steps, programs
 from hpcml.hostlist import compress
 from hpcml.plan import Plan
 from hpcml.process import Inbox, Program
@@ -37,6 +37,7 @@ class Fleet:
         self._programs: list[Program] = []
         self._orders: list[dict[str, Any]] = []  # what all launchers were told
         self._left_out = False
+        self._lost: set[str] = set()
 
     def start(self) -> None:
         """Start all programs."""
@@ -45,9 +46,16 @@ class Fleet:
             self._launch(nodes, command)
         self.controller = self._start("controller", controller, self.environment)
 
-    def restart_controller(self) -> None:
-        """Start another controller in place of one that has ended."""
-        self.controller = self._start("controller", programs(self.plan)[0], self.environment)
+    @property
+    def home(self) -> str:
+        """The node of the controller."""
+        return controller_home(self.plan, self._lost).name
+
+    def restart_controller(self, lost: Collection[str]) -> None:
+        """Start another controller in place of one that is gone; not on the nodes `lost`."""
+        self._lost |= set(lost)
+        command = programs(self.plan, controller_home(self.plan, self._lost))[0]
+        self.controller = self._start("controller", command, self.environment)
 
     def _start(self, name: str, command: Sequence[str], environment: dict[str, str]) -> Program:
         log.debug("starting %s", " ".join(command))

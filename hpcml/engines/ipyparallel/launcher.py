@@ -31,7 +31,7 @@ from hpcml.engines.ipyparallel.memory import oom_kills
 from hpcml.engines.ipyparallel.messages import LineReader, claim_output, die_with_parent, reach, say
 from hpcml.worker import become_worker
 
-__all__ = ["Launcher", "import_all", "main", "probe", "watch"]
+__all__ = ["Launcher", "import_all", "main", "probe", "probe_first", "watch"]
 
 YOUNG = 5.0  # seconds; an engine that dies younger has hardly run a task
 YOUNG_DEATHS = 5  # so many in a row, and the slot is given up: forking on would only burn its node
@@ -45,13 +45,17 @@ def import_all(modules: list[str]) -> None:
             importlib.import_module(module)
 
 
-def probe(inbox: LineReader, node: str, output: int) -> None:
+def probe_first(inbox: LineReader, node: str, output: int) -> None:
     """Wait for the controller's addresses and report which of them this node reaches."""
     message = inbox.read(None)
     if message is not None:
-        asked = message["probe"]
-        addresses = [(address, port) for address, port in asked["addresses"]]
-        say({"node": node, "reached": reach(addresses, bytes.fromhex(asked["token"]))}, output)
+        probe(message["probe"], node, output)
+
+
+def probe(offer: dict[str, Any], node: str, output: int) -> None:
+    """Report which of the controller's addresses this node reaches."""
+    addresses = [(address, port) for address, port in offer["addresses"]]
+    say({"node": node, "reached": reach(addresses, bytes.fromhex(offer["token"]))}, output)
 
 
 class Launcher:
@@ -178,6 +182,10 @@ class Launcher:
             self.kill(message["kill"])
         elif "engine" in message:
             self.move(message["engine"])
+        elif "probe" in message:
+            probe(message["probe"], self.node, self.output)
+        elif "alive" in message:
+            say({"alive": self.node}, self.output)
         elif "remove" in message:
             self.directories.remove(message["remove"])
         elif "room" in message:
@@ -218,7 +226,7 @@ def main() -> None:
         signal.signal(signum, _exit_once)
     inbox, output = LineReader(0), claim_output()
     say({"here": node}, output)
-    prober = threading.Thread(target=probe, args=(inbox, node, output))
+    prober = threading.Thread(target=probe_first, args=(inbox, node, output))
     prober.start()
     began = time.monotonic()
     gc.disable()  # imports make no garbage, but are a tenth slower under the collector

@@ -17,6 +17,8 @@
     driver -> launchers    {"room": number}                           how much room have your directories?
     launcher -> driver     {"node": …, "room": {directory: bytes}, "asked": number}
     holder -> driver       {"node": …, "holds": "job.step"}           a step on the nodes that are left
+    driver -> all          {"alive": true}                            are you there?
+    all -> driver          {"alive": node, or "" for the controller}
     driver -> launchers    {"remove": path}                           of a file of shared data
 
 All of it travels in the standard streams of the two Slurm steps: no file that nodes would have to share,

@@ -8,10 +8,11 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hpcml.engines.ipyparallel.address import Address
 from hpcml.engines.ipyparallel.data import NodeData
 from hpcml.engines.ipyparallel.fleet import Fleet
-from hpcml.engines.ipyparallel.messages import reach
-from hpcml.engines.ipyparallel.trouble import Seen, failures, unreachable
+from hpcml.engines.ipyparallel.pulse import Pulse
+from hpcml.engines.ipyparallel.trouble import Seen, failures
 from hpcml.errors import EngineError
 from hpcml.plan import Plan
 from hpcml.process import Inbox, Program
@@ -42,9 +43,8 @@ class Startup:
         self.here: set[str] = set()  # the nodes whose launcher has spoken
         self.given_up = 0  # slots whose engines died again and again
         self.running = False
-        self.reached: dict[str, dict[str, str]] = {}
-        self.offer: dict[str, Any] = {}
-        self.bound = ""  # the address of the controller
+        self.address = Address(plan, self.fleet)
+        self.pulse = Pulse(self.fleet)
         self.restarts = 0
         self._asked = 0.0  # when the hub was last asked who is there
         self.workers: EngineWorkers | None = None
@@ -64,7 +64,7 @@ class Startup:
             self._ask_hub()
             if late and self.plan.min_slots is not None:
                 self.fleet.leave_out({node.name for node in self.plan.nodes} - self.here)
-            self._bind(force=late)
+            self.address.choose(force=late)
         self._judge()
         assert self.workers is not None
         self.workers.staging = self.data.staging(self.fleet.environment)
@@ -93,13 +93,10 @@ class Startup:
             self.data.take(message)
         elif "here" in message:
             self.here.add(message["here"])
-        elif "addresses" in message:
-            self._probe(message) if not self.bound else self.fleet.controller.send({"bind": self.bound})
-        elif "reached" in message:
-            self.reached[message["node"]] = message["reached"]
-        elif "client" in message and self.workers is not None:
-            self.workers.connect(self._client(message))
-            self.fleet.tell({"engine": message["engine"]})
+        elif "addresses" in message or "reached" in message:
+            self.address.take(message)
+        elif "alive" in message:
+            self.pulse.heard(message["alive"])
         elif "client" in message:
             self._connect(message)
         elif "forked" in message and self.workers is not None:
@@ -112,42 +109,6 @@ class Startup:
             slots = {int(number): slot for number, slot in message["forked"].items()}
             self.workers.forked(message["node"], slots)
 
-    def _probe(self, offer: dict[str, Any]) -> None:
-        """Have every node try the controller's addresses, and try them from here."""
-        self.offer = offer
-        self.fleet.tell({"probe": offer})
-        addresses = [(address, port) for address, port in offer["addresses"]]
-        self.reached["this process"] = reach(addresses, bytes.fromhex(offer["token"]))
-
-    def _bind(self, force: bool) -> None:
-        """Choose the address when every node has reported, or with `force` when some have."""
-        missing = [node.name for node in self.plan.nodes if node.name not in self.reached]
-        if self.bound or not self.offer or (missing and not (force and len(self.reached) > 1)):
-            return
-        addresses = [address for address, _ in self.offer["addresses"]]
-        good = [address for address in addresses if not any(seen[address] for seen in self.reached.values())]
-        self.bound = good[0] if good else self._most_reached(addresses)
-        self.fleet.controller.send({"bind": self.bound})
-
-    def _most_reached(self, addresses: list[str]) -> str:
-        """Return the address that most slots reach, and go on with those, as far as `min_slots` allows."""
-        here = self.reached["this process"]
-        reaching = {
-            address: [node for node in self.plan.nodes if self.reached.get(node.name, {}).get(address) == ""]
-            for address in addresses
-            if not here[address]
-        }
-        slots = {address: sum(node.slots for node in nodes) for address, nodes in reaching.items()}
-        best = max(slots, key=lambda address: slots[address], default="")
-        enough = slots.get(best, 0)
-        if not 0 < (self.plan.min_slots or 0) <= enough:
-            hint = f"\nTo go on with the nodes that reach one: Cluster(min_slots={enough})." if enough else ""
-            raise EngineError(unreachable(self.reached) + hint)
-        cut_off = {node.name for node in self.plan.nodes} - {node.name for node in reaching[best]}
-        log.warning("%s", unreachable(self.reached))
-        self.fleet.leave_out(cut_off)
-        return best
-
     def _ask_hub(self) -> None:
         if self.workers is not None and time.monotonic() > self._asked + ASK_SECONDS:
             self._asked = time.monotonic()
@@ -155,6 +116,11 @@ class Startup:
 
     def _connect(self, info: dict[str, Any]) -> None:
         """Connect the client, and tell the launchers to fork."""
+        self.pulse.begin()
+        if self.workers is not None:
+            self.workers.connect(self._client(info))
+            self.fleet.tell({"engine": info["engine"]})
+            return
         shares, first = {}, 0
         for node in self.plan.nodes:
             share = {
@@ -214,29 +180,28 @@ class Startup:
     def _listen(self) -> None:
         """Take the news until `stop`: engines that died and were replaced, programs that ended."""
         while not self._stopping:
+            silent = False
             try:
                 program, message = self.inbox.get(timeout=1.0)
             except queue.Empty:
                 program = message = None
+                silent = self.pulse.is_lost()
             try:
                 self._handle(program, message)
+                self.address.choose(force=False)
             except Exception as error:  # a controller that ends while it is connected to
                 log.warning("the news of %s could not be used: %s", program.name if program else "this run", error)
             if not self._stopping and self.workers is not None:
                 self.workers.end_silent()
                 self._ask_hub()
-                self._judge_loss(program if message is None else None)
+                self._judge_loss(program if message is None else None, silent)
 
-    def _judge_loss(self, ended: Program | None) -> None:
-        """Replace a controller that has ended; give up where nothing can be done."""
+    def _judge_loss(self, ended: Program | None, silent: bool) -> None:
+        """Replace a controller that has ended or fallen silent; give up where nothing can be done."""
         assert self.workers is not None
-        if ended is self.fleet.controller and self.restarts < CONTROLLER_RESTARTS and not self.fleet.alone():
-            self.restarts += 1
-            self.deadline = time.monotonic() + self.plan.timeout
-            log.warning("the controller ended with status %s: starting another", ended.status)
-            self.fleet.send({"engine": None})  # or they would go on with what nobody will hear of
-            self.workers.disconnect("the controller of the workers has ended")
-            self.fleet.restart_controller()
+        lost = silent or ended is self.fleet.controller
+        if lost and self.restarts < CONTROLLER_RESTARTS and not self.fleet.alone():
+            self._replace_controller(silent)
         elif ended is not None and self.fleet.over():
             self.workers.fail(
                 f"the {ended.name} step ended with status {ended.status}; its log, {ended.log}, ends with\n"
@@ -248,6 +213,23 @@ class Startup:
             self.workers.fail(
                 f"no worker came back after the controller's end; the logs are in {self.plan.run_dir}"
             )
+
+    def _replace_controller(self, silent: bool) -> None:
+        """Start another controller: on the same node, or when that is silent on another."""
+        assert self.workers is not None
+        self.restarts += 1
+        self.deadline = time.monotonic() + self.plan.timeout
+        home, controller = self.fleet.home, self.fleet.controller
+        if silent:
+            log.warning("the controller on %s no longer answers: starting another elsewhere", home)
+            self.address.forget(home)
+            controller.terminate()
+        else:
+            log.warning("the controller ended with status %s: starting another", controller.status)
+        self.fleet.send({"engine": None})  # or they would go on with what nobody will hear of
+        self.workers.disconnect("the controller of the workers is gone")
+        self.fleet.restart_controller({home} if silent else set())
+        self.pulse.end()
 
     def stop(self) -> None:
         """End the programs, all at once, then the client and the news thread."""

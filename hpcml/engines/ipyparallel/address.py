@@ -1,0 +1,86 @@
+"""At which address the controller serves: one of its node's that every other node, and the driver, reaches."""
+
+import logging
+from typing import Any
+
+from hpcml.engines.ipyparallel.fleet import Fleet
+from hpcml.engines.ipyparallel.messages import reach
+from hpcml.engines.ipyparallel.trouble import unreachable
+from hpcml.errors import EngineError
+from hpcml.plan import Plan
+
+__all__ = ["Address"]
+
+log = logging.getLogger("hpcml")
+
+
+class Address:
+    """Has the addresses that the controller offers tried from everywhere, and chooses one.
+
+    ``chosen`` is that one, "" before; ``reached`` says for each node what happened there, by address.
+    """
+
+    def __init__(self, plan: Plan, fleet: Fleet) -> None:
+        self._plan, self._fleet = plan, fleet
+        self._offer: dict[str, Any] = {}
+        self._lost: set[str] = set()
+        self.reached: dict[str, dict[str, str]] = {}
+        self.chosen = ""
+
+    def take(self, message: dict[str, Any]) -> None:
+        """Take what the controller offers, or what a launcher has found."""
+        if "reached" in message:
+            self.reached[message["node"]] = message["reached"]
+        else:
+            self._try(message)
+
+    def _try(self, offer: dict[str, Any]) -> None:
+        """Have every node try the controller's addresses, and try them from here; one that is known will do."""
+        if self.chosen:
+            self._fleet.controller.send({"bind": self.chosen})
+            return
+        self._offer = offer
+        self._fleet.tell({"probe": offer})
+        addresses = [(address, port) for address, port in offer["addresses"]]
+        self.reached["this process"] = reach(addresses, bytes.fromhex(offer["token"]))
+
+    def forget(self, lost: str) -> None:
+        """Begin anew: the node `lost` cannot be waited for, and another has the controller now."""
+        self._lost.add(lost)
+        self._offer, self.reached, self.chosen = {}, {}, ""
+
+    def choose(self, force: bool) -> None:
+        """Choose the address when every node has reported, or with `force` when some have.
+
+        Raises
+        ------
+        EngineError
+            No address is reached by enough nodes; the message shows which by whom.
+        """
+        awaited = {node.name for node in self._plan.nodes} - self._lost
+        missing = awaited - self.reached.keys()
+        if self.chosen or not self._offer or (missing and not (force and len(self.reached) > 1)):
+            return
+        addresses = [address for address, _ in self._offer["addresses"]]
+        good = [address for address in addresses if not any(seen[address] for seen in self.reached.values())]
+        self.chosen = good[0] if good else self._most_reached(addresses)
+        self._fleet.controller.send({"bind": self.chosen})
+
+    def _most_reached(self, addresses: list[str]) -> str:
+        """Return the address that most slots reach, and go on with those, as far as `min_slots` allows."""
+        here = self.reached["this process"]
+        reaching = {
+            address: [node for node in self._plan.nodes if self.reached.get(node.name, {}).get(address) == ""]
+            for address in addresses
+            if not here[address]
+        }
+        slots = {address: sum(node.slots for node in nodes) for address, nodes in reaching.items()}
+        best = max(slots, key=lambda address: slots[address], default="")
+        enough = slots.get(best, 0)
+        if not 0 < (self._plan.min_slots or 0) <= enough:
+            hint = f"\nTo go on with the nodes that reach one: Cluster(min_slots={enough})." if enough else ""
+            raise EngineError(unreachable(self.reached) + hint)
+        cut_off = {node.name for node in self._plan.nodes} - {node.name for node in reaching[best]}
+        log.warning("%s", unreachable(self.reached))
+        self._fleet.leave_out(cut_off)
+        return best
