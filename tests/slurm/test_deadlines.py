@@ -58,18 +58,8 @@ def test_f6_a_job_that_ends_at_its_time_limit_goes_on_after_a_requeue(cluster, e
     assert "goes back to the queue" in output
 
 
-@pytest.mark.release("22.05")
-def test_f9_no_fit_is_cut_when_a_signal_comes_early_enough(cluster, expected):
-    search = Search(cluster, seconds=1.0)
-    job = submit(search)
-    wait_ended(search, 36)
-    cluster.run(["scancel", "--batch", "--signal=USR1", str(job)], check=True)
-    output = assert_resumed(search, "F9", expected, repeated=0)
-    assert "SIGUSR1: no further task starts" in output
-
-
 @pytest.mark.release("24.11")
-def test_the_sbatch_script_is_requeued_and_goes_on(cluster):
+def test_f9_the_sbatch_script_is_requeued_and_no_fit_is_cut(cluster):
     """As a user has it: the script of the house, in a directory with an environment and the tutorials."""
     for name, target in ((".venv", sys.prefix), ("tutorials", ROOT / "tutorials")):
         (cluster.shared_dir / name).symlink_to(target)
@@ -117,7 +107,7 @@ def test_f8_scancel_keeps_what_has_ended(cluster, expected):
 @pytest.mark.release("22.05")
 def test_f7_a_driver_that_is_killed_is_started_again(cluster, expected):
     search = Search(cluster, resume=True)
-    for fits in (20, 60, 110, 150):
+    for fits in (40, 110):
         search.start()
         search.wait_ended(fits)
         (driver,) = [p for p in cluster.processes("login") if "counted.py" in " ".join(p.argv[:2])]
@@ -129,8 +119,8 @@ def test_f7_a_driver_that_is_killed_is_started_again(cluster, expected):
             time.sleep(0.1)
     assert_equal(search.start().finish("F7"), expected)
     assert search.lost == 0
-    assert search.repeated <= 4 * 2 * SLOTS  # a worker has its next fit already
-    assert max(Counter(event[0] for event in search.events("begin")).values()) <= 5
+    assert search.repeated <= 2 * 2 * SLOTS  # a worker has its next fit already
+    assert max(Counter(event[0] for event in search.events("begin")).values()) <= 3
 
 
 @pytest.mark.release("22.05")

@@ -11,6 +11,7 @@ import subprocess
 import time
 from pathlib import Path
 
+import pytest
 from cluster_conf import LOGIN
 
 PROGRAMS = Path(__file__).parent / "programs"
@@ -226,6 +227,7 @@ def peaks(cluster):
     return found
 
 
+@pytest.mark.release("22.05")
 def test_noise_on_every_port_changes_nothing(cluster):
     """Silence, slowness, nonsense and lengths of 2**30 and more, on each port, while a run works."""
     with Guarded(cluster) as run:
@@ -244,6 +246,7 @@ def test_noise_on_every_port_changes_nothing(cluster):
     assert max(grown.values()) < 50, grown
 
 
+@pytest.mark.release("24.11")
 def test_a_start_goes_on_while_its_listeners_are_held(cluster):
     """Those which are there before the controller is: whoever connects is told a number, and may stay or go."""
     run = Guarded(cluster, HPCML_TEST_SLOW="n2")
@@ -287,6 +290,7 @@ def send_again(cluster, run, streams):
     run.work(12)
 
 
+@pytest.mark.release("24.11")
 def test_what_was_recorded_does_nothing_when_it_is_sent_again(cluster):
     """All that the engines of two nodes and the driver sent, to the same run and to the next."""
     recording = Recording(cluster, "n1")
@@ -303,6 +307,7 @@ def test_what_was_recorded_does_nothing_when_it_is_sent_again(cluster):
 HOSTILE = "-J x'\"\\\n#SBATCH -N9\n$(touch made-1)`touch made-2`;touch made-3&touch made-4|%j,{} é*"
 
 
+@pytest.mark.release("22.05")
 def test_names_that_a_shell_would_obey_are_only_names(cluster):
     """Of the job, the directory, the script, its arguments, the run's directory and a variable."""
     directory = cluster.shared_dir / HOSTILE

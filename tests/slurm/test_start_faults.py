@@ -13,6 +13,8 @@ import time
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+import pytest
+
 PROGRAM = Path(__file__).parent / "programs" / "obedient.py"
 SPARE = 5  # seconds that a start which fails may take beyond its timeout
 
@@ -68,6 +70,7 @@ def slurmctld_frozen(cluster):
 
 
 # -- nodes that do not come --------------------------------------------------------------------------------------
+@pytest.mark.release("22.05")
 def test_a_node_that_imports_for_too_long_is_shown_with_its_log(cluster):
     slow = "import os, time\nprint('slowly')\nos.uname().nodename == 'n2' and time.sleep(30)\n"
     directory = cluster.write("slow_module.py", slow).parent
@@ -111,6 +114,7 @@ def odd_networks(cluster):
         yield
 
 
+@pytest.mark.release("22.05")
 def test_the_address_is_one_that_every_node_reaches(cluster):
     with odd_networks(cluster):
         resolved = subprocess.run(
@@ -133,6 +137,7 @@ def firewall(cluster, node, *rule):
         on(cluster, node, "ip", "rule", "del", *rule)
 
 
+@pytest.mark.release("24.11")
 def test_a_firewall_between_nodes_is_shown_by_address_and_node(cluster):
     first, third = cluster.shape.address("n1"), cluster.shape.address("n3")
     silent = ("to", third, "ipproto", "tcp", "sport", "20000-65534", "blackhole")
@@ -178,6 +183,7 @@ def test_the_environment_of_a_job_that_is_over_is_an_error_at_once(cluster):
 
 
 # -- many at once ------------------------------------------------------------------------------------------------
+@pytest.mark.release("24.11")
 def test_of_a_hundred_and_twenty_engines_that_register_at_once_none_is_missing(cluster):
     with salloc(cluster) as script:
         opened = script.open(timeout=60, slots_per_node=40)
