@@ -120,6 +120,7 @@ def test_from_within_the_allocation_the_other_nodes_receive_it_once(cluster, tal
     program.end()
 
 
+@pytest.mark.release("22.05")
 def test_files_and_directories_are_private_and_freed_data_is_gone(cluster, talk):
     program = talk()
     program.say("hold 1")
@@ -145,6 +146,7 @@ def wait_until(true, seconds=10):
         time.sleep(0.1)
 
 
+@pytest.mark.release("22.05")
 @pytest.mark.parametrize("harm", ["removed", "removed before use", "cut", "changed"])
 def test_data_that_a_node_has_lost_is_sent_again(harm, cluster, talk):
     program = talk()
@@ -208,6 +210,7 @@ def test_full_memory_falls_back_with_one_warning_and_full_places_are_an_error(sm
     assert "Cluster(data_dir=" in error
 
 
+@pytest.mark.release("22.05")
 def test_the_error_of_a_full_last_place_names_node_path_and_bytes(small, talk):
     for place in ("/dev/shm", "/tmp"):
         small("n3", place)
@@ -220,6 +223,7 @@ def test_the_error_of_a_full_last_place_names_node_path_and_bytes(small, talk):
     assert len(re.findall(r"No space left on device \(n3: 10,4\d\d,\d\d\d bytes free\)", error)) == 2
 
 
+@pytest.mark.release("24.11")
 def test_a_shared_file_system_is_used_where_it_is_named(cluster, talk):
     shared = cluster.shared_dir / "data"
     shared.mkdir()
@@ -246,6 +250,7 @@ def test_allocations_of_all_shapes(salloc, cluster, talk):
     program.end()
 
 
+@pytest.mark.release("24.11")
 def test_a_killed_driver_leaves_no_data(cluster, talk):
     program = talk()
     program.say("hold 1")
@@ -255,6 +260,7 @@ def test_a_killed_driver_leaves_no_data(cluster, talk):
     wait_until(lambda: not any(cluster.files(node) for node in (*cluster.nodes, "login")), seconds=15)
 
 
+@pytest.mark.release("22.05")
 def test_what_a_killed_launcher_left_behind_is_swept_by_the_next_run(cluster, talk):
     program = talk()
     program.say("hold 1")
@@ -269,6 +275,7 @@ def test_what_a_killed_launcher_left_behind_is_swept_by_the_next_run(cluster, ta
     again.end()
 
 
+@pytest.mark.release("24.11")
 @pytest.mark.parametrize("how", ["kill", "freeze"])
 def test_new_data_goes_to_the_nodes_that_are_left(how, cluster, talk):
     program = talk("--no-kill", "-N3", "--ntasks-per-node=4")

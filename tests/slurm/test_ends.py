@@ -6,6 +6,8 @@ import signal
 import time
 from pathlib import Path
 
+import pytest
+
 PROGRAMS = Path(__file__).parent / "programs"
 SLEEPER = PROGRAMS / "sleeper.py"
 WORKERS = PROGRAMS / "workers.py"
@@ -40,6 +42,7 @@ def wait_for_no_engines(cluster, seconds=15):
         time.sleep(0.2)
 
 
+@pytest.mark.release("22.05")
 def test_ctrl_c_frees_the_workers_and_exits_130(cluster):
     process = start_sleeper(cluster, cluster.python, "-m", "hpcml", "run")
     assert len(engines(cluster)) >= 6
@@ -69,6 +72,7 @@ def test_scancel_leaves_nothing(cluster):
     wait_for_no_engines(cluster)
 
 
+@pytest.mark.release("24.11")
 def test_a_script_that_raises_has_its_own_traceback_and_status(cluster):
     script = cluster.write("raises.py", "import sys\nprint('before')\nraise LookupError('lost')\n")
     done = cluster.run(["salloc", "--quiet", "-N2", "-n2", cluster.python, "-m", "hpcml", "run", script])
@@ -105,6 +109,7 @@ def test_min_slots_goes_on_without_a_node(cluster):
     assert "Going on with 4, as min_slots=3 allows" in done.stderr
 
 
+@pytest.mark.release("22.05")
 def test_a_node_whose_python_fails_is_shown_with_its_log(cluster):
     """The worker's interpreter fails on n2 only, as with a broken installation."""
     broken = cluster.write("sitecustomize.py", "import os\nif os.uname().nodename == 'n2':\n    os._exit(9)\n")

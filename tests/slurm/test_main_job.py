@@ -48,6 +48,7 @@ def test_an_unmodified_search_equals_one_process(cluster, tmp_path):
             assert np.array_equal(np.asarray(alone[column]), np.asarray(together[column])), column
 
 
+@pytest.mark.release("22.05")
 @pytest.mark.timeout(300)
 def test_the_contract_holds_on_an_allocation(cluster):
     command = [cluster.python, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-k", "ipyparallel"]

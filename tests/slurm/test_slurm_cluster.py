@@ -153,6 +153,7 @@ def test_a_killed_node_is_gone_and_can_be_booted(cluster: ClusterSession):
     assert cluster.run(["srun", "-w", "n2", "hostname"], check=True).stdout == "n2\n"
 
 
+@pytest.mark.release("22.05")
 def test_a_frozen_node_stands_still_until_it_is_thawed(cluster: ClusterSession):
     count = cluster.shared_dir / "count"
     job = cluster.sbatch(f"while :; do echo x >> {count}; sleep 0.05; done", "--nodelist=n2")
@@ -209,6 +210,7 @@ def test_gpus_and_loopback_names(make_cluster: Callable[..., ClusterSession]):
     assert done.stdout == "0,1 127.0.1.1\n" * 2
 
 
+@pytest.mark.release("24.11")
 @pytest.mark.parametrize(("interactive", "host"), [(False, "login"), (True, "n1")])
 def test_where_sallocs_shell_runs(make_cluster: Callable[..., ClusterSession], interactive: bool, host: str):
     cluster = make_cluster(cpus=(2, 2), interactive_step=interactive)
@@ -247,6 +249,7 @@ def test_command_starts_uses_and_ends_a_cluster(release: str):
     assert "is up; start it with: cluster up --name" in command("status", "--name", name).stderr
 
 
+@pytest.mark.release("22.05")
 def test_up_ends_an_earlier_cluster_and_reap_an_orphan(release: str):
     cluster = SlurmCluster(f"pytest-{os.getpid()}-stale")
     shape = Shape(cpus=(1,), release=release)
@@ -269,6 +272,7 @@ def test_up_ends_an_earlier_cluster_and_reap_an_orphan(release: str):
         cluster.down()
 
 
+@pytest.mark.release("22.05")
 def test_two_clusters_do_not_meet(make_cluster: Callable[..., ClusterSession]):
     one, two = make_cluster(cpus=(1,)), make_cluster(cpus=(1, 1))
     job = one.sbatch("sleep 3333")
