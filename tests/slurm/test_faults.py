@@ -31,6 +31,7 @@ def wait_until(true, seconds):
         time.sleep(0.1)
 
 
+@pytest.mark.release("22.05")
 def test_f1_a_worker_that_is_killed_costs_its_own_fit(cluster, expected):
     search = Search(cluster).start()
     search.wait_ended(FITS * 4 // 10)
@@ -76,6 +77,7 @@ def test_f3_a_frozen_worker_is_replaced(cluster, expected):
     assert "no longer answers" in search.errors
 
 
+@pytest.mark.release("24.11")
 def test_f4_the_controller_is_killed(cluster, expected):
     search = Search(cluster).start()
     search.wait_ended(60)

@@ -39,6 +39,7 @@ SHAPES = [
 ]
 
 
+@pytest.mark.release("22.05")
 @pytest.mark.parametrize("shape", SHAPES, ids=" ".join)
 def test_salloc_from_the_login_node(cluster, shape):
     done = cluster.run(["salloc", "--quiet", *shape, cluster.python, WORKERS], check=True)
@@ -82,6 +83,7 @@ def test_srun_pty(cluster):
     assert sorted(per_node(workers_of(shown)).values()) == sorted(granted(cluster, "-N3", "-n7").values())
 
 
+@pytest.mark.release("24.11")
 def test_srun_pty_shell_inside_salloc(cluster):
     inner = f"test $SLURM_PROCID -gt 0 || {cluster.python} {WORKERS} progress=False"
     outer = f"salloc --quiet -N2 -n5 srun --pty bash -c '{inner}'"
@@ -134,12 +136,14 @@ def test_a_script_that_srun_starts_many_times_is_refused(cluster):
     assert "without srun before it" in done.stderr
 
 
+@pytest.mark.release("22.05")
 def test_names_that_resolve_to_loopback_do_no_harm(make_cluster):
     cluster = make_cluster(loopback_names=True)
     done = cluster.run(["salloc", "--quiet", "-N3", "-n6", cluster.python, WORKERS], check=True)
     assert sum(per_node(workers_of(done.stdout)).values()) == 6
 
 
+@pytest.mark.release("24.11")
 def test_a_working_directory_that_nodes_do_not_share(cluster):
     """Every node has a /tmp of its own: nothing of a run may need a shared file system."""
     script = f"#!/bin/bash\ncd /tmp && exec {cluster.python} {WORKERS}"
