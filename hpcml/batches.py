@@ -5,14 +5,15 @@ import threading
 import weakref
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
+from functools import partial
 from typing import Any
 
 from hpcml.callbook import CallBook, waits
-from hpcml.calls import Calls
+from hpcml.calls import Calls, Item, chunk_length
 from hpcml.error_score import fallback
 from hpcml.errors import DataError, TaskError, closed
-from hpcml.frames import settle
-from hpcml.gathered import BatchFuture
+from hpcml.frames import FutureLike, settle
+from hpcml.gathered import BatchFuture, BatchItem
 from hpcml.session import Session
 from hpcml.store import Entry
 from hpcml.task import Call, Known
@@ -20,8 +21,7 @@ from hpcml.task import Call, Known
 __all__ = ["Batches"]
 
 Pending = list[tuple[Entry, memoryview]]
-Batch = Iterable[tuple[Callable[..., Any], Sequence[Any], dict[str, Any]]]
-Work = Sequence[Call | Known | BaseException]
+Work = Sequence[tuple[Call | Known | BaseException, FutureLike]]  # and what hears of it
 
 
 def _waits(call: Call) -> bool:
@@ -60,7 +60,7 @@ class Batches:
 
     def submit_batch(
         self,
-        batch: Batch,
+        batch: Iterable[Item],
         group: str,
         width: int,
         calls: Calls,
@@ -74,43 +74,47 @@ class Batches:
         if self._closed:
             raise closed()
         limit = None if width >= self.slots else width
-        made: list[Call | Known | BaseException] = []
         batch = list(batch)
-        for function, args, kwargs in batch:
-            try:
-                made.append(calls.make(function, args, kwargs, group, width=limit))
-            except Exception as error:  # joblib would wait for ever
-                made.append(error)
-        future = BatchFuture(len(made))
+        future = BatchFuture(len(batch))
         future.add_done_callback(callback)
-        for item, call in zip(future.items, batch, strict=True):
-            item.fallback = fallback(*call)
-        if any(isinstance(call, Call) and _waits(call) for call in made):
+        if not self._session.options.task_timeout:  # it holds for each call
+            calls.seconds = self._session.dispatcher.seconds(group) or calls.seconds
+        length = chunk_length(batch, calls.seconds)
+        make = partial(calls.make_chunk, group=group, width=limit)
+        made = _chunks(batch, length, future, make) if length > 1 else []
+        for function, args, kwargs in batch if length == 1 else ():
+            item = future.items[len(made)]
+            item.fallback = fallback(function, args, kwargs)
+            try:
+                made.append((calls.make(function, args, kwargs, group, width=limit), item))
+            except Exception as error:  # joblib would wait for ever
+                made.append((error, item))
+        if any(isinstance(call, Call) and _waits(call) for call, _ in made):
             self._waiting.put((calls.book.detach(), made, future))
         else:
-            self._submit(made, future)
+            self._submit(made)
         return future
 
-    def _submit(self, calls: Work, future: BatchFuture) -> None:
-        items = iter(future.items)
-        self._session.dispatcher.submit(calls, lambda: next(items))
+    def _submit(self, work: Work) -> None:
+        futures = iter([future for _, future in work])
+        self._session.dispatcher.submit((call for call, _ in work), lambda: next(futures))
 
     def _send(self) -> None:
         while (order := self._waiting.get()) is not None:
             self._send_first(*order)
             del order  # it holds data
 
-    def _send_first(self, pending: Pending, calls: Work, future: BatchFuture) -> None:
+    def _send_first(self, pending: Pending, work: Work, future: BatchFuture) -> None:
         """Put data on the nodes and queue the calls that need it, unless nobody waits for them any longer."""
         try:
             if future in self._abandoned:
                 raise TaskError("this task was abandoned before its data was sent")
             self._session.store.put(pending)
-            if any(isinstance(call, Call) and _waits(call) for call in calls):
+            if any(isinstance(call, Call) and _waits(call) for call, _ in work):
                 raise DataError("data that this task shares with one before it was not put on the nodes")
-            self._submit(calls, future)
+            self._submit(work)
             if future in self._abandoned:  # meanwhile
-                self._session.dispatcher.abandon(future.items)
+                self._session.dispatcher.abandon(future.parts)
         except BaseException as error:
             for entry, _ in pending:
                 entry.lost = entry.held is None
@@ -127,8 +131,30 @@ class Batches:
         """Give up `futures` and free their workers."""
         given_up = [future for future in futures if isinstance(future, BatchFuture)]
         self._abandoned.update(given_up)
-        self._session.dispatcher.abandon(item for future in given_up for item in future.items)
+        self._session.dispatcher.abandon(part for future in given_up for part in future.parts)
 
     def expect(self, group: str, tasks: int) -> None:
         """Tell the progress display that so many tasks of `group` are about to be submitted."""
         self._session.monitor.expect(group, tasks)
+
+
+def _chunks(
+    batch: Sequence[Item],
+    length: int,
+    future: BatchFuture,
+    make: Callable[..., tuple[list[Known | None], Call | None]],
+) -> list[tuple[Call | Known | BaseException, FutureLike]]:
+    """Return a batch as chunks of so many calls that `make` makes, and what is known of some of them."""
+    made: list[tuple[Call | Known | BaseException, FutureLike]] = []
+    for start in range(0, len(batch), length):
+        items: list[BatchItem] = future.items[start : start + length]
+        try:
+            known, chunk = make(batch[0][0], batch[start : start + length])
+        except Exception as error:
+            made.append((error, items[0]))
+            continue
+        made += [(one, item) for one, item in zip(known, items, strict=True) if one is not None]
+        if chunk is not None:
+            left = [item for one, item in zip(known, items, strict=True) if one is None]
+            made.append((chunk, future.chunk(left)))
+    return made

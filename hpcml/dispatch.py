@@ -18,9 +18,10 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from typing import Any, TypeVar
 
-from hpcml.errors import DataMissing, OutOfTime, TaskError, TaskTimeout, WorkerDied, closed
-from hpcml.frames import Frame, FutureLike, Group, Task, blame, resolve_all, send_data_again, settle
+from hpcml.errors import DataMissing, OutOfTime, TaskError, WorkerDied, closed
+from hpcml.frames import Frame, FutureLike, Group, Task, resolve_all, settle, settle_known
 from hpcml.limits import Limits
+from hpcml.retries import send_data_again, split_up, verdicts
 from hpcml.task import Call, Known, Outcome, Watcher, pack_frame, unpack_outcomes
 from hpcml.waiting import Waiting
 from hpcml.workers import Workers
@@ -125,6 +126,10 @@ class Dispatcher:
         if not self.is_this_thread():
             self._thread.join(10)
 
+    def seconds(self, group: str) -> float | None:
+        """Return what a call of `group` takes on its worker, as far as that is known."""
+        return self._waiting.seconds(group)
+
     @property
     def out_of_time(self) -> bool:
         """Whether tasks have failed because there was no time for them."""
@@ -172,18 +177,11 @@ class Dispatcher:
     def _enqueue(self, block: list[Task | tuple[FutureLike, Known | BaseException]]) -> None:
         for item in block:
             if isinstance(item, tuple):
-                self._settle_known(*item)
+                settle_known(*item, self._watcher)
             elif self._broken is None:
                 self._waiting.add(item)
             else:
                 resolve_all([item], self._broken)
-
-    def _settle_known(self, future: FutureLike, known: Known | BaseException) -> None:
-        if isinstance(known, BaseException):
-            settle(future, error=known)
-        else:
-            self._watcher.recalled(known)
-            settle(future, known.outcome.value)
 
     def _pump(self) -> None:
         """Send frames while there is something to send and credit to send it on."""
@@ -223,9 +221,12 @@ class Dispatcher:
     def _finish(self, task: Task, outcome: Outcome, packed: bytes, group: Group) -> None:
         if isinstance(outcome.error, DataMissing) and task.data_sent_again < self._retries:
             if send_data_again(task, outcome.error, self._restore):
-                self._waiting.add(task, first=True)
+                self._add_again([task])
             return
-        self._waiting.note(task, group, outcome.seconds)
+        if task.call.keys and outcome.value is None:  # a chunk whose list of results could not travel
+            self._add_again(split_up(task))
+            return
+        self._waiting.note(task, group, outcome.seconds / task.call.length)
         try:
             self._watcher.finished(task.call, outcome, packed)
         except Exception as error:
@@ -235,20 +236,18 @@ class Dispatcher:
 
     def _run_again(self, frame: Frame, death: WorkerDied) -> None:
         """Put tasks whose worker died back in front; those it had not begun are not blamed."""
-        alone = len(frame.tasks) == 1
         if death.started and not frame.overdue:
             self._watcher.died(death, [task.call for task in frame.tasks])
-        for task in reversed(frame.tasks):
-            error: TaskTimeout | WorkerDied | None
-            if frame.overdue:
-                task.alone, error = True, self._limits.exceeded(task, death) if alone else None
-            else:
-                error = blame(task, death, self._retries, alone)
+        for task, error in reversed(verdicts(frame, death, self._retries, self._limits.exceeded)):
             if error is None:
                 self._waiting.add(task, first=True)
             else:
                 self._watcher.failed(task.call, error)
                 settle(task.future, error=error)
+
+    def _add_again(self, tasks: list[Task]) -> None:
+        for task in reversed(tasks):
+            self._waiting.add(task, first=True)
 
     def _give_up(self, futures: set[FutureLike]) -> None:
         resolve_all(self._waiting.give_up(futures), TaskError("this task was abandoned before it started"))

@@ -4,24 +4,22 @@ import logging
 import math
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from hpcml.errors import DataMissing, WorkerDied
 from hpcml.payload import nbytes
-from hpcml.task import Call
+from hpcml.task import Call, Known, Watcher
 
 __all__ = [
     "Frame",
     "FutureLike",
     "Group",
     "Task",
-    "blame",
     "frame_size",
     "resolve_all",
-    "send_data_again",
     "settle",
+    "settle_known",
 ]
 
 log = logging.getLogger("hpcml")
@@ -85,16 +83,17 @@ class Group:
         return 0.0 if self.seconds is None else self.seconds + 4 * self.spread
 
     def take(self, size: int) -> list[Task]:
-        """Pop up to `size` tasks that are not cancelled; those that must travel alone do."""
+        """Pop tasks of up to `size` calls that are not cancelled; those that must travel alone do."""
         taken: list[Task] = []
-        length = 0
-        while self.waiting and len(taken) < size and length < LARGEST_FRAME:
+        calls = length = 0
+        while self.waiting and calls < size and length < LARGEST_FRAME:
             if taken and self.waiting[0].alone:
                 break
             task = self.waiting.popleft()
             if task.running or task.future.set_running_or_notify_cancel():
                 task.running = True
                 taken.append(task)
+                calls += task.call.length
                 length += nbytes(task.call.arguments)
             if task.alone:
                 break
@@ -148,35 +147,6 @@ def frame_size(seconds: float | None, waiting: int, slots: int) -> int:
     return max(1, min(int(FRAME_SECONDS / seconds), worth_sending, whole))
 
 
-def blame(task: Task, death: WorkerDied, retries: int, alone: bool) -> WorkerDied | None:
-    """Note the death of a worker under `task`; return what the task fails with, when it was one too many.
-
-    It is not to blame when it had not begun, nor when it was not `alone` in its frame; but then it will be.
-    """
-    if not death.started:
-        return None
-    task.alone = True
-    if alone:
-        task.deaths.append(death.worker)
-    if len(task.deaths) < retries:
-        return None
-    hosts = ", ".join(task.deaths)
-    what = f"{task.call.name} ended {len(task.deaths)} workers ({hosts}) and is not tried again"
-    return WorkerDied(f"{what}: {death}")
-
-
-def send_data_again(task: Task, missing: DataMissing, restore: Callable[[str, float], None]) -> bool:
-    """Send what a worker did not find to the nodes once more; True when `task` can then run again."""
-    log.warning("%s: sending it again", missing)
-    task.data_sent_again += 1
-    try:
-        restore(missing.digest, task.sent)
-    except Exception as error:
-        settle(task.future, error=error)
-        return False
-    return True
-
-
 def settle(future: FutureLike, value: Any = None, error: BaseException | None = None) -> None:
     """Resolve a future; what its callbacks raise is logged, SystemExit included."""
     try:
@@ -188,6 +158,15 @@ def settle(future: FutureLike, value: Any = None, error: BaseException | None = 
             future.set_result(value)
     except BaseException:
         log.exception("a callback of a future failed")
+
+
+def settle_known(future: FutureLike, known: Known | BaseException, watcher: Watcher) -> None:
+    """Resolve the future of a call with what is known of it beforehand."""
+    if isinstance(known, BaseException):
+        settle(future, error=known)
+    else:
+        watcher.recalled(known)
+        settle(future, known.outcome.value)
 
 
 def resolve_all(tasks: Iterable[Task], error: BaseException) -> None:

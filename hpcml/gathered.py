@@ -1,14 +1,14 @@
 """One future for the calls of a joblib batch, each of which travels, is retried and is recorded by itself."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from typing import Any
 
 from hpcml.errors import HpcmlError, TaskTimeout, WorkerDied
 from hpcml.frames import settle
 
-__all__ = ["BatchFuture", "BatchItem"]
+__all__ = ["BatchFuture", "BatchItem", "ChunkItems"]
 
 
 class BatchFuture(Future[list[Any]]):
@@ -27,15 +27,31 @@ class BatchFuture(Future[list[Any]]):
     def __init__(self, length: int) -> None:
         super().__init__()
         self.items = [BatchItem(self, index) for index in range(length)]
+        self._chunks: list[ChunkItems] = []
         self._results: list[Any] = [None] * length
         self._left = length
         self._counting = threading.Lock()  # protects _left: the dispatcher resolves calls, and `BatchItem` threads
 
+    @property
+    def parts(self) -> "list[BatchItem | ChunkItems]":
+        """What the dispatcher may have in place of it."""
+        return [*self.items, *self._chunks]
+
+    def chunk(self, items: "list[BatchItem]") -> "ChunkItems":
+        """Return the future of a chunk of some of the calls."""
+        self._chunks.append(ChunkItems(items))
+        return self._chunks[-1]
+
     def put(self, index: int, result: Any) -> None:
         """Take the result of one call."""
-        self._results[index] = result
+        self.put_all([index], [result])
+
+    def put_all(self, indices: Sequence[int], results: Sequence[Any]) -> None:
+        """Take the results of several calls."""
+        for index, result in zip(indices, results, strict=True):
+            self._results[index] = result
         with self._counting:
-            self._left -= 1
+            self._left -= len(results)
             complete = not self._left
         if complete:
             settle(self, self._results)
@@ -47,11 +63,11 @@ class BatchItem:
     ``fallback``, where there is one, gives the result of a call that has ended its worker too often.
     """
 
-    __slots__ = ("_done", "batch", "fallback", "index")
+    __slots__ = ("batch", "fallback", "index", "taken")
 
     def __init__(self, batch: BatchFuture, index: int) -> None:
         self.batch, self.index = batch, index
-        self._done = False
+        self.taken = False
         self.fallback: Callable[[HpcmlError], Any] | None = None
 
     def set_running_or_notify_cancel(self) -> bool:
@@ -60,16 +76,16 @@ class BatchItem:
 
     def done(self) -> bool:
         """Tell whether the call has ended."""
-        return self._done
+        return self.taken
 
     def set_result(self, value: Any) -> None:
         """Take what the call returned."""
-        self._done = True
+        self.taken = True
         self.batch.put(self.index, value)
 
     def set_exception(self, error: BaseException | None) -> None:
         """Take what the call raised."""
-        self._done = True
+        self.taken = True
         if self.fallback is not None and isinstance(error, WorkerDied | TaskTimeout):
             # It may take a while, and the dispatcher has others to serve.
             threading.Thread(target=self._fall_back, args=(error, self.fallback), daemon=True).start()
@@ -81,3 +97,30 @@ class BatchItem:
             self.batch.put(self.index, fallback(error))
         except Exception as failed:
             settle(self.batch, error=failed)
+
+
+class ChunkItems:
+    """The future of a chunk of calls of one batch; see `hpcml.frames.FutureLike` and `hpcml.task.Call`."""
+
+    __slots__ = ("items",)
+
+    def __init__(self, items: list[BatchItem]) -> None:
+        self.items = items
+
+    def set_running_or_notify_cancel(self) -> bool:
+        """Return whether anybody still waits for the batch."""
+        return self.items[0].set_running_or_notify_cancel()
+
+    def done(self) -> bool:
+        """Tell whether the calls have ended."""
+        return self.items[0].done()
+
+    def set_result(self, values: list[Any]) -> None:
+        """Take what the calls returned."""
+        for item in self.items:
+            item.taken = True
+        self.items[0].batch.put_all([item.index for item in self.items], values)
+
+    def set_exception(self, error: BaseException | None) -> None:
+        """Take what one of them raised; joblib ends a Parallel with it."""
+        self.items[0].set_exception(error)

@@ -10,6 +10,7 @@ and the same; sets in order; and in place of
 
 import functools
 import io
+import pickle
 import sys
 import types
 import weakref
@@ -71,18 +72,17 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle has no
 
     def __init__(self, stream: Any, keys: "Keys") -> None:
         super().__init__(stream, 5)
-        self._keys = keys
+        self._keys, self._named = keys, keys.named
+        self.dispatch_table = keys.table
         # Functions and classes that were met, by their id, with their number: they may refer to each other.
         self._met: dict[int, tuple[int, Any]] = {}
 
-    def persistent_id(self, thing: Any) -> Any:
-        """Return what stands for a set, which has no order of its own; see `pickle.Pickler.persistent_id`."""
-        if type(thing) in (set, frozenset):
-            return type(thing).__name__, sorted(self._keys.digest(part) for part in thing)
-        return None
-
     def reducer_override(self, thing: Any) -> Any:
         """Return what stands for `thing`; see `pickle.Pickler.reducer_override`."""
+        if thing is _nothing:
+            return NotImplemented
+        if id(thing) in self._named:
+            return self._named[id(thing)][1]
         if isinstance(thing, Array):
             reduced = reduce_array(thing, self._keys.lend)
             return NotImplemented if reduced is None else reduced
@@ -102,17 +102,26 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle has no
         return super().reducer_override(thing)
 
     def _definition(self, thing: Any) -> Any:
-        if thing is _nothing:
-            return NotImplemented
         if isinstance(thing, type) and thing.__module__ == "builtins":  # some of these have no name there
             return super().reducer_override(thing)
         name = f"{thing.__module__}.{thing.__qualname__}"
         if id(thing) in self._met:
             return _nothing, (name, self._met[id(thing)][0])
         if is_named(thing) and thing.__module__ not in FILLED_AT_RUN_TIME:
-            return _nothing, (name, module_digest(thing.__module__))
+            self._named[id(thing)] = thing, (_nothing, (name, module_digest(thing.__module__)))
+            return self._named[id(thing)][1]
         self._met[id(thing)] = len(self._met), thing
         return _nothing, (name, *(_function(thing) if isinstance(thing, types.FunctionType) else _class(thing)))
+
+
+class _SetPickler(_Pickler):
+    """One that puts sets in order: it asks about each object, which takes as long again."""
+
+    def persistent_id(self, thing: Any) -> Any:
+        """Return what stands for a set, which has no order of its own; see `pickle.Pickler.persistent_id`."""
+        if type(thing) in (set, frozenset):
+            return type(thing).__name__, sorted(self._keys.digest(part) for part in thing)
+        return None
 
 
 def _parts(thing: Any) -> tuple[Any, ...]:
@@ -167,6 +176,7 @@ def _class(kind: type) -> tuple[Any, ...]:
     return type(kind), kind.__bases__, own
 
 
+_SETS = (pickle.EMPTY_SET, pickle.FROZENSET)
 _PLAIN = (int, float, str, bool, type(None))
 
 
@@ -204,6 +214,8 @@ class Keys:
     def __init__(self, limit: float = float("inf")) -> None:
         self._limit = limit
         self._known: dict[Hashable, tuple[Any, str]] = {}
+        self.table = dict(cloudpickle.Pickler.dispatch_table)  # as it is now: that one is a slow ChainMap
+        self.named: dict[int, tuple[Any, Any]] = {}  # what stands for functions and classes of modules, by their id
 
     def digest(self, thing: Any) -> str:
         """Return the digest of any object that can be pickled."""
@@ -215,11 +227,17 @@ class Keys:
             return self._digest(thing, fast=False)
 
     def _digest(self, thing: Any, fast: bool) -> str:
+        written = self._write(_Pickler, thing, fast)
+        if any(opcode in written for opcode in _SETS):  # or a byte that looks like one
+            written = self._write(_SetPickler, thing, fast)
+        return digest(written)
+
+    def _write(self, kind: type[_Pickler], thing: Any, fast: bool) -> bytes:
         stream = _Stream(fast)
-        pickler = _Pickler(stream, self)
+        pickler = kind(stream, self)
         pickler.fast = fast
         pickler.dump(thing)
-        return digest(stream.getbuffer())
+        return stream.getvalue()
 
     def lend(self, nbytes: int, key: Hashable, owner: Any, produce: Callable[[], memoryview]) -> str:
         """Return the digest of an array's content; see `hpcml.arrays.Lend`."""

@@ -10,6 +10,7 @@ has a record, whose body is the outcome as the worker packed it, and each death 
 ``task``   key of a task that ended, after a digest of the versions; ``name`` (its number), ``at`` (worker),
            ``t`` (start), ``s`` (seconds), ``m`` (the most memory that its worker has had, MB), ``error`` (the
            class of what it raised)
+``keys``   those of a chunk of tasks that ended, as ``task``; of all of them: ``name``, ``at``, ``t``, ``s``, ``m``
 ``death``  worker that died; ``t``, ``cause``, ``tasks`` (names of what it was doing)
 ``end``    how the life ended; ``t``
 =========  ======================================================================================================
@@ -17,11 +18,11 @@ has a record, whose body is the outcome as the worker packed it, and each death 
 Times are seconds since the epoch, by the clock of the computer that measured them.
 """
 
+import contextlib
 import json
 import logging
 import threading
 import time
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -32,7 +33,7 @@ from hpcml.journal import Journal
 from hpcml.lease import Holder, JobOver, Lease
 from hpcml.private import check_directory, create_secret, read_secret
 from hpcml.records import Record
-from hpcml.task import Call, Outcome, unpack_outcome
+from hpcml.task import Call, Outcome, pack_again, unpack_outcome
 
 __all__ = ["Ledger"]
 
@@ -69,11 +70,12 @@ class Ledger:
         self.other_versions: Mapping[str, str] = {}
         self._salt = digest(json.dumps(sorted(self.versions.items())).encode())[:8]
         self.lives = self.used = 0
-        self._answers: dict[str, tuple[str, Record]] = {}
+        self._answers: dict[str, tuple[str, Record, int | None]] = {}  # where it ran, and the place in a chunk
+        self._chunk: tuple[int, Outcome] = (-1, Outcome())  # the one that was read last, and where it begins
         self._retired: set[str] = set()
         self._names: dict[str, int] = {}
         self._next_name = 0
-        self._given: Counter[str] = Counter()
+        self._given: dict[str, int] = {}
         self._giving = threading.Lock()  # protects _given: equal calls may be made in several threads
         self._empty = True
         self._files = [directory / name for name in ("journal", "key")]
@@ -104,14 +106,23 @@ class Ledger:
         elif "task" in head:
             self._next_name = max(self._next_name, head["name"] + 1)
             if "error" not in head and head["task"]:
-                salt, _, key = head["task"].partition(":")
-                if salt == self._salt:
-                    self._answers[key] = (head["at"], record)
-                else:
-                    self._retired.add(key)
+                self._know(head["task"], record)
+        elif "keys" in head:
+            self._next_name = max(self._next_name, head["name"] + 1)
+            salt = head["salt"]
+            for place, key in enumerate(head["keys"]):
+                if key:
+                    self._know(f"{salt}:{key}", record, place)
         elif "is" in head:
             self._names[head["is"]] = head["name"]
             self._next_name = max(self._next_name, head["name"] + 1)
+
+    def _know(self, task: str, record: Record, place: int | None = None) -> None:
+        salt, _, key = task.partition(":")
+        if salt == self._salt:
+            self._answers[key] = (record.head["at"], record, place)
+        else:
+            self._retired.add(key)
 
     @property
     def retired(self) -> int:
@@ -128,43 +139,77 @@ class Ledger:
         me = {"host": self.me.host, "pid": self.me.pid, "job": self.me.job, "restart": self.me.restart}
         self._write({"life": self.life, "began": time.time(), **me, "versions": self.versions, **about})
 
-    def key(self, digest: str) -> str:
-        """Return the key of the next call with this digest: equal calls are told apart by their number."""
+    def keys(self, digests: Sequence[str]) -> list[str]:
+        """Return the keys of the next calls with these digests: equal calls are told apart by their number."""
+        keys = []
         with self._giving:
-            number = self._given[digest]
-            self._given[digest] = number + 1
-        return f"{digest}.{number}" if number else digest
+            for digest in digests:
+                number = self._given.get(digest, 0)
+                self._given[digest] = number + 1
+                keys.append(f"{digest}.{number}" if number else digest)
+        return keys
 
     def answer(self, key: str) -> Outcome | None:
         """Return the outcome of a task that an earlier life has finished; once."""
         found = self._answers.pop(key, None)
         if found is None:
             return None
-        worker, record = found
+        worker, record, place = found
         try:
-            outcome = unpack_outcome(self._journal.read(record), worker)
+            outcome = self._read(record, worker)
         except HpcmlError as error:
             outcome = Outcome(error=error)
+        if place is not None and outcome.error is None:
+            share = outcome.seconds / len(outcome.value)
+            outcome = outcome._replace(value=outcome.value[place], seconds=share)
         if outcome.error is not None:  # it cannot be read, or not be unpickled any more
             log.warning("a recorded result cannot be used, so its task runs again: %s", outcome.error)
             return None
         self.used += 1
         return outcome
 
+    def _read(self, record: Record, worker: str) -> Outcome:
+        """Return a recorded outcome; that of a chunk is asked for once for each of its calls."""
+        if "keys" not in record.head:
+            return unpack_outcome(self._journal.read(record), worker)
+        if self._chunk[0] != record.offset:
+            self._chunk = (record.offset, unpack_outcome(self._journal.read(record), worker))
+        return self._chunk[1]
+
     def finished(self, call: Call, outcome: Outcome, packed: bytes) -> None:
         """Record a task that has ended, before anybody hears of it."""
-        head: dict[str, Any] = {
-            "task": f"{self._salt}:{call.key}" if call.key else "",
+        if call.keys:
+            self._finished_chunk(call, outcome, packed)
+            return
+        head = {"task": f"{self._salt}:{call.key}" if call.key else "", **self._about(call, outcome)}
+        if outcome.error is not None:
+            head["error"] = type(outcome.error).__name__
+        self._write(head, packed if outcome.error is None and call.key else b"")
+
+    def _finished_chunk(self, chunk: Call, outcome: Outcome, packed: bytes) -> None:
+        """Record what a chunk has done; where one of its calls has failed, those before it and that one."""
+        if outcome.error is None:
+            self._write({"keys": chunk.keys, "salt": self._salt, **self._about(chunk, outcome)}, packed)
+            return
+        done = len(outcome.value)
+        share = outcome.seconds / (done + 1)
+        if done:
+            before = outcome._replace(error=None, seconds=share * done)
+            with contextlib.suppress(Exception):  # what the driver has unpickled and cannot pickle is not kept
+                packed = pack_again(before)
+                self._finished_chunk(chunk._replace(keys=chunk.keys[:done]), before, packed)
+        failed = outcome._replace(value=None, seconds=share)
+        self.finished(chunk._replace(key=chunk.keys[done], keys=()), failed, b"")
+
+    def _about(self, call: Call, outcome: Outcome) -> dict[str, Any]:
+        self._empty = False
+        return {
             "name": self._number(call.name),
             "at": outcome.worker,
             "t": round(outcome.started, 3),
             "s": round(outcome.seconds, 6),
             "m": outcome.peak,
         }
-        if outcome.error is not None:
-            head["error"] = type(outcome.error).__name__
-        self._empty = False
-        self._write(head, packed if outcome.error is None and call.key else b"")
 
     def _number(self, name: str) -> int:
         if name not in self._names:

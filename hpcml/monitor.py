@@ -56,7 +56,7 @@ class Monitor:
 
     def note(self, call: Call, outcome: Outcome) -> None:
         """Take one outcome: count it, pass on what it printed and warned of, and move the progress."""
-        self.totals.tasks += 1
+        self.totals.tasks += call.length
         self.totals.failed += outcome.error is not None
         self.totals.busy += outcome.seconds
         for record in outcome.warnings:
@@ -64,10 +64,10 @@ class Monitor:
         if outcome.output:
             lines = outcome.output.rstrip("\n").split("\n")
             self.display.write("\n".join(f"[{outcome.worker}] {line}" for line in lines))
-        self._advance(call.group)
+        self._advance(call.group, call.length)
 
-    def _advance(self, group: str) -> None:
-        self._done[group] += 1
+    def _advance(self, group: str, tasks: int = 1) -> None:
+        self._done[group] += tasks
         self.display.update(group, self._done[group], self._expected[group] or None)
 
     def _warn(self, text: str, category: type[Warning], filename: str, line: int) -> None:

@@ -4,7 +4,7 @@ import contextlib
 import functools
 import pickle
 from collections import OrderedDict, defaultdict, deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import CodeType, FunctionType, MethodType
 from typing import Any
@@ -14,11 +14,12 @@ import cloudpickle
 from hpcml.errors import HpcmlError, TaskError
 from hpcml.payload import Packed, dumps_result, reduces
 
-__all__ = ["Rebuilt", "dumps", "dumps_parts", "pack_arguments", "pack_error", "pack_object"]
+__all__ = ["Rebuilt", "dumps", "dumps_parts", "is_plain", "pack_arguments", "pack_error", "pack_object"]
 
 
 _PLAIN = (int, float, str, bytes, bool, type(None))
 _SMALL = 1 << 17  # bytes
+_SHORT = 1 << 10
 _DEPTH = 8  # objects in one another that are looked into
 _SHOWN = 200  # characters of a user's text in a message
 # What these types' pickles hold is known; any other with a __reduce__ of its own decides that itself.
@@ -53,6 +54,21 @@ def dumps_parts(*parts: Any) -> bytes:
         if not bad:  # a handle of a Cluster; its error says it all
             raise
         raise TaskError(_blame({"": bad[0]}, "it", error)) from error
+
+
+def is_plain(args: Sequence[Any], kwargs: Mapping[str, Any]) -> bool:
+    """Tell whether all arguments are short and of types that every pickle knows.
+
+    Examples
+    --------
+    >>> from hpcml.pickling import is_plain
+    >>> is_plain((1, "a"), {"x": 2.0}), is_plain(([1],), {})
+    (True, False)
+    """
+    return all(
+        type(part) in _PLAIN and not (isinstance(part, str | bytes) and len(part) > _SHORT)
+        for part in (*args, *kwargs.values())
+    )
 
 
 def pack_arguments(

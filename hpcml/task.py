@@ -1,18 +1,20 @@
 """The envelope around a task: how a call travels to a worker, runs there, and how its outcome returns.
 
 A frame is what travels in one message: a pickled list of packed calls. Each call and each outcome is
-pickled on its own, so that one that cannot be unpickled spoils no other.
+pickled on its own, so that one that cannot be unpickled spoils no other. Many short calls of one function are
+one `Call`, a chunk, with one outcome: a list of what they returned.
 """
 
 import pickle
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from typing import Any, NamedTuple, Protocol
 
 from hpcml.broadcast import open_keys
 from hpcml.errors import HpcmlError, TaskError, WorkerDied
 from hpcml.payload import Packed
-from hpcml.pickling import Rebuilt
+from hpcml.pickling import Rebuilt, dumps_parts
 
 __all__ = [
     "Call",
@@ -22,7 +24,9 @@ __all__ = [
     "RemoteTraceback",
     "Watcher",
     "name_of",
+    "pack_again",
     "pack_frame",
+    "split",
     "unpack_outcome",
     "unpack_outcomes",
 ]
@@ -54,6 +58,8 @@ class Call(NamedTuple):  # a tuple, for there may be a million of them
         At most so many frames of the group are in flight at once; None: as many as there is room for.
     key
         What the journal knows it by; "" when it is not recorded.
+    keys
+        Of a chunk: the key of each of its calls. Its arguments are a list of ``(args, kwargs)``.
     """
 
     function: Packed
@@ -62,6 +68,29 @@ class Call(NamedTuple):  # a tuple, for there may be a million of them
     group: str
     width: int | None = None
     key: str = ""
+    keys: tuple[str, ...] = ()
+
+    @property
+    def length(self) -> int:
+        """How many calls it stands for."""
+        return len(self.keys) or 1
+
+
+def split(chunk: Call) -> list[Call]:
+    """Return the calls of a chunk, each by itself.
+
+    Examples
+    --------
+    >>> import pickle
+    >>> from hpcml.task import Call, split
+    >>> chunk = Call(b"f", pickle.dumps([((1,), {}), ((2,), {})]), "f", "group", keys=("a", "b"))
+    >>> [(call.key, pickle.loads(call.arguments)) for call in split(chunk)]
+    [('a', ((1,), {})), ('b', ((2,), {}))]
+    """
+    assert isinstance(chunk.arguments, bytes)
+    arguments = pickle.loads(chunk.arguments)  # plain values, which this process has pickled
+    packed = (pickle.dumps(one, pickle.HIGHEST_PROTOCOL) for one in arguments)
+    return [chunk._replace(arguments=one, key=key, keys=()) for one, key in zip(packed, chunk.keys, strict=True)]
 
 
 class Outcome(NamedTuple):
@@ -128,15 +157,21 @@ class Nested:
         self.function, self.backend, self.n_jobs, self.threads = function, backend, n_jobs, threads
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        with self.settings():
+            return self.function(*args, **kwargs)
+
+    @contextmanager
+    def settings(self) -> Iterator[None]:
+        """Have joblib's settings hold, for one call or many."""
         from joblib import parallel_config
 
-        with parallel_config(backend=self.backend, n_jobs=self.n_jobs):
-            if self.threads is None:
-                return self.function(*args, **kwargs)
-            from threadpoolctl import threadpool_limits
+        with ExitStack() as settings:
+            settings.enter_context(parallel_config(backend=self.backend, n_jobs=self.n_jobs))
+            if self.threads is not None:
+                from threadpoolctl import threadpool_limits
 
-            with threadpool_limits(self.threads):
-                return self.function(*args, **kwargs)
+                settings.enter_context(threadpool_limits(self.threads))
+            yield
 
 
 def pack_frame(calls: Iterable[Call], limit: int) -> bytes:
@@ -145,7 +180,7 @@ def pack_frame(calls: Iterable[Call], limit: int) -> bytes:
     This process' ``sys.path`` travels along, so that workers find the modules that the script has found,
     the keys of its open broadcast handles, so that they forget the others, and the most bytes of a result.
     """
-    packed = [(call.function, call.arguments) for call in calls]
+    packed = [(call.function, call.arguments, len(call.keys) > 0) for call in calls]
     return pickle.dumps((sys.path, open_keys(), limit, packed), pickle.HIGHEST_PROTOCOL)
 
 
@@ -168,6 +203,12 @@ def unpack_outcome(packed: bytes, worker: str) -> Outcome:
         lost = TaskError(f"the outcome of a task cannot be unpickled in the driver: {unreadable!r}")
         return Outcome(None, lost, worker)
     return Outcome(value, error, worker, started, seconds, peak, printed, _unpack_records(records))
+
+
+def pack_again(outcome: Outcome) -> bytes:
+    """Return what `unpack_outcome` makes this of: a value and its times."""
+    about = ("", outcome.started, outcome.seconds, outcome.peak, "", b"")
+    return dumps_parts(outcome.value, None, *about)
 
 
 def _unpack_records(packed: bytes) -> tuple[tuple[Any, ...], ...]:

@@ -76,6 +76,11 @@ class Waiting:
             return 0
         return size
 
+    def seconds(self, group: str) -> float | None:
+        """Return what a call of `group` takes, as far as that is known; in any thread."""
+        known = self._groups.get(group)
+        return None if known is None else known.seconds
+
     def returned(self, frame: Frame) -> None:
         """Take note that a frame is no longer on its way."""
         group = frame.group

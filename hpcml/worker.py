@@ -11,6 +11,7 @@ import sys
 import time
 import traceback
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 from types import BuiltinFunctionType, FunctionType
 from typing import Any
@@ -19,6 +20,7 @@ from hpcml.broadcast import keep_only
 from hpcml.errors import TaskError
 from hpcml.payload import Maps, Packed, Payload, loads
 from hpcml.pickling import dumps, dumps_parts, pack_error
+from hpcml.task import Nested
 
 __all__ = ["Worker", "become_worker", "current_worker", "run_frame"]
 
@@ -66,7 +68,7 @@ _output = io.StringIO()  # one for the life of a worker: logging handlers keep t
 def run_frame(frame: bytes) -> bytes:
     """Run all calls of a frame, one after the other, and return their packed outcomes."""
     path: list[str]
-    calls: list[tuple[Packed, Packed]]
+    calls: list[tuple[Packed, Packed, bool]]
     path, handles, limit, calls = pickle.loads(frame)
     _adopt_path(path)
     keep_only(handles)
@@ -78,8 +80,8 @@ def run_frame(frame: bytes) -> bytes:
         warnings.catch_warnings(record=True) as caught,
     ):
         outcomes = []
-        for function, arguments in calls:
-            outcomes.append(_limited(_run(function, arguments, functions, caught), limit))
+        for function, arguments, many in calls:
+            outcomes.append(_limited(_run(function, arguments, many, functions, caught), limit))
             sys.stdout = sys.stderr = _output  # whatever the task has made of them
     return pickle.dumps((worker, outcomes), pickle.HIGHEST_PROTOCOL)
 
@@ -109,24 +111,40 @@ def _adopt_path(path: list[str]) -> None:
 def _run(
     function: Packed,
     arguments: Packed,
+    many: bool,
     functions: dict[Packed, Any],
     caught: list[warnings.WarningMessage],
 ) -> bytes:
-    """Run one packed call; whatever happens, a packed outcome is returned."""
-    value, error, trace = None, None, ""
+    """Run one packed call, or chunk of calls; whatever happens, a packed outcome is returned."""
+    value: Any = None
+    error, trace = None, ""
     maps = Maps()  # a task's own: LAPACK may have written to what numpy holds to be read-only
     started, tick = time.time(), time.perf_counter()
     try:
         call = functions.get(function) or _load(function, maps, functions)
-        args, kwargs = loads(arguments, maps)
-        tick = time.perf_counter()
-        value = call(*args, **kwargs)
+        if many:
+            value = []
+            calls = loads(arguments, maps)
+            tick = time.perf_counter()
+            _run_chunk(call, calls, value, lambda: functions.get(function) or _load(function, maps, functions))
+        else:
+            args, kwargs = loads(arguments, maps)
+            tick = time.perf_counter()
+            value = call(*args, **kwargs)
     except BaseException as raised:
         if isinstance(raised, ValueError | TypeError) and _has_data(function, arguments) and _is_read_only(raised):
             raised.add_note(READ_ONLY)
         error, trace = raised, traceback.format_exc()
     seconds = time.perf_counter() - tick
     return _pack_outcome(value, error, (trace, started, seconds, _peak(), _printed(), _records(caught)))
+
+
+def _run_chunk(call: Any, calls: list[Any], values: list[Any], again: Callable[[], Any]) -> None:
+    """Append what each of `calls` returns to `values`, up to the first that raises; `again` gives its function."""
+    with call.settings() if isinstance(call, Nested) else contextlib.nullcontext():
+        for number, (args, kwargs) in enumerate(calls):
+            one = again() if number else call
+            values.append((one.function if isinstance(one, Nested) else one)(*args, **kwargs))
 
 
 def _is_read_only(error: BaseException) -> bool:
@@ -146,9 +164,10 @@ def _load(function: Packed, maps: Maps, functions: dict[Packed, Any]) -> Any:
     results do not depend on which tasks happened to travel together.
     """
     call = loads(function, maps)
-    if isinstance(call, FunctionType | BuiltinFunctionType):
-        module = sys.modules.get(getattr(call, "__module__", None) or "")
-        if getattr(module, call.__name__, None) is call:
+    plain = call.function if isinstance(call, Nested) else call
+    if isinstance(plain, FunctionType | BuiltinFunctionType):
+        module = sys.modules.get(getattr(plain, "__module__", None) or "")
+        if getattr(module, plain.__name__, None) is plain:
             functions[function] = call
     return call
 

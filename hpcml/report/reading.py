@@ -94,6 +94,8 @@ class _Reading:
             self._life(head)
         elif "task" in head:
             self._task(head)
+        elif "keys" in head:
+            self._chunk(head)
         elif "death" in head:
             self._death(head)
         elif "end" in head:
@@ -166,6 +168,13 @@ class _Reading:
         if failed:
             self._failure(name, clean(head["error"]), self.report.slots[slot].name)
         self._repetition(key, failed)
+
+    def _chunk(self, head: Mapping[str, Any]) -> None:
+        """Take tasks that ran one after the other, as if each had taken the mean."""
+        share = head["s"] / len(head["keys"])
+        for number, key in enumerate(head["keys"]):
+            start = head["t"] and head["t"] + number * share
+            self._task({**head, "task": f"{head['salt']}:{key}" if key else "", "s": share, "t": start})
 
     def _failure(self, function: str, error: str, slot: str) -> None:
         failure = self._failures.setdefault((function, error), Failure(function, error))

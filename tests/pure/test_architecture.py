@@ -36,6 +36,7 @@ FLOORS = {
         "worker",
         "task",
         "frames",
+        "retries",
         "waiting",
         "workers",
         "mapping",

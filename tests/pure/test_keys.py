@@ -644,12 +644,14 @@ class Book:
 class Given:
     """In the place of a ledger: takes the digests."""
 
+    known = 0
+
     def __init__(self):
         self.digests = []
 
-    def key(self, digest):
-        self.digests.append(digest)
-        return digest
+    def keys(self, digests):
+        self.digests += digests
+        return digests
 
     def answer(self, _):
         return None
@@ -673,6 +675,14 @@ def test_calls_with_other_arguments_are_other_calls():
     keys = call_keys(*calls)
     assert len(set(keys)) == len(calls)
     assert call_keys(*reversed(calls)) == keys[::-1]
+
+
+def test_a_call_is_the_same_in_a_chunk():
+    calls = [(max, (1, n), {}) for n in range(3)] + [(max, (1, n), {"key": None}) for n in range(3)]
+    ledger = Given()
+    _, chunk = Calls(Book(), ledger, cloudpickle.dumps).make_chunk(max, calls, "group", None)
+    assert ledger.digests == call_keys(*calls)
+    assert chunk.keys == tuple(ledger.digests)
 
 
 def test_a_function_that_changes_between_two_calls():

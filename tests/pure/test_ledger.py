@@ -41,7 +41,7 @@ def opened(directory, versions=OLD, **settings):
 
 def finish(ledger, name, digest, value, error=None):
     """Record a task and return its key."""
-    key = ledger.key(digest) if digest else ""
+    key = ledger.keys([digest])[0] if digest else ""
     packed = dumps_parts(value, None, "", 1.0, 2.0, 3, "", b"")
     call = Call(b"", b"", name, "group", None, key)
     ledger.finished(call, Outcome(value, error, "n1:0", 1.0, 2.0, 3), packed)
@@ -50,7 +50,7 @@ def finish(ledger, name, digest, value, error=None):
 
 def values(ledger, *digests):
     """Return what the ledger answers to the next calls with these digests."""
-    outcomes = [ledger.answer(ledger.key(digest)) for digest in digests]
+    outcomes = [ledger.answer(ledger.keys([digest])[0]) for digest in digests]
     return [None if outcome is None else outcome.value for outcome in outcomes]
 
 
@@ -112,7 +112,8 @@ def test_equal_calls_of_several_threads_get_a_number_each(run):
     sys.setswitchinterval(1e-6)
     try:
         threads = [
-            threading.Thread(target=lambda: keys.extend([ledger.key("d") for _ in range(2000)])) for _ in range(4)
+            threading.Thread(target=lambda: keys.extend([ledger.keys(["d"])[0] for _ in range(2000)]))
+            for _ in range(4)
         ]
         for thread in threads:
             thread.start()
