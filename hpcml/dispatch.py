@@ -148,6 +148,7 @@ class Dispatcher:
             except Exception as error:  # a defect of ours; nobody must wait for ever because of it
                 log.exception("the dispatcher failed")
                 self._fail_all(error)
+            del order, subject  # it may hold a large result
             # A burst of submissions is framed together, but must not keep the workers waiting.
             if self._inbox.empty() or time.monotonic() > pumped + BURST_SECONDS:
                 self._pump()
@@ -218,7 +219,7 @@ class Dispatcher:
             for task, (packed, outcome) in zip(frame.tasks, unpack_outcomes(future.result()), strict=True):
                 self._finish(task, outcome, packed, frame.group)
 
-    def _finish(self, task: Task, outcome: Outcome, packed: bytes, group: Group) -> None:
+    def _finish(self, task: Task, outcome: Outcome, packed: bytes | memoryview, group: Group) -> None:
         if isinstance(outcome.error, DataMissing) and task.data_sent_again < self._retries:
             if send_data_again(task, outcome.error, self._restore):
                 self._add_again([task])

@@ -79,8 +79,6 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle has no
 
     def reducer_override(self, thing: Any) -> Any:
         """Return what stands for `thing`; see `pickle.Pickler.reducer_override`."""
-        if thing is _nothing:
-            return NotImplemented
         if id(thing) in self._named:
             return self._named[id(thing)][1]
         if isinstance(thing, Array):
@@ -88,9 +86,7 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle has no
             return NotImplemented if reduced is None else reduced
         if isinstance(thing, type | types.FunctionType) or is_named(thing):  # functools.lru_cache, Cython, C
             return self._definition(thing)
-        if isinstance(thing, functools._lru_cache_wrapper):
-            return _nothing, ("lru_cache", thing.__wrapped__)
-        if isinstance(thing, types.CodeType | types.ModuleType | Broadcast):
+        if isinstance(thing, functools._lru_cache_wrapper | types.CodeType | types.ModuleType | Broadcast):
             return _nothing, _parts(thing)
         name = (type(thing).__module__, type(thing).__qualname__)
         if name in IGNORED:
@@ -125,6 +121,8 @@ class _SetPickler(_Pickler):
 
 
 def _parts(thing: Any) -> tuple[Any, ...]:
+    if isinstance(thing, functools._lru_cache_wrapper):
+        return "lru_cache", thing.__wrapped__
     if isinstance(thing, types.ModuleType):
         return thing.__name__, module_digest(thing.__name__)
     return _handle(thing) if isinstance(thing, Broadcast) else _code(thing)
@@ -215,7 +213,8 @@ class Keys:
         self._limit = limit
         self._known: dict[Hashable, tuple[Any, str]] = {}
         self.table = dict(cloudpickle.Pickler.dispatch_table)  # as it is now: that one is a slow ChainMap
-        self.named: dict[int, tuple[Any, Any]] = {}  # what stands for functions and classes of modules, by their id
+        # What stands for functions and classes of modules, by their id.
+        self.named: dict[int, tuple[Any, Any]] = {id(_nothing): (_nothing, NotImplemented)}
 
     def digest(self, thing: Any) -> str:
         """Return the digest of any object that can be pickled."""

@@ -176,7 +176,7 @@ class Ledger:
             self._chunk = (record.offset, unpack_outcome(self._journal.read(record), worker))
         return self._chunk[1]
 
-    def finished(self, call: Call, outcome: Outcome, packed: bytes) -> None:
+    def finished(self, call: Call, outcome: Outcome, packed: bytes | memoryview) -> None:
         """Record a task that has ended, before anybody hears of it."""
         if call.keys:
             self._finished_chunk(call, outcome, packed)
@@ -186,7 +186,7 @@ class Ledger:
             head["error"] = type(outcome.error).__name__
         self._write(head, packed if outcome.error is None and call.key else b"")
 
-    def _finished_chunk(self, chunk: Call, outcome: Outcome, packed: bytes) -> None:
+    def _finished_chunk(self, chunk: Call, outcome: Outcome, packed: bytes | memoryview) -> None:
         """Record what a chunk has done; where one of its calls has failed, those before it and that one."""
         if outcome.error is None:
             self._write({"keys": chunk.keys, "salt": self._salt, **self._about(chunk, outcome)}, packed)
@@ -230,7 +230,7 @@ class Ledger:
         """Take over a file that names this run; it goes with the run, when that has done nothing."""
         self._files.append(note)
 
-    def _write(self, head: dict[str, Any], body: bytes = b"") -> None:
+    def _write(self, head: dict[str, Any], body: bytes | memoryview = b"") -> None:
         try:
             self._journal.append(head, body)
         except JournalFull as error:

@@ -27,7 +27,7 @@ class Monitor:
         """Note that so many tasks of `group` are about to come."""
         self._expected[group] += tasks
 
-    def finished(self, call: Call, outcome: Outcome, packed: bytes) -> None:
+    def finished(self, call: Call, outcome: Outcome, packed: bytes | memoryview) -> None:
         """Record an outcome, and show it; see `hpcml.task.Watcher`."""
         if self._ledger is not None:
             self._ledger.finished(call, outcome, packed)

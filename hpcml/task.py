@@ -23,6 +23,7 @@ __all__ = [
     "Outcome",
     "RemoteTraceback",
     "Watcher",
+    "join_outcomes",
     "name_of",
     "pack_again",
     "pack_frame",
@@ -119,7 +120,7 @@ class Known(NamedTuple):
 class Watcher(Protocol):
     """Hears of what becomes of calls."""
 
-    def finished(self, call: Call, outcome: Outcome, packed: bytes) -> None:
+    def finished(self, call: Call, outcome: Outcome, packed: bytes | memoryview) -> None:
         """Take the outcome of a call, as the worker packed it too; what this raises fails all calls."""
 
     def recalled(self, known: Known) -> None:
@@ -184,13 +185,23 @@ def pack_frame(calls: Iterable[Call], limit: int) -> bytes:
     return pickle.dumps((sys.path, open_keys(), limit, packed), pickle.HIGHEST_PROTOCOL)
 
 
-def unpack_outcomes(frame: bytes) -> list[tuple[bytes, Outcome]]:
-    """Return the outcomes of a frame's calls, in order, each as the worker packed it, and unpacked."""
-    worker, outcomes = pickle.loads(frame)
-    return [(packed, unpack_outcome(packed, worker)) for packed in outcomes]
+def join_outcomes(worker: str, outcomes: list[bytes]) -> bytes:
+    """Return the frame in which packed outcomes travel back."""
+    head = pickle.dumps((worker, [len(packed) for packed in outcomes]), pickle.HIGHEST_PROTOCOL)
+    return b"".join((len(head).to_bytes(8, "little"), head, *outcomes))
 
 
-def unpack_outcome(packed: bytes, worker: str) -> Outcome:
+def unpack_outcomes(frame: bytes) -> Iterator[tuple[memoryview, Outcome]]:
+    """Yield the outcomes of a frame's calls, in order: each as it lies there, and unpacked."""
+    begin = 8 + int.from_bytes(frame[:8], "little")
+    worker, lengths = pickle.loads(frame[8:begin])
+    for length in lengths:
+        packed = memoryview(frame)[begin : begin + length]
+        yield packed, unpack_outcome(packed, worker)
+        begin += length
+
+
+def unpack_outcome(packed: bytes | memoryview, worker: str) -> Outcome:
     """Return an outcome that `worker` has packed; an error has a `RemoteTraceback` as its cause."""
     try:
         value, packed_error, trace, started, seconds, peak, printed, records = pickle.loads(packed)

@@ -20,7 +20,7 @@ from hpcml.broadcast import keep_only
 from hpcml.errors import TaskError
 from hpcml.payload import Maps, Packed, Payload, loads
 from hpcml.pickling import dumps, dumps_parts, pack_error
-from hpcml.task import Nested
+from hpcml.task import Nested, join_outcomes
 
 __all__ = ["Worker", "become_worker", "current_worker", "run_frame"]
 
@@ -83,7 +83,7 @@ def run_frame(frame: bytes) -> bytes:
         for function, arguments, many in calls:
             outcomes.append(_limited(_run(function, arguments, many, functions, caught), limit))
             sys.stdout = sys.stderr = _output  # whatever the task has made of them
-    return pickle.dumps((worker, outcomes), pickle.HIGHEST_PROTOCOL)
+    return join_outcomes(worker, outcomes)
 
 
 def _limited(packed: bytes, limit: int) -> bytes:
