@@ -7,7 +7,16 @@ from typing import Any
 
 import numpy
 
-__all__ = ["Array", "Lend", "address", "is_mapped", "rebuild_array", "rebuild_masked", "reduce_array"]
+__all__ = [
+    "Array",
+    "Lend",
+    "address",
+    "is_mapped",
+    "plain_array",
+    "rebuild_array",
+    "rebuild_masked",
+    "reduce_array",
+]
 
 Array = numpy.ndarray
 
@@ -41,6 +50,11 @@ def reduce_array(array: Any, lend: Lend) -> tuple[Any, ...] | None:
     if content is None:
         return None
     return rebuild_array, (content, plain.dtype, straight.shape, axes, None if kind is Array else kind)
+
+
+def plain_array(array: Any) -> Any:
+    """Return an array of a subclass as one that is nothing more, over the same content."""
+    return numpy.asarray(array)
 
 
 def rebuild_array(

@@ -9,7 +9,8 @@ from functools import partial
 from typing import Any
 
 from hpcml.callbook import CallBook, waits
-from hpcml.calls import Calls, Item, chunk_length
+from hpcml.calls import Calls, Item, is_uniform
+from hpcml.chunks import chunk_length
 from hpcml.error_score import fallback
 from hpcml.errors import DataError, TaskError, closed
 from hpcml.frames import FutureLike, settle
@@ -77,9 +78,9 @@ class Batches:
         batch = list(batch)
         future = BatchFuture(len(batch))
         future.add_done_callback(callback)
-        if not self._session.options.task_timeout:  # it holds for each call
-            calls.seconds = self._session.dispatcher.seconds(group) or calls.seconds
-        length = chunk_length(batch, calls.seconds)
+        calls.seconds = self._session.dispatcher.seconds(group) or calls.seconds
+        length = chunk_length(calls.seconds, len(batch))
+        length = length if length == 1 or is_uniform(batch) else 1
         make = partial(calls.make_chunk, group=group, width=limit)
         made = _chunks(batch, length, future, make) if length > 1 else []
         for function, args, kwargs in batch if length == 1 else ():

@@ -1,7 +1,6 @@
 """How calls are made ready to travel; one that an earlier life of the run has finished does not travel at all."""
 
 import logging
-import pickle
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -9,17 +8,16 @@ from hpcml.callbook import CallBook
 from hpcml.keys import IGNORED_ARGUMENTS, Keys, is_named
 from hpcml.ledger import Ledger
 from hpcml.payload import Packed
-from hpcml.pickling import is_plain, pack_arguments, pack_object
+from hpcml.pickling import is_plain, pack_arguments, pack_many, pack_object
 from hpcml.task import Call, Known, name_of
 
-__all__ = ["Calls", "Item", "chunk_length"]
+__all__ = ["Calls", "Item", "is_uniform"]
 
 log = logging.getLogger("hpcml")
 
 Item = tuple[Callable[..., Any], Sequence[Any], dict[str, Any]]  # a call, as joblib has it
 
-CHUNK_SECONDS = 0.05  # a quarter of a frame
-LONGEST_CHUNK = 10_000
+KEY_SECONDS = 0.002  # ten times what the key of a call with arrays or objects takes
 
 _warned: set[str] = set()  # the functions whose calls could not be recognised
 
@@ -86,14 +84,24 @@ class Calls:
         return Call(packed, arguments, name, group, width, key)
 
     def make_chunk(
-        self, function: Callable[..., Any], calls: Sequence[Item], group: str, width: int | None
+        self,
+        function: Callable[..., Any],
+        calls: Sequence[Item],
+        group: str,
+        width: int | None = None,
+        travels: int = 0,
     ) -> tuple[list[Known | None], Call | None]:
-        """Return for each of `calls` its outcome, where that is known, and one chunk of the others.
+        """Return for each of `calls`, all of one function, its outcome where that is known, and the rest as one.
 
-        All are of one function, with `hpcml.pickling.is_plain` arguments.
+        See `make` for the parameters.
+
+        Raises
+        ------
+        TaskError
+            A part of one cannot be pickled; the message names the object.
         """
         name = name_of(function)
-        keys = self._chunk_keys(function, calls, name)
+        keys = self._chunk_keys(function, calls, name, travels > 0 or is_named(function))
         known: list[Known | None] = [None] * len(calls)
         if self._ledger is not None and self._ledger.known:
             answers = (self._ledger.answer(key) if key else None for key in keys)
@@ -101,8 +109,10 @@ class Calls:
         new = [number for number, one in enumerate(known) if one is None]
         if not new:
             return known, None
-        packed = self._function(function, name, is_named(function), 1)
-        arguments = pickle.dumps([(tuple(calls[n][1]), calls[n][2]) for n in new], pickle.HIGHEST_PROTOCOL)
+        packed = self._function(function, name, travels > 0 or is_named(function), max(travels, 1))
+        arguments = pack_many(
+            [(tuple(calls[n][1]), calls[n][2]) for n in new], f"an argument of {name}", self._dump
+        )
         return known, Call(packed, arguments, name, group, width, keys=tuple(keys[n] for n in new))
 
     def _function(self, function: Callable[..., Any], name: str, same: bool, travels: int) -> Packed:
@@ -131,16 +141,22 @@ class Calls:
             _warn(name, error)
             return ""
 
-    def _chunk_keys(self, function: Callable[..., Any], calls: Sequence[Item], name: str) -> list[str]:
-        if self._ledger is None:
+    def _chunk_keys(self, function: Callable[..., Any], calls: Sequence[Item], name: str, same: bool) -> list[str]:
+        """Return the keys of short calls; "" where a key would take longer than the call itself."""
+        if self._ledger is None or (
+            self.seconds is not None
+            and self.seconds < KEY_SECONDS
+            and not all(is_plain(args, kwargs) for _, args, kwargs in calls)
+        ):
             return [""] * len(calls)
         try:
-            digest = self._digest(function, is_named(function))
+            digest = self._digest(function, same)
+            of_call = self._keys.digest
+            digests = [of_call(_what(digest, args, kwargs)) for _, args, kwargs in calls]
         except Exception as error:
             _warn(name, error)
             return [""] * len(calls)
-        of_call = self._keys.digest
-        return self._ledger.keys([of_call(_what(digest, args, kwargs)) for _, args, kwargs in calls])
+        return self._ledger.keys(digests)
 
     def _digest(self, function: Callable[..., Any], same: bool) -> str:
         known = self._digests.get(id(function))
@@ -161,21 +177,6 @@ def _warn(name: str, error: Exception) -> None:
         log.warning("calls of %s cannot be recognised when the run is resumed: %s", name, error)
 
 
-def chunk_length(calls: Sequence[Item], seconds: float | None) -> int:
-    """Return how many calls of a joblib batch, of `seconds` each (None: not known), should travel as one.
-
-    Only those of one function with `hpcml.pickling.is_plain` arguments can.
-
-    Examples
-    --------
-    >>> from hpcml.calls import chunk_length
-    >>> calls = [(abs, (number,), {}) for number in range(1000)]
-    >>> chunk_length(calls, None), chunk_length(calls, 0.001), chunk_length([(abs, ([],), {})] * 1000, 0.001)
-    (1, 50, 1)
-    """
-    if seconds is None or seconds > CHUNK_SECONDS / 2:
-        return 1
-    length = min(len(calls), int(CHUNK_SECONDS / max(seconds, 1e-9)), LONGEST_CHUNK)
-    if any(call[0] is not calls[0][0] or not is_plain(*call[1:]) for call in calls):
-        return 1
-    return length
+def is_uniform(calls: Sequence[Item]) -> bool:
+    """Tell whether all calls are of one function and have `hpcml.pickling.is_plain` arguments."""
+    return all(call[0] is calls[0][0] and is_plain(*call[1:]) for call in calls)

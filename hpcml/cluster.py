@@ -14,14 +14,15 @@ from hpcml.broadcast import Broadcast, broadcast
 from hpcml.callbook import CallBook
 from hpcml.calls import Calls
 from hpcml.errors import HpcmlError, closed
-from hpcml.mapping import MapItem, MapResults
+from hpcml.frames import FutureLike
+from hpcml.mapping import Mapping
 from hpcml.plan import Options
+from hpcml.serial import SerialCluster
 from hpcml.session import Session
 from hpcml.task import name_of
 from hpcml.worker import current_worker
 
 __all__ = ["Cluster", "share"]
-
 
 _numbers = itertools.count()  # of the calls of map
 _shared: "Cluster | None" = None  # the Cluster of `hpcml run`, which the script's own `Cluster()` joins
@@ -186,20 +187,19 @@ class Cluster(Executor):
     ) -> Iterator[Any]:
         """Return an iterator over ``fn`` of each tuple of arguments, in order.
 
-        `fn` is pickled once. Tasks travel together as their measured time suggests; `chunksize` is there
-        for compatibility and not used. Raises TimeoutError when a result is not there `timeout` seconds
-        after this call.
+        `fn` is pickled once. Short calls travel in chunks, sized by the time that they have taken so far;
+        `chunksize` is there for compatibility and not used. Raises TimeoutError when a result is not there
+        `timeout` seconds after this call.
         """
         calls = self._new_calls()
         tuples = list(zip(*iterables, strict=False))
         group = f"{name_of(fn)} #{next(_numbers)}"
         self._session.monitor.expect(group, len(tuples))
-        made = (calls.make(fn, args, {}, group, travels=len(tuples)) for args in tuples)
-        results = MapResults()
-        items = self._session.dispatcher.submit(made, results.new_item)
-        return self._taken(results.take(timeout), items)
+        mapping = Mapping(self._session.dispatcher, calls, fn, tuples, group)
+        mapping.submit(self.slots)
+        return self._taken(mapping.results.take(timeout), mapping.futures)
 
-    def _taken(self, results: Iterator[Any], items: list[MapItem]) -> Iterator[Any]:
+    def _taken(self, results: Iterator[Any], items: list[FutureLike]) -> Iterator[Any]:
         """Yield the results; what is not there when the caller stops is given up."""
         try:
             yield from results
@@ -256,7 +256,7 @@ class Cluster(Executor):
         return self
 
     def __reduce__(self) -> Any:
-        raise TypeError("a Cluster stays in the process that opened it: pass data to tasks, not the Cluster")
+        return SerialCluster, ()  # a task has no workers but itself
 
 
 def share(cluster: Cluster | None) -> None:

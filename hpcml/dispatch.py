@@ -19,9 +19,9 @@ from concurrent.futures import Future
 from typing import Any, TypeVar
 
 from hpcml.errors import DataMissing, OutOfTime, TaskError, WorkerDied, closed
-from hpcml.frames import Frame, FutureLike, Group, Task, resolve_all, settle, settle_known
+from hpcml.frames import Frame, FutureLike, Group, Task, is_of, resolve_all, settle, settle_known
 from hpcml.limits import Limits
-from hpcml.retries import send_data_again, split_up, verdicts
+from hpcml.retries import ended_calls, send_data_again, settle_outcome, split_up, verdicts
 from hpcml.task import Call, Known, Outcome, Watcher, pack_frame, unpack_outcomes
 from hpcml.waiting import Waiting
 from hpcml.workers import Workers
@@ -126,9 +126,9 @@ class Dispatcher:
         if not self.is_this_thread():
             self._thread.join(10)
 
-    def seconds(self, group: str) -> float | None:
-        """Return what a call of `group` takes on its worker, as far as that is known."""
-        return self._waiting.seconds(group)
+    def seconds(self, group: str, name: str = "") -> float | None:
+        """Return what a call of `group`, or of a function, takes on its worker, as far as that is known."""
+        return self._waiting.seconds(group, name)
 
     @property
     def out_of_time(self) -> bool:
@@ -222,18 +222,21 @@ class Dispatcher:
     def _finish(self, task: Task, outcome: Outcome, packed: bytes | memoryview, group: Group) -> None:
         if isinstance(outcome.error, DataMissing) and task.data_sent_again < self._retries:
             if send_data_again(task, outcome.error, self._restore):
-                self._add_again([task])
+                self._waiting.add_again([task])
             return
-        if task.call.keys and outcome.value is None:  # a chunk whose list of results could not travel
-            self._add_again(split_up(task))
+        if outcome.value is None and task.call.length > 1:  # a chunk whose list of results could not travel
+            self._waiting.add_again(split_up(task))
             return
-        self._waiting.note(task, group, outcome.seconds / task.call.length)
+        if task.call.keys and outcome.value is None:
+            outcome = outcome._replace(value=[])
+        ended = ended_calls(task.call, outcome)
+        self._waiting.note(task, group, outcome.seconds / ended.length)
         try:
-            self._watcher.finished(task.call, outcome, packed)
+            self._watcher.finished(ended, outcome, packed)
         except Exception as error:
             settle(task.future, error=error)
             self._fail_all(error)
-        settle(task.future, outcome.value, outcome.error)
+        self._waiting.add_again(settle_outcome(task, outcome))
 
     def _run_again(self, frame: Frame, death: WorkerDied) -> None:
         """Put tasks whose worker died back in front; those it had not begun are not blamed."""
@@ -246,14 +249,10 @@ class Dispatcher:
                 self._watcher.failed(task.call, error)
                 settle(task.future, error=error)
 
-    def _add_again(self, tasks: list[Task]) -> None:
-        for task in reversed(tasks):
-            self._waiting.add(task, first=True)
-
     def _give_up(self, futures: set[FutureLike]) -> None:
         resolve_all(self._waiting.give_up(futures), TaskError("this task was abandoned before it started"))
         for sent, frame in list(self._in_flight.items()):
-            if all(task.future in futures for task in frame.tasks):
+            if all(is_of(task, futures) for task in frame.tasks):
                 frame.abandoned = True
                 self._workers.interrupt(sent)
 

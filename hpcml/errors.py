@@ -18,6 +18,8 @@
 A message says what happened, what was seen, and what to type next.
 """
 
+from pathlib import Path
+
 __all__ = [
     "AllocationError",
     "CommandError",
@@ -31,6 +33,7 @@ __all__ = [
     "TaskError",
     "TaskTimeout",
     "WorkerDied",
+    "cannot_begin",
     "closed",
 ]
 
@@ -100,3 +103,11 @@ class WorkerDied(HpcmlError):
 def closed() -> RuntimeError:
     """Return what is raised for work that comes after a Cluster's end; see `concurrent.futures.Executor`."""
     return RuntimeError("this Cluster is shut down: open a new one with `hpcml.Cluster()`")
+
+
+def cannot_begin(directory: Path, error: OSError) -> JournalFull:
+    """Return the error of a journal whose file cannot be made."""
+    return JournalFull(
+        f"the journal of {directory} cannot be begun, at 0 bytes: {error.strerror}. Free some space there, or "
+        "choose another place with Cluster(run_dir=…)"
+    )

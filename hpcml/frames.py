@@ -4,7 +4,7 @@ import logging
 import math
 import time
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -12,11 +12,13 @@ from hpcml.payload import nbytes
 from hpcml.task import Call, Known, Watcher
 
 __all__ = [
+    "ChunkFuture",
     "Frame",
     "FutureLike",
     "Group",
     "Task",
     "frame_size",
+    "is_of",
     "resolve_all",
     "settle",
     "settle_known",
@@ -43,6 +45,13 @@ class FutureLike(Protocol):
 
     def set_exception(self, error: BaseException | None, /) -> None:
         """Take what the task raised."""
+
+
+class ChunkFuture(FutureLike, Protocol):
+    """The future of a chunk: its result is a list."""
+
+    def part(self, first: int, last: int) -> "ChunkFuture":
+        """Return the future of the calls from `first` up to `last`, counted in this chunk."""
 
 
 @dataclass(eq=False, slots=True)
@@ -121,6 +130,11 @@ class Frame:
         self.sent = time.monotonic()
         for task in self.tasks:
             task.sent = self.sent
+
+
+def is_of(task: Task, futures: Container[FutureLike]) -> bool:
+    """Tell whether the future of a task, or of the chunk that it was part of, is one of `futures`."""
+    return getattr(task.future, "whole", task.future) in futures
 
 
 def frame_size(seconds: float | None, waiting: int, slots: int) -> int:

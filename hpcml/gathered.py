@@ -100,12 +100,16 @@ class BatchItem:
 
 
 class ChunkItems:
-    """The future of a chunk of calls of one batch; see `hpcml.frames.FutureLike` and `hpcml.task.Call`."""
+    """The future of a chunk of calls of one batch; see `hpcml.frames.ChunkFuture`."""
 
-    __slots__ = ("items",)
+    __slots__ = ("items", "whole")
 
-    def __init__(self, items: list[BatchItem]) -> None:
-        self.items = items
+    def __init__(self, items: list[BatchItem], whole: "ChunkItems | None" = None) -> None:
+        self.items, self.whole = items, whole or self
+
+    def part(self, first: int, last: int) -> "ChunkItems":
+        """Return the future of some of the calls."""
+        return self if last - first == len(self.items) else ChunkItems(self.items[first:last], self.whole)
 
     def set_running_or_notify_cancel(self) -> bool:
         """Return whether anybody still waits for the batch."""

@@ -28,7 +28,7 @@ from pathlib import Path
 from typing import Any
 
 from hpcml.datafiles import digest
-from hpcml.errors import HpcmlError, JournalFull
+from hpcml.errors import HpcmlError, JournalFull, cannot_begin
 from hpcml.journal import Journal
 from hpcml.lease import Holder, JobOver, Lease
 from hpcml.private import check_directory, create_secret, read_secret
@@ -82,7 +82,7 @@ class Ledger:
         try:
             self._lease = Lease(directory, me, job_over)
         except OSError as error:
-            raise _cannot_begin(directory, error) from error
+            raise cannot_begin(directory, error) from error
         try:
             secret = directory / "key"
             key = read_secret(secret) if secret.exists() else create_secret(secret)
@@ -90,7 +90,7 @@ class Ledger:
         except BaseException as error:
             self._lease.release()
             if isinstance(error, OSError):
-                raise _cannot_begin(directory, error) from error
+                raise cannot_begin(directory, error) from error
             raise
         self._empty = self._empty and not self._journal.damages
         self.life = self.lives + 1
@@ -220,7 +220,14 @@ class Ledger:
 
     def failed(self, call: Call, error: str) -> None:
         """Record a call that has ended its worker too often, or ran too long."""
-        self._write({"task": call.key, "name": self._number(call.name), "t": time.time(), "error": error})
+        self._write(
+            {
+                "task": call.key or "".join(call.keys[:1]),
+                "name": self._number(call.name),
+                "t": time.time(),
+                "error": error,
+            }
+        )
 
     def died(self, worker: str, cause: str, names: Sequence[str]) -> None:
         """Record the death of a worker and what it was doing."""
@@ -256,10 +263,3 @@ class Ledger:
                 self._lease.remove()
             else:
                 self._lease.release()
-
-
-def _cannot_begin(directory: Path, error: OSError) -> JournalFull:
-    return JournalFull(
-        f"the journal of {directory} cannot be begun, at 0 bytes: {error.strerror}. Free some space there, or "
-        "choose another place with Cluster(run_dir=…)"
-    )

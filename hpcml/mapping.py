@@ -4,14 +4,26 @@ A `concurrent.futures.Future` costs as much time as a short task's whole journey
 feed all slots. Here the dispatcher thread fills `MapResults`, and the thread that called ``map`` empties it.
 """
 
+import itertools
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from types import FunctionType
 from typing import Any
 
-__all__ = ["MapItem", "MapResults"]
+from hpcml.arrays import Array
+from hpcml.broadcast import Broadcast
+from hpcml.calls import Calls, Item
+from hpcml.chunks import chunk_length
+from hpcml.dispatch import Dispatcher
+from hpcml.frames import FutureLike
+from hpcml.task import Call, Known, name_of
+
+__all__ = ["MapChunk", "MapItem", "MapResults", "Mapping"]
 
 _WAITING = object()
+_SHARED = {int, float, str, bytes, bool, type(None), Broadcast, FunctionType, type}  # nothing changes these
+LEARNING = 0.05  # seconds that a map waits for its first results, to see whether its tasks are short
 
 
 class MapItem:
@@ -37,6 +49,38 @@ class MapItem:
     def set_exception(self, error: BaseException | None) -> None:
         """Put what the task raised in its place."""
         self.results.put(self.index, (None, error))
+
+
+class MapChunk:
+    """The places of several tasks that travel as one; see `hpcml.frames.ChunkFuture`."""
+
+    __slots__ = ("_indices", "results", "whole")
+
+    def __init__(self, results: "MapResults", indices: Sequence[int], whole: "MapChunk | None" = None) -> None:
+        self.results, self._indices, self.whole = results, indices, whole or self
+
+    def part(self, first: int, last: int) -> "MapChunk":
+        """Return the places of some of the tasks."""
+        return MapChunk(self.results, self._indices[first:last], self.whole)
+
+    def set_running_or_notify_cancel(self) -> bool:
+        """Return True: a map is given up as a whole, not by the task."""
+        return True
+
+    def done(self) -> bool:
+        """Tell whether all results are there."""
+        return all(self.results.values[index] is not _WAITING for index in self._indices)
+
+    def set_result(self, values: list[Any]) -> None:
+        """Put the tasks' values in their places."""
+        for index, value in zip(self._indices, values, strict=True):
+            self.results.put(index, (value, None))
+
+    def set_exception(self, error: BaseException | None) -> None:
+        """Put what the first of them raised in all places: nobody takes the others after it."""
+        for index in self._indices:
+            if self.results.values[index] is _WAITING:
+                self.results.put(index, (None, error))
 
 
 class MapResults:
@@ -96,3 +140,82 @@ class MapResults:
             left = None if end is None else max(end - time.monotonic(), 0)
             if not self._filled.wait_for(lambda: self.values[index] is not _WAITING, left):
                 raise TimeoutError(f"result {index + 1} of {len(self.values)} did not come in time")
+
+
+class Mapping:
+    """The calls of one map: first one for each slot; then, when it is known what one takes, short ones in chunks.
+
+    Parameters
+    ----------
+    tuples
+        The arguments of each call.
+    group
+        See `hpcml.task.Call`.
+    """
+
+    def __init__(
+        self, dispatcher: Dispatcher, calls: Calls, function: Callable[..., Any], tuples: Sequence[Any], group: str
+    ) -> None:
+        self._dispatcher, self._calls, self._function = dispatcher, calls, function
+        self._tuples, self._group = tuples, group
+        self.results = MapResults()
+        self.futures: list[FutureLike] = []
+
+    def submit(self, slots: int) -> None:
+        """Submit all calls, for so many slots."""
+        name = name_of(self._function)
+        self._calls.seconds = self._dispatcher.seconds(self._group, name)
+        if self._calls.seconds is None:
+            self._submit(self._one(args, [self.results.new_item()]) for args in self._tuples[:slots])
+            until = time.monotonic() + LEARNING if len(self._tuples) > slots else 0.0
+            while self._calls.seconds is None and time.monotonic() < until:
+                time.sleep(0.001)
+                self._calls.seconds = self._dispatcher.seconds(self._group, name)
+        self._submit(self._rest(slots))
+
+    def _submit(self, work: Iterator[Call | Known]) -> None:
+        given = itertools.count(len(self.futures))
+        self._dispatcher.submit(work, lambda: self.futures[next(given)])
+
+    def _one(self, args: Any, items: Sequence[FutureLike]) -> Call | Known:
+        self.futures += items
+        return self._calls.make(self._function, args, {}, self._group, travels=len(self._tuples))
+
+    def _rest(self, slots: int) -> Iterator[Call | Known]:
+        """Yield the calls that have no place in the results yet."""
+        while (first := len(self.results.values)) < len(self._tuples):
+            length = chunk_length(self._calls.seconds, len(self._tuples) - first, slots)
+            piece = self._tuples[first : first + length]
+            piece = piece[: _apart(piece, self._calls.book.limit)]
+            items = [self.results.new_item() for _ in piece]
+            if len(piece) == 1:
+                yield self._one(piece[0], items)
+            else:
+                yield from self._chunk(piece, items)
+
+    def _chunk(self, piece: Sequence[Any], items: Sequence[MapItem]) -> Iterator[Call | Known]:
+        """Yield several calls as one, and what is known of some of them."""
+        calls: list[Item] = [(self._function, args, {}) for args in piece]
+        known, chunk = self._calls.make_chunk(self._function, calls, self._group, travels=len(self._tuples))
+        for item, one in zip(items, known, strict=True):
+            if one is not None:
+                self.futures.append(item)
+                yield one
+        if chunk is not None:
+            left = [item.index for item, one in zip(items, known, strict=True) if one is None]
+            self.futures.append(MapChunk(self.results, left))
+            yield chunk
+
+
+def _apart(tuples: Sequence[Any], limit: float) -> int:
+    """Return how many calls, from the first on, have no object in common that one could change for another."""
+    seen: set[int] = set()
+    for number, args in enumerate(tuples):
+        for arg in args:
+            kind = type(arg)
+            if kind in _SHARED or (isinstance(arg, Array) and arg.nbytes > limit):
+                continue
+            if id(arg) in seen:
+                return max(number, 1)
+            seen.add(id(arg))
+    return len(tuples)

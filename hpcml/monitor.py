@@ -56,7 +56,8 @@ class Monitor:
 
     def note(self, call: Call, outcome: Outcome) -> None:
         """Take one outcome: count it, pass on what it printed and warned of, and move the progress."""
-        self.totals.tasks += call.length
+        ended = call.length if outcome.error is None or not call.keys else len(outcome.value) + 1
+        self.totals.tasks += ended
         self.totals.failed += outcome.error is not None
         self.totals.busy += outcome.seconds
         for record in outcome.warnings:
@@ -64,7 +65,7 @@ class Monitor:
         if outcome.output:
             lines = outcome.output.rstrip("\n").split("\n")
             self.display.write("\n".join(f"[{outcome.worker}] {line}" for line in lines))
-        self._advance(call.group, call.length)
+        self._advance(call.group, ended)
 
     def _advance(self, group: str, tasks: int = 1) -> None:
         self._done[group] += tasks

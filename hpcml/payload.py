@@ -9,12 +9,15 @@ third must be copied from it.
 import io
 import pickle
 from collections.abc import Callable, Hashable, Sequence
+from concurrent.futures import Executor
+from types import MethodType
 from typing import Any, NamedTuple, Protocol
 
 import cloudpickle
 
 from hpcml.arrays import Array, address, is_mapped, reduce_array
 from hpcml.datafiles import DataPart, open_map
+from hpcml.individuals import reduce_individual
 
 __all__ = [
     "Book",
@@ -150,6 +153,10 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle has no
                 reduced = reduce_array(thing, self.out_of_band.lend)
         elif type(thing) in reduces:
             reduced = reduces[type(thing)](thing, self.out_of_band)
+        elif type(thing) is MethodType and isinstance(thing.__self__, Executor):
+            reduced = getattr, (thing.__self__, thing.__name__)  # a Cluster's own: it arrives as another class
+        if reduced is None:
+            reduced = reduce_individual(thing)
         return super().reducer_override(thing) if reduced is None else reduced
 
 
@@ -160,7 +167,8 @@ class _ResultPickler(cloudpickle.Pickler):  # type: ignore[misc]
         """Return how `thing` is reduced; see `pickle.Pickler.reducer_override`."""
         if isinstance(thing, Array) and is_mapped(thing):
             return thing.copy(order="K").__reduce_ex__(pickle.HIGHEST_PROTOCOL)
-        return super().reducer_override(thing)
+        reduced = reduce_individual(thing)
+        return super().reducer_override(thing) if reduced is None else reduced
 
 
 def dumps_result(thing: Any) -> bytes:

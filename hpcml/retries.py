@@ -1,13 +1,14 @@
-"""What is run again: tasks whose worker died, whose data was not there, or whose results could not travel."""
+"""What is run again: tasks whose worker died, whose data was not there, or which came back half done."""
 
 import logging
 from collections.abc import Callable
 
+from hpcml.chunks import chunk_length
 from hpcml.errors import DataMissing, TaskTimeout, WorkerDied
-from hpcml.frames import Frame, FutureLike, Task, settle
-from hpcml.task import split
+from hpcml.frames import ChunkFuture, Frame, Task, settle
+from hpcml.task import Call, Outcome, split
 
-__all__ = ["blame", "send_data_again", "split_up", "verdicts"]
+__all__ = ["blame", "ended_calls", "send_data_again", "settle_outcome", "split_up", "verdicts"]
 
 log = logging.getLogger("hpcml")
 
@@ -61,7 +62,38 @@ def verdicts(
 
 def split_up(task: Task) -> list[Task]:
     """Return the tasks of a chunk, none of which may share a frame again; of any other, itself."""
-    if not task.call.keys:
+    if task.call.length == 1:
         return [task]
-    items: list[FutureLike] = task.future.items  # type: ignore[attr-defined]  # that of a chunk has them
-    return [Task(call, item, running=True, alone=True) for call, item in zip(split(task.call), items, strict=True)]
+    return _parts(task, 1, alone=True)
+
+
+def _parts(task: Task, length: int, start: int = 0, alone: bool = False) -> list[Task]:
+    calls = split(task.call, length, start)
+    ends = [min(end, task.call.length) for end in range(start + length, task.call.length + length, length)]
+    futures = [_chunk_future(task).part(end - call.length, end) for call, end in zip(calls, ends, strict=True)]
+    return [Task(call, one, running=True, alone=alone) for call, one in zip(calls, futures, strict=True)]
+
+
+def _chunk_future(task: Task) -> ChunkFuture:
+    return task.future  # type: ignore[return-value]  # that of a chunk is one
+
+
+def ended_calls(call: Call, outcome: Outcome) -> Call:
+    """Return what of a call an outcome is of: a chunk may come back half done."""
+    if not call.keys or outcome.error is not None:
+        return call
+    return call._replace(keys=call.keys[: len(outcome.value)])
+
+
+def settle_outcome(task: Task, outcome: Outcome) -> list[Task]:
+    """Resolve the future of a task, or of what has ended of a chunk; return what is still to run."""
+    if not task.call.keys:
+        settle(task.future, outcome.value, outcome.error)
+        return []
+    done, length = len(outcome.value), task.call.length
+    if done:
+        settle(_chunk_future(task).part(0, done), outcome.value)
+    if outcome.error is not None:
+        settle(_chunk_future(task).part(done, length), error=outcome.error)
+        return []
+    return _parts(task, chunk_length(outcome.seconds / max(done, 1), length - done), done) if done < length else []

@@ -60,7 +60,9 @@ class Call(NamedTuple):  # a tuple, for there may be a million of them
     key
         What the journal knows it by; "" when it is not recorded.
     keys
-        Of a chunk: the key of each of its calls. Its arguments are a list of ``(args, kwargs)``.
+        Of a chunk: the key of each of its calls.
+    first
+        Of a chunk: its arguments are a list of ``(args, kwargs)``, and its calls begin at this one.
     """
 
     function: Packed
@@ -70,6 +72,7 @@ class Call(NamedTuple):  # a tuple, for there may be a million of them
     width: int | None = None
     key: str = ""
     keys: tuple[str, ...] = ()
+    first: int = 0
 
     @property
     def length(self) -> int:
@@ -77,21 +80,18 @@ class Call(NamedTuple):  # a tuple, for there may be a million of them
         return len(self.keys) or 1
 
 
-def split(chunk: Call) -> list[Call]:
-    """Return the calls of a chunk, each by itself.
+def split(chunk: Call, length: int, start: int = 0) -> list[Call]:
+    """Return the calls of a chunk from `start` on, as chunks of up to so many.
 
     Examples
     --------
-    >>> import pickle
     >>> from hpcml.task import Call, split
-    >>> chunk = Call(b"f", pickle.dumps([((1,), {}), ((2,), {})]), "f", "group", keys=("a", "b"))
-    >>> [(call.key, pickle.loads(call.arguments)) for call in split(chunk)]
-    [('a', ((1,), {})), ('b', ((2,), {}))]
+    >>> chunk = Call(b"f", b"arguments", "f", "group", keys=("a", "b", "c", "d"))
+    >>> [(part.first, part.keys) for part in split(chunk, 2, start=1)]
+    [(1, ('b', 'c')), (3, ('d',))]
     """
-    assert isinstance(chunk.arguments, bytes)
-    arguments = pickle.loads(chunk.arguments)  # plain values, which this process has pickled
-    packed = (pickle.dumps(one, pickle.HIGHEST_PROTOCOL) for one in arguments)
-    return [chunk._replace(arguments=one, key=key, keys=()) for one, key in zip(packed, chunk.keys, strict=True)]
+    places = range(start, len(chunk.keys), length)
+    return [chunk._replace(first=chunk.first + n, keys=chunk.keys[n : n + length]) for n in places]
 
 
 class Outcome(NamedTuple):
@@ -181,7 +181,7 @@ def pack_frame(calls: Iterable[Call], limit: int) -> bytes:
     This process' ``sys.path`` travels along, so that workers find the modules that the script has found,
     the keys of its open broadcast handles, so that they forget the others, and the most bytes of a result.
     """
-    packed = [(call.function, call.arguments, len(call.keys) > 0) for call in calls]
+    packed = [(call.function, call.arguments, call.first, len(call.keys)) for call in calls]
     return pickle.dumps((sys.path, open_keys(), limit, packed), pickle.HIGHEST_PROTOCOL)
 
 

@@ -3,7 +3,7 @@
 from collections import deque
 from collections.abc import Iterable
 
-from hpcml.frames import Frame, FutureLike, Group, Task, frame_size
+from hpcml.frames import Frame, FutureLike, Group, Task, frame_size, is_of
 
 __all__ = ["Waiting"]
 
@@ -39,6 +39,11 @@ class Waiting:
             group = self._groups[name] = Group(name, seconds=self._seconds.get(task.call.name))
         self._ready.setdefault(name, group)
         (group.waiting.appendleft if first else group.waiting.append)(task)
+
+    def add_again(self, tasks: list[Task]) -> None:
+        """Have `tasks` wait in front of all others, in order."""
+        for task in reversed(tasks):
+            self.add(task, first=True)
 
     def take(self, slots: int, in_flight: int, left: float | None = None) -> Frame | None:
         """Return the next frame, when there is something to send and credit to send it on.
@@ -76,10 +81,15 @@ class Waiting:
             return 0
         return size
 
-    def seconds(self, group: str) -> float | None:
-        """Return what a call of `group` takes, as far as that is known; in any thread."""
+    def seconds(self, group: str, name: str) -> float | None:
+        """Return what a call of `group`, or of a function, takes, as far as that is known; in any thread.
+
+        None where there is a limit for each task: then none may travel with others.
+        """
+        if self._limit is not None:
+            return None
         known = self._groups.get(group)
-        return None if known is None else known.seconds
+        return self._seconds.get(name) if known is None or known.seconds is None else known.seconds
 
     def returned(self, frame: Frame) -> None:
         """Take note that a frame is no longer on its way."""
@@ -98,8 +108,8 @@ class Waiting:
         """Remove the tasks of `futures` and return them."""
         given_up: list[Task] = []
         for group in self._ready.values():
-            given_up += [task for task in group.waiting if task.future in futures]
-            group.waiting = deque(task for task in group.waiting if task.future not in futures)
+            given_up += [task for task in group.waiting if is_of(task, futures)]
+            group.waiting = deque(task for task in group.waiting if not is_of(task, futures))
         self._ready = {name: group for name, group in self._ready.items() if group.waiting}
         return given_up
 

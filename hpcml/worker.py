@@ -11,13 +11,14 @@ import sys
 import time
 import traceback
 import warnings
-from collections.abc import Callable
 from dataclasses import dataclass
 from types import BuiltinFunctionType, FunctionType
 from typing import Any
 
 from hpcml.broadcast import keep_only
+from hpcml.chunks import call_noting, run_chunk
 from hpcml.errors import TaskError
+from hpcml.individuals import rebind_classes
 from hpcml.payload import Maps, Packed, Payload, loads
 from hpcml.pickling import dumps, dumps_parts, pack_error
 from hpcml.task import Nested, join_outcomes
@@ -42,6 +43,7 @@ _worker: Worker | None = None
 def become_worker(host: str, slot: int) -> None:
     """Tell this process which slot it fills; engines call it once in each worker."""
     global _worker  # noqa: PLW0603  one process is one worker
+    rebind_classes()
     _worker = Worker(host, slot)
 
 
@@ -68,7 +70,7 @@ _output = io.StringIO()  # one for the life of a worker: logging handlers keep t
 def run_frame(frame: bytes) -> bytes:
     """Run all calls of a frame, one after the other, and return their packed outcomes."""
     path: list[str]
-    calls: list[tuple[Packed, Packed, bool]]
+    calls: list[tuple[Packed, Packed, int, int]]
     path, handles, limit, calls = pickle.loads(frame)
     _adopt_path(path)
     keep_only(handles)
@@ -80,8 +82,9 @@ def run_frame(frame: bytes) -> bytes:
         warnings.catch_warnings(record=True) as caught,
     ):
         outcomes = []
-        for function, arguments, many in calls:
-            outcomes.append(_limited(_run(function, arguments, many, functions, caught), limit))
+        for function, arguments, first, number in calls:
+            part = slice(first, first + number) if number else None
+            outcomes.append(_limited(_run(function, arguments, part, functions, caught), limit))
             sys.stdout = sys.stderr = _output  # whatever the task has made of them
     return join_outcomes(worker, outcomes)
 
@@ -111,40 +114,32 @@ def _adopt_path(path: list[str]) -> None:
 def _run(
     function: Packed,
     arguments: Packed,
-    many: bool,
+    part: slice | None,
     functions: dict[Packed, Any],
     caught: list[warnings.WarningMessage],
 ) -> bytes:
-    """Run one packed call, or chunk of calls; whatever happens, a packed outcome is returned."""
+    """Run one packed call, or part of many; whatever happens, a packed outcome is returned."""
     value: Any = None
     error, trace = None, ""
     maps = Maps()  # a task's own: LAPACK may have written to what numpy holds to be read-only
     started, tick = time.time(), time.perf_counter()
     try:
-        call = functions.get(function) or _load(function, maps, functions)
-        if many:
+        if part is not None:
             value = []
-            calls = loads(arguments, maps)
+            calls = loads(arguments, maps)[part]
             tick = time.perf_counter()
-            _run_chunk(call, calls, value, lambda: functions.get(function) or _load(function, maps, functions))
+            run_chunk(function, lambda: functions.get(function) or _load(function, maps, functions), calls, value)
         else:
+            call = functions.get(function) or _load(function, maps, functions)
             args, kwargs = loads(arguments, maps)
             tick = time.perf_counter()
-            value = call(*args, **kwargs)
+            value = call_noting(call, args, kwargs)
     except BaseException as raised:
         if isinstance(raised, ValueError | TypeError) and _has_data(function, arguments) and _is_read_only(raised):
             raised.add_note(READ_ONLY)
         error, trace = raised, traceback.format_exc()
     seconds = time.perf_counter() - tick
     return _pack_outcome(value, error, (trace, started, seconds, _peak(), _printed(), _records(caught)))
-
-
-def _run_chunk(call: Any, calls: list[Any], values: list[Any], again: Callable[[], Any]) -> None:
-    """Append what each of `calls` returns to `values`, up to the first that raises; `again` gives its function."""
-    with call.settings() if isinstance(call, Nested) else contextlib.nullcontext():
-        for number, (args, kwargs) in enumerate(calls):
-            one = again() if number else call
-            values.append((one.function if isinstance(one, Nested) else one)(*args, **kwargs))
 
 
 def _is_read_only(error: BaseException) -> bool:

@@ -19,6 +19,10 @@ def who():
     return str(current_worker()), os.getpid()
 
 
+def who_and_mapped_who(cluster):
+    return who(), list(cluster.map(slow_who, [0, 0]))
+
+
 def slow_who(seconds):
     time.sleep(seconds)
     return who()

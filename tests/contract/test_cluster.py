@@ -80,9 +80,9 @@ def test_an_unpicklable_result_is_an_error_not_a_hang(cluster):
         cluster.submit(tasks.unpicklable_result).result(20)
 
 
-def test_the_cluster_itself_does_not_travel(cluster):
-    with pytest.raises(TaskError, match="Cluster"):
-        cluster.submit(tasks.add, cluster)
+def test_within_a_task_the_cluster_runs_what_it_is_given_there(cluster):
+    here, there = cluster.submit(tasks.who_and_mapped_who, cluster).result()
+    assert there == [here, here]
 
 
 def test_map_times_out_and_frees_the_workers(cluster):

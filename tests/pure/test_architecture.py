@@ -35,7 +35,11 @@ FLOORS = {
         "store",
         "worker",
         "task",
+        "chunks",
+        "culprits",
+        "serial",
         "frames",
+        "individuals",
         "retries",
         "waiting",
         "workers",
@@ -57,7 +61,8 @@ TOP = {"__init__", "__main__"}  # the front door opens on every floor
 
 # Each foreign library may be imported in these modules only, also inside functions.
 DOORS = {
-    "cloudpickle": {"keys", "payload", "pickling"},
+    "deap": {"individuals", "evolve"},
+    "cloudpickle": {"chunks", "culprits", "individuals", "keys", "payload", "pickling"},
     "ipykernel": set(),
     "ipyparallel": {"engines.ipyparallel.controller", "engines.ipyparallel.engine",
                     "engines.ipyparallel.startup", "engines.ipyparallel.workers"},

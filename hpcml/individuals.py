@@ -1,0 +1,130 @@
+"""Individuals of DEAP on their way: a genome and what is not as new, in place of all that their class makes.
+
+DEAP pickles each class that `deap.creator.create` has made with each of its instances, and binds the name in
+`deap.creator` anew whenever one is unpickled: ``isinstance(x, creator.Individual)`` is then false of all that was
+there before. Here a class that is the same arrives as the one that is there.
+"""
+
+import array
+import sys
+from typing import Any
+
+import cloudpickle
+
+from hpcml.arrays import Array, plain_array
+
+__all__ = ["build_individual", "creator_class", "note_genome", "rebind_classes", "reduce_individual"]
+
+_rebinds = False
+SHOWN = 500  # characters of a genome in a message
+
+
+def rebind_classes() -> None:
+    """Let classes that arrive take the place of others of their name, from now on, as a worker does."""
+    global _rebinds  # noqa: PLW0603  one process is one worker
+    _rebinds = True
+
+
+def reduce_individual(thing: Any) -> tuple[Any, ...] | None:
+    """Return how a pickle builds a class of DEAP's creator, or an instance of one; None for anything else."""
+    creator: Any = sys.modules.get("deap.creator")
+    if creator is None:
+        return None
+    kind: Any = type(thing)
+    if kind is creator.MetaCreator:
+        return creator_class, thing.reduce_args
+    genome = _genome(thing, kind.reduce_args[1]) if type(kind) is creator.MetaCreator else NotImplemented
+    if genome is NotImplemented:
+        return None
+    return build_individual, (kind, genome, vars(thing) if genome is None or not _is_new(thing, kind) else None)
+
+
+def _genome(thing: Any, base: Any) -> Any:
+    """Return what an individual of this base holds, None where its attributes are all there is."""
+    if isinstance(thing, Array):
+        return plain_array(thing)
+    if isinstance(thing, array.array):
+        return array.array(thing.typecode, thing)
+    if base in (list, set) or getattr(base, "__module__", "") == "deap.gp":
+        return list(thing)
+    if base.__init__ is object.__init__ or getattr(base, "__module__", "") == "deap.base":
+        return None
+    return NotImplemented  # the class knows better
+
+
+def _is_new(individual: Any, kind: Any) -> bool:
+    """Tell whether all attributes are as the class makes them: a fitness without values."""
+    made = {name for name, value in kind.reduce_args[2].items() if isinstance(value, type)}
+    attributes = vars(individual)
+    return attributes.keys() == made and all(
+        getattr(value, "wvalues", None) == () and not set(vars(value)) - {"wvalues"}
+        for value in attributes.values()
+    )
+
+
+def build_individual(kind: Any, genome: Any, state: dict[str, Any] | None) -> Any:
+    """Return an individual with this genome; `state` holds its attributes, None those of a new one."""
+    if genome is None:
+        individual = kind.__new__(kind)
+    elif isinstance(genome, Array):
+        individual = genome.view(kind)
+        attributes = kind.reduce_args[2].items() if state is None else ()
+        vars(individual).update({name: value() for name, value in attributes if isinstance(value, type)})
+    else:
+        individual = kind(genome)
+    if state is not None:
+        vars(individual).clear()
+        vars(individual).update(state)
+    return individual
+
+
+def creator_class(name: str, base: type, attributes: dict[str, Any]) -> Any:
+    """Return the class of DEAP's creator that this describes.
+
+    One that is there already stays bound, in the driver also if it is another.
+    """
+    from deap import creator
+
+    there = getattr(creator, name, None)
+    if isinstance(there, creator.MetaCreator) and _same(there.reduce_args, (name, base, attributes)):
+        return there
+    made = creator.MetaCreator(name, base, attributes)
+    if there is None or _rebinds:
+        setattr(creator, name, made)
+    return made
+
+
+def _same(one: tuple[Any, ...], other: tuple[Any, ...]) -> bool:
+    if one[1] is not other[1] or one[2].keys() != other[2].keys():
+        return False
+    return all(_equal(value, other[2][key]) for key, value in one[2].items())
+
+
+def _equal(one: Any, other: Any) -> bool:
+    if one is other:
+        return True
+    if type(one) is not type(other):
+        return False
+    if isinstance(one, int | float | str | tuple):
+        return bool(one == other)
+    try:
+        return bool(cloudpickle.dumps(one) == cloudpickle.dumps(other))
+    except Exception:
+        return False
+
+
+def note_genome(error: BaseException, args: Any) -> None:
+    """Add to an exception which individual it was about."""
+    creator: Any = sys.modules.get("deap.creator")
+    for arg in args if creator is not None else ():
+        kind: Any = type(arg)
+        if type(kind) is creator.MetaCreator:
+            text = str(arg) if getattr(kind.reduce_args[1], "__module__", "") == "deap.gp" else _listed(arg)
+            error.add_note(f"while evaluating the {kind.__name__} {text[:SHOWN]}")
+
+
+def _listed(individual: Any) -> str:
+    try:
+        return repr(individual.tolist() if hasattr(individual, "tolist") else list(individual))
+    except Exception:
+        return repr(individual)

@@ -1,0 +1,42 @@
+"""What a Cluster is within a task: an executor that runs what it is given at once, where it is."""
+
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Executor, Future
+from typing import Any
+
+__all__ = ["SerialCluster"]
+
+
+class SerialCluster(Executor):
+    """Runs each call in this process, when it is submitted or its result is taken.
+
+    A Cluster that travels to a task, in a toolbox of DEAP for one, arrives as this.
+
+    Examples
+    --------
+    >>> from hpcml.serial import SerialCluster
+    >>> cluster = SerialCluster()
+    >>> list(cluster.map(pow, [2, 3], [3, 2])), cluster.submit(abs, -1).result()
+    ([8, 9], 1)
+    """
+
+    slots = 1
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> "Future[Any]":
+        """Call ``fn(*args, **kwargs)`` and return its future, which is done."""
+        future: Future[Any] = Future()
+        try:
+            future.set_result(fn(*args, **kwargs))
+        except Exception as error:
+            future.set_exception(error)
+        return future
+
+    def map(
+        self,
+        fn: Callable[..., Any],
+        *iterables: Iterable[Any],
+        timeout: float | None = None,
+        chunksize: int = 1,
+    ) -> Iterator[Any]:
+        """Return an iterator that calls `fn` when its next result is taken; the rest is for compatibility."""
+        return map(fn, *iterables)

@@ -1,0 +1,90 @@
+"""Functions of evolutionary programs that the contract tests send to workers."""
+
+import functools
+import operator
+import random
+
+import numpy as np
+from deap import base, benchmarks, creator, gp, tools
+
+from hpcml.worker import current_worker
+
+
+def make_creator():
+    """Make the classes that all programs use."""
+    for name in ("FitnessMax", "FitnessMin", "Bits", "Vector", "Tree", "Numbers"):
+        if hasattr(creator, name):
+            delattr(creator, name)
+    creator.create("FitnessMax", base.Fitness, weights=(1.0,))
+    creator.create("FitnessMin", base.Fitness, weights=(-1.0,))
+    creator.create("Bits", list, fitness=creator.FitnessMax)
+    creator.create("Vector", np.ndarray, fitness=creator.FitnessMin, strategy=None)
+    creator.create("Tree", gp.PrimitiveTree, fitness=creator.FitnessMin)
+
+
+def count_ones(individual):
+    return (sum(individual),)
+
+
+def where(individual):
+    """Return what the worker sees of the individual."""
+    kind = type(individual)
+    return kind.__name__, kind is creator.Bits, individual.fitness.valid, str(current_worker())
+
+
+def sphere(individual):
+    return (float(np.dot(individual, individual)), )
+
+
+def twice(function):
+    @functools.wraps(function)
+    def wrapper(*args, **kwargs):
+        return tuple(2 * value for value in function(*args, **kwargs))
+
+    return wrapper
+
+
+@twice
+def decorated(individual):
+    return (sum(individual),)
+
+
+def refuse(individual):
+    if sum(individual) == 3:
+        raise ValueError("three are too many")
+    return (0.0,)
+
+
+def grow(population, toolbox, generations):
+    """Evolve one island, with the toolbox's own map: a nested one."""
+    for _ in range(generations):
+        fitnesses = list(toolbox.map(toolbox.evaluate, population))
+        for individual, fitness in zip(population, fitnesses, strict=True):
+            individual.fitness.values = fitness
+    return population
+
+
+def two_of(one, other):
+    return sum(one) - sum(other)
+
+
+def weigh(individual, table):
+    return (float(table[: len(individual)] @ np.asarray(individual)),)
+
+
+def primitives():
+    """Return a set of primitives with an ephemeral constant."""
+    pset = gp.PrimitiveSet("MAIN", 1)
+    pset.addPrimitive(operator.add, 2)
+    pset.addPrimitive(operator.mul, 2)
+    pset.addPrimitive(operator.neg, 1)
+    pset.addEphemeralConstant("constant", functools.partial(random.randint, -1, 1))
+    return pset
+
+
+def evaluate_tree(tree, pset, points):
+    function = gp.compile(tree, pset)
+    return (sum((function(x) - x * x) ** 2 for x in points),)
+
+
+__all__ = ["benchmarks", "tools"]
