@@ -135,7 +135,7 @@ class Watcher(Protocol):
 
 def name_of(function: Callable[..., Any]) -> str:
     """Return what messages call `function`."""
-    for wrapped in ("func", "function"):  # functools.partial; scikit-learn's delayed
+    for wrapped in ("func", "func", "function"):  # functools.partial, of one; scikit-learn's delayed
         function = getattr(function, wrapped, function)
     name = getattr(function, "__qualname__", type(function).__qualname__)
     return f"{getattr(function, '__module__', '?')}.{name}"

@@ -3,16 +3,17 @@
 import functools
 import operator
 import random
+import time
 
 import numpy as np
-from deap import base, benchmarks, creator, gp, tools
+from deap import base, benchmarks, creator, gp
 
 from hpcml.worker import current_worker
 
 
 def make_creator():
     """Make the classes that all programs use."""
-    for name in ("FitnessMax", "FitnessMin", "Bits", "Vector", "Tree", "Numbers"):
+    for name in ("FitnessMax", "FitnessMin", "Bits", "Vector", "Tree", "Numbers", "Two", "Particle"):
         if hasattr(creator, name):
             delattr(creator, name)
     creator.create("FitnessMax", base.Fitness, weights=(1.0,))
@@ -32,8 +33,11 @@ def where(individual):
     return kind.__name__, kind is creator.Bits, individual.fitness.valid, str(current_worker())
 
 
+rastrigin, paraboloid, zdt1 = benchmarks.rastrigin, benchmarks.sphere, benchmarks.zdt1
+
+
 def sphere(individual):
-    return (float(np.dot(individual, individual)), )
+    return (float(np.dot(individual, individual)),)
 
 
 def twice(function):
@@ -87,4 +91,25 @@ def evaluate_tree(tree, pset, points):
     return (sum((function(x) - x * x) ** 2 for x in points),)
 
 
-__all__ = ["benchmarks", "tools"]
+def noisy_count(individual):
+    return (sum(individual) + random.random() + np.random.random(),)
+
+
+def slow_ones(individual):
+    time.sleep(0.001 * random.random())
+    return (sum(individual),)
+
+
+def uneven_sleep(individual):
+    seconds = random.choice((0.02, 0.2))
+    time.sleep(seconds)
+    return (seconds,)
+
+
+def move(particle, best):
+    """Move a particle towards its own best position and that of all."""
+    for place in range(len(particle)):
+        own = random.uniform(0, 1.5) * (particle.best[place] - particle[place])
+        all_ = random.uniform(0, 1.5) * (best[place] - particle[place])
+        particle.speed[place] = 0.7 * particle.speed[place] + own + all_
+        particle[place] += particle.speed[place]

@@ -129,7 +129,7 @@ def test_a_strategy_that_generates_and_updates(cluster):
         np.random.seed(5)
         strategy = cma.Strategy(centroid=[5.0] * 5, sigma=5.0, lambda_=40)
         toolbox = base.Toolbox()
-        toolbox.register("evaluate", evolution.benchmarks.rastrigin)
+        toolbox.register("evaluate", evolution.rastrigin)
         toolbox.register("generate", strategy.generate, creator.Numbers)
         toolbox.register("update", strategy.update)
         toolbox.register("map", map_)

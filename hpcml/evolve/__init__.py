@@ -1,0 +1,30 @@
+"""Evolution with DEAP, on a Cluster or in one process: seen as it goes, stopped, and gone on with."""
+
+from hpcml.evolve.algorithms import (
+    DifferentialEvolution,
+    EaGenerateUpdate,
+    EaMuCommaLambda,
+    EaMuPlusLambda,
+    EaSimple,
+    Nsga2,
+    Nsga3,
+    ParticleSwarm,
+)
+from hpcml.evolve.loop import generations
+from hpcml.evolve.state import Generation
+from hpcml.evolve.steady import Arrival, steady_state
+
+__all__ = [
+    "Arrival",
+    "DifferentialEvolution",
+    "EaGenerateUpdate",
+    "EaMuCommaLambda",
+    "EaMuPlusLambda",
+    "EaSimple",
+    "Generation",
+    "Nsga2",
+    "Nsga3",
+    "ParticleSwarm",
+    "generations",
+    "steady_state",
+]

@@ -1,0 +1,241 @@
+"""Algorithms for `hpcml.evolve.generations`: what is evaluated next, and who survives.
+
+The first four draw their random numbers in the order in which DEAP's functions of these names do, so that the
+same seed gives the same logbook. Particle swarms and differential evolution are synchronous: all are evaluated,
+then all are updated; DEAP's examples update one after the other, which leaves nothing to run at once.
+"""
+
+import random
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+__all__ = [
+    "Algorithm",
+    "DifferentialEvolution",
+    "EaGenerateUpdate",
+    "EaMuCommaLambda",
+    "EaMuPlusLambda",
+    "EaSimple",
+    "Nsga2",
+    "Nsga3",
+    "ParticleSwarm",
+]
+
+Population = list[Any]
+
+
+class Algorithm(Protocol):
+    """What a generation consists of; its attributes are kept in checkpoints."""
+
+    def begin(self, population: Population, toolbox: Any) -> Population:
+        """Take the first population, evaluated; return it as the first generation."""
+
+    def vary(self, population: Population, toolbox: Any) -> Population:
+        """Return the individuals that are evaluated next: those of them whose fitness is not valid."""
+
+    def survive(self, population: Population, offspring: Population, toolbox: Any) -> Population:
+        """Return the next population; `offspring` is evaluated."""
+
+
+class _Algorithm:
+    def begin(self, population: Population, toolbox: Any) -> Population:
+        """Take the first population as it is."""
+        return population
+
+
+@dataclass
+class EaSimple(_Algorithm):
+    """`deap.algorithms.eaSimple`: the offspring replace their parents.
+
+    Parameters
+    ----------
+    cxpb, mutpb
+        The probabilities that two individuals mate, and that one mutates.
+    """
+
+    cxpb: float
+    mutpb: float
+
+    def vary(self, population: Population, toolbox: Any) -> Population:
+        """Select as many as there are, and vary them."""
+        from deap.algorithms import varAnd
+
+        return list(varAnd(toolbox.select(population, len(population)), toolbox, self.cxpb, self.mutpb))
+
+    def survive(self, population: Population, offspring: Population, toolbox: Any) -> Population:
+        """Return the offspring."""
+        return offspring
+
+
+@dataclass
+class EaMuPlusLambda(_Algorithm):
+    """`deap.algorithms.eaMuPlusLambda`: the `mu` selected of parents and `lambda_` offspring survive."""
+
+    mu: int
+    lambda_: int
+    cxpb: float
+    mutpb: float
+
+    def vary(self, population: Population, toolbox: Any) -> Population:
+        """Cross, mutate or copy."""
+        from deap.algorithms import varOr
+
+        return list(varOr(population, toolbox, self.lambda_, self.cxpb, self.mutpb))
+
+    def survive(self, population: Population, offspring: Population, toolbox: Any) -> Population:
+        """Select from all."""
+        return list(toolbox.select(population + offspring, self.mu))
+
+
+@dataclass
+class EaMuCommaLambda(EaMuPlusLambda):
+    """`deap.algorithms.eaMuCommaLambda`: the `mu` selected of `lambda_` offspring survive."""
+
+    def __post_init__(self) -> None:
+        if self.lambda_ < self.mu:
+            raise ValueError(
+                f"lambda_={self.lambda_} must not be less than mu={self.mu}, which are selected of them"
+            )
+
+    def survive(self, population: Population, offspring: Population, toolbox: Any) -> Population:
+        """Select from the offspring."""
+        return list(toolbox.select(offspring, self.mu))
+
+
+@dataclass
+class EaGenerateUpdate(_Algorithm):
+    """`deap.algorithms.eaGenerateUpdate`: a strategy generates and is updated, as CMA-ES, PBIL and EMNA.
+
+    There is no first population: generation 0 is the first that ``toolbox.generate`` makes.
+    """
+
+    def vary(self, population: Population, toolbox: Any) -> Population:
+        """Generate individuals."""
+        return list(toolbox.generate())
+
+    def survive(self, population: Population, offspring: Population, toolbox: Any) -> Population:
+        """Update the strategy."""
+        toolbox.update(offspring)
+        return offspring
+
+
+@dataclass
+class Nsga2(_Algorithm):
+    """NSGA-II (Deb et al. 2002, doi:10.1109/4235.996017), with ``toolbox.select = tools.selNSGA2``.
+
+    Tournaments by rank and crowding, each pair mates with probability `cxpb`, all mutate; the population's
+    size must be a multiple of four.
+    """
+
+    cxpb: float
+
+    def begin(self, population: Population, toolbox: Any) -> Population:
+        """Assign the crowding distances that the tournaments need."""
+        if len(population) % 4:
+            raise ValueError(
+                f"the population of NSGA-II has {len(population)} individuals: take a multiple of four"
+            )
+        return list(toolbox.select(population, len(population)))
+
+    def vary(self, population: Population, toolbox: Any) -> Population:
+        """Select by tournament, mate, and mutate."""
+        from deap.tools import selTournamentDCD
+
+        offspring = [toolbox.clone(one) for one in selTournamentDCD(population, len(population))]
+        for one, other in zip(offspring[::2], offspring[1::2], strict=True):
+            if random.random() <= self.cxpb:
+                toolbox.mate(one, other)
+            toolbox.mutate(one)
+            toolbox.mutate(other)
+            del one.fitness.values, other.fitness.values
+        return offspring
+
+    def survive(self, population: Population, offspring: Population, toolbox: Any) -> Population:
+        """Select from parents and offspring."""
+        return list(toolbox.select(population + offspring, len(population)))
+
+
+@dataclass
+class Nsga3(_Algorithm):
+    """NSGA-III (Deb and Jain 2014, doi:10.1109/TEVC.2013.2281535), with ``toolbox.select = tools.selNSGA3``."""
+
+    cxpb: float
+    mutpb: float
+
+    def vary(self, population: Population, toolbox: Any) -> Population:
+        """Mate and mutate."""
+        from deap.algorithms import varAnd
+
+        return list(varAnd(population, toolbox, self.cxpb, self.mutpb))
+
+    def survive(self, population: Population, offspring: Population, toolbox: Any) -> Population:
+        """Select from parents and offspring."""
+        return list(toolbox.select(population + offspring, len(population)))
+
+
+@dataclass
+class DifferentialEvolution(_Algorithm):
+    """DE/rand/1/bin (Storn and Price 1997, doi:10.1023/A:1008202821328).
+
+    Parameters
+    ----------
+    crossover, scale
+        The probability that a component comes from the mutant, CR, and the factor F of the difference.
+    """
+
+    crossover: float = 0.5
+    scale: float = 0.8
+
+    def vary(self, population: Population, toolbox: Any) -> Population:
+        """Return one trial for each individual."""
+        if len(population) < 4:
+            raise ValueError(f"differential evolution needs four individuals or more, not {len(population)}")
+        return [self._trial(number, population, toolbox) for number in range(len(population))]
+
+    def _trial(self, number: int, population: Population, toolbox: Any) -> Any:
+        others = [one for place, one in enumerate(population) if place != number]
+        a, b, c = random.sample(others, 3)
+        trial = toolbox.clone(population[number])
+        always = random.randrange(len(trial))
+        for place in range(len(trial)):
+            if place == always or random.random() < self.crossover:
+                trial[place] = a[place] + self.scale * (b[place] - c[place])
+        del trial.fitness.values
+        return trial
+
+    def survive(self, population: Population, offspring: Population, toolbox: Any) -> Population:
+        """Keep each trial that is not worse than its target."""
+        pairs = zip(population, offspring, strict=True)
+        return [target if target.fitness > trial.fitness else trial for target, trial in pairs]
+
+
+@dataclass
+class ParticleSwarm(_Algorithm):
+    """A particle swarm (Kennedy and Eberhart 1995, doi:10.1109/ICNN.1995.488968).
+
+    ``toolbox.update(particle, best)`` moves a particle, as in DEAP's examples; each has an attribute ``best``,
+    None at first. ``best`` of this object is the best position so far.
+    """
+
+    best: Any = field(default=None, compare=False)
+
+    def begin(self, population: Population, toolbox: Any) -> Population:
+        """Take the first positions."""
+        return self.survive([], population, toolbox)
+
+    def vary(self, population: Population, toolbox: Any) -> Population:
+        """Move all particles."""
+        for particle in population:
+            toolbox.update(particle, self.best)
+            del particle.fitness.values
+        return population
+
+    def survive(self, population: Population, offspring: Population, toolbox: Any) -> Population:
+        """Note the best positions."""
+        for particle in offspring:
+            if particle.best is None or particle.best.fitness < particle.fitness:
+                particle.best = toolbox.clone(particle)
+                particle.best.best = None  # its own, which would be kept for good
+            if self.best is None or self.best.fitness < particle.fitness:
+                self.best = toolbox.clone(particle.best)
+        return offspring

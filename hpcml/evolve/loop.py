@@ -1,0 +1,110 @@
+"""One loop for all algorithms that go by generations."""
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from hpcml.checkpoint import Checkpoint
+from hpcml.evolve.algorithms import Algorithm, EaGenerateUpdate
+from hpcml.evolve.state import Generation, State
+from hpcml.evolve.streams import evaluate_all, new_seed
+
+__all__ = ["generations"]
+
+
+def generations(
+    algorithm: Algorithm,
+    toolbox: Any,
+    ngen: int,
+    population: list[Any] | None = None,
+    *,
+    stats: Any = None,
+    halloffame: Any = None,
+    checkpoint: str | Path | None = None,
+    every: int = 1,
+    every_seconds: float = 0.0,
+    streams: bool = True,
+) -> Iterator[Generation]:
+    """Evolve `population` in place, and yield each generation.
+
+    The same seed of `random` and `numpy.random` gives the logbook that DEAP's function of the algorithm gives,
+    whatever ``toolbox.map`` is. Leaving the loop ends the evolution, and writes the checkpoint.
+
+    Parameters
+    ----------
+    algorithm
+        One of those in `hpcml.evolve`.
+    toolbox
+        DEAP's, with what the algorithm needs.
+    ngen
+        The number of the last generation; of those that a strategy generates, how many.
+    stats, halloffame
+        DEAP's, or None.
+    checkpoint
+        A file for the state of the evolution. Where it is there already, the evolution goes on from it.
+    every, every_seconds
+        Write it after so many generations, if so many seconds have passed since the last time.
+    streams
+        Give each evaluation a stream of random numbers of its own, which costs it about 10 us: without, those
+        that an evaluation draws depend on where and when it runs.
+
+    Raises
+    ------
+    HpcmlError
+        The checkpoint is another algorithm's, or not this user's own.
+
+    Examples
+    --------
+    >>> import random
+    >>> from deap import base, creator, tools
+    >>> from hpcml import evolve
+    >>> creator.create("Highest", base.Fitness, weights=(1.0,))
+    >>> creator.create("Word", list, fitness=creator.Highest)
+    >>> toolbox = base.Toolbox()
+    >>> toolbox.register("evaluate", lambda word: (sum(word),))
+    >>> toolbox.register("mate", tools.cxTwoPoint)
+    >>> toolbox.register("mutate", tools.mutFlipBit, indpb=0.1)
+    >>> toolbox.register("select", tools.selTournament, tournsize=3)
+    >>> random.seed(1)
+    >>> population = [creator.Word(random.choices((0, 1), k=20)) for _ in range(50)]
+    >>> for generation in evolve.generations(evolve.EaSimple(0.5, 0.2), toolbox, 40, population):
+    ...     if max(map(sum, population)) == 20:
+    ...         break
+    >>> generation.number < 40
+    True
+    """
+    state = State(algorithm, toolbox, [] if population is None else population, stats, halloffame)
+    state.seed = new_seed() if streams else None
+    file = None if checkpoint is None else Checkpoint(checkpoint, every, every_seconds)
+    if file is not None and file.exists():
+        state.restore(file.read(), file.path)
+        yield state.generation(0, 0.0)
+    last = ngen - 1 if isinstance(algorithm, EaGenerateUpdate) else ngen
+    try:
+        while state.number < last:
+            began = time.monotonic()
+            evaluated = _next(state)
+            yield state.generation(evaluated, time.monotonic() - began)
+            if file is not None:
+                file.offer(state.save)
+    finally:
+        if file is not None:
+            file.write(state.save)
+
+
+def _next(state: State) -> int:
+    """Bring forth the next generation, and return how many were evaluated."""
+    first = state.number < 0 and not isinstance(state.algorithm, EaGenerateUpdate)
+    offspring = state.population if first else state.algorithm.vary(state.population, state.toolbox)
+    strategy = isinstance(state.algorithm, EaGenerateUpdate)
+    invalid = [one for one in offspring if strategy or not one.fitness.valid]
+    evaluate_all(state.toolbox, invalid, state.seed, state.evaluated)
+    if state.halloffame is not None:
+        state.halloffame.update(offspring)
+    if first:
+        survivors = state.algorithm.begin(state.population, state.toolbox)
+    else:
+        survivors = state.algorithm.survive(state.population, offspring, state.toolbox)
+    state.advance(survivors, len(invalid))
+    return len(invalid)
