@@ -178,7 +178,7 @@ def limit(timeout: float | None) -> float | None:
 
 
 def until(reached: Callable[[], bool], timeout: float | None = None) -> bool:
-    """Wait for `reached()`, at most `timeout` seconds, calling the callbacks that are due; tell whether it is so."""
+    """Wait for `reached()`, at most `timeout` seconds, and call the callbacks that are due; tell if it came."""
     end = None if timeout is None else time.monotonic() + timeout
     while True:
         with _changed:
