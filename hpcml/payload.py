@@ -6,6 +6,7 @@ that the pickler writes in one piece (bytes, strings). The first two are rebuilt
 third must be copied from it.
 """
 
+import copyreg
 import io
 import pickle
 from collections.abc import Callable, Hashable, Sequence
@@ -135,6 +136,15 @@ class OutOfBand:
         return False
 
 
+def _says_how(thing: Any) -> bool:
+    """Tell whether `thing` is a class whose metaclass has told `copyreg` how to make it anew.
+
+    DEAP's has. cloudpickle asks for that only while the class is the one under its name, and each class of
+    DEAP's that arrives takes the name of the one before.
+    """
+    return isinstance(thing, type) and type(thing) in copyreg.dispatch_table
+
+
 class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle has no types
     """cloudpickle's, with an eye for large content."""
 
@@ -150,6 +160,8 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle has no
                 reduced = reduce_array(thing, self.out_of_band.lend)
         elif type(thing) in reduces:
             reduced = reduces[type(thing)](thing, self.out_of_band)
+        elif _says_how(thing):
+            return NotImplemented
         return super().reducer_override(thing) if reduced is None else reduced
 
 
@@ -160,6 +172,8 @@ class _ResultPickler(cloudpickle.Pickler):  # type: ignore[misc]
         """Return how `thing` is reduced; see `pickle.Pickler.reducer_override`."""
         if isinstance(thing, Array) and is_mapped(thing):
             return thing.copy(order="K").__reduce_ex__(pickle.HIGHEST_PROTOCOL)
+        if _says_how(thing):
+            return NotImplemented
         return super().reducer_override(thing)
 
 
