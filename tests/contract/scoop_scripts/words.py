@@ -12,4 +12,4 @@ def value(word):
 
 def values(words):
     """A task that has tasks, which have tasks."""
-    return submit(sum, futures.map(value, words)).result(), scoop.IS_ORIGIN, scoop.__file__
+    return submit(sum, list(futures.map(value, words))).result(), scoop.IS_ORIGIN, scoop.__file__
