@@ -21,6 +21,7 @@ from hpcml.errors import CommandError, HpcmlError, OutOfTime
 from hpcml.plan import preloads, script_imports
 from hpcml.process import run
 from hpcml.report.command import report_run
+from hpcml.scoop_programs.serving import serving
 from hpcml.session import usable_cpus
 from hpcml.srun import end_time_query, parse_end_time
 
@@ -96,7 +97,7 @@ def run_script(arguments: argparse.Namespace) -> int:
         progress=not arguments.quiet,
     )
     share(cluster)
-    with cluster, parallel_config("hpcml", n_jobs=-1):
+    with cluster, parallel_config("hpcml", n_jobs=-1), serving():
         status = _run_as_main(script)
         cluster.shutdown(cancel_futures=status != 0)
     return status

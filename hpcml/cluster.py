@@ -139,7 +139,7 @@ class Cluster(Executor):
         self._session, self._owns_session = joined or Session(options), joined is None
         self._max_nbytes, self._closed = max_nbytes, False
         self._batches = Batches(self._session, max_nbytes)
-        joblib_backend.open_executor(self._batches)
+        joblib_backend.open_executor(self._batches, self)
 
     @property
     def slots(self) -> int:

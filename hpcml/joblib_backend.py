@@ -20,7 +20,14 @@ from hpcml.progress import expected_length
 from hpcml.task import Nested
 from hpcml.worker import current_worker
 
-__all__ = ["BatchExecutor", "HpcmlBackend", "close_executor", "open_executor", "register"]
+__all__ = [
+    "BatchExecutor",
+    "HpcmlBackend",
+    "close_executor",
+    "innermost_cluster",
+    "open_executor",
+    "register",
+]
 
 
 class BatchExecutor(Protocol):
@@ -54,31 +61,45 @@ class BatchExecutor(Protocol):
 
 DEFAULT_MAX_NBYTES = 1 << 20  # joblib's "1M": where it says nothing else, the Cluster's own limit holds
 
-_open: list[BatchExecutor] = []  # the innermost open Cluster comes last
+_open: list[tuple[BatchExecutor, Any]] = []  # with its Cluster; the innermost comes last
 _lock = threading.Lock()  # protects _open: Clusters may be opened in several threads
 
 
-def open_executor(executor: BatchExecutor) -> None:
-    """Make `executor` the one that the backend uses."""
+def open_executor(executor: BatchExecutor, cluster: Any) -> None:
+    """Make `executor`, of `cluster`, the one that the backend uses."""
     with _lock:
-        _open.append(executor)
+        _open.append((executor, cluster))
 
 
 def close_executor(executor: BatchExecutor) -> None:
     """Undo `open_executor`; harmless when it is not open."""
     with _lock:
-        if executor in _open:
-            _open.remove(executor)
+        _open[:] = [opened for opened in _open if opened[0] is not executor]
+
+
+def innermost_cluster() -> Any:
+    """Return the Cluster that was opened last.
+
+    Raises
+    ------
+    HpcmlError
+        There is none.
+    """
+    return _innermost("a Cluster was asked for")[1]
 
 
 def _current() -> BatchExecutor:
+    return _innermost("joblib was asked for the backend 'hpcml'")[0]
+
+
+def _innermost(what: str) -> tuple[BatchExecutor, Any]:
     with _lock:
         if _open:
             return _open[-1]
     raise HpcmlError(
-        "joblib was asked for the backend 'hpcml', but no Cluster is open. Write\n\n"
+        f"{what}, but no Cluster is open. Write\n\n"
         "    with hpcml.Cluster():\n"
-        "        ...  # what uses joblib or scikit-learn\n\n"
+        "        ...  # what uses joblib, scikit-learn or hpcml.scoop_programs\n\n"
         "around it, or start the script with `hpcml run script.py`."
     )
 

@@ -28,6 +28,7 @@ from hpcml.store import Loan
 __all__ = ["IGNORED_ARGUMENTS", "Keys", "is_named"]
 
 IGNORED: dict[tuple[str, str], tuple[str, ...] | None] = {
+    ("hpcml.scoop_programs.carried", "Carried"): ("slots",),
     ("sklearn.utils.parallel", "_FuncWrapper"): ("warning_filters",),
     ("sklearn.callback._callback_context", "CallbackContext"): None,
 }

@@ -1,5 +1,6 @@
 """`hpcml.evolve` against DEAP's own functions, on one process and on a Cluster."""
 
+import itertools
 import os
 import random
 import signal
@@ -226,7 +227,7 @@ def test_differential_evolution_finds_the_minimum(cluster):
             [one.fitness.values[0] for one in generation.population]
             for generation in evolve.generations(evolve.DifferentialEvolution(0.9, 0.6), toolbox, 60, population)
         ]
-        assert all(min(after) <= min(before) for before, after in zip(logs, logs[1:], strict=False))
+        assert all(min(after) <= min(before) for before, after in itertools.pairwise(logs))
         return logs
 
     found = run(cluster.map)

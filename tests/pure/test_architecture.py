@@ -64,6 +64,7 @@ FLOORS = {
         "progress",
         "monitor",
         "report",
+        "scoop_programs",
     },
     2: {"engines"},
     3: {"session", "batches", "cluster", "ending"},

@@ -21,7 +21,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from hpcml.callbook import CallBook
-from hpcml.payload import Maps, Payload, loads
+from hpcml.payload import Maps, Payload, dumps_result, loads
 from hpcml.staging import LocalStaging
 from hpcml.store import Store
 
@@ -409,3 +409,21 @@ def test_object_trees(tree, limit, tmp_path_factory):
     store = Store(LocalStaging([str(tmp_path_factory.mktemp("data"))]))
     got, _ = travel(tree, store, limit)
     assert equal(got, tree)
+
+
+def test_a_class_of_deaps_travels_after_another_has_taken_its_name():
+    from deap import base, creator
+
+    creator.create("Goal", base.Fitness, weights=(1.0,))
+    creator.create("Bits", list, fitness=creator.Goal)
+    old = creator.Bits([1, 0])
+    del creator.Bits
+    creator.create("Bits", list, fitness=creator.Goal, label="new")
+    for bits in (old, creator.Bits([0, 1])):
+        again, kind = pickle.loads(dumps_result([bits, type(bits)]))
+        assert again == bits
+        assert again.fitness.weights == (1.0,)
+        assert hasattr(again, "label") == hasattr(bits, "label")
+        assert hasattr(kind, "label") == hasattr(bits, "label")
+    assert creator.Bits.label == "new"
+    del creator.Bits, creator.Goal

@@ -111,6 +111,8 @@ class Launcher:
             gc.freeze()  # keeps the collector from copying the pages shared with the launcher
             gc.enable()
             become_worker(self.node, slot)
+            if "numpy.random" in sys.modules:  # all would draw the same; `random` sees to that itself
+                sys.modules["numpy.random"].seed()
             run_engine(self.engine_info, engine, predecessor, self.profile)
             status = 0
         except BaseException:

@@ -1,0 +1,23 @@
+"""Programs written for SCOOP, on the Cluster that is open: what ``from scoop import futures, shared`` gives them.
+
+::
+
+    hpcml run script.py ── serving() ── puts the folder on_path on sys.path, which travels with every task
+                                             │
+    script, its modules, tasks ── import scoop ──> on_path/scoop.py ──> futures, shared, future (as scoop._types)
+                                                                            │
+              in the driver: the innermost open Cluster  <──────────────────┴──> in a task: the worker itself
+
+Neither SCOOP's code nor its transport is used, and it need not be installed. Functions, their order and what they
+return are those of SCOOP 0.7.2.0; where its documentation promises more than it does (timeouts), the documentation
+is followed.
+
+- **In a task**, ``submit`` runs its call at once, in the same worker, and ``map`` when its results are taken:
+  nesting works at any depth, and takes no other slot. Let the driver's ``map`` be over at least as many items as
+  there are slots.
+- **Constants** travel with the tasks that are submitted after ``setConst``; a task cannot set any.
+- **The script is not run again in the workers**, as SCOOP does: functions travel with the globals that they use.
+- **A module scoop.py beside the script**, or a package, comes first.
+"""
+
+__all__: list[str] = []

@@ -1,0 +1,63 @@
+"""What a task of a SCOOP program takes along to its worker, and where this process is."""
+
+import contextlib
+import os
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from hpcml.broadcast import Broadcast
+from hpcml.joblib_backend import innermost_cluster
+from hpcml.task import name_of
+from hpcml.worker import current_worker
+
+__all__ = ["Carried", "arrived", "in_driver", "size", "worker"]
+
+_arrived: Mapping[str, Broadcast] = {}  # on a worker: the constants of the task that runs
+_size = 1  # on a worker: the slots of the Cluster that the task is of
+
+
+class Carried:
+    """A function with the constants that were set when it was submitted.
+
+    Parameters
+    ----------
+    slots
+        The slots of its Cluster; they say nothing of its results (see `hpcml.keys`).
+    """
+
+    def __init__(self, function: Callable[..., Any], constants: Mapping[str, Broadcast], slots: int) -> None:
+        self.called, self.constants, self.slots = function, dict(constants), slots
+        self.__module__, _, self.__qualname__ = name_of(function).rpartition(".")  # what messages call it
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        with self._unpacked():
+            return self.called(*args, **kwargs)
+
+    @contextlib.contextmanager
+    def _unpacked(self) -> Iterator[None]:
+        global _arrived, _size  # noqa: PLW0603  a worker runs one task at a time
+        _arrived, _size = self.constants, self.slots
+        try:
+            yield
+        finally:
+            _arrived = {}
+
+
+def in_driver() -> bool:
+    """Tell whether this process runs the program itself, not a task of it."""
+    return current_worker() is None
+
+
+def arrived() -> Mapping[str, Broadcast]:
+    """Return the constants that the running task has brought along."""
+    return _arrived
+
+
+def size() -> int:
+    """Return how many tasks run at once, ``scoop.SIZE``."""
+    return int(innermost_cluster().slots) if in_driver() else _size
+
+
+def worker() -> bytes:
+    """Return the name of this process, ``scoop.worker``: of its slot, or of the driver."""
+    return str(current_worker() or f"{os.uname().nodename}:driver").encode()

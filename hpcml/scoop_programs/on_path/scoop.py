@@ -1,0 +1,35 @@
+"""The module ``scoop`` of a program that `hpcml run` runs; see `hpcml.scoop_programs`."""
+
+import logging
+import sys
+from typing import Any
+
+from hpcml.scoop_programs import carried, future, futures, shared
+
+__all__ = ["CONFIGURATION", "DEBUG", "IS_ORIGIN", "IS_RUNNING", "MAIN_MODULE", "futures", "logger", "shared"]
+
+# So that `import scoop.futures` finds them. They keep their own names, and so do the functions in them: what
+# refers to them travels by those, whatever is called scoop where it arrives.
+sys.modules[f"{__name__}.futures"] = futures
+sys.modules[f"{__name__}.shared"] = shared
+sys.modules[f"{__name__}._types"] = future
+
+IS_RUNNING = True
+IS_ORIGIN = carried.in_driver()
+DEBUG = False
+CONFIGURATION = {"headless": False, "backend": "hpcml"}
+MAIN_MODULE = sys.argv[0] if IS_ORIGIN else None
+logger = logging.getLogger("scoop")
+__version__ = "0.7"
+__revision__ = "2.0"
+
+
+def __getattr__(name: str) -> Any:
+    if name == "SIZE":
+        return carried.size()
+    if name == "worker":
+        return carried.worker()
+    raise AttributeError(
+        f"module 'scoop' has no attribute {name!r} here: `hpcml run` serves a program scoop.futures, scoop.shared "
+        f"and {', '.join(sorted((*__all__, 'SIZE', 'worker')))}, without SCOOP itself"
+    )

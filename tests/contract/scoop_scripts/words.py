@@ -1,0 +1,15 @@
+"""A helper module beside the script, which imports scoop for itself; workers import it by its name."""
+
+import scoop
+from scoop import futures, shared
+from scoop.futures import submit
+
+
+def value(word):
+    letters = shared.getConst("letters")
+    return sum(letters[letter] for letter in word)
+
+
+def values(words):
+    """A task that has tasks, which have tasks."""
+    return submit(sum, list(futures.map(value, words))).result(), scoop.IS_ORIGIN, scoop.__file__

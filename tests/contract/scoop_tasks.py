@@ -1,0 +1,50 @@
+"""What the tests of `hpcml.scoop_programs` have workers do."""
+
+import time
+
+from hpcml.scoop_programs import futures, shared
+
+
+def fail(number):
+    raise LookupError(f"no {number}")
+
+
+def nap(seconds):
+    time.sleep(seconds)
+    return seconds
+
+
+def constant(name, timeout=0.1):
+    return shared.getConst(name, timeout=timeout)
+
+
+def total(name):
+    return float(shared.getConst(name).sum())
+
+
+def set_constant(name):
+    shared.setConst(**{name: 1})
+
+
+def nested(number):
+    """Return what futures do within a task."""
+    told = []
+    future = futures.submit(pow, number, 2)
+    future.add_done_callback(lambda future: told.append(future.result()))
+    failed = futures.submit(fail, number)
+    after = futures.map(fail, [1])  # nobody takes its result
+    done, not_done = futures.wait([future], timeout=0)
+    return {
+        "done": (future.done(), future.running(), future.cancel(), future.cancelled()),
+        "told": told,
+        "failed": str(failed.exception()),
+        "untaken": type(after).__name__,
+        "waited": (len(done), len(not_done)),
+        "completed": [one.result() for one in futures.as_completed([future, future])],
+        "reduced": futures.mapReduce(abs, min, [3, -2, 5]),
+        "scanned": futures.mapScan(abs, max, [3, -2, 5]),
+    }
+
+
+def nested_error(number):
+    return list(futures.map(fail, [number]))

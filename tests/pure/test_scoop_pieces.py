@@ -1,0 +1,89 @@
+"""What serves programs written for SCOOP, where no Cluster is needed."""
+
+import concurrent.futures
+import importlib
+import operator
+import pickle
+import sys
+import threading
+
+import pytest
+
+from hpcml.errors import HpcmlError
+from hpcml.scoop_programs import futures, shared
+from hpcml.scoop_programs.carried import Carried
+from hpcml.scoop_programs.future import Future
+from hpcml.scoop_programs.serving import FOLDER, serving
+from hpcml.scoop_programs.trees import branches, join_scans, joined, reduce_tree, scan_tree
+from hpcml.task import name_of
+
+
+@pytest.mark.parametrize("length", [1, 2, 3, 7, 8, 33])
+@pytest.mark.parametrize("depth", [0, 1, 3, 9])
+def test_branches_join_to_the_whole_tree(length, depth):
+    tuples = [(0.1 * n,) for n in range(length)]
+    parts = branches(tuples, depth)
+    assert [one for part in parts for one in part] == tuples
+    assert len(parts) <= 2**depth
+    reduced = (reduce_tree(abs, operator.sub, part) for part in parts)
+    assert joined(length, depth, operator.sub, reduced) == reduce_tree(abs, operator.sub, tuples)
+    scans = (scan_tree(abs, operator.sub, part) for part in parts)
+    whole = scan_tree(abs, operator.sub, tuples)
+    assert joined(length, depth, lambda a, b: join_scans(operator.sub, a, b), scans) == whole
+    assert len(whole) == length
+    assert whole[-1] == reduce_tree(abs, operator.sub, tuples)
+
+
+def test_without_a_cluster_it_says_what_to_type():
+    for act in (lambda: futures.map(abs, [1]), lambda: futures.submit(abs, 1), lambda: shared.setConst(a=1)):
+        with pytest.raises(HpcmlError, match=r"no Cluster is open(?s:.*)`hpcml run script.py`"):
+            act()
+    assert shared.getConst("a", timeout=0) is None
+
+
+def test_a_callback_is_called_by_who_waits_and_only_once():
+    inner = concurrent.futures.Future()
+    future = Future(abs, (-1,), {}, inner)
+    told = []
+    future.add_done_callback(lambda done: told.append((done, threading.current_thread())))
+    threading.Thread(target=inner.set_result, args=(1,)).start()
+    assert future.result(5) == 1
+    assert futures.wait([future]).done == {future}
+    assert told == [(future, threading.current_thread())]
+    with pytest.raises(TypeError, match="a Future stays in the process"):
+        pickle.dumps(future)
+
+
+def test_a_constant_is_awaited(monkeypatch):
+    class Opened:
+        def broadcast(self, value):
+            return value
+
+    monkeypatch.setattr(shared, "innermost_cluster", Opened)
+    threading.Timer(0.1, shared.setConst, kwargs={"late": 5}).start()
+    try:
+        assert shared.getConst("late", timeout=0.001) is None
+        assert shared.getConst("late", timeout=float("inf")) == 5
+    finally:
+        shared._handles.clear()
+        shared.forget()
+
+
+def test_messages_name_what_is_called():
+    assert name_of(Carried(operator.add, {}, 1)) == "_operator.add"
+    assert name_of(Carried(lambda: 0, {}, 1)) == name_of(lambda: 0)
+
+
+def test_scoop_is_served_for_as_long_as_it_should_be():
+    before = list(sys.path)
+    with serving():
+        assert sys.path[1] == str(FOLDER)
+        scoop = importlib.import_module("scoop")
+        assert importlib.import_module("scoop.futures") is futures
+        assert importlib.import_module("scoop.shared") is shared
+        assert importlib.import_module("scoop._types").Future is Future
+        assert (scoop.IS_RUNNING, scoop.IS_ORIGIN, scoop.worker.decode().split(":")[1]) == (True, True, "driver")
+        with pytest.raises(HpcmlError, match="no Cluster is open"):
+            print(scoop.SIZE)
+    assert sys.path == before
+    assert "scoop.futures" not in sys.modules
