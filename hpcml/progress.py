@@ -3,6 +3,7 @@
 import itertools
 import math
 import sys
+import time
 import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -143,15 +144,27 @@ class Bar:
             self._bar.close()
 
 
+GROUPS_SHOWN = 3
+SECONDS_HIDDEN = 5.0
+
+
 class Lines:
-    """A line for each tenth of a group, or each doubling where its length is not known: for log files."""
+    """A line for each tenth of a group, or each doubling where its length is not known: for log files.
+
+    After a few groups, those that follow have none in their first seconds: an evolution of a thousand generations
+    would fill the log.
+    """
 
     def __init__(self, file: TextIO) -> None:
         self._file = file
         self._next: dict[str, float] = {}
+        self._began: dict[str, float] = {}
 
     def update(self, group: str, done: int, expected: int | None) -> None:
         """Print a line when another tenth is done."""
+        began = self._began.setdefault(group, time.monotonic())
+        if len(self._began) > GROUPS_SHOWN and time.monotonic() < began + SECONDS_HIDDEN:
+            return
         if done < self._next.get(group, 16 if expected is None else expected / 10):
             return
         if expected is None:

@@ -11,6 +11,7 @@ from hpcml.evolve.algorithms import (
     ParticleSwarm,
 )
 from hpcml.evolve.loop import generations
+from hpcml.evolve.plot import plot_convergence
 from hpcml.evolve.state import Generation
 from hpcml.evolve.steady import Arrival, steady_state
 
@@ -26,5 +27,6 @@ __all__ = [
     "Nsga3",
     "ParticleSwarm",
     "generations",
+    "plot_convergence",
     "steady_state",
 ]

@@ -110,6 +110,7 @@ class State:
             vars(self.halloffame).update(kept["halloffame"])
         for strategy, attributes in zip(_strategies(self.toolbox), kept["strategy"], strict=True):
             vars(strategy).update(attributes)
+        kept["logbook"].resumed = [*getattr(kept["logbook"], "resumed", ()), kept["number"] + 1]
         for name in ("logbook", "number", "evaluated", "seed"):
             setattr(self, name, kept[name])
         set_states(kept["states"])

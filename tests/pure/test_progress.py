@@ -94,3 +94,12 @@ def test_the_length_of_a_search_is_known(monkeypatch):
     X, y = load_iris(return_X_y=True)
     GridSearchCV(Ridge(), {"alpha": [1, 2, 3, 4]}, cv=5).fit(X, y)
     assert seen[0] == 20
+
+
+def test_many_short_calls_do_not_fill_a_log():
+    file = io.StringIO()
+    lines = Lines(file)
+    for group in range(100):
+        for done in range(1, 11):
+            lines.update(f"map {group}", done, 10)
+    assert len(file.getvalue().splitlines()) == 30
