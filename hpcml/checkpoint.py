@@ -55,10 +55,11 @@ class Checkpoint:
         """Tell whether there is a state to go on from."""
         return self.path.exists() or self._previous.exists()
 
-    def offer(self, state: Callable[[], bytes]) -> None:
-        """Write the state if it is time to."""
+    def offer(self, state: Callable[[], bytes], last: bool = False) -> None:
+        """Write the state if it is time to, or if it is the last."""
         self._offered += 1
-        if self._offered % self._every == 0 and time.monotonic() - self._written >= self._every_seconds:
+        due = self._offered % self._every == 0 and time.monotonic() - self._written >= self._every_seconds
+        if due or last:
             self.write(state)
 
     def write(self, state: Callable[[], bytes]) -> None:

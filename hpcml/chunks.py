@@ -34,7 +34,7 @@ def chunk_length(seconds: float | None, waiting: int, slots: int = 1) -> int:
     --------
     >>> from hpcml.chunks import chunk_length
     >>> chunk_length(None, 1000), chunk_length(1e-3, 1000, slots=12), chunk_length(1e-5, 1000, slots=12)
-    (1, 42, 500)
+    (1, 42, 499)
     """
     if seconds is None or seconds > CHUNK_SECONDS / 2:
         return 1

@@ -14,7 +14,6 @@ from hpcml.broadcast import Broadcast, broadcast
 from hpcml.callbook import CallBook
 from hpcml.calls import Calls
 from hpcml.errors import HpcmlError, closed
-from hpcml.frames import FutureLike
 from hpcml.mapping import Mapping
 from hpcml.plan import Options
 from hpcml.serial import SerialCluster
@@ -197,16 +196,7 @@ class Cluster(Executor):
         self._session.monitor.expect(group, len(tuples))
         mapping = Mapping(self._session.dispatcher, calls, fn, tuples, group)
         mapping.submit(self.slots)
-        return self._taken(mapping.results.take(timeout), mapping.futures)
-
-    def _taken(self, results: Iterator[Any], items: list[FutureLike]) -> Iterator[Any]:
-        """Yield the results; what is not there when the caller stops is given up."""
-        try:
-            yield from results
-        finally:
-            left = [item for item in items if not item.done()]
-            if left:
-                self._session.dispatcher.abandon(left)
+        return mapping.take(timeout)
 
     def broadcast(self, value: Any) -> Broadcast:
         """Put `value` on every node and return a handle, which travels to tasks in its place.

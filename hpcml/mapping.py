@@ -17,6 +17,7 @@ from hpcml.calls import Calls, Item
 from hpcml.chunks import chunk_length
 from hpcml.dispatch import Dispatcher
 from hpcml.frames import FutureLike
+from hpcml.granularity import note_map
 from hpcml.task import Call, Known, name_of
 
 __all__ = ["MapChunk", "MapItem", "MapResults", "Mapping"]
@@ -99,6 +100,7 @@ class MapResults:
 
     def __init__(self) -> None:
         self.values: list[Any] = []
+        self.filled = 0.0  # when the last of them came
         self._awaited = -1
         self._filled = threading.Condition()  # protects _awaited against the check before a wait
 
@@ -110,6 +112,7 @@ class MapResults:
     def put(self, index: int, result: tuple[Any, BaseException | None]) -> None:
         """Fill a place; the taker is woken only when it waits for just this one."""
         self.values[index] = result
+        self.filled = time.monotonic()
         if self._awaited == index:
             with self._filled:
                 self._filled.notify()
@@ -158,12 +161,13 @@ class Mapping:
     ) -> None:
         self._dispatcher, self._calls, self._function = dispatcher, calls, function
         self._tuples, self._group = tuples, group
+        self._name, self._slots, self._began = name_of(function), 1, 0.0
         self.results = MapResults()
         self.futures: list[FutureLike] = []
 
     def submit(self, slots: int) -> None:
         """Submit all calls, for so many slots."""
-        name = name_of(self._function)
+        name, self._slots, self._began = self._name, slots, time.monotonic()
         self._calls.seconds = self._dispatcher.seconds(self._group, name)
         if self._calls.seconds is None:
             self._submit(self._one(args, [self.results.new_item()]) for args in self._tuples[:slots])
@@ -172,6 +176,22 @@ class Mapping:
                 time.sleep(0.001)
                 self._calls.seconds = self._dispatcher.seconds(self._group, name)
         self._submit(self._rest(slots))
+
+    def take(self, timeout: float | None) -> Iterator[Any]:
+        """Return an iterator over the results; what is not there when the caller stops is given up."""
+        return self._take(self.results.take(timeout))
+
+    def _take(self, results: Iterator[Any]) -> Iterator[Any]:
+        try:
+            yield from results
+        finally:
+            left = [future for future in self.futures if not future.done()]
+            if left:
+                self._dispatcher.abandon(left)
+        seconds = self._dispatcher.seconds(self._group, self._name)
+        if seconds is not None:
+            wall = self.results.filled - self._began
+            note_map(self._name, len(self.results.values), seconds, wall, self._slots)
 
     def _submit(self, work: Iterator[Call | Known]) -> None:
         given = itertools.count(len(self.futures))

@@ -81,16 +81,17 @@ def generations(
         state.restore(file.read(), file.path)
         yield state.generation(0, 0.0)
     last = ngen - 1 if isinstance(algorithm, EaGenerateUpdate) else ngen
-    try:
-        while state.number < last:
-            began = time.monotonic()
-            evaluated = _next(state)
+    while state.number < last:
+        began = time.monotonic()
+        evaluated = _next(state)  # what it raises leaves the state between two generations: nothing is written
+        try:
             yield state.generation(evaluated, time.monotonic() - began)
+        except GeneratorExit:  # the caller has left the loop
             if file is not None:
-                file.offer(state.save)
-    finally:
+                file.write(state.save)
+            raise
         if file is not None:
-            file.write(state.save)
+            file.offer(state.save, last=state.number == last)
 
 
 def _next(state: State) -> int:

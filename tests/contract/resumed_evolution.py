@@ -23,6 +23,8 @@ def count(event):
     """End this process at the event's time."""
     if event in countdown:
         countdown[event] -= 1
+        if not countdown[event] and "RAISE" in os.environ:
+            raise RuntimeError("now")
         if not countdown[event]:
             os.kill(os.getpid(), signal.SIGKILL)
 

@@ -340,7 +340,7 @@ def evolve_program(place, mode, **environment):
 
 @pytest.mark.parametrize("mode", ["simple", "cma", "swarm"])
 def test_a_run_that_is_killed_and_resumed_ends_as_the_uncut_one(mode, tmp_path):
-    """It is killed after a few generations, while it writes, and while it evaluates."""
+    """It is killed after a few generations, while it writes, and while it evaluates; and raises."""
     whole = tmp_path / "whole"
     whole.mkdir()
     assert evolve_program(whole, mode).returncode == 0
@@ -351,6 +351,9 @@ def test_a_run_that_is_killed_and_resumed_ends_as_the_uncut_one(mode, tmp_path):
         done = evolve_program(cut, mode, KILL=kill)
         assert done.returncode == -signal.SIGKILL, done.stderr
         assert not (cut / "outcome").exists()
+    for kill in ("evaluation 30", "generation 1", "evaluation 90"):
+        done = evolve_program(cut, mode, KILL=kill, RAISE="1")
+        assert done.stderr.rstrip().endswith("RuntimeError: now")
     done = evolve_program(cut, mode)
     assert done.returncode == 0, done.stderr
     assert "going on from generation" in done.stderr
@@ -393,3 +396,16 @@ def test_classes_stay_the_scripts_own_after_resuming(tmp_path):
     last = run_some(tmp_path / "state", evolve.EaSimple(0.5, 0.2), 3)
     assert {type(one) for one in last.population} == {creator.Bits}
     assert len(dumps_result(last.population)) < 60 * 200
+
+
+def test_short_evaluations_are_told_of_once(cluster, caplog, monkeypatch):
+    from hpcml import granularity
+
+    monkeypatch.setattr(granularity, "_spent", {})
+    monkeypatch.setattr(granularity, "WORTH_SAYING", 0.0)
+    for _ in range(5):
+        list(cluster.map(count_ones, bits(200)))
+    (record,) = caplog.records
+    assert "calls of evolution.count_ones took" in record.getMessage()
+    list(cluster.map(time.sleep, [0.02] * 60))
+    assert len(caplog.records) == 1

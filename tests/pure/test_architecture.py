@@ -34,6 +34,7 @@ FLOORS = {
         "error_score",
         "evolve",
         "gathered",
+        "granularity",
         "keys",
         "ledger",
         "limits",
@@ -74,6 +75,7 @@ TOP = {"__init__", "__main__"}  # the front door opens on every floor
 
 # Each foreign library may be imported in these modules only, also inside functions.
 DOORS = {
+    "matplotlib": {"evolve.plot"},
     "deap": {"individuals", "evolve.algorithms", "evolve.state"},
     "cloudpickle": {"chunks", "culprits", "individuals", "keys", "payload", "pickling"},
     "ipykernel": set(),

@@ -28,8 +28,7 @@ def lowest(output):
 def expected(tmp_path_factory):
     """Return what one process finds, with DEAP's own loop."""
     program = Path(__file__).parent / "programs/plain_cma.py"
-    done = subprocess.run([sys.executable, program, "3", "25"], capture_output=True, text=True, timeout=60, check=True)
-    return lowest(done.stdout)
+    return lowest(subprocess.check_output([sys.executable, program, "3", "25"], text=True, timeout=60))
 
 
 @pytest.mark.release("24.11")
