@@ -71,7 +71,7 @@ def digest(*parts: Any) -> str:
     --------
     >>> from hpcml.datafiles import digest
     >>> digest(b"hpcml")
-    'd1d71b86a1b4f2d5b0bd5d4ec65e1cd4'
+    '75c3728425cdfdee6d4549003fb2d2a9'
     """
     import xxhash
 

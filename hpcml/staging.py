@@ -138,10 +138,11 @@ class LocalStaging:
     Examples
     --------
     >>> import tempfile
-    >>> from hpcml.staging import LocalStaging
+    >>> import tempfile
+    >>> from pathlib import Path
     >>> with tempfile.TemporaryDirectory() as directory:
     ...     path, _ = LocalStaging([directory]).put("data", [memoryview(b"12345")])
-    ...     open(path).read()
+    ...     Path(path).read_text()
     '12345'
     """
 

@@ -10,6 +10,7 @@ from hpcml.evolve.algorithms import (
     Nsga3,
     ParticleSwarm,
 )
+from hpcml.evolve.archipelago import Epoch, Island, islands
 from hpcml.evolve.loop import generations
 from hpcml.evolve.plot import plot_convergence
 from hpcml.evolve.state import Generation
@@ -22,11 +23,14 @@ __all__ = [
     "EaMuCommaLambda",
     "EaMuPlusLambda",
     "EaSimple",
+    "Epoch",
     "Generation",
+    "Island",
     "Nsga2",
     "Nsga3",
     "ParticleSwarm",
     "generations",
+    "islands",
     "plot_convergence",
     "steady_state",
 ]

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy
 
-__all__ = ["Evaluation", "evaluate_all", "get_states", "keep_states", "new_seed", "set_states"]
+__all__ = ["Evaluation", "evaluate_all", "get_states", "keep_states", "new_seed", "set_states", "states_of"]
 
 
 class Evaluation:
@@ -58,6 +58,12 @@ def set_states(states: tuple[Any, Any]) -> None:
     """Have `random` and `numpy.random` go on from here."""
     random.setstate(states[0])
     numpy.random.set_state(states[1])
+
+
+def states_of(seed: str) -> tuple[Any, Any]:
+    """Return the states that `random` and `numpy.random` begin with for a seed."""
+    number = int.from_bytes(hashlib.blake2b(seed.encode(), digest_size=4).digest(), "little")
+    return random.Random(seed).getstate(), numpy.random.RandomState(number).get_state()
 
 
 @contextmanager

@@ -323,6 +323,62 @@ def test_an_evaluation_that_fails_ends_it(cluster):
             pass
 
 
+# ---- islands
+
+
+def archipelago(map_, topology, **settings):
+    random.seed(8)
+    toolbox = bit_toolbox(map_, noisy_count)
+    populations = [bits(20) for _ in range(4)]
+    for epoch in evolve.islands(
+        evolve.EaSimple(0.5, 0.2),
+        toolbox,
+        populations,
+        12,
+        every=5,
+        topology=topology,
+        stats=statistics(),
+        **settings,
+    ):
+        pass
+    return repr((epoch.populations, [list(island.logbook) for island in epoch.islands], random.getstate()))
+
+
+@pytest.mark.parametrize("topology", ["ring", "random"])
+def test_islands_are_the_same_as_tasks_and_in_one_process(cluster, topology):
+    found = archipelago(cluster.map, topology)
+    assert found == archipelago(map, topology)
+    assert found != archipelago(map, topology, seed=1)
+    assert found != archipelago(map, topology, migrants=0)
+
+
+def test_islands_are_the_same_on_ranks_of_mpi(tmp_path):
+    program = Path(__file__).parent / "ranks.py"
+    argv = ["mpiexec", "--allow-run-as-root", "--oversubscribe", "-n", "3", sys.executable, program, tmp_path]
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=False, stdin=subprocess.DEVNULL)
+    assert done.returncode == 0, done.stderr
+    found = [(tmp_path / f"rank-{rank}").read_text() for rank in range(3)]
+    assert found == [archipelago(map, "ring")] * 3
+
+
+def test_an_island_is_that_of_generations():
+    """Without migrants, each is one evolution of 12 generations."""
+    random.seed(8)
+    populations = [bits(20)]
+    toolbox = bit_toolbox()
+    for epoch in evolve.islands(evolve.EaSimple(0.5, 0.2), toolbox, populations, 12, every=5, migrants=0):
+        pass
+    assert epoch.islands[0].logbook.select("gen") == list(range(13))
+    assert epoch.number == 3
+
+
+def test_topologies_and_strategies_that_are_not_there():
+    with pytest.raises(ValueError, match="'ring' and 'random'"):
+        next(evolve.islands(evolve.EaSimple(0.5, 0.2), bit_toolbox(), [bits()], 1, topology="star"))
+    with pytest.raises(ValueError, match="no population to migrate"):
+        next(evolve.islands(evolve.EaGenerateUpdate(), bit_toolbox(), [bits()], 1))
+
+
 # ---- checkpoints
 
 
