@@ -15,7 +15,7 @@ from hpcml.task import Nested
 
 __all__ = ["CHUNK_SECONDS", "call_noting", "chunk_length", "run_chunk"]
 
-CHUNK_SECONDS = 0.05  # a quarter of a frame
+CHUNK_SECONDS = 0.05  # of joblib's batches, which it sizes itself: a quarter of a frame
 LONGEST_CHUNK = 10_000
 WORTH_SENDING = 0.005  # what a message costs
 SMALL = 1 << 16  # bytes
@@ -24,11 +24,11 @@ AT_ONCE = 0.5  # seconds; the rest of a chunk that lasts longer than was thought
 _steady: dict[int, bool] = {}  # whether a function, by the hash of its pickle, is after a call what it was before
 
 
-def chunk_length(seconds: float | None, waiting: int, slots: int = 1) -> int:
+def chunk_length(seconds: float | None, waiting: int, slots: int = 1, longest: float = CHUNK_SECONDS) -> int:
     """Return how many calls of `seconds` each (None: not known) should travel as one.
 
-    At most a share of what is `waiting`, so that no slot waits for another, but so many that they are worth
-    a message.
+    At most a share of what is `waiting`, so that no slot waits for another, and what takes `longest` seconds, but
+    so many that they are worth a message.
 
     Examples
     --------
@@ -36,11 +36,11 @@ def chunk_length(seconds: float | None, waiting: int, slots: int = 1) -> int:
     >>> chunk_length(None, 1000), chunk_length(1e-3, 1000, slots=12), chunk_length(1e-5, 1000, slots=12)
     (1, 42, 499)
     """
-    if seconds is None or seconds > CHUNK_SECONDS / 2:
+    if seconds is None or seconds > longest / 2:
         return 1
     seconds = max(seconds, 1e-9)
     share = math.ceil(waiting / (2 * slots))
-    length = min(int(CHUNK_SECONDS / seconds), LONGEST_CHUNK, max(share, int(WORTH_SENDING / seconds)))
+    length = min(int(longest / seconds), LONGEST_CHUNK, max(share, int(WORTH_SENDING / seconds)))
     return max(1, min(length, waiting))
 
 

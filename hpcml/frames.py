@@ -12,6 +12,7 @@ from hpcml.payload import nbytes
 from hpcml.task import Call, Known, Watcher
 
 __all__ = [
+    "FRAME_SECONDS",
     "ChunkFuture",
     "Frame",
     "FutureLike",

@@ -16,7 +16,7 @@ from hpcml.broadcast import Broadcast
 from hpcml.calls import Calls, Item
 from hpcml.chunks import chunk_length
 from hpcml.dispatch import Dispatcher
-from hpcml.frames import FutureLike
+from hpcml.frames import FRAME_SECONDS, FutureLike
 from hpcml.granularity import note_map
 from hpcml.task import Call, Known, name_of
 
@@ -204,7 +204,7 @@ class Mapping:
     def _rest(self, slots: int) -> Iterator[Call | Known]:
         """Yield the calls that have no place in the results yet."""
         while (first := len(self.results.values)) < len(self._tuples):
-            length = chunk_length(self._calls.seconds, len(self._tuples) - first, slots)
+            length = chunk_length(self._calls.seconds, len(self._tuples) - first, slots, FRAME_SECONDS)
             piece = self._tuples[first : first + length]
             piece = piece[: _apart(piece, self._calls.book.limit)]
             items = [self.results.new_item() for _ in piece]

@@ -1,9 +1,10 @@
 """Islands: populations that evolve by themselves and now and then send their best to each other."""
 
 import copy
+import functools
 import pickle
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -76,8 +77,8 @@ def islands(
     Parameters
     ----------
     algorithm, toolbox
-        As for `hpcml.evolve.generations`; ``toolbox.map`` runs the islands, each of which evaluates its individuals
-        where it is. Strategies that generate (`hpcml.evolve.EaGenerateUpdate`) have no islands.
+        As for `hpcml.evolve.generations`; ``toolbox.map`` runs the islands, each of which evaluates its
+        individuals where it is. Strategies that generate (`hpcml.evolve.EaGenerateUpdate`) have no islands.
     populations
         One list for each island.
     ngen, every
@@ -126,16 +127,14 @@ def islands(
     order = random.Random(f"{seed} migration")
     for epoch in range(1, -(-ngen // every) + 1):
         span = min(every, ngen - (epoch - 1) * every)
-        found = _evolve_all(found, inner, span, stats, toolbox.map, comm)
+        evolve = functools.partial(_evolve, toolbox=inner, span=span, stats=stats)
+        found = list(toolbox.map(evolve, found)) if comm is None else _on_ranks(evolve, found, comm)
         yield Epoch(epoch, found)
         _migrate([island.population for island in found], migrants, topology, order, toolbox)
 
 
-def _evolve_all(found: list[Island], toolbox: Any, span: int, stats: Any, map_: Any, comm: Any) -> list[Island]:
-    if comm is None:
-        number = len(found)
-        return list(map_(_evolve, found, [toolbox] * number, [span] * number, [stats] * number))
-    mine = [_evolve(island, toolbox, span, stats) for island in found[comm.rank :: comm.size]]
+def _on_ranks(evolve: Callable[[Island], Island], found: list[Island], comm: Any) -> list[Island]:
+    mine = [evolve(island) for island in found[comm.rank :: comm.size]]
     everyone = [pickle.loads(packed) for packed in comm.allgather(dumps_result(mine))]
     return [everyone[number % comm.size][number // comm.size] for number in range(len(found))]
 

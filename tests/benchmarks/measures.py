@@ -107,6 +107,10 @@ MEASURES = (
     _measure("recovery_frozen", "s", {"limit": 10.0}, limit=Goal(1.0)),
     _measure("recovery_controller", "s", {"limit": 10.0}, limit=Goal(1.0)),
     _measure("deaths_every_3s", "x ideal", {IDEAL: 1.0}, ideal=Goal(1.25)),
+    _measure("evolution_10us", "x serial", {"serial": 1.0}, serial=Goal(0.8, at_least=True)),
+    _measure("evolution_1ms", "of ideal", {IDEAL: 1.0}, ideal=Goal(0.85, at_least=True)),
+    _measure("evolution_10ms", "of ideal", {IDEAL: 1.0}, ideal=Goal(0.93, at_least=True)),
+    _measure("steady_state", "x generations", {"generations": 1.0}, generations=Goal(1.5, at_least=True)),
 )
 
 _SLEEPS = ("map_sleep_1ms", "map_sleep_10ms", "map_sleep_100ms")
@@ -115,6 +119,7 @@ _DIGITS = ("digits_grid", "digits_grid_2_slots")
 _TRANSFER = ("broadcast_100mb", "broadcast_500mb", "broadcast_used_100mb", "broadcast_used_500mb")
 _JOURNAL = ("journal_write", "journal_bytes", "journal_key", "resume_10000")
 _FAULTS = ("recovery_killed", "recovery_replaced", "recovery_frozen", "recovery_controller", "deaths_every_3s")
+_EVOLUTION = ("evolution_10us", "evolution_1ms", "evolution_10ms")
 _SYSTEMS = ("hpcml", "dask", "dask_scatter", "ipyparallel")
 
 
@@ -186,6 +191,11 @@ GROUPS = (
     (
         Run("hpcml", "journal", 2, _JOURNAL, None),
         Run("hpcml", "faults", 12, _FAULTS, TWELVE, timeout=300, batch=True),
+    ),
+    (
+        Run("hpcml", "evolution", 12, (*_EVOLUTION, "steady_state"), TWELVE),
+        Run("dask", "evolution", 12, _EVOLUTION, TWELVE, timeout=240),
+        Run("multiprocessing", "evolution", 12, _EVOLUTION, None),
     ),
 )
 
