@@ -12,8 +12,8 @@ from hpcml.payload import nbytes
 from hpcml.task import Call, Known, Watcher
 
 __all__ = [
-    "FRAME_SECONDS",
     "ChunkFuture",
+    "FRAME_SECONDS",
     "Frame",
     "FutureLike",
     "Group",
