@@ -77,7 +77,9 @@ def worker_step(
 ) -> list[str]:
     """Return the command of the step that runs `program` once on each of `nodes`, on all its CPUs.
 
-    With `together` all of it ends when a node is lost or its program fails. Its standard input goes to every task, and its standard error is labelled with the task's number,
+    With `together` all of it ends when a node is lost or its program fails.
+
+    Its standard input goes to every task, and its standard error is labelled with the task's number,
     which counts `nodes` in order.
     """
     return [*_step(nodes, "hpcml-workers", het_group, together), "--label", *program]

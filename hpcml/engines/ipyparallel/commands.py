@@ -43,7 +43,7 @@ def holder_steps(plan: Plan, nodes: Sequence[Node]) -> list[Step]:
 def worker_steps(
     plan: Plan, nodes: Sequence[Node], program: Sequence[str], *, together: bool = False
 ) -> list[Step]:
-    """Return for each het group its nodes and the step that runs `program` there; `together` as in `worker_step`."""
+    """Return for each het group its nodes and the step that runs `program` there; see `worker_step`."""
     het = plan.allocation is not None and plan.allocation.het_groups > 1
     steps = []
     for group in sorted({node.het_group for node in nodes}):

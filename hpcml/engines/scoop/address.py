@@ -59,11 +59,12 @@ def choose(reached: dict[str, dict[str, str]]) -> str:
         if all(seen.get(address) == "" for seen in reached.values()):
             return address
     tried = "".join(
-        f"\n    {node}: " + (", ".join(f"{address} {what or 'reached'}" for address, what in seen.items()) or "none")
+        f"\n    {node}: "
+        + (", ".join(f"{address} {what or 'reached'}" for address, what in seen.items()) or "none")
         for node, seen in reached.items()
     )
     raise EngineError(
-        f"no address of this host, {os.uname().nodename}, can be reached from all nodes, and the script serves its "
-        f"tasks here:{tried}\nA firewall between this host and the nodes is the usual cause. Run the script inside "
-        "the allocation (with sbatch, or in `srun --pty --overlap -n1 bash`)."
+        f"no address of this host, {os.uname().nodename}, can be reached from all nodes, and the script serves "
+        f"its tasks here:{tried}\nA firewall between this host and the nodes is the usual cause. Run the script "
+        "inside the allocation (with sbatch, or in `srun --pty --overlap -n1 bash`)."
     )

@@ -1,4 +1,4 @@
-"""SCOOP's broker in a thread of the launching process; it survives peers that are gone, and tells when it fails."""
+"""SCOOP's broker in a thread of the launching process; it survives peers that are gone, and tells of its end."""
 
 import threading
 from collections.abc import Callable

@@ -17,8 +17,8 @@ from hpcml.plan import Options, Plan, make_nodes, new_run_dir, preloads, script_
 __all__ = ["plan_run", "refuse_options", "run_with_scoop"]
 
 REFUSED = {
-    "resume": "there is no journal: SCOOP's tasks have no keys. Save the state of the script, as DEAP's checkpoints do",
-    "requeue": "there is no journal to go on from. Save the state of the script, as DEAP's checkpoints do",
+    "resume": "there is no journal. Save the state of the script, as DEAP's checkpoints do",
+    "requeue": "there is no journal. Save the state of the script, as DEAP's checkpoints do",
     "task_timeout": "SCOOP cannot end a task. Use engine ipyparallel, or give the job a time limit",
     "min_slots": "SCOOP's pool is whole or not at all. Leave the nodes out that do not come: sbatch --exclude=…",
 }

@@ -64,8 +64,8 @@ def read_keys(path: Path) -> Keys:
             found = file.read().split()
     except OSError as error:
         raise HpcmlError(
-            f"the key of the run, {path}, cannot be read on {os.uname().nodename}: {error.strerror}. Its directory "
-            "must be one that all nodes share: --run-dir=…"
+            f"the key of the run, {path}, cannot be read on {os.uname().nodename}: {error.strerror}. Its "
+            "directory must be one that all nodes share: --run-dir=…"
         ) from error
     if [len(key) for key in found] != [40, 40]:
         raise HpcmlError(f"{path} is no key pair: start the run anew")
@@ -112,6 +112,10 @@ def secured(keys: Keys, address: Callable[[], str]) -> "_Zmq":
                 return connected
             finally:
                 self.disable_monitor()
+                monitor.close()
+
+        def __del__(self) -> None:
+            self.close()  # SCOOP calls this to close; zmq's own warns of it
 
     class Context(zmq.Context):  # type: ignore[type-arg]
         """Makes such sockets."""

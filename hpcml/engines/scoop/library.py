@@ -14,7 +14,7 @@ __all__ = ["check_parts", "check_version", "load"]
 VERSION = "0.7.2.0"
 
 USED: dict[str, tuple[str, ...]] = {
-    "scoop": ("BROKER", "CONFIGURATION", "DEBUG", "IS_RUNNING", "SHUTDOWN_REQUESTED", "TIME_BETWEEN_STATUS_REPORTS"),
+    "scoop": ("CONFIGURATION", "IS_RUNNING", "SHUTDOWN_REQUESTED", "TIME_BETWEEN_STATUS_REPORTS", "logger"),
     "control": ("current", "execQueue", "execStats", "futureDict", "runController"),
     "futures": ("_controller", "_createFuture", "_startup", "_waitAny", "map", "submit"),
     "shared": ("elements", "getConst", "setConst"),
@@ -24,14 +24,13 @@ USED: dict[str, tuple[str, ...]] = {
     "comm.ZMQCommunicator": ("_recv", "_reportFutures", "_sendReply", "addPeer", "pumpInfoSocket", "sendFuture",
                              "sendResult", "shutdown"),
     "types": ("Future", "FutureQueue"),
-    "types.FutureQueue": ("append", "askForPreviousFutures", "flush", "pop", "requestFuture", "shutdown", "timelen",
-                          "updateQueue"),
+    "types.FutureQueue": ("append", "askForPreviousFutures", "flush", "pop", "requestFuture", "shutdown",
+                          "timelen", "updateQueue"),
     "broker": ("Broker", "zmq"),
     "broker.Broker": ("getPorts", "processConfig", "run"),
     "structs": ("BrokerInfo",),
 }  # fmt: skip
 """What of SCOOP is used or replaced; see `load` for the names."""
-_LATER = {"BROKER"}  # set when SCOOP is started
 
 
 def check_version(found: str) -> None:
@@ -49,11 +48,11 @@ def check_parts(library: Any) -> None:
         part = library
         for step in path.split("."):
             part = getattr(part, step)
-        missing = [name for name in names if name not in _LATER and not hasattr(part, name)]
+        missing = [name for name in names if not hasattr(part, name)]
         if missing:
             raise EngineError(
-                f"engine 'scoop' needs {path}.{missing[0]} of SCOOP {VERSION}, and the SCOOP of {sys.executable} has "
-                "none: it is not the released one. Type `pip install --force-reinstall 'hpcml[scoop]'`"
+                f"engine 'scoop' needs {path}.{missing[0]} of SCOOP {VERSION}, which the SCOOP of {sys.executable} "
+                "lacks: it is not the released one. Type `pip install --force-reinstall 'hpcml[scoop]'`"
             )
 
 

@@ -84,7 +84,7 @@ class NodeWorkers:
         self.node, self.slots, self._pool, self._keys = node, share["slots"], order["pool"], keys
         self._output = output
         self._cpus, note = slot_cpus(os.sched_getaffinity(0), self.slots, share["cpus_per_slot"], share["cpus"])
-        if note:
+        if note and "SLURM_STEP_ID" in os.environ:
             print(f"hpcml: {node}: {note}", file=sys.stderr, flush=True)
         self.printed = [Printed(node, stream, output) for stream in (1, 2)]
         self._living: dict[int, int] = {}  # process id: slot
@@ -135,8 +135,8 @@ class NodeWorkers:
         for printed, stream in zip(self.printed, (1, 2), strict=True):
             os.dup2(printed.writer, stream)
         os.close(self._output)
-        sys.stdout = sys.__stdout__ = _text(1)
-        sys.stderr = sys.__stderr__ = _text(2)
+        sys.stdout = sys.__stdout__ = _text(1)  # type: ignore[misc]
+        sys.stderr = sys.__stderr__ = _text(2)  # type: ignore[misc]
 
     def reap(self) -> None:
         """Report the workers that have ended."""

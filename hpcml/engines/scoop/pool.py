@@ -188,14 +188,14 @@ class Pool:
                 f"the worker in slot {slot} of {node} ended while it started ({cause}){self._said(node)}", worker
             )
         return WorkerDied(
-            f"the worker in slot {slot} of {node} ended ({cause}), and its tasks are lost, which SCOOP cannot repeat. "
-            "Start the script anew; hpcml.Cluster().map repeats the tasks of a dead worker",
+            f"the worker in slot {slot} of {node} ended ({cause}), and its tasks are lost; SCOOP does not repeat "
+            "them. Start the script anew; hpcml.Cluster().map repeats the tasks of a dead worker",
             worker,
         )
 
     def _lost_step(self, step: Program) -> EngineError:
         return EngineError(
-            f"the step of the workers ended with status {step.status}: a node is lost, or the step was cancelled.\n"
+            f"the step of the workers ended with status {step.status}: a node is lost, or somebody has ended it.\n"
             f"{self._logs()}"
         )
 
