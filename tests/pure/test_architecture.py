@@ -57,7 +57,7 @@ TOP = {"__init__", "__main__"}  # the front door opens on every floor
 
 # Each foreign library may be imported in these modules only, also inside functions.
 DOORS = {
-    "cloudpickle": {"keys", "payload", "pickling"},
+    "cloudpickle": {"keys", "payload", "pickling", "engines.scoop.parcels"},
     "ipykernel": set(),
     "ipyparallel": {"engines.ipyparallel.controller", "engines.ipyparallel.engine",
                     "engines.ipyparallel.startup", "engines.ipyparallel.workers"},
@@ -65,15 +65,17 @@ DOORS = {
     "loky": {"engines.local"},
     "numpy": {"arrays"},
     "psutil": {"engines.ipyparallel.controller"},
+    "scoop": {"engines.scoop.library"},
     "sklearn": {"error_score"},
     "tabulate": {"cli", "report.text"},
     "threadpoolctl": {"task"},
     "tqdm": {"progress"},
     "xxhash": {"datafiles"},
-    "zmq": {"engines.ipyparallel.engine"},
+    "zmq": {"engines.ipyparallel.engine", "engines.scoop.curve"},
 }  # fmt: skip
 
-PROGRAMS = {"engines.ipyparallel.controller", "engines.ipyparallel.launcher"}  # each has a process of its own
+# Each has a process of its own.
+PROGRAMS = {"engines.ipyparallel.controller", "engines.ipyparallel.launcher", "engines.scoop.node"}
 READS_ENVIRON = {"session", "cli", *PROGRAMS}
 
 

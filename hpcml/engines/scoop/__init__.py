@@ -10,3 +10,5 @@
 Tasks travel by SCOOP's own sockets, all of them encrypted (`curve`); orders, deaths and what workers print travel
 by the standard streams of the step. See `patches` for what is changed in SCOOP 0.7.2.0, which nobody maintains.
 """
+
+__all__: list[str] = []

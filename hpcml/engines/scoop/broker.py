@@ -6,7 +6,7 @@ from typing import Any
 
 from hpcml.errors import EngineError
 
-__all__ = ["PLACE", "BrokerThread"]
+__all__ = ["BrokerThread", "PLACE"]  # noqa: RUF022  plain order
 
 PLACE = "hpcml"  # the word in a worker's configuration that says where the worker is
 

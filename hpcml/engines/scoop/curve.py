@@ -81,48 +81,51 @@ def secured(keys: Keys, address: Callable[[], str]) -> "_Zmq":
         Tells which address a socket is bound to that would be bound to all.
     """
 
-    class Socket(zmq.Socket):  # type: ignore[type-arg]
-        """Encrypts: a server when it binds, a client when it connects."""
+    socket = type("Socket", (_Socket,), {"_keys": keys, "_own_address": staticmethod(address)})
+    return _Zmq(keys, type("Context", (zmq.Context,), {"_socket_class": socket}))
 
-        def bind(self, addr: str) -> Any:
-            self.curve_server = True
-            self.curve_publickey, self.curve_secretkey = keys
-            self.zap_domain = _DOMAIN
-            if hasattr(zmq, "ZAP_ENFORCE_DOMAIN"):
-                self.setsockopt(zmq.ZAP_ENFORCE_DOMAIN, 1)  # nobody comes in where nobody asks for the key
-            return super().bind(addr.replace("//*:", f"//{address()}:"))
 
-        def connect(self, addr: str) -> Any:
-            self.curve_server = False
-            self.curve_publickey, self.curve_secretkey = keys
-            self.curve_serverkey = keys.public
-            if self.type == zmq.DEALER:
-                self.sndtimeo = self.rcvtimeo = SILENCE
-            if self.type == zmq.SUB:
-                return self._connect_now(addr)
-            return super().connect(addr)
+class _Socket(zmq.Socket):  # type: ignore[type-arg]
+    """Encrypts: a server when it binds, a client when it connects."""
 
-        def _connect_now(self, addr: str) -> Any:
-            """Connect, and wait until that is done: what is published before is lost."""
-            monitor = self.get_monitor_socket(zmq.EVENT_HANDSHAKE_SUCCEEDED)
-            try:
-                connected = super().connect(addr)
-                if not monitor.poll(SILENCE):
-                    raise zmq.Again(msg=f"no answer from {addr}")
-                return connected
-            finally:
-                self.disable_monitor()
-                monitor.close()
+    _keys: Keys
+    _own_address: Callable[[], str]
 
-        def __del__(self) -> None:
-            self.close()  # SCOOP calls this to close; zmq's own warns of it
+    def bind(self, addr: str) -> Any:
+        """Serve at one address, those with the run's key."""
+        self.ipv6 = False  # addresses here are IPv4's, and are to be seen as what they are
+        self.curve_server = True
+        self.curve_publickey, self.curve_secretkey = self._keys
+        self.zap_domain = _DOMAIN
+        if hasattr(zmq, "ZAP_ENFORCE_DOMAIN"):
+            self.setsockopt(zmq.ZAP_ENFORCE_DOMAIN, 1)  # nobody comes in where nobody asks for the key
+        return super().bind(addr.replace("//*:", f"//{self._own_address()}:"))
 
-    class Context(zmq.Context):  # type: ignore[type-arg]
-        """Makes such sockets."""
+    def connect(self, addr: str) -> Any:
+        """Connect to a server that has the run's key."""
+        self.ipv6, self.curve_server = False, False
+        self.curve_publickey, self.curve_secretkey = self._keys
+        self.curve_serverkey = self._keys.public
+        if self.type == zmq.DEALER:
+            self.sndtimeo = self.rcvtimeo = SILENCE
+        if self.type == zmq.SUB:
+            return self._connect_now(addr)
+        return super().connect(addr)
 
-        _socket_class = Socket
+    def _connect_now(self, addr: str) -> Any:
+        """Connect, and wait until that is done: what is published before is lost."""
+        monitor = self.get_monitor_socket(zmq.EVENT_HANDSHAKE_SUCCEEDED)
+        try:
+            connected = super().connect(addr)
+            if not monitor.poll(SILENCE):
+                raise zmq.Again(msg=f"no answer from {addr}")
+            return connected
+        finally:
+            self.disable_monitor()
+            monitor.close()
 
-    return _Zmq(keys, Context)
+    def __del__(self) -> None:
+        self.close()  # SCOOP calls this to close; zmq's own warns of it
 
 
 class _Zmq:

@@ -51,7 +51,7 @@ def check_parts(library: Any) -> None:
         missing = [name for name in names if not hasattr(part, name)]
         if missing:
             raise EngineError(
-                f"engine 'scoop' needs {path}.{missing[0]} of SCOOP {VERSION}, which the SCOOP of {sys.executable} "
+                f"engine 'scoop' needs {path}.{missing[0]} of SCOOP {VERSION}, which that of {sys.executable} "
                 "lacks: it is not the released one. Type `pip install --force-reinstall 'hpcml[scoop]'`"
             )
 

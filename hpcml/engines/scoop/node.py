@@ -37,7 +37,7 @@ from hpcml.engines.scoop.library import load
 from hpcml.engines.scoop.worker import run_worker
 from hpcml.worker import become_worker
 
-__all__ = ["KEY_FILE", "NodeWorkers", "Printed", "main"]
+__all__ = ["KEY_FILE", "NodeWorkers", "Printed", "main", "watch"]
 
 KEY_FILE = "HPCML_SCOOP_KEY"  # the environment variable that holds the path of the run's key
 MANY = 100  # chunks at a time: there are others to listen to

@@ -46,25 +46,25 @@ def patch_origin(library: Any, fate: Fate) -> None:
     queue, communicator = library.types.FutureQueue, library.comm.ZMQCommunicator
     append, pump, send = queue.append, communicator.pumpInfoSocket, communicator.sendFuture
 
-    def append_or_send(self: Any, future: Any) -> None:
+    def _append_or_send(self: Any, future: Any) -> None:
         if future._ended() or future.greenlet is not None:
             append(self, future)
         else:
             self.socket.sendFuture(future)
 
-    def pump_or_fail(self: Any) -> None:
+    def _pump_or_fail(self: Any) -> None:
         pump(self)
         fate.check()  # whatever waits for something asks here, again and again
 
-    def send_or_fail(self: Any, future: Any) -> None:
+    def _send_or_fail(self: Any, future: Any) -> None:
         fate.check()
         send.__get__(self)(future)
 
-    queue.append = append_or_send
+    queue.append = _append_or_send
     queue.requestFuture = lambda self: None
     queue.pop = functools.partialmethod(_pop, library, fate)
-    communicator.pumpInfoSocket = pump_or_fail
-    communicator.sendFuture = send_or_fail
+    communicator.pumpInfoSocket = _pump_or_fail
+    communicator.sendFuture = _send_or_fail
 
 
 def _pop(queue: Any, library: Any, fate: Fate) -> Any:

@@ -10,19 +10,16 @@ from collections import deque
 from pathlib import Path
 from typing import Any
 
-from hpcml.engines.ipyparallel.commands import PYTHON, worker_steps
 from hpcml.engines.scoop.address import Offer, choose
 from hpcml.engines.scoop.broker import BrokerThread
 from hpcml.engines.scoop.curve import create_keys, secured
-from hpcml.engines.scoop.node import KEY_FILE
 from hpcml.engines.scoop.origin import Fate, patch_origin
 from hpcml.engines.scoop.patches import patch
+from hpcml.engines.scoop.steps import Steps
 from hpcml.engines.scoop.worker import configure
 from hpcml.errors import EngineError, WorkerDied
 from hpcml.plan import Plan
 from hpcml.process import Inbox, Program, tail
-from hpcml.srun import SLURM_FAILED, step_environment
-from hpcml.threads import thread_variables
 
 __all__ = ["Pool"]
 
@@ -43,16 +40,15 @@ class Pool:
         self._script, self._args = str(script.absolute()), args
         self._deadline = time.monotonic() + plan.timeout
         self._inbox: Inbox = queue.SimpleQueue()
-        self._steps: list[Program] = []
-        self._ended: set[Program] = set()
+        self._steps: Steps | None = None
         self._spoken: set[str] = set()
         self._reached: dict[str, dict[str, str]] = {}
         self._silent = {node.name: 0 for node in plan.nodes}  # questions without an answer
         self._printed: dict[str, deque[tuple[int, str]]] = {node.name: deque(maxlen=HELD) for node in plan.nodes}
         self._ready = self._stopping = False
         self._broker: BrokerThread | None = None
+        self._listener: threading.Thread | None = None
         self._key_file = plan.run_dir / "curve.key"
-        self._listener = threading.Thread(target=self._listen, name="hpcml-scoop", daemon=True)
 
     def __enter__(self) -> "Pool":
         try:
@@ -68,8 +64,8 @@ class Pool:
     # -- start -------------------------------------------------------------------------------------------------
     def _start(self) -> None:
         keys = create_keys(self._key_file)
-        self._start_steps()
-        address = self._find_address()
+        self._steps = Steps(self.plan, self._inbox, self._key_file)
+        address = self._find_address(self._steps)
         self._zmq = secured(keys, lambda: address)
         patch(self.library, self._zmq, "the script's process")
         patch_origin(self.library, self.fate)
@@ -86,58 +82,39 @@ class Pool:
             node.name: {"slots": node.slots, "cpus_per_slot": node.cpus_per_slot, "cpus": node.cpus}
             for node in self.plan.nodes
         }
-        self._tell({"nodes": shares, "pool": pool})
+        self._steps.tell({"nodes": shares, "pool": pool})
         while len(self._broker.here) < self.plan.slots:
-            self._take_next("have connected", 0.05)
+            self._take_next(self._steps, "have connected", 0.05)
         configure(self.library, pool, origin=True)
         self._ready = True
         for node in list(self._printed):
             self._show(node)
-        self._listener.start()
+        listening = threading.Thread(target=self._listen, args=(self._steps,), name="hpcml-scoop", daemon=True)
+        listening.start()
+        self._listener = listening
 
-    def _start_steps(self) -> None:
-        """Start the program of the nodes: in one step, or one for each component of a heterogeneous job."""
-        environment = step_environment(self.plan.environment)
-        environment.pop("PYTHONWARNINGS", None)  # meant for the script
-        environment[KEY_FILE] = str(self._key_file)
-        program = [*PYTHON, f"{__package__}.node"]
+    def _find_address(self, steps: Steps) -> str:
         if self.plan.allocation is None:
-            steps = [(self.plan.nodes, [*program, self.plan.nodes[0].name, *self.plan.preload])]
-        else:
-            steps = worker_steps(self.plan, self.plan.nodes, [*program, "", *self.plan.preload], together=True)
-        for nodes, command in steps:
-            log.debug("starting %s", " ".join(command))
-            threads = thread_variables(nodes[0].cpus_per_slot)
-            path = self.plan.run_dir / f"workers-{len(self._steps)}.log"
-            step = Program(f"workers-{len(self._steps)}", command, {**environment, **threads}, self._inbox, path)
-            self._steps.append(step)
-
-    def _find_address(self) -> str:
-        if self.plan.allocation is None:
-            self._tell({"probe": {"addresses": [], "token": ""}})
+            steps.tell({"probe": {"addresses": [], "token": ""}})
             return "127.0.0.1"
         offer = Offer()
         try:
-            self._tell(offer.message)
+            steps.tell(offer.message)
             while len(self._reached) < len(self.plan.nodes):
-                self._take_next("have answered", 0.5)
+                self._take_next(steps, "have answered", 0.5)
             return choose({node.name: self._reached[node.name] for node in self.plan.nodes})
         finally:
             offer.close()
 
-    def _tell(self, message: dict[str, Any]) -> None:
-        for step in self._steps:
-            step.send(message)
-
-    def _take_next(self, awaited: str, seconds: float) -> None:
+    def _take_next(self, steps: Steps, awaited: str, seconds: float) -> None:
         """Take a message, if there is one; raise when the start has failed."""
         with contextlib.suppress(queue.Empty):
-            self._take(*self._inbox.get(timeout=seconds))
+            self._take(steps, *self._inbox.get(timeout=seconds))
         if self.fate.error is not None:
             raise self.fate.error
         if time.monotonic() > self._deadline:
             raise EngineError(
-                f"not all workers {awaited} within {self.plan.timeout:g} s.{self._missing()}\n{self._logs()}\n"
+                f"not all workers {awaited} within {self.plan.timeout:g} s.{self._missing()}\n{steps.logs()}\n"
                 f"To give slow nodes more time: --timeout={4 * self.plan.timeout:g}"
             )
 
@@ -156,18 +133,17 @@ class Pool:
         text = "".join(text for stream, text in self._printed.get(node, ()) if stream == 2)
         return f"; what was printed there ends with\n{tail(text)}" if text.strip() else ""
 
-    def _logs(self) -> str:
-        said = "".join(f"{step.log} ends with\n{step.log_tail()}" for step in self._steps)
-        if self._steps and all(step.status == SLURM_FAILED for step in self._steps):
-            said += "\nSlurm has refused to start the step. If its job is over, forget it:  unset ${!SLURM_@}"
-        return said
-
     # -- news --------------------------------------------------------------------------------------------------
-    def _take(self, program: Program | None, message: dict[str, Any] | None) -> None:
+    def _take(self, steps: Steps, program: Program | None, message: dict[str, Any] | None) -> None:
         if message is None:
             if program is not None:
-                self._ended.add(program)
-                self.fate.fail(self._lost_step(program))
+                steps.ended.add(program)
+                self.fate.fail(
+                    EngineError(
+                        f"the step of the workers ended with status {program.status}: a node is lost, or somebody "
+                        f"has ended it.\n{steps.logs()}"
+                    )
+                )
         elif "here" in message:
             self._spoken.add(message["here"])
         elif "reached" in message:
@@ -193,12 +169,6 @@ class Pool:
             worker,
         )
 
-    def _lost_step(self, step: Program) -> EngineError:
-        return EngineError(
-            f"the step of the workers ended with status {step.status}: a node is lost, or somebody has ended it.\n"
-            f"{self._logs()}"
-        )
-
     def _show(self, node: str) -> None:
         """Print what the workers of a node have printed, where they would have."""
         held = self._printed[node]
@@ -210,17 +180,17 @@ class Pool:
                     file.write(text)
                     file.flush()
 
-    def _listen(self) -> None:
+    def _listen(self, steps: Steps) -> None:
         """Take the news until all steps have ended, and ask the nodes for signs of life."""
         asked = time.monotonic()
-        while len(self._ended) < len(self._steps):
+        while not steps.over:
             with contextlib.suppress(queue.Empty):
-                self._take(*self._inbox.get(timeout=1.0))
+                self._take(steps, *self._inbox.get(timeout=1.0))
             if time.monotonic() > asked + 1 and not self._stopping:
                 asked = time.monotonic()
-                self._ask()
+                self._ask(steps)
 
-    def _ask(self) -> None:
+    def _ask(self, steps: Steps) -> None:
         """Ask all nodes for a sign of life; a node that is silent while others speak is lost.
 
         Questions are counted, not seconds: this process may have been suspended.
@@ -230,29 +200,20 @@ class Pool:
             self.fate.fail(WorkerDied(f"{', '.join(lost)} gave no sign of life for {SILENCE} s", lost[0]))
         for node in self._silent:
             self._silent[node] += 1
-        self._tell({"alive": True})
+        steps.tell({"alive": True})
 
     # -- end ---------------------------------------------------------------------------------------------------
     def _stop(self) -> None:
         self._stopping = True
         self.fate.end()
-        for step in self._steps:
-            step.close()
+        if self._steps is not None:
+            self._steps.close()
         self._end_broker()
-        grace = 5 if self._ready else 2
-        deadline = time.monotonic() + grace
-        if not all(step.wait(deadline) for step in self._steps):
-            for step in self._steps:
-                step.terminate()
-        for step in self._steps:
-            step.stop(grace)
-        if self._listener.is_alive():
+        if self._steps is not None:
+            self._steps.stop(5 if self._ready else 2)
+        if self._listener is not None:
             self._listener.join(10)
         self._key_file.unlink(missing_ok=True)
-        for step in self._steps:
-            with contextlib.suppress(OSError):
-                if not step.log.stat().st_size:
-                    step.log.unlink()
         with contextlib.suppress(OSError):  # it stays when there are logs in it
             self.plan.run_dir.rmdir()
             self.plan.run_dir.parent.rmdir()
