@@ -107,13 +107,13 @@ def ending_signals() -> Iterator[None]:
     """Have SIGTERM and SIGHUP end this process in order, with the status that a shell gives such an end."""
     signals = (signal.SIGTERM, signal.SIGHUP)
 
-    def leave(signum: int, _: object) -> NoReturn:
+    def _leave(signum: int, _: object) -> NoReturn:
         for other in signals:
             signal.signal(other, signal.SIG_IGN)  # Slurm repeats itself
         os.write(2, f"hpcml: ended by {signal.Signals(signum).name}\n".encode())
         raise SystemExit(128 + signum)
 
-    before = {signum: signal.signal(signum, leave) for signum in signals}
+    before = {signum: signal.signal(signum, _leave) for signum in signals}
     try:
         yield
     finally:
