@@ -129,6 +129,7 @@ def test_the_launching_process_is_killed(cluster):
     wait_for_no_engines(cluster)
 
 
+@pytest.mark.release("22.05")
 def test_scancel_leaves_nothing(cluster):
     script, mark = cluster.write("sleeper.py", SLEEPER), cluster.shared_dir / "busy"
     text = f"#!/bin/bash\nexec {' '.join(map(str, command(cluster, script, mark, '6')))}"
@@ -160,10 +161,9 @@ def test_nobody_else_can_speak_to_a_run(cluster):
         with attack(cluster, "n1", **order) as done:
             assert done == {"accepted": 0, "heard": 0}
     places = ["/tmp", "/dev/shm", str(cluster.shared_dir)]
-    for node in ("n1", "n2"):
-        with attack(cluster, node, attack="spy", places=places, secrets=[public, secret]) as done:
-            assert not done["met"]
-            assert done["read"] > 1000
+    with attack(cluster, "n2", attack="spy", places=places, secrets=[public, secret]) as done:
+        assert not done["met"]
+        assert done["read"] > 1000
     assert not file.exists()
     assert cluster.job_fields(job)["JobState"] == "RUNNING"
     cluster.run(["scancel", str(job)], check=True)

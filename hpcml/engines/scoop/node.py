@@ -19,6 +19,7 @@ import contextlib
 import gc
 import importlib
 import os
+import resource
 import select
 import signal
 import sys
@@ -35,6 +36,7 @@ from hpcml.engines.ipyparallel.messages import LineReader, claim_output, die_wit
 from hpcml.engines.scoop.curve import Keys, read_keys, with_curve
 from hpcml.engines.scoop.library import load
 from hpcml.engines.scoop.worker import run_worker
+from hpcml.errors import HpcmlError
 from hpcml.worker import become_worker
 
 __all__ = ["KEY_FILE", "NodeWorkers", "Printed", "main", "watch"]
@@ -83,9 +85,12 @@ class NodeWorkers:
         share = order["nodes"][node]
         self.node, self.slots, self._pool, self._keys = node, share["slots"], order["pool"], keys
         self._output = output
-        self._cpus, note = slot_cpus(os.sched_getaffinity(0), self.slots, share["cpus_per_slot"], share["cpus"])
-        if note and "SLURM_STEP_ID" in os.environ:
-            print(f"hpcml: {node}: {note}", file=sys.stderr, flush=True)
+        self._cpus: list[set[int]] = []
+        if "SLURM_STEP_ID" in os.environ:  # elsewhere these CPUs are not ours alone
+            mask = os.sched_getaffinity(0)
+            self._cpus, note = slot_cpus(mask, self.slots, share["cpus_per_slot"], share["cpus"])
+            if note:
+                print(f"hpcml: {node}: {note}", file=sys.stderr, flush=True)
         self.printed = [Printed(node, stream, output) for stream in (1, 2)]
         self._living: dict[int, int] = {}  # process id: slot
         self._oom_kills = oom_kills()
@@ -226,7 +231,14 @@ def _exit_once(*_: object) -> NoReturn:
 
 
 def main() -> None:
-    """Import, probe, fork, watch, stop."""
+    """Import, probe, fork, watch, stop; an error of hpcml's own is said without a traceback."""
+    try:
+        _main()
+    except HpcmlError as error:
+        sys.exit(f"hpcml: {error}")
+
+
+def _main() -> None:
     node = sys.argv[1] or os.environ["SLURMD_NODENAME"]
     for signum in (signal.SIGINT, signal.SIGTERM):
         signal.signal(signum, _exit_once)
@@ -235,6 +247,8 @@ def main() -> None:
     prober = threading.Thread(target=_answer_probe, args=(inbox, node, output), daemon=True)
     prober.start()
     gc.disable()  # imports make no garbage, but are a tenth slower under the collector
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))  # a worker talks to any other
     with_curve()
     _import(sys.argv[2:])
     prober.join()

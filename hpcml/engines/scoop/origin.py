@@ -129,13 +129,13 @@ def run_as_origin(library: Any, fate: Fate, function: Callable[[], int]) -> int:
     hook = sys.excepthook
     outcome: list[int] = []
 
-    def root() -> None:
+    def _root() -> None:
         sys.excepthook = hook  # SCOOP's own ends the pool, and prints where nobody looks
         outcome.append(function())
         fate.end()
 
     try:
-        library.futures._startup(root)
+        library.futures._startup(_root)
     finally:
         sys.excepthook = hook
     if not outcome or outcome[0] == 0:

@@ -3,6 +3,7 @@
 import contextlib
 import logging
 import queue
+import resource
 import sys
 import threading
 import time
@@ -26,7 +27,15 @@ __all__ = ["Pool"]
 log = logging.getLogger("hpcml")
 
 SILENCE = 60  # questions, one a second, that a node may leave without an answer while another answers
+FILES = 3  # connections to a worker: two of the broker's, one of the origin's
 HELD = 200  # pieces of what workers print while they start that are kept of each node
+
+
+def _allow_files(wanted: int) -> None:
+    """Raise the limit on open files, if that is needed and as far as it can be."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (min(wanted, hard), hard))
 
 
 class Pool:
@@ -63,6 +72,7 @@ class Pool:
 
     # -- start -------------------------------------------------------------------------------------------------
     def _start(self) -> None:
+        _allow_files(FILES * self.plan.slots + 256)
         keys = create_keys(self._key_file)
         self._steps = Steps(self.plan, self._inbox, self._key_file)
         address = self._find_address(self._steps)
@@ -184,8 +194,12 @@ class Pool:
         """Take the news until all steps have ended, and ask the nodes for signs of life."""
         asked = time.monotonic()
         while not steps.over:
-            with contextlib.suppress(queue.Empty):
+            try:
                 self._take(steps, *self._inbox.get(timeout=1.0))
+            except queue.Empty:
+                pass
+            except Exception as error:  # or nobody would watch the workers any more
+                self.fate.fail(EngineError(f"the news of the workers cannot be understood: {error!r}"))
             if time.monotonic() > asked + 1 and not self._stopping:
                 asked = time.monotonic()
                 self._ask(steps)
