@@ -14,7 +14,6 @@ with the launching process in JSON, one object a line::
 The end of standard input, or of this program, is the end of the workers. No thread is alive when one is forked.
 """
 
-import codecs
 import contextlib
 import gc
 import importlib
@@ -35,47 +34,15 @@ from hpcml.engines.ipyparallel.memory import oom_kills
 from hpcml.engines.ipyparallel.messages import LineReader, claim_output, die_with_parent, reach, say
 from hpcml.engines.scoop.curve import Keys, read_keys, with_curve
 from hpcml.engines.scoop.library import load
+from hpcml.engines.scoop.printed import Printed
 from hpcml.engines.scoop.worker import run_worker
 from hpcml.errors import HpcmlError
 from hpcml.worker import become_worker
 
-__all__ = ["KEY_FILE", "NodeWorkers", "Printed", "main", "watch"]
+__all__ = ["KEY_FILE", "NodeWorkers", "main", "watch"]
 
 KEY_FILE = "HPCML_SCOOP_KEY"  # the environment variable that holds the path of the run's key
-MANY = 100  # chunks at a time: there are others to listen to
 GRACE = 1.0  # seconds for workers that have been told to end
-CHUNK = 600  # bytes; the message stays below PIPE_BUF (pipe(7)) even when each becomes an escape
-
-
-class Printed:
-    """What all workers of the node print to one of their two streams, passed on line by line."""
-
-    def __init__(self, node: str, stream: int, output: int) -> None:
-        self._about, self._output = {"node": node, "stream": stream}, output
-        self.reader, self.writer = os.pipe2(os.O_CLOEXEC)
-        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
-        self._line = ""
-
-    def forward(self) -> None:
-        """Pass on what there is, up to the last end of a line; not all when it does not end."""
-        for _ in range(MANY):
-            if not select.select([self.reader], [], [], 0)[0]:
-                return
-            self._line += self._decoder.decode(os.read(self.reader, CHUNK))
-            whole, end, rest = self._line.rpartition("\n")
-            if end or len(rest) > CHUNK // 2:
-                self._say(whole + end if end else rest)
-                self._line = rest if end else ""
-
-    def flush(self) -> None:
-        """Pass on what is left."""
-        self.forward()
-        self._say(self._line)
-        self._line = ""
-
-    def _say(self, text: str) -> None:
-        for start in range(0, len(text), CHUNK):
-            say({**self._about, "text": text[start : start + CHUNK]}, self._output)
 
 
 class NodeWorkers:

@@ -124,7 +124,7 @@ class Pool:
             raise self.fate.error
         if time.monotonic() > self._deadline:
             raise EngineError(
-                f"not all workers {awaited} within {self.plan.timeout:g} s.{self._missing()}\n{steps.logs()}\n"
+                f"not all workers {awaited} within {self.plan.timeout:g} s.{self._missing()}{steps.logs()}\n"
                 f"To give slow nodes more time: --timeout={4 * self.plan.timeout:g}"
             )
 
@@ -151,7 +151,7 @@ class Pool:
                 self.fate.fail(
                     EngineError(
                         f"the step of the workers ended with status {program.status}: a node is lost, or somebody "
-                        f"has ended it.\n{steps.logs()}"
+                        f"has ended it{steps.logs()}"
                     )
                 )
         elif "here" in message:
@@ -163,19 +163,21 @@ class Pool:
             if self._ready:
                 self._show(message["node"])
         elif "died" in message:
-            self.fate.fail(self._death(message["node"], message["slot"], message["died"]))
+            death = self._death(message["node"], message["slot"], message["died"], steps.logs())
+            self.fate.fail(death)
         elif "alive" in message:
             self._silent[message["alive"]] = 0
 
-    def _death(self, node: str, slot: int, cause: str) -> WorkerDied:
+    def _death(self, node: str, slot: int, cause: str, logs: str) -> WorkerDied:
         worker = f"{node}:{slot}"
         if not self._ready:
             return WorkerDied(
-                f"the worker in slot {slot} of {node} ended while it started ({cause}){self._said(node)}", worker
+                f"the worker in slot {slot} of {node} ended while it started ({cause}){self._said(node)}{logs}",
+                worker,
             )
         return WorkerDied(
             f"the worker in slot {slot} of {node} ended ({cause}), and its tasks are lost; SCOOP does not repeat "
-            "them. Start the script anew; hpcml.Cluster().map repeats the tasks of a dead worker",
+            f"them. Start the script anew; hpcml.Cluster().map repeats the tasks of a dead worker{logs}",
             worker,
         )
 

@@ -49,8 +49,9 @@ class Steps:
             program.send(message)
 
     def logs(self) -> str:
-        """Return the ends of the logs."""
-        said = "\n".join(f"{program.log} ends with\n{program.log_tail()}" for program in self._programs)
+        """Return the ends of the logs in which there is something."""
+        logs = [program for program in self._programs if program.log.exists() and program.log.stat().st_size]
+        said = "".join(f"\n{program.log} ends with\n{program.log_tail()}" for program in logs)
         if all(program.status == SLURM_FAILED for program in self._programs):
             said += "\nSlurm has refused to start the step. If its job is over, forget it:  unset ${!SLURM_@}"
         return said
