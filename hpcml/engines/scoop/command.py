@@ -81,4 +81,5 @@ def _opening_line(plan: Plan, seconds: float) -> str:
     names = [node.name for node in plan.nodes]
     hosts = ", ".join(names[:8]) + (", …" if len(names) > 8 else "")
     slots = f"{plan.slots} slot" + ("s" if plan.slots != 1 else "")
-    return f"hpcml: engine scoop, {slots} on {hosts} ({where}), ready in {seconds:.1f} s"
+    logs = f"; logs in {plan.run_dir}" if any(log.stat().st_size for log in plan.run_dir.glob("*.log")) else ""
+    return f"hpcml: engine scoop, {slots} on {hosts} ({where}), ready in {seconds:.1f} s{logs}"

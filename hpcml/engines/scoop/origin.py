@@ -96,6 +96,8 @@ def _wait(communicator: Any, library: Any, fate: Fate) -> None:
 
 
 def _fail_all(queue: Any, library: Any, error: BaseException) -> None:
+    """Make `error` that of all tasks; its traceback is to begin where the script waits."""
+    error.__traceback__ = None
     for future in list(library.control.futureDict.values()):
         if future.greenlet is None and not future._ended():
             future.exceptionValue, future.isDone = error, True

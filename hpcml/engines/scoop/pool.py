@@ -135,7 +135,9 @@ class Pool:
             missing = [str(slot) for slot in range(node.slots) if (node.name, slot) not in here]
             if node.name not in self._spoken:
                 lines.append(f"nothing was heard from {node.name}")
-            elif missing:
+            elif self._broker is None and node.name not in self._reached:
+                lines.append(f"{node.name} has not tried to reach this host")
+            elif self._broker is not None and missing:
                 lines.append(f"{node.name} lacks the workers of slots {', '.join(missing)}{self._said(node.name)}")
         return "".join(f"\n{line}" for line in lines)
 
@@ -150,8 +152,8 @@ class Pool:
                 steps.ended.add(program)
                 self.fate.fail(
                     EngineError(
-                        f"the step of the workers ended with status {program.status}: a node is lost, or somebody "
-                        f"has ended it{steps.logs()}"
+                        f"the step of the workers ended with status {program.status}: its program has failed, a "
+                        f"node is lost, or somebody has ended it{steps.logs()}"
                     )
                 )
         elif "here" in message:
@@ -213,7 +215,8 @@ class Pool:
         """
         lost = [node for node, questions in self._silent.items() if questions >= SILENCE]
         if lost and min(self._silent.values()) <= 1:
-            self.fate.fail(WorkerDied(f"{', '.join(lost)} gave no sign of life for {SILENCE} s", lost[0]))
+            said = f"{', '.join(lost)} gave no sign of life for {SILENCE} s, and the tasks there are lost. "
+            self.fate.fail(WorkerDied(f"{said}`sinfo --nodes={','.join(lost)}` tells what Slurm sees", lost[0]))
         for node in self._silent:
             self._silent[node] += 1
         steps.tell({"alive": True})
