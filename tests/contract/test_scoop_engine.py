@@ -214,8 +214,10 @@ def test_all_of_scoops_interface_works_unchanged(run):
 def test_the_opening_line_and_what_workers_print(run, tmp_path):
     script = """
         import sys
+        import scoop
         from scoop import futures
         def f(x):
+            scoop.logger.info("logged %s", x)
             print("told", x)
             print("warned", x, file=sys.stderr)
     """
@@ -223,6 +225,7 @@ def test_the_opening_line_and_what_workers_print(run, tmp_path):
     assert done.status == 0
     assert sorted(done.out.splitlines()) == ["end", "told a", "told b"]
     assert {"warned a", "warned b"} < set(done.err.splitlines())
+    assert len(re.findall(r"127\.0\.0\.1:\d+.*INFO +logged [ab]", done.err)) == 2
     assert "hpcml: engine scoop, 2 slots on " in done.err
     assert not (tmp_path / ".hpcml").exists()
 

@@ -1,7 +1,6 @@
 """The door to SCOOP: one version, and every part of it that is used or replaced here is looked for first."""
 
 import importlib.metadata
-import logging
 import sys
 import warnings
 from types import SimpleNamespace
@@ -86,7 +85,6 @@ def _import() -> Any:
     from scoop._comm import scoopzmq
     from scoop.broker import brokerzmq, structs
 
-    scoop.logger = logging.getLogger("scoop")
     return SimpleNamespace(
         scoop=scoop,
         control=_control,

@@ -52,6 +52,7 @@ def patch(library: Any, zmq: Any, worker: str) -> None:
     """
     library.scoop.TIME_BETWEEN_STATUS_REPORTS = NEVER
     library.utils.initLogging = _logger
+    library.scoop.logger = _logger()
     library.comm.zmq = library.broker.zmq = zmq
     library.comm.random = random.SystemRandom()
     # The one module's names that SCOOP uses, for what it still pickles itself: shared constants.
@@ -82,6 +83,7 @@ def _logger(verbosity: int = 0, name: str = "") -> logging.Logger:
     if not logger.handlers:
         logger.addHandler(logging.StreamHandler())
         logger.propagate = False
+        logger.setLevel(logging.INFO)  # scripts write to it, and see what they write
     return logger
 
 

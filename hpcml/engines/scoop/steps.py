@@ -32,11 +32,15 @@ class Steps:
             steps = [(plan.nodes, [*program, plan.nodes[0].name, *plan.preload])]
         else:
             steps = worker_steps(plan, plan.nodes, [*program, "", *plan.preload], together=True)
-        for number, (nodes, command) in enumerate(steps):
-            log.debug("starting %s", " ".join(command))
-            variables = {**environment, **thread_variables(nodes[0].cpus_per_slot)}
-            name = f"workers-{number}"
-            self._programs.append(Program(name, command, variables, inbox, plan.run_dir / f"{name}.log"))
+        try:
+            for number, (nodes, command) in enumerate(steps):
+                log.debug("starting %s", " ".join(command))
+                variables = {**environment, **thread_variables(nodes[0].cpus_per_slot)}
+                name = f"workers-{number}"
+                self._programs.append(Program(name, command, variables, inbox, plan.run_dir / f"{name}.log"))
+        except BaseException:  # the second of two, say
+            self.stop(1)
+            raise
 
     @property
     def over(self) -> bool:
