@@ -528,6 +528,21 @@ def test_the_launching_process_is_ended(tmp_path):
     assert idle.end().status == -9
 
 
+def test_a_child_of_the_script_does_not_keep_the_workers(start):
+    """One that was forked, as by multiprocessing, and outlives a script that is killed."""
+    run = start(WORK, main="if os.fork() == 0:\n    time.sleep(60)\nlist(futures.map(sleep, [60, 60]))")
+    run.line()
+    run.process.kill()
+    end = time.monotonic() + 15
+    while left := [argv for argv in processes(run.mark).values() if "hpcml.engines.scoop.node" in argv]:
+        assert time.monotonic() < end, left
+        time.sleep(0.05)
+    assert len(processes(run.mark)) == 1
+    for pid in processes(run.mark):
+        os.kill(pid, signal.SIGKILL)
+    run.end()
+
+
 def test_a_task_that_still_runs_does_not_hold_the_end(run):
     """Neither does what it has started, which ends with it."""
     script = """

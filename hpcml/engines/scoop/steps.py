@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+import os
 import time
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,7 @@ class Steps:
             steps = [(plan.nodes, [*program, plan.nodes[0].name, *plan.preload])]
         else:
             steps = worker_steps(plan, plan.nodes, [*program, "", *plan.preload], together=True)
+        os.register_at_fork(after_in_child=self._let_go)
         try:
             for number, (nodes, command) in enumerate(steps):
                 log.debug("starting %s", " ".join(command))
@@ -41,6 +43,10 @@ class Steps:
         except BaseException:  # the second of two, say
             self.stop(1)
             raise
+
+    def _let_go(self) -> None:
+        for program in self._programs:
+            program.let_go()
 
     @property
     def over(self) -> bool:
