@@ -14,6 +14,7 @@ import subprocess
 import sys
 import textwrap
 import time
+from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -500,7 +501,7 @@ def test_the_broker_fails(run):
     assert "SCOOP's broker has failed: AttributeError" in done.err
 
 
-SIGNALS = {"SIGKILL": -9, "SIGTERM": 143, "SIGINT": 130, "SIGHUP": 129, "SIGQUIT": -3}
+SIGNALS = {"SIGKILL": -9, "SIGTERM": 143, "SIGINT": 130, "SIGQUIT": -3}
 IDLE = "list(futures.map(work, range(4)))\nprint('idle', flush=True)\ntime.sleep(60)"
 
 
@@ -595,6 +596,15 @@ def test_another_version_of_scoop_is_refused():
     with pytest.raises(EngineError, match=r"has SCOOP 0\.7\.1\.3: type `pip install 'hpcml\[scoop\]'`"):
         library.check_version("0.7.1.3")
     library.check_version("0.7.2.0")
+
+
+def test_no_scoop_at_all_is_said(monkeypatch):
+    def version(name):
+        raise PackageNotFoundError(name)
+
+    monkeypatch.setattr("importlib.metadata.version", version)
+    with pytest.raises(EngineError, match=r"does not have: type `pip install 'hpcml\[scoop\]'`"):
+        library.load()
 
 
 def test_scoop_without_a_part_that_is_changed_is_refused():
