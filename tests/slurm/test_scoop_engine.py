@@ -142,7 +142,7 @@ def test_scancel_leaves_nothing(cluster):
 
 @pytest.mark.release("24.11")
 def test_nobody_else_can_speak_to_a_run(cluster):
-    """Not without encryption, and not with a key of their own; see the contract for one who knows the public key."""
+    """Not without encryption, nor with a key of their own; the contract has one who knows the public key."""
     script, mark = cluster.write("sleeper.py", SLEEPER), cluster.shared_dir / "busy"
     text = f"#!/bin/bash\nexec {' '.join(map(str, command(cluster, script, mark, '6')))}"
     job = cluster.sbatch(text, "-N3", "--ntasks-per-node=2")
