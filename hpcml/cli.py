@@ -35,7 +35,7 @@ def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(prog="hpcml", description="A Slurm allocation as Python workers.")
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
     script = commands.add_parser("run", help="run a script with joblib's default backend on a Cluster")
-    script.add_argument("--engine", default="auto", help="auto, " + ", ".join(engines.LIBRARIES))
+    script.add_argument("--engine", default="auto", help=", ".join(("auto", *engines.LIBRARIES, "scoop")))
     script.add_argument("--slots-per-node", type=int, metavar="N", help="instead of Slurm's tasks per node")
     script.add_argument("--cpus-per-slot", type=int, metavar="N", help="instead of Slurm's CPUs per task")
     script.add_argument("--min-slots", type=int, metavar="N", help="start when so many workers have come")
@@ -82,6 +82,10 @@ def run_script(arguments: argparse.Namespace) -> int:
     if not script.is_file():
         raise HpcmlError(f"there is no script {script} in {Path.cwd()}: check its path")
     sys.argv = [str(script), *arguments.args]  # also what the script's runs are remembered by
+    if arguments.engine == "scoop":
+        from hpcml.engines.scoop.command import run_with_scoop
+
+        return run_with_scoop(arguments, os.environ, usable_cpus(), _run_as_main)
     imports = script_imports(script.read_text(errors="replace"))
     cluster = Cluster(
         arguments.engine,

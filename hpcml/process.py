@@ -142,6 +142,14 @@ class Program:
         with contextlib.suppress(BrokenPipeError):
             self._process.stdin.close()
 
+    def let_go(self) -> None:
+        """Hold its input no longer; for forked children of this process, which may outlive it."""
+        assert self._process.stdin is not None
+        if not self._process.stdin.closed:
+            silence = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(silence, self._process.stdin.fileno(), inheritable=False)
+            os.close(silence)
+
     def terminate(self) -> None:
         """Order it to end, by SIGTERM to its process group; do not wait."""
         with contextlib.suppress(ProcessLookupError):

@@ -49,8 +49,9 @@ def step_environment(env: Mapping[str, str]) -> dict[str, str]:
     return {**kept, "SLURM_EXIT_ERROR": str(SLURM_FAILED)}
 
 
-def _step(nodes: Sequence[str], name: str, het_group: int | None) -> list[str]:
+def _step(nodes: Sequence[str], name: str, het_group: int | None, together: bool = False) -> list[str]:
     """Return what both kinds of step have in common: one task a node, sharing what other steps hold."""
+    ends = ["--kill-on-bad-exit=1", "--wait=0"] if together else ["--kill-on-bad-exit=0", "--wait=0", "--no-kill"]
     group = [] if het_group is None else [f"--het-group={het_group}"]
     return [
         "srun",
@@ -63,9 +64,7 @@ def _step(nodes: Sequence[str], name: str, het_group: int | None) -> list[str]:
         f"--ntasks={len(nodes)}",
         "--ntasks-per-node=1",
         f"--nodelist={','.join(nodes)}",
-        "--kill-on-bad-exit=0",
-        "--wait=0",
-        "--no-kill",
+        *ends,
         "--mpi=none",
         "--export=ALL",
         "--unbuffered",
@@ -73,13 +72,17 @@ def _step(nodes: Sequence[str], name: str, het_group: int | None) -> list[str]:
     ]
 
 
-def worker_step(nodes: Sequence[str], program: Sequence[str], het_group: int | None = None) -> list[str]:
+def worker_step(
+    nodes: Sequence[str], program: Sequence[str], het_group: int | None = None, *, together: bool = False
+) -> list[str]:
     """Return the command of the step that runs `program` once on each of `nodes`, on all its CPUs.
+
+    With `together` all of it ends when a node is lost or its program fails.
 
     Its standard input goes to every task, and its standard error is labelled with the task's number,
     which counts `nodes` in order.
     """
-    return [*_step(nodes, "hpcml-workers", het_group), "--label", *program]
+    return [*_step(nodes, "hpcml-workers", het_group, together), "--label", *program]
 
 
 def controller_step(node: str, program: Sequence[str], het_group: int | None = None) -> list[str]:

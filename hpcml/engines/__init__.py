@@ -38,6 +38,11 @@ def load(name: str) -> Starter:
     Traceback (most recent call last):
     hpcml.errors.EngineError: there is no engine 'spark': choose one of local, ipyparallel, or 'auto'
     """
+    if name == "scoop":
+        raise EngineError(
+            "engine 'scoop' runs scripts that use scoop.futures, and has no Cluster: type "
+            "`hpcml run --engine scoop script.py`"
+        )
     if name not in LIBRARIES:
         raise EngineError(f"there is no engine {name!r}: choose one of {', '.join(LIBRARIES)}, or 'auto'")
     library = LIBRARIES[name]

@@ -77,7 +77,8 @@ TOP = {"__init__", "__main__"}  # the front door opens on every floor
 DOORS = {
     "matplotlib": {"evolve.plot"},
     "deap": {"individuals", "evolve.algorithms", "evolve.state"},
-    "cloudpickle": {"chunks", "culprits", "individuals", "keys", "payload", "pickling"},
+    "cloudpickle": {"chunks", "culprits", "individuals", "keys", "payload", "pickling",
+                    "engines.scoop.parcels"},
     "ipykernel": set(),
     "ipyparallel": {"engines.ipyparallel.controller", "engines.ipyparallel.engine",
                     "engines.ipyparallel.startup", "engines.ipyparallel.workers"},
@@ -85,15 +86,17 @@ DOORS = {
     "loky": {"engines.local"},
     "numpy": {"arrays", "evolve.streams"},
     "psutil": {"engines.ipyparallel.controller"},
+    "scoop": {"engines.scoop.library"},
     "sklearn": {"error_score"},
     "tabulate": {"cli", "report.text"},
     "threadpoolctl": {"task"},
     "tqdm": {"progress"},
     "xxhash": {"datafiles"},
-    "zmq": {"engines.ipyparallel.engine"},
+    "zmq": {"engines.ipyparallel.engine", "engines.scoop.curve"},
 }  # fmt: skip
 
-PROGRAMS = {"engines.ipyparallel.controller", "engines.ipyparallel.launcher"}  # each has a process of its own
+# Each has a process of its own.
+PROGRAMS = {"engines.ipyparallel.controller", "engines.ipyparallel.launcher", "engines.scoop.node"}
 READS_ENVIRON = {"session", "cli", *PROGRAMS}
 
 

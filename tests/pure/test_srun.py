@@ -40,6 +40,12 @@ def test_worker_step():
     ]
 
 
+def test_worker_step_that_ends_as_one():
+    alone, together = (worker_step(["n1", "n2"], ["x"], together=flag) for flag in (False, True))
+    assert [word for word in alone if word not in together] == ["--kill-on-bad-exit=0", "--no-kill"]
+    assert [word for word in together if word not in alone] == ["--kill-on-bad-exit=1"]
+
+
 def test_worker_step_of_a_heterogeneous_job():
     assert worker_step(["n1"], ["x"], het_group=1)[:3] == ["srun", "--het-group=1", "--job-name=hpcml-workers"]
 

@@ -7,7 +7,7 @@ from hpcml.allocation import Node
 from hpcml.plan import Plan
 from hpcml.srun import controller_step, worker_step
 
-__all__ = ["controller_home", "holder_steps", "programs"]
+__all__ = ["PYTHON", "controller_home", "holder_steps", "programs", "worker_steps"]
 
 PYTHON = (sys.executable, "-P", "-u", "-m")  # -P: a random.py in the working directory is not our library
 HOLD = """echo "{\\"node\\": \\"$SLURMD_NODENAME\\", \\"holds\\": \\"$SLURM_JOB_ID.$SLURM_STEP_ID\\"}"; exec cat"""
@@ -31,21 +31,23 @@ def programs(plan: Plan, home: Node | None = None) -> tuple[list[str], list[Step
         return controller, [((node,), [*launcher, node.name, *plan.preload])]
     home = home or controller_home(plan)
     het_group = home.het_group if plan.allocation.het_groups > 1 else None
-    steps = _steps(plan, plan.nodes, [*launcher, "", *plan.preload])
+    steps = worker_steps(plan, plan.nodes, [*launcher, "", *plan.preload])
     return controller_step(home.name, controller, het_group), steps
 
 
 def holder_steps(plan: Plan, nodes: Sequence[Node]) -> list[Step]:
     """Return the steps that do nothing on `nodes` but say their names, until their input ends."""
-    return _steps(plan, nodes, ["sh", "-c", HOLD])
+    return worker_steps(plan, nodes, ["sh", "-c", HOLD])
 
 
-def _steps(plan: Plan, nodes: Sequence[Node], program: Sequence[str]) -> list[Step]:
-    """Return for each het group its nodes and the step that runs `program` there."""
+def worker_steps(
+    plan: Plan, nodes: Sequence[Node], program: Sequence[str], *, together: bool = False
+) -> list[Step]:
+    """Return for each het group its nodes and the step that runs `program` there; see `worker_step`."""
     het = plan.allocation is not None and plan.allocation.het_groups > 1
     steps = []
     for group in sorted({node.het_group for node in nodes}):
         members = tuple(node for node in nodes if node.het_group == group)
         names = [node.name for node in members]
-        steps.append((members, worker_step(names, program, group if het else None)))
+        steps.append((members, worker_step(names, program, group if het else None, together=together)))
     return steps

@@ -1,0 +1,85 @@
+"""``hpcml run --engine scoop``: what of its options holds, and the run from its plan to its exit status."""
+
+import argparse
+import sys
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from hpcml.allocation import Allocation, detect
+from hpcml.engines.scoop.curve import with_curve
+from hpcml.engines.scoop.library import load
+from hpcml.engines.scoop.origin import ending_signals, run_as_origin
+from hpcml.engines.scoop.pool import Pool
+from hpcml.errors import EngineError
+from hpcml.plan import Options, Plan, make_nodes, new_run_dir, preloads, script_imports
+
+__all__ = ["plan_run", "refuse_options", "run_with_scoop"]
+
+REFUSED = {
+    "resume": "there is no journal. Save the state of the script, as DEAP's checkpoints do",
+    "requeue": "there is no journal. Save the state of the script, as DEAP's checkpoints do",
+    "task_timeout": "SCOOP cannot end a task. Use engine ipyparallel, or give the job a time limit",
+    "min_slots": "SCOOP's pool is whole or not at all. Leave the nodes out that do not come: sbatch --exclude=…",
+}
+
+
+def refuse_options(arguments: argparse.Namespace) -> None:
+    """Raise EngineError for an option that has no meaning with SCOOP."""
+    for name, why in REFUSED.items():
+        if getattr(arguments, name):
+            raise EngineError(f"--{name.replace('_', '-')} does not go with --engine scoop: {why}")
+
+
+def plan_run(
+    arguments: argparse.Namespace, environment: Mapping[str, str], allocation: Allocation | None, cpus: int
+) -> Plan:
+    """Return what is to be started; `cpus` are those of this computer, where there is no allocation."""
+    options = Options(
+        engine="scoop",
+        slots_per_node=arguments.slots_per_node,
+        cpus_per_slot=arguments.cpus_per_slot,
+        timeout=arguments.timeout,
+        run_dir=arguments.run_dir,
+    )
+    imports = script_imports(arguments.script.read_text(errors="replace"))
+    return Plan(
+        nodes=make_nodes(allocation, options, cpus, everywhere=True),
+        allocation=allocation,
+        run_dir=new_run_dir(options.run_dir or Path(".hpcml"), allocation.label if allocation else "local"),
+        environment=environment,
+        timeout=options.timeout,
+        preload=preloads(imports),
+    )
+
+
+def run_with_scoop(
+    arguments: argparse.Namespace, environment: Mapping[str, str], cpus: int, run: Callable[[Path], int]
+) -> int:
+    """Run a script as SCOOP's origin on a pool of its own; `run` runs it as ``__main__``; return its status.
+
+    Raises
+    ------
+    EngineError
+        An option has no meaning here, SCOOP cannot be used, or the pool did not start.
+    WorkerDied
+        A worker ended, and the script has not heard of it.
+    """
+    refuse_options(arguments)
+    began = time.monotonic()
+    with_curve()
+    library = load()
+    plan = plan_run(arguments, environment, detect(environment), cpus)
+    with ending_signals(), Pool(plan, library, arguments.script, arguments.args) as pool:
+        if not arguments.quiet:
+            print(_opening_line(plan, time.monotonic() - began), file=sys.stderr, flush=True)
+        return run_as_origin(library, pool.fate, lambda: run(arguments.script))
+
+
+def _opening_line(plan: Plan, seconds: float) -> str:
+    where = f"job {plan.allocation.label}" if plan.allocation else "this computer"
+    names = [node.name for node in plan.nodes]
+    hosts = ", ".join(names[:8]) + (", …" if len(names) > 8 else "")
+    slots = f"{plan.slots} slot" + ("s" if plan.slots != 1 else "")
+    logs = f"; logs in {plan.run_dir}" if any(log.stat().st_size for log in plan.run_dir.glob("*.log")) else ""
+    return f"hpcml: engine scoop, {slots} on {hosts} ({where}), ready in {seconds:.1f} s{logs}"

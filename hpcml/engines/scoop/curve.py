@@ -1,0 +1,163 @@
+"""CURVE on every socket of SCOOP: one key pair per run, and whoever has no key is neither heard nor answered.
+
+SCOOP opens its sockets with ``zmq.Context()`` in two modules. In these, and nowhere else, the name ``zmq`` is
+made to mean a `_Zmq`, whose contexts make encrypted sockets. A socket that both binds and connects, as a worker's,
+is a server for the one and a client for the other: libzmq reads the options at that moment (zmq_curve(7)).
+"""
+
+import hmac
+import os
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import zmq
+import zmq.utils.z85
+
+from hpcml.errors import EngineError, HpcmlError
+from hpcml.private import open_private
+
+__all__ = ["Keys", "create_keys", "read_keys", "secured", "with_curve"]
+
+SILENCE = 60_000  # milliseconds; whoever sends or waits for so long has lost the other side
+_DOMAIN = b"hpcml"
+
+
+class Keys(NamedTuple):
+    """The key pair of a run, as text of 40 characters each."""
+
+    public: bytes
+    secret: bytes
+
+
+def with_curve() -> None:
+    """Raise EngineError where zmq cannot encrypt."""
+    if not zmq.has("curve"):
+        raise EngineError(
+            f"engine 'scoop' needs encryption, and the zmq of {sys.executable} has no CURVE. Type "
+            f"`{sys.executable} -m pip install --force-reinstall --only-binary pyzmq pyzmq`"
+        )
+
+
+def create_keys(path: Path) -> Keys:
+    """Make a key pair and write it to a new file, mode 0600."""
+    keys = Keys(*zmq.curve_keypair())
+    with open(open_private(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL), "wb") as file:
+        file.write(b"\n".join(keys))
+        file.flush()
+        os.fsync(file.fileno())  # other nodes read it
+    return keys
+
+
+def read_keys(path: Path) -> Keys:
+    """Return what `create_keys` has written to `path`.
+
+    Raises
+    ------
+    HpcmlError
+        It is missing, cut off, a link, another user's, or open to others.
+    """
+    try:
+        with open(open_private(path, os.O_RDONLY), "rb") as file:
+            found = file.read().split()
+    except OSError as error:
+        raise HpcmlError(
+            f"the key of the run, {path}, cannot be read on {os.uname().nodename}: {error.strerror}. Its "
+            "directory must be one that all nodes share: --run-dir=…"
+        ) from error
+    if [len(key) for key in found] != [40, 40]:
+        raise HpcmlError(f"{path} is no key pair: start the run anew")
+    return Keys(*found)
+
+
+def secured(keys: Keys, address: Callable[[], str]) -> "_Zmq":
+    """Return what stands for the module zmq in SCOOP's modules.
+
+    Parameters
+    ----------
+    address
+        Tells which address a socket is bound to that would be bound to all.
+    """
+
+    socket = type("Socket", (_Socket,), {"_keys": keys, "_own_address": staticmethod(address)})
+    return _Zmq(keys, type("Context", (zmq.Context,), {"_socket_class": socket}))
+
+
+class _Socket(zmq.Socket):  # type: ignore[type-arg]
+    """Encrypts: a server when it binds, a client when it connects."""
+
+    _keys: Keys
+    _own_address: Callable[[], str]
+
+    def bind(self, addr: str) -> Any:
+        """Serve at one address, those with the run's key."""
+        self.ipv6 = False  # addresses here are IPv4's, and are to be seen as what they are
+        self.curve_server = True
+        self.curve_publickey, self.curve_secretkey = self._keys
+        self.zap_domain = _DOMAIN
+        if hasattr(zmq, "ZAP_ENFORCE_DOMAIN"):
+            self.setsockopt(zmq.ZAP_ENFORCE_DOMAIN, 1)  # nobody comes in where nobody asks for the key
+        return super().bind(addr.replace("//*:", f"//{self._own_address()}:"))
+
+    def connect(self, addr: str) -> Any:
+        """Connect to a server that has the run's key."""
+        self.ipv6, self.curve_server = False, False
+        self.curve_publickey, self.curve_secretkey = self._keys
+        self.curve_serverkey = self._keys.public
+        if self.type == zmq.DEALER:
+            self.sndtimeo = self.rcvtimeo = SILENCE
+        if self.type == zmq.SUB:
+            return self._connect_now(addr)
+        return super().connect(addr)
+
+    def _connect_now(self, addr: str) -> Any:
+        """Connect, and wait until that is done: what is published before is lost."""
+        monitor = self.get_monitor_socket(zmq.EVENT_HANDSHAKE_SUCCEEDED)
+        try:
+            connected = super().connect(addr)
+            if not monitor.poll(SILENCE):
+                raise zmq.Again(msg=f"no answer from {addr}")
+            return connected
+        finally:
+            self.disable_monitor()
+            monitor.close()
+
+    def __del__(self) -> None:
+        self.close()  # SCOOP calls this to close; zmq's own warns of it
+
+
+class _Zmq:
+    """The module zmq, but for the contexts that it makes."""
+
+    def __init__(self, keys: Keys, context: Any) -> None:
+        self._key, self._context = zmq.utils.z85.decode(keys.public), context
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(zmq, name)
+
+    def Context(self, *args: Any) -> Any:  # noqa: N802  zmq's name
+        """Return a context whose sockets encrypt, and whose servers admit the run's own key only."""
+        context = self._context(*args)
+        # The handler's own socket is an ordinary one, in the same context; it ends with that.
+        plain: zmq.Context[Any] = zmq.Context.shadow(context.underlying)
+        handler = plain.socket(zmq.REP)
+        handler.linger = 0
+        handler.bind("inproc://zeromq.zap.01")
+        threading.Thread(target=_admit, args=(handler, self._key), name="hpcml-zap", daemon=True).start()
+        return context
+
+
+def _admit(handler: Any, key: bytes) -> None:
+    """Answer libzmq's questions whether a client may come in (RFC 27/ZAP), until the context ends."""
+    try:
+        while True:
+            version, number, _, _, _, mechanism, *credentials = handler.recv_multipart()
+            known = mechanism == b"CURVE" and len(credentials) == 1 and hmac.compare_digest(credentials[0], key)
+            status = (b"200", b"OK") if known else (b"400", b"no")
+            handler.send_multipart([version, number, *status, b"", b""])
+    except zmq.ZMQError:  # the context has ended
+        pass
+    finally:
+        handler.close()

@@ -1,0 +1,147 @@
+"""The origin, which runs the script: it hands out all tasks, executes none, and hears when the pool has failed."""
+
+import functools
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, NoReturn
+
+from hpcml.errors import EngineError
+
+__all__ = ["Fate", "ending_signals", "patch_origin", "run_as_origin"]
+
+
+class Fate:
+    """Whether the pool has failed: the first error, told by any thread and heard by the main thread at once."""
+
+    def __init__(self) -> None:
+        self.error: BaseException | None = None
+        self._over = False
+        self._lock = threading.Lock()  # protects both: the first error counts, and none after the end
+        self.descriptor, self._writer = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+
+    def fail(self, error: BaseException) -> None:
+        """Note an error, and wake up the main thread; once the script has ended, nothing is an error."""
+        with self._lock:
+            if self.error is None and not self._over:
+                self.error = error
+                os.write(self._writer, b"!")
+
+    def end(self) -> None:
+        """Note that the script has ended."""
+        with self._lock:
+            self._over = True
+
+    def check(self) -> None:
+        """Raise the error, if there is one."""
+        if self.error is not None:
+            raise self.error
+
+
+def patch_origin(library: Any, fate: Fate) -> None:
+    """Change what only the origin does; see `patches` for the rest."""
+    queue, communicator = library.types.FutureQueue, library.comm.ZMQCommunicator
+    append, pump, send = queue.append, communicator.pumpInfoSocket, communicator.sendFuture
+
+    def _append_or_send(self: Any, future: Any) -> None:
+        if future._ended() or future.greenlet is not None:
+            append(self, future)
+        else:
+            self.socket.sendFuture(future)
+
+    def _pump_or_fail(self: Any) -> None:
+        pump(self)
+        fate.check()  # whatever waits for something asks here, again and again
+
+    def _send_or_fail(self: Any, future: Any) -> None:
+        fate.check()
+        send.__get__(self)(future)
+
+    queue.append = _append_or_send
+    queue.requestFuture = lambda self: None
+    queue.pop = functools.partialmethod(_pop, library, fate)
+    communicator.pumpInfoSocket = _pump_or_fail
+    communicator.sendFuture = _send_or_fail
+
+
+def _pop(queue: Any, library: Any, fate: Fate) -> Any:
+    """Return the next future whose result the script waits for.
+
+    What goes wrong meanwhile, a signal included, becomes the error of all that is under way: so it is raised in
+    the script, where it waits.
+    """
+    while True:
+        try:
+            queue.updateQueue()
+            if not queue.ready:
+                _wait(queue.socket, library, fate)
+        except BaseException as error:
+            _fail_all(queue, library, error)
+            if not queue.ready:
+                raise
+        if queue.ready:
+            return queue.ready.popleft()
+
+
+def _wait(communicator: Any, library: Any, fate: Fate) -> None:
+    """Wait until something has come, or the pool has failed."""
+    if not hasattr(communicator, "arrivals"):
+        communicator.arrivals = library.comm.zmq.Poller()
+        for source in (communicator.direct_socket, communicator.socket, communicator.infoSocket, fate.descriptor):
+            communicator.arrivals.register(source, library.comm.zmq.POLLIN)
+    communicator.arrivals.poll()
+
+
+def _fail_all(queue: Any, library: Any, error: BaseException) -> None:
+    """Make `error` that of all tasks; its traceback is to begin where the script waits."""
+    error.__traceback__ = None
+    for future in list(library.control.futureDict.values()):
+        if future.greenlet is None and not future._ended():
+            future.exceptionValue, future.isDone = error, True
+            queue.append(future)
+
+
+@contextmanager
+def ending_signals() -> Iterator[None]:
+    """Have SIGTERM and SIGHUP end this process in order, with the status that a shell gives such an end."""
+    signals = (signal.SIGTERM, signal.SIGHUP)
+
+    def _leave(signum: int, _: object) -> NoReturn:
+        for other in signals:
+            signal.signal(other, signal.SIG_IGN)  # Slurm repeats itself
+        os.write(2, f"hpcml: ended by {signal.Signals(signum).name}\n".encode())
+        raise SystemExit(128 + signum)
+
+    before = {signum: signal.signal(signum, _leave) for signum in signals}
+    try:
+        yield
+    finally:
+        for signum, handler in before.items():
+            signal.signal(signum, handler)
+
+
+def run_as_origin(library: Any, fate: Fate, function: Callable[[], int]) -> int:
+    """Call `function`, which runs the script, as SCOOP's root task; return the exit status.
+
+    It is that of the script, but never 0 when the pool has failed.
+    """
+    hook = sys.excepthook
+    outcome: list[int] = []
+
+    def _root() -> None:
+        sys.excepthook = hook  # SCOOP's own ends the pool, and prints where nobody looks
+        outcome.append(function())
+        fate.end()
+
+    try:
+        library.futures._startup(_root)
+    finally:
+        sys.excepthook = hook
+    if not outcome or outcome[0] == 0:
+        fate.check()
+    if not outcome:
+        raise EngineError("SCOOP's pool ended before the script")
+    return outcome[0]

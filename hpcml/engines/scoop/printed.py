@@ -1,0 +1,43 @@
+"""What the workers of a node print: it goes on to the script's own streams, line by line."""
+
+import codecs
+import os
+import select
+
+from hpcml.engines.ipyparallel.messages import say
+
+__all__ = ["Printed"]
+
+MANY = 100  # chunks at a time: there are others to listen to
+CHUNK = 600  # bytes; the message stays below PIPE_BUF (pipe(7)) even when each becomes an escape
+
+
+class Printed:
+    """What all workers of the node print to one of their two streams, passed on line by line."""
+
+    def __init__(self, node: str, stream: int, output: int) -> None:
+        self._about, self._output = {"node": node, "stream": stream}, output
+        self.reader, self.writer = os.pipe2(os.O_CLOEXEC)
+        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        self._line = ""
+
+    def forward(self) -> None:
+        """Pass on what there is, up to the last end of a line; not all when it does not end."""
+        for _ in range(MANY):
+            if not select.select([self.reader], [], [], 0)[0]:
+                return
+            self._line += self._decoder.decode(os.read(self.reader, CHUNK))
+            whole, end, rest = self._line.rpartition("\n")
+            if end or len(rest) > CHUNK // 2:
+                self._say(whole + end if end else rest)
+                self._line = rest if end else ""
+
+    def flush(self) -> None:
+        """Pass on what is left."""
+        self.forward()
+        self._say(self._line)
+        self._line = ""
+
+    def _say(self, text: str) -> None:
+        for start in range(0, len(text), CHUNK):
+            say({**self._about, "text": text[start : start + CHUNK]}, self._output)

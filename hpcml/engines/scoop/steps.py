@@ -1,0 +1,85 @@
+"""The step of the workers: one, or one for each component of a heterogeneous job; started, told and ended."""
+
+import contextlib
+import logging
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+from hpcml.engines.ipyparallel.commands import PYTHON, worker_steps
+from hpcml.engines.scoop.node import KEY_FILE
+from hpcml.plan import Plan
+from hpcml.process import Inbox, Program
+from hpcml.srun import SLURM_FAILED, step_environment
+from hpcml.threads import thread_variables
+
+__all__ = ["Steps"]
+
+log = logging.getLogger("hpcml")
+
+
+class Steps:
+    """The programs of the nodes, whose messages go to `inbox`; they find the run's key in the file `key`."""
+
+    def __init__(self, plan: Plan, inbox: Inbox, key: Path) -> None:
+        self._programs: list[Program] = []
+        self.ended: set[Program] = set()
+        environment = step_environment(plan.environment)
+        environment.pop("PYTHONWARNINGS", None)  # meant for the script
+        environment[KEY_FILE] = str(key)
+        program = [*PYTHON, f"{__package__}.node"]
+        if plan.allocation is None:
+            steps = [(plan.nodes, [*program, plan.nodes[0].name, *plan.preload])]
+        else:
+            steps = worker_steps(plan, plan.nodes, [*program, "", *plan.preload], together=True)
+        os.register_at_fork(after_in_child=self._let_go)
+        try:
+            for number, (nodes, command) in enumerate(steps):
+                log.debug("starting %s", " ".join(command))
+                variables = {**environment, **thread_variables(nodes[0].cpus_per_slot)}
+                name = f"workers-{number}"
+                self._programs.append(Program(name, command, variables, inbox, plan.run_dir / f"{name}.log"))
+        except BaseException:  # the second of two, say
+            self.stop(1)
+            raise
+
+    def _let_go(self) -> None:
+        for program in self._programs:
+            program.let_go()
+
+    @property
+    def over(self) -> bool:
+        """Whether all have ended, and been heard to."""
+        return len(self.ended) == len(self._programs)
+
+    def tell(self, message: dict[str, Any]) -> None:
+        """Send a message to all nodes."""
+        for program in self._programs:
+            program.send(message)
+
+    def logs(self) -> str:
+        """Return the ends of the logs in which there is something."""
+        logs = [program for program in self._programs if program.log.exists() and program.log.stat().st_size]
+        said = "".join(f"\n{program.log} ends with\n{program.log_tail()}" for program in logs)
+        if all(program.status == SLURM_FAILED for program in self._programs):
+            said += "\nSlurm has refused to start the step. If its job is over, forget it:  unset ${!SLURM_@}"
+        return said
+
+    def close(self) -> None:
+        """Order all nodes to end their workers; do not wait."""
+        for program in self._programs:
+            program.close()
+
+    def stop(self, grace: float) -> None:
+        """End all of them, each means after `grace` seconds, and remove the logs in which nothing is."""
+        self.close()
+        deadline = time.monotonic() + grace
+        if not all(program.wait(deadline) for program in self._programs):
+            for program in self._programs:
+                program.terminate()
+        for program in self._programs:
+            program.stop(grace)
+            with contextlib.suppress(OSError):
+                if not program.log.stat().st_size:
+                    program.log.unlink()
