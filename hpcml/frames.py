@@ -12,8 +12,8 @@ from hpcml.payload import nbytes
 from hpcml.task import Call, Known, Watcher
 
 __all__ = [
-    "ChunkFuture",
     "FRAME_SECONDS",
+    "ChunkFuture",
     "Frame",
     "FutureLike",
     "Group",
