@@ -12,7 +12,6 @@ from hpcml.payload import nbytes
 from hpcml.task import Call, Known, Watcher
 
 __all__ = [
-    "FRAME_SECONDS",
     "ChunkFuture",
     "Frame",
     "FutureLike",

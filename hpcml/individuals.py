@@ -27,13 +27,13 @@ def rebind_classes() -> None:
 
 def reduce_individual(thing: Any) -> tuple[Any, ...] | None:
     """Return how a pickle builds a class of DEAP's creator, or an instance of one; None for anything else."""
-    creator: Any = sys.modules.get("deap.creator")
-    if creator is None:
+    meta = getattr(sys.modules.get("deap.creator"), "MetaCreator", None)  # DEAP has it from 1.4 on
+    if meta is None:
         return None
     kind: Any = type(thing)
-    if kind is creator.MetaCreator:
+    if kind is meta:
         return creator_class, thing.reduce_args
-    genome = _genome(thing, kind.reduce_args[1]) if type(kind) is creator.MetaCreator else NotImplemented
+    genome = _genome(thing, kind.reduce_args[1]) if type(kind) is meta else NotImplemented
     if genome is NotImplemented:
         return None
     return build_individual, (kind, genome, vars(thing) if genome is None or not _is_new(thing, kind) else None)
@@ -115,10 +115,10 @@ def _equal(one: Any, other: Any) -> bool:
 
 def note_genome(error: BaseException, args: Any) -> None:
     """Add to an exception which individual it was about."""
-    creator: Any = sys.modules.get("deap.creator")
-    for arg in args if creator is not None else ():
+    meta = getattr(sys.modules.get("deap.creator"), "MetaCreator", None)
+    for arg in args if meta is not None else ():
         kind: Any = type(arg)
-        if type(kind) is creator.MetaCreator:
+        if type(kind) is meta:
             text = str(arg) if getattr(kind.reduce_args[1], "__module__", "") == "deap.gp" else _listed(arg)
             error.add_note(f"while evaluating the {kind.__name__} {text[:SHOWN]}")
 

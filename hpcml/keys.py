@@ -22,6 +22,7 @@ import cloudpickle
 from hpcml.arrays import Array, reduce_array
 from hpcml.broadcast import Broadcast
 from hpcml.datafiles import digest
+from hpcml.individuals import reduce_individual
 from hpcml.sources import code_globals, code_modules, module_digest
 from hpcml.store import Loan
 
@@ -85,18 +86,22 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle has no
         if isinstance(thing, Array):
             reduced = reduce_array(thing, self._keys.lend)
             return NotImplemented if reduced is None else reduced
-        if isinstance(thing, type | types.FunctionType) or is_named(thing):  # functools.lru_cache, Cython, C
+        individual = reduce_individual(thing)
+        if individual is None and (
+            isinstance(thing, type | types.FunctionType) or is_named(thing)
+        ):  # functools.lru_cache, Cython, C
             return self._definition(thing)
-        if isinstance(thing, functools._lru_cache_wrapper | types.CodeType | types.ModuleType | Broadcast):
-            return _nothing, _parts(thing)
-        name = (type(thing).__module__, type(thing).__qualname__)
-        if name in IGNORED:
-            ignored = IGNORED[name]
-            state = (
-                {} if ignored is None else {name: vars(thing)[name] for name in vars(thing) if name not in ignored}
-            )
-            return _nothing, (name, state)
-        return super().reducer_override(thing)
+        if individual is not None:
+            return self._individual(thing, individual[1])
+        parts = _parts(thing)
+        return super().reducer_override(thing) if parts is None else (_nothing, parts)
+
+    def _individual(self, thing: Any, parts: tuple[Any, ...]) -> Any:
+        """Return what stands for an individual of DEAP's, or for its class: that is looked at once."""
+        if not isinstance(thing, type):
+            return _nothing, parts
+        self._named[id(thing)] = thing, (_nothing, (thing.__name__, self._keys.digest(parts)))
+        return self._named[id(thing)][1]
 
     def _definition(self, thing: Any) -> Any:
         if isinstance(thing, type) and thing.__module__ == "builtins":  # some of these have no name there
@@ -121,12 +126,21 @@ class _SetPickler(_Pickler):
         return None
 
 
-def _parts(thing: Any) -> tuple[Any, ...]:
+def _parts(thing: Any) -> tuple[Any, ...] | None:
+    """Return what says which object of some special types this is; None for all others."""
+    name = (type(thing).__module__, type(thing).__qualname__)
+    if name in IGNORED:
+        ignored = IGNORED[name]
+        return name, {} if ignored is None else {
+            key: vars(thing)[key] for key in vars(thing) if key not in ignored
+        }
     if isinstance(thing, functools._lru_cache_wrapper):
         return "lru_cache", thing.__wrapped__
     if isinstance(thing, types.ModuleType):
         return thing.__name__, module_digest(thing.__name__)
-    return _handle(thing) if isinstance(thing, Broadcast) else _code(thing)
+    if isinstance(thing, Broadcast):
+        return _handle(thing)
+    return _code(thing) if isinstance(thing, types.CodeType) else None
 
 
 def _code(code: types.CodeType) -> tuple[Any, ...]:
