@@ -55,7 +55,9 @@ class Run:
         self.directory, self.mark = directory, str(directory)
         text = textwrap.dedent(script) + (GUARD + textwrap.indent(textwrap.dedent(main), "    ") if main else "")
         (directory / "script.py").write_text(text)
-        argv = [sys.executable, "-m", "hpcml", "run", "--engine", "scoop", f"--slots-per-node={slots}"]
+        # What is started in a shell's background is deaf to two of the signals.
+        argv = ["env", "--default-signal=INT,QUIT", sys.executable, "-m", "hpcml"]
+        argv += ["run", "--engine", "scoop", f"--slots-per-node={slots}"]
         self.process = subprocess.Popen(
             [*argv, *options, "script.py", *args],
             cwd=directory,

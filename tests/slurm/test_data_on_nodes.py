@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.release("24.11")  # the rest of the ring runs on both
+
 PROGRAM = Path(__file__).parent / "programs" / "data.py"
 SIZE = 20_000_000
 

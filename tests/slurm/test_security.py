@@ -14,6 +14,8 @@ from pathlib import Path
 import pytest
 from cluster_conf import LOGIN
 
+pytestmark = pytest.mark.release("24.11")  # the rest of the ring runs on both
+
 PROGRAMS = Path(__file__).parent / "programs"
 ATTACK, GUARDED, RECORD = (PROGRAMS / f"{name}.py" for name in ("attack", "guarded", "record"))
 # The hub's registration, monitor and notification; two each of the heart monitor and the five schedulers:

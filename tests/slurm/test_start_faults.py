@@ -15,6 +15,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.release("22.05")  # the rest of the ring runs on both
+
 PROGRAM = Path(__file__).parent / "programs" / "obedient.py"
 SPARE = 5  # seconds that a start which fails may take beyond its timeout
 
