@@ -414,6 +414,8 @@ def test_object_trees(tree, limit, tmp_path_factory):
 def test_a_class_of_deaps_travels_after_another_has_taken_its_name():
     from deap import base, creator
 
+    for name in {"Goal", "Bits"} & vars(creator).keys():  # another test's
+        delattr(creator, name)
     creator.create("Goal", base.Fitness, weights=(1.0,))
     creator.create("Bits", list, fitness=creator.Goal)
     old = creator.Bits([1, 0])

@@ -74,7 +74,9 @@ def test_messages_name_what_is_called():
     assert name_of(Carried(lambda: 0, {}, 1)) == name_of(lambda: 0)
 
 
-def test_scoop_is_served_for_as_long_as_it_should_be():
+def test_scoop_is_served_for_as_long_as_it_should_be(monkeypatch):
+    for name in [name for name in sys.modules if name.partition(".")[0] == "scoop"]:  # of other tests
+        monkeypatch.delitem(sys.modules, name)
     before = list(sys.path)
     with serving():
         assert sys.path[1] == str(FOLDER)

@@ -125,7 +125,7 @@ def test_f7_a_driver_that_is_killed_is_started_again(cluster, expected):
 
 @pytest.mark.release("22.05")
 def test_two_drivers_of_one_run(cluster, expected):
-    search = Search(cluster, resume=True).start()
+    search = Search(cluster, resume=True, seconds=0.6).start()  # the second takes a while to be refused
     search.wait_ended(12)
     began = time.monotonic()
     second = cluster.run(search.command)
