@@ -8,7 +8,7 @@ from pathlib import Path
 
 from hpcml.errors import HpcmlError
 
-__all__ = ["check_directory", "create_secret", "open_private", "read_secret"]
+__all__ = ["check_directory", "create_secret", "open_private", "read_secret", "write_secret"]
 
 SECRET_BYTES = 32
 
@@ -77,17 +77,22 @@ def _check(path: Path, found: os.stat_result, mode: str) -> None:
 def create_secret(path: Path) -> bytes:
     """Make a file with 256 random bits, mode 0600, and return them; what is there already is an error."""
     secret = secrets.token_bytes(SECRET_BYTES)
+    write_secret(path, secret)
+    return secret
+
+
+def write_secret(path: Path, secret: bytes) -> None:
+    """Make a file, mode 0600, that holds `secret`; what is there already is an error."""
     descriptor = open_private(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
     try:
-        if os.write(descriptor, secret) < SECRET_BYTES:
+        if os.write(descriptor, secret) < len(secret):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        os.fsync(descriptor)
+        os.fsync(descriptor)  # other nodes may read it
     except BaseException:  # an empty key would be in the way of the next life
         path.unlink()
         raise
     finally:
         os.close(descriptor)
-    return secret
 
 
 def read_secret(path: Path) -> bytes:

@@ -7,7 +7,7 @@ then all are updated; DEAP's examples update one after the other, which leaves n
 
 import random
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 __all__ = [
     "Algorithm",
@@ -27,6 +27,9 @@ Population = list[Any]
 class Algorithm(Protocol):
     """What a generation consists of; its attributes are kept in checkpoints."""
 
+    generates: ClassVar[bool]
+    """Whether it makes all its individuals, with no first population."""
+
     def begin(self, population: Population, toolbox: Any) -> Population:
         """Take the first population, evaluated; return it as the first generation."""
 
@@ -38,6 +41,8 @@ class Algorithm(Protocol):
 
 
 class _Algorithm:
+    generates: ClassVar[bool] = False
+
     def begin(self, population: Population, toolbox: Any) -> Population:
         """Take the first population as it is."""
         return population
@@ -108,6 +113,8 @@ class EaGenerateUpdate(_Algorithm):
 
     There is no first population: generation 0 is the first that ``toolbox.generate`` makes.
     """
+
+    generates: ClassVar[bool] = True
 
     def vary(self, population: Population, toolbox: Any) -> Population:
         """Generate individuals."""

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from hpcml.evolve.algorithms import Algorithm, EaGenerateUpdate
+from hpcml.evolve.algorithms import Algorithm
 from hpcml.evolve.loop import generations
 from hpcml.evolve.streams import get_states, keep_states, set_states, states_of
 from hpcml.payload import dumps_result
@@ -116,7 +116,7 @@ def islands(
     """
     if topology not in TOPOLOGIES:
         raise ValueError(f"topology={topology!r}: there are {' and '.join(map(repr, TOPOLOGIES))}")
-    if isinstance(algorithm, EaGenerateUpdate):
+    if algorithm.generates:
         raise ValueError("a strategy that generates has no population to migrate: run several, with other seeds")
     inner = copy.copy(toolbox)
     inner.register("map", map)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from hpcml.checkpoint import Checkpoint
-from hpcml.evolve.algorithms import Algorithm, EaGenerateUpdate
+from hpcml.evolve.algorithms import Algorithm
 from hpcml.evolve.state import Generation, State
 from hpcml.evolve.streams import evaluate_all, new_seed
 
@@ -29,7 +29,8 @@ def generations(
     """Evolve `population` in place, and yield each generation.
 
     The same seed of `random` and `numpy.random` gives the logbook that DEAP's function of the algorithm gives,
-    whatever ``toolbox.map`` is. Leaving the loop ends the evolution, and writes the checkpoint.
+    whatever ``toolbox.map`` is. Leaving the loop ends the evolution; going on from its checkpoint begins with the
+    generation in which it was left.
 
     Parameters
     ----------
@@ -42,7 +43,8 @@ def generations(
     stats, halloffame
         DEAP's, or None.
     checkpoint
-        A file for the state of the evolution. Where it is there already, the evolution goes on from it.
+        A file for the state of the evolution after each generation and what the loop does with it. Where it is
+        there already, the evolution goes on with the next one; of one that has ended, the last is yielded again.
     every, every_seconds
         Write it after so many generations, if so many seconds have passed since the last time.
     streams
@@ -79,27 +81,24 @@ def generations(
     file = None if checkpoint is None else Checkpoint(checkpoint, every, every_seconds)
     if file is not None and file.exists():
         state.restore(file.read(), file.path)
+    last = ngen - 1 if algorithm.generates else ngen
+    if state.number >= last:  # it had come to its end: the caller wants to see that
         yield state.generation(0, 0.0)
-    last = ngen - 1 if isinstance(algorithm, EaGenerateUpdate) else ngen
     while state.number < last:
         began = time.monotonic()
-        evaluated = _next(state)  # what it raises leaves the state between two generations: nothing is written
-        try:
-            yield state.generation(evaluated, time.monotonic() - began)
-        except GeneratorExit:  # the caller has left the loop
-            if file is not None:
-                file.write(state.save)
-            raise
+        evaluated = _next(state)
+        yield state.generation(evaluated, time.monotonic() - began)
+        # Only here is a generation complete: not in the middle of one, nor of what the caller does with it.
         if file is not None:
             file.offer(state.save, last=state.number == last)
 
 
 def _next(state: State) -> int:
     """Bring forth the next generation, and return how many were evaluated."""
-    first = state.number < 0 and not isinstance(state.algorithm, EaGenerateUpdate)
+    generates = state.algorithm.generates
+    first = state.number < 0 and not generates
     offspring = state.population if first else state.algorithm.vary(state.population, state.toolbox)
-    strategy = isinstance(state.algorithm, EaGenerateUpdate)
-    invalid = [one for one in offspring if strategy or not one.fitness.valid]
+    invalid = [one for one in offspring if generates or not one.fitness.valid]
     evaluate_all(state.toolbox, invalid, state.seed, state.evaluated)
     if state.halloffame is not None:
         state.halloffame.update(offspring)

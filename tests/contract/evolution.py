@@ -100,10 +100,9 @@ def slow_ones(individual):
     return (sum(individual),)
 
 
-def uneven_sleep(individual):
-    seconds = random.choice((0.02, 0.2))
-    time.sleep(seconds)
-    return (seconds,)
+def slow_zeros(individual):
+    time.sleep(0.01 if any(individual) else 1.5)
+    return (sum(individual),)
 
 
 def move(particle, best):

@@ -74,6 +74,7 @@ def main(mode):
     )
     for last in run:
         count("generation")
+        random.random()  # what the caller draws is drawn once for each generation, also in a run that was cut
     what = [(list(one), one.fitness.values) for one in last.population]
     found = [(list(one), one.fitness.values) for one in best]
     with open("outcome", "w") as file:

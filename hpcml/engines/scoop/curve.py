@@ -17,7 +17,7 @@ import zmq
 import zmq.utils.z85
 
 from hpcml.errors import EngineError, HpcmlError
-from hpcml.private import open_private
+from hpcml.private import open_private, write_secret
 
 __all__ = ["Keys", "create_keys", "read_keys", "secured", "with_curve"]
 
@@ -44,10 +44,7 @@ def with_curve() -> None:
 def create_keys(path: Path) -> Keys:
     """Make a key pair and write it to a new file, mode 0600."""
     keys = Keys(*zmq.curve_keypair())
-    with open(open_private(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL), "wb") as file:
-        file.write(b"\n".join(keys))
-        file.flush()
-        os.fsync(file.fileno())  # other nodes read it
+    write_secret(path, b"\n".join(keys))
     return keys
 
 
