@@ -12,8 +12,7 @@ demo: .venv/demo
 	$(BIN)/python tutorials/01_grid_search.py
 
 test: test-environment
-	sh tests/other-pythons
-	$(BIN)/python -m pytest
+	sh tests/all
 
 lint: test-environment
 	$(BIN)/ruff check .

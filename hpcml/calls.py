@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from hpcml.callbook import CallBook
+from hpcml.generators import holds_generator
 from hpcml.keys import IGNORED_ARGUMENTS, Keys, is_named
 from hpcml.ledger import Ledger
 from hpcml.payload import Packed
@@ -19,7 +20,12 @@ Item = tuple[Callable[..., Any], Sequence[Any], dict[str, Any]]  # a call, as jo
 
 KEY_SECONDS = 0.002  # ten times what the key of a call with arrays or objects takes
 
-_warned: set[str] = set()  # the functions whose calls could not be recognised
+_UNKNOWN = "calls of %s cannot be recognised when the run is resumed: %s"
+_COPIED = (
+    "%s holds a generator of random numbers: each call gets a copy of it, and all draw the same. Use random or "
+    "numpy.random, which each worker has of its own, or make one in the call, from a seed among its arguments"
+)
+_warned: set[tuple[str, str]] = set()  # what was said of which function: there may be a million calls of it
 
 
 class Calls:
@@ -79,7 +85,7 @@ class Calls:
         key = self._key(function, args, kwargs, name, same)
         if key and self._ledger is not None and (outcome := self._ledger.answer(key)) is not None:
             return Known(outcome, group)
-        packed = self._function(function, name, same, max(travels, 1))
+        packed = self.pack_function(function, travels)
         arguments = pack_arguments(tuple(args), kwargs, f"an argument of {name}", self._dump)
         return Call(packed, arguments, name, group, width, key)
 
@@ -109,19 +115,29 @@ class Calls:
         new = [number for number, one in enumerate(known) if one is None]
         if not new:
             return known, None
-        packed = self._function(function, name, travels > 0 or is_named(function), max(travels, 1))
+        packed = self.pack_function(function, travels)
         arguments = pack_many(
             [(tuple(calls[n][1]), calls[n][2]) for n in new], f"an argument of {name}", self._dump
         )
         return known, Call(packed, arguments, name, group, width, keys=tuple(keys[n] for n in new))
 
-    def _function(self, function: Callable[..., Any], name: str, same: bool, travels: int) -> Packed:
+    def pack_function(self, function: Callable[..., Any], travels: int) -> Packed:
+        """Return a function, packed; see `make`.
+
+        Raises
+        ------
+        TaskError
+            It cannot be pickled; the message names the object.
+        """
+        name, same = name_of(function), travels > 0 or is_named(function)
         if same and id(function) in self._packed:
             return self._packed[id(function)][1]
         sent = function if self._wrap is None else self._wrap(function)
-        self.book.travels = travels
+        self.book.travels = max(travels, 1)
         packed = pack_object(sent, f"the function {name}", self._dump)
         self.book.travels = 1
+        if holds_generator(packed if isinstance(packed, bytes) else packed.stream):
+            _warn(_COPIED, name)
         if same:
             self._packed[id(function)] = (function, packed)
         return packed
@@ -138,7 +154,7 @@ class Calls:
                 kwargs = {key: value for key, value in kwargs.items() if key not in IGNORED_ARGUMENTS[name]}
             return self._ledger.keys([self._keys.digest(_what(digest, args, kwargs))])[0]
         except Exception as error:  # if it cannot be pickled at all, packing it says so
-            _warn(name, error)
+            _warn(_UNKNOWN, name, error)
             return ""
 
     def _chunk_keys(self, function: Callable[..., Any], calls: Sequence[Item], name: str, same: bool) -> list[str]:
@@ -154,7 +170,7 @@ class Calls:
             of_call = self._keys.digest
             digests = [of_call(_what(digest, args, kwargs)) for _, args, kwargs in calls]
         except Exception as error:
-            _warn(name, error)
+            _warn(_UNKNOWN, name, error)
             return [""] * len(calls)
         return self._ledger.keys(digests)
 
@@ -171,10 +187,10 @@ def _what(function: str, args: Sequence[Any], kwargs: dict[str, Any]) -> tuple[A
     return ((function,), tuple(args), kwargs) if kwargs else (function, *args)
 
 
-def _warn(name: str, error: Exception) -> None:
-    if name not in _warned:
-        _warned.add(name)
-        log.warning("calls of %s cannot be recognised when the run is resumed: %s", name, error)
+def _warn(message: str, name: str, *words: object) -> None:
+    if (message, name) not in _warned:
+        _warned.add((message, name))
+        log.warning(message, name, *words)
 
 
 def is_uniform(calls: Sequence[Item]) -> bool:

@@ -1,12 +1,17 @@
-"""A file that holds the state of a program: written whole or not at all, the one before kept."""
+"""A file that holds the state of a program: written whole or not at all, the one before kept, by one at a time."""
 
 import contextlib
+import errno
+import fcntl
 import hashlib
 import logging
 import os
+import socket
 import time
+import weakref
 from collections.abc import Callable
 from pathlib import Path
+from types import TracebackType
 
 from hpcml.errors import HpcmlError
 from hpcml.private import open_private
@@ -15,28 +20,39 @@ __all__ = ["Checkpoint"]
 
 log = logging.getLogger("hpcml")
 
-TITLE = b"hpcml checkpoint 1\n"
+TITLE = b"hpcml checkpoint 2\n"
 DIGEST_BYTES = 32
+LEASE_SECONDS = 120.0  # NFS servers give up the locks of a silent client after 90 s
 
 
 class Checkpoint:
     """Keeps the last state of a program, and the one before it.
 
+    One process at a time: it holds a lock on a file that has ``.lock`` after its name, until `close`, the end of a
+    ``with`` block, or its own end. File systems without locks do not tell of another process.
+
     Parameters
     ----------
     path
-        The file; only its owner can read it. The one before has ``.previous`` after its name.
+        The file; only its owner can read it. The one before has ``.previous`` after its name: it counts where the
+        file is damaged. To begin anew, remove the file.
     every, every_seconds
         Of the states that are offered, every so many is kept, if so many seconds have passed since the last.
+
+    Raises
+    ------
+    HpcmlError
+        Nothing can be written there, or another process has this checkpoint.
 
     Examples
     --------
     >>> import tempfile
     >>> from hpcml.checkpoint import Checkpoint
     >>> with tempfile.TemporaryDirectory() as place:
-    ...     checkpoint = Checkpoint(f"{place}/state")
-    ...     checkpoint.offer(lambda: b"generation 1")
-    ...     Checkpoint(f"{place}/state").read()
+    ...     with Checkpoint(f"{place}/state") as checkpoint:
+    ...         checkpoint.offer(lambda: b"generation 1")
+    ...     with Checkpoint(f"{place}/state") as checkpoint:
+    ...         checkpoint.read()
     b'generation 1'
     """
 
@@ -46,14 +62,28 @@ class Checkpoint:
         self.path = Path(path)
         self._every, self._every_seconds = every, every_seconds
         self._offered, self._written = 0, time.monotonic()
+        self._whole = False  # whether the file is known to be
+        _check_place(self.path)
+        self._lock = _Lock(self._beside("lock"), self.path)
 
-    @property
-    def _previous(self) -> Path:
-        return self.path.with_name(self.path.name + ".previous")
+    def __enter__(self) -> "Checkpoint":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let others have it."""
+        self._lock.release()
+
+    def _beside(self, ending: str) -> Path:
+        return self.path.with_name(f"{self.path.name}.{ending}")
 
     def exists(self) -> bool:
         """Tell whether there is a state to go on from."""
-        return self.path.exists() or self._previous.exists()
+        return self.path.exists()
 
     def offer(self, state: Callable[[], bytes], last: bool = False) -> None:
         """Write the state if it is time to, or if it is the last."""
@@ -71,23 +101,22 @@ class Checkpoint:
             There is no room, or no right to write there; what was there is untouched.
         """
         content = state()
-        new = self.path.with_name(f"{self.path.name}.new-{os.getpid()}")
-        with contextlib.suppress(FileNotFoundError):
-            new.unlink()
+        new, previous = self._beside("new"), self._beside("previous")
+        new.unlink(missing_ok=True)  # of a process that was killed
         try:
             with open(open_private(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL), "wb") as file:
                 file.write(TITLE + _digest(content) + content)
                 file.flush()
                 os.fsync(file.fileno())
-            if self.path.exists():
-                with contextlib.suppress(FileNotFoundError):
-                    self._previous.unlink()
-                os.link(self.path, self._previous)
+            if not self.path.exists():  # a new run: what was before it is another's
+                previous.unlink(missing_ok=True)
+            elif self._whole or self._content(self.path) is not None:
+                previous.unlink(missing_ok=True)
+                os.link(self.path, previous)
             os.replace(new, self.path)
         finally:
-            with contextlib.suppress(FileNotFoundError):
-                new.unlink()
-        self._written = time.monotonic()
+            new.unlink(missing_ok=True)
+        self._whole, self._written = True, time.monotonic()
 
     def read(self) -> bytes:
         """Return the last state that is whole.
@@ -95,20 +124,110 @@ class Checkpoint:
         Raises
         ------
         HpcmlError
-            No file is whole; or one is a link, another user's, or open to others.
+            There is no file, or no state is whole; or one is a link, another user's, or open to others.
         """
-        for path in (self.path, self._previous):
-            try:
-                with open(open_private(path, os.O_RDONLY), "rb") as file:
-                    content = file.read()
-            except FileNotFoundError:
-                continue
-            start = len(TITLE) + DIGEST_BYTES
-            if content.startswith(TITLE) and content[len(TITLE) : start] == _digest(content[start:]):
-                return content[start:]
-            log.warning("%s is damaged, or no checkpoint of this version", path)
+        found = None
+        if self.exists():
+            for path in (self.path, self._beside("previous")):
+                found = self._content(path)
+                if found is not None:
+                    return found
         raise HpcmlError(f"there is no checkpoint to go on from in {self.path}: remove the file to begin anew")
+
+    def _content(self, path: Path) -> bytes | None:
+        """Return what a file holds, None where it is damaged or not there."""
+        try:
+            with open(open_private(path, os.O_RDONLY), "rb") as file:
+                content = file.read()
+        except FileNotFoundError:
+            return None
+        start = len(TITLE) + DIGEST_BYTES
+        if content.startswith(TITLE) and content[len(TITLE) : start] == _digest(content[start:]):
+            return content[start:]
+        log.warning("%s is damaged, or no checkpoint of this version", path)
+        return None
 
 
 def _digest(content: bytes) -> bytes:
     return hashlib.blake2b(content, digest_size=DIGEST_BYTES).digest()
+
+
+def _check_place(path: Path) -> None:
+    """Raise HpcmlError unless a file can be made there: better now than after the first hour."""
+    place = path.absolute().parent
+    if not place.is_dir():
+        raise HpcmlError(f"the checkpoint {path} cannot be written: there is no directory {place}. Make it first")
+    if path.is_dir():
+        raise HpcmlError(f"the checkpoint {path} is a directory: give the name of a file")
+    if not os.access(place, os.W_OK | os.X_OK):
+        raise _not_writable(path, os.strerror(errno.EACCES))
+
+
+def _not_writable(path: Path, why: str) -> HpcmlError:
+    return HpcmlError(
+        f"the checkpoint {path} cannot be written: nothing can be made in the directory "
+        f"{path.absolute().parent}: {why}. Choose another"
+    )
+
+
+def _try(file: int) -> bool:
+    """Lock a file, and tell whether nobody else holds it; file systems without locks do not know."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        return error.errno not in (errno.EWOULDBLOCK, errno.EACCES)
+    return True
+
+
+class _Lock:
+    """Held by one process; the file stays, for another may wait to open it."""
+
+    def __init__(self, path: Path, what: Path) -> None:
+        self._file: int | None = None
+        try:
+            self._file = open_private(path, os.O_RDWR | os.O_CREAT)
+        except OSError as error:
+            raise _not_writable(what, error.strerror or str(error)) from error
+        try:
+            self._take(what)
+        except BaseException:
+            self.release()
+            raise
+        _held.add(self)
+
+    def _take(self, what: Path) -> None:
+        """Wait for a process of another node, whose lock may outlive the node by a while (NFS); for no other."""
+        assert self._file is not None
+        until = time.monotonic() + LEASE_SECONDS
+        while not _try(self._file):
+            holder = os.pread(self._file, 200, 0).decode(errors="replace") or "another process"
+            if holder.endswith(f" on {socket.gethostname()}") or time.monotonic() > until:
+                raise HpcmlError(
+                    f"{holder} is at work with the checkpoint {what}: wait for its end, or give another. In the "
+                    "same process, close the evolution that was left: its generator has a method close()"
+                )
+            log.info("%s is at work with the checkpoint %s: waiting for its end", holder, what)
+            time.sleep(min(1.0, LEASE_SECONDS))
+        with contextlib.suppress(OSError):  # it only serves the message
+            os.ftruncate(self._file, 0)
+            os.pwrite(self._file, f"process {os.getpid()} on {socket.gethostname()}".encode(), 0)
+
+    def release(self) -> None:
+        """Let others have it."""
+        if self._file is not None:
+            os.close(self._file)
+            self._file = None
+
+    __del__ = release
+
+
+_held: "weakref.WeakSet[_Lock]" = weakref.WeakSet()
+
+
+def _release_in_child() -> None:
+    """Leave the locks to the parent: a child of fork() that outlives it would hold them."""
+    for lock in list(_held):
+        lock.release()
+
+
+os.register_at_fork(after_in_child=_release_in_child)

@@ -4,7 +4,7 @@ import contextlib
 import math
 import pickle
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import cloudpickle
@@ -13,35 +13,61 @@ from hpcml.individuals import note_genome
 from hpcml.payload import Packed
 from hpcml.task import Nested
 
-__all__ = ["CHUNK_SECONDS", "call_noting", "chunk_length", "run_chunk"]
+__all__ = ["CHUNK_SECONDS", "call_noting", "chunk_length", "chunk_lengths", "run_chunk", "snapshot"]
 
 CHUNK_SECONDS = 0.05  # of joblib's batches, which it sizes itself: a quarter of a frame
 LONGEST_CHUNK = 10_000
-WORTH_SENDING = 0.005  # what a message costs
+MESSAGE_SECONDS = 0.002  # that the driver is busy with a message and its answer
 SMALL = 1 << 16  # bytes
 AT_ONCE = 0.5  # seconds; the rest of a chunk that lasts longer than was thought is given to others
 
-_steady: dict[int, bool] = {}  # whether a function, by the hash of its pickle, is after a call what it was before
+_fresh: dict[int, bytes | None] = {}  # functions before their calls, by their pickles' hash; None: calls change it
 
 
-def chunk_length(seconds: float | None, waiting: int, slots: int = 1, longest: float = CHUNK_SECONDS) -> int:
-    """Return how many calls of `seconds` each (None: not known) should travel as one.
+def chunk_length(seconds: float | None, waiting: int, longest: float = CHUNK_SECONDS) -> int:
+    """Return how many calls of `seconds` each (None: not known), of those `waiting`, should travel as one.
 
-    At most a share of what is `waiting`, so that no slot waits for another, and what takes `longest` seconds, but
-    so many that they are worth a message.
+    At most half of them, and what takes `longest` seconds, but so many that they are worth a message.
 
     Examples
     --------
     >>> from hpcml.chunks import chunk_length
-    >>> chunk_length(None, 1000), chunk_length(1e-3, 1000, slots=12), chunk_length(1e-5, 1000, slots=12)
-    (1, 42, 499)
+    >>> chunk_length(None, 1000), chunk_length(1e-2, 1000), chunk_length(1e-3, 7)
+    (1, 5, 4)
     """
     if seconds is None or seconds > longest / 2:
         return 1
     seconds = max(seconds, 1e-9)
-    share = math.ceil(waiting / (2 * slots))
-    length = min(int(longest / seconds), LONGEST_CHUNK, max(share, int(WORTH_SENDING / seconds)))
+    half = math.ceil(waiting / 2)
+    length = min(int(longest / seconds), LONGEST_CHUNK, max(half, int(2 * MESSAGE_SECONDS / seconds)))
     return max(1, min(length, waiting))
+
+
+def chunk_lengths(seconds: float | None, waiting: int, slots: int, longest: float) -> Iterator[int]:
+    """Yield how many calls each message should hold, for all that are `waiting`, to be done by `slots`.
+
+    Round by round each slot gets half of its share (factoring: Hummel, Schonberg and Flynn 1992,
+    doi:10.1145/135226.135232), until the driver could not send the halves as fast as they are done: then the
+    whole. Nothing that takes more than `longest` seconds, and no more slots than messages are worth.
+
+    Examples
+    --------
+    >>> from hpcml.chunks import chunk_lengths
+    >>> list(chunk_lengths(0.003, 100, slots=4, longest=0.2))
+    [13, 13, 13, 13, 6, 6, 6, 6, 3, 3, 3, 3, 3, 3, 3, 3]
+    >>> list(chunk_lengths(1e-5, 600, slots=12, longest=0.2))
+    [300, 300]
+    """
+    seconds = longest if seconds is None else max(seconds, 1e-9)
+    most = max(1, min(int(longest / seconds), LONGEST_CHUNK))
+    slots = max(1, min(slots, math.ceil(math.sqrt(waiting * seconds / MESSAGE_SECONDS))))
+    while waiting > 0:
+        share = math.ceil(waiting / slots)
+        half = math.ceil(share / 2)
+        length = min(half if half * seconds >= slots * MESSAGE_SECONDS else share, most)
+        for _ in range(min(slots, math.ceil(waiting / length))):
+            yield min(length, waiting)
+            waiting -= length
 
 
 def call_noting(call: Callable[..., Any], args: Any, kwargs: dict[str, Any]) -> Any:
@@ -53,35 +79,57 @@ def call_noting(call: Callable[..., Any], args: Any, kwargs: dict[str, Any]) -> 
         raise
 
 
-def run_chunk(packed: Packed, load: Callable[[], Any], calls: list[Any], values: list[Any]) -> None:
-    """Append what each of `calls` returns to `values`, up to the first that raises, or until it takes too long.
+def run_chunk(
+    packed: Packed, load: Callable[[], Any], load_calls: Callable[[], list[Any]], values: list[Any]
+) -> None:
+    """Append what each call returns to `values`, up to the first that raises, or until it takes too long.
 
-    `load` gives the function that is `packed`. It is loaded again for each call when the first has changed it:
-    results must not depend on which calls happened to travel together.
+    `load` gives the function that is `packed`, `load_calls` the calls. A function that calls have changed is
+    loaded again for each: results must not depend on which calls happened to travel together.
     """
-    call = load()
     until = time.perf_counter() + AT_ONCE
+    key, call, calls = hash(packed), load(), load_calls()
+    if len(calls) > 1 and key not in _fresh:
+        _fresh[key] = snapshot(call)
+        _run(call, calls[:1], values, until)
+        if snapshot(call) != _fresh[key]:
+            _fresh[key] = None
+    fresh, error = _fresh.get(key, b""), None
+    if fresh is not None:
+        try:
+            _run(call, calls[len(values) :], values, until)
+        except BaseException as raised:
+            error = raised
+        if len(calls) < 2 or len(fresh) > SMALL or snapshot(call) == fresh:
+            if error is not None:
+                raise error
+            return
+        _fresh[key] = None  # what came after the change depends on it
+        values.clear()
+        calls = load_calls()
+    for one in calls[len(values) :]:
+        if values and time.perf_counter() > until:
+            return
+        _run(load(), [one], values, until)
+
+
+def _run(call: Any, calls: list[Any], values: list[Any], until: float) -> None:
+    function = call.function if isinstance(call, Nested) else call
     with call.settings() if isinstance(call, Nested) else contextlib.nullcontext():
-        steady = _steady.get(hash(packed))
-        before = _snapshot(call) if steady is None and len(calls) > 1 else None
-        for number, (args, kwargs) in enumerate(calls):
-            if number == 1 and steady is None:
-                steady = _steady[hash(packed)] = before is not None and _snapshot(call) == before
-            if number and not steady:
-                call = load()
-            values.append(call_noting(call.function if isinstance(call, Nested) else call, args, kwargs))
-            if time.perf_counter() > until:
+        for args, kwargs in calls:
+            if values and time.perf_counter() > until:
                 return
+            values.append(call_noting(function, args, kwargs))
 
 
-def _snapshot(function: Any) -> bytes | None:
+def snapshot(function: Any) -> bytes | None:
     """Return what a function is just now, without its large arrays; None: that cannot be told."""
     try:
         function = function.function if isinstance(function, Nested) else function
-        snapshot: bytes = cloudpickle.dumps(function, pickle.HIGHEST_PROTOCOL, buffer_callback=_is_small)
+        found: bytes = cloudpickle.dumps(function, pickle.HIGHEST_PROTOCOL, buffer_callback=_is_small)
     except Exception:
         return None
-    return snapshot
+    return found
 
 
 def _is_small(buffer: pickle.PickleBuffer) -> bool:

@@ -193,8 +193,10 @@ class Cluster(Executor):
         calls = self._new_calls()
         tuples = list(zip(*iterables, strict=False))
         group = f"{name_of(fn)} #{next(_numbers)}"
-        self._session.monitor.expect(group, len(tuples))
         mapping = Mapping(self._session.dispatcher, calls, fn, tuples, group)
+        left = len(tuples) if timeout is not None else mapping.call_here()
+        self._session.monitor.made_here(len(tuples) - left)
+        self._session.monitor.expect(group, left)
         mapping.submit(self.slots)
         return mapping.take(timeout)
 

@@ -62,17 +62,14 @@ class Dispatcher:
         limits: Limits,
         retries: int = 3,
     ) -> None:
-        self._workers, self._restore = workers, restore
-        self._retries, self._watcher = retries, watcher
+        self._workers, self._restore, self._retries, self._watcher = workers, restore, retries, watcher
         self._inbox: queue.SimpleQueue[tuple[Callable[..., None], Any] | None] = queue.SimpleQueue()
-        self._waiting = Waiting(limits.task_timeout)
-        self._limits = limits
+        self._waiting, self._limits = Waiting(limits.task_timeout), limits
         self._in_flight: dict[Future[bytes], Frame] = {}
         self._broken: BaseException | None = None
         self._closed = False
         self._idle_waiters: list[threading.Event] = []
-        workers.on_change = self._wake
-        workers.on_broken = self.break_down
+        workers.on_change, workers.on_broken = self._wake, self.break_down
         self._thread = threading.Thread(target=self._loop, name="hpcml-dispatcher", daemon=True)
         self._thread.start()
 
@@ -91,7 +88,7 @@ class Dispatcher:
                 future = new_future()
                 block.append(Task(call, future) if isinstance(call, Call) else (future, call))
                 futures.append(future)
-                if len(block) >= BLOCK:
+                if len(block) >= BLOCK or (isinstance(call, Call) and call.length > 1):
                     self._inbox.put((self._enqueue, block))
                     block = []
                     time.sleep(0)  # gives the interpreter to the threads that feed the workers
@@ -128,7 +125,11 @@ class Dispatcher:
 
     def seconds(self, group: str, name: str = "") -> float | None:
         """Return what a call of `group`, or of a function, takes on its worker, as far as that is known."""
-        return self._waiting.seconds(group, name)
+        return None if self._broken or self._limits.ending else self._waiting.seconds(group, name)
+
+    def note_seconds(self, name: str, seconds: float) -> None:
+        """Learn what calls of a function take that were made without this dispatcher."""
+        self._inbox.put((lambda _: self._waiting.learn(name, seconds), None))
 
     @property
     def out_of_time(self) -> bool:

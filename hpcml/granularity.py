@@ -3,7 +3,7 @@
 import logging
 from dataclasses import dataclass
 
-__all__ = ["Spent", "advice", "note_map"]
+__all__ = ["Spent", "advice", "note_map", "note_short"]
 
 log = logging.getLogger("hpcml")
 
@@ -18,11 +18,14 @@ class Spent:
     ----------
     work, wall
         Seconds: of all calls on their workers, one after the other; and from submitting them to the last result.
+    slots
+        On which the last of the maps was.
     """
 
     calls: int = 0
     work: float = 0.0
     wall: float = 0.0
+    slots: int = 1
     told: bool = False
 
 
@@ -35,31 +38,44 @@ def note_map(name: str, calls: int, seconds: float, wall: float, slots: int) -> 
     spent.calls += calls
     spent.work += calls * seconds
     spent.wall += wall
-    if not spent.told and spent.wall > WORTH_SAYING and (words := advice(name, spent, slots)):
+    spent.slots = slots
+    if spent.wall > WORTH_SAYING:
+        _tell(name, spent, "Let each call do more, or use Python's own map")
+
+
+def note_short(name: str) -> None:
+    """Say, once, that calls of a function are made in the driver from now on."""
+    _tell(name, _spent.get(name, Spent()), "This process makes them itself from now on")
+
+
+def _tell(name: str, spent: Spent, what: str) -> None:
+    if not spent.told and (words := advice(name, spent)):
         spent.told = True
-        log.warning("%s", words)
+        log.warning("%s. %s", words, what)
 
 
-def advice(name: str, spent: Spent, slots: int) -> str | None:
+def advice(name: str, spent: Spent) -> str | None:
     """Return what to say of calls that would have been done earlier without any worker; None where they gain.
 
     Examples
     --------
     >>> from hpcml.granularity import Spent, advice
-    >>> told = advice("script.evaluate", Spent(calls=10_000, work=0.1, wall=0.6), slots=12)
-    >>> "one takes 10 us, and sending it 59 us. From about 65 us on it gains" in told
+    >>> told = advice("script.evaluate", Spent(calls=10_000, work=0.1, wall=0.6, slots=12))
+    >>> "one takes 10 us, and sending it 59 us: from about 65 us on it gains" in told
     True
-    >>> advice("script.evaluate", Spent(calls=10_000, work=10.0, wall=1.2), slots=12) is None
+    >>> advice("script.evaluate", Spent(calls=10_000, work=10.0, wall=1.2, slots=12)) is None
     True
     """
     if spent.wall <= spent.work or spent.calls < 2:
         return None
-    sending = (spent.wall - spent.work / slots) / spent.calls
-    gains = f"From about {_time(sending * slots / (slots - 1))} on it gains: let" if slots > 1 else "Let"
+    sending = (spent.wall - spent.work / spent.slots) / spent.calls
+    gains = (
+        f": from about {_time(sending * spent.slots / (spent.slots - 1))} on it gains" if spent.slots > 1 else ""
+    )
     return (
-        f"{spent.calls} calls of {name} took {spent.wall:.2g} s on {slots} slots, and would have taken "
+        f"{spent.calls} calls of {name} took {spent.wall:.2g} s on {spent.slots} slots, and would have taken "
         f"{spent.work:.2g} s in one process: one takes {_time(spent.work / spent.calls)}, and sending it "
-        f"{_time(sending)}. {gains} each call do more, or use Python's own map"
+        f"{_time(sending)}{gains}"
     )
 
 

@@ -13,7 +13,14 @@ import cloudpickle
 
 from hpcml.arrays import Array, plain_array
 
-__all__ = ["build_individual", "creator_class", "note_genome", "rebind_classes", "reduce_individual"]
+__all__ = [
+    "build_individual",
+    "creator_class",
+    "is_plain_list",
+    "note_genome",
+    "rebind_classes",
+    "reduce_individual",
+]
 
 _rebinds = False
 SHOWN = 500  # characters of a genome in a message
@@ -39,6 +46,15 @@ def reduce_individual(thing: Any) -> tuple[Any, ...] | None:
     return build_individual, (kind, genome, vars(thing) if genome is None or not _is_new(thing, kind) else None)
 
 
+def is_plain_list(thing: Any) -> bool:
+    """Tell whether this is an individual that is a list of numbers with a fitness."""
+    meta = getattr(sys.modules.get("deap.creator"), "MetaCreator", None)
+    kind: Any = type(thing)
+    if meta is None or type(kind) is not meta or kind.reduce_args[1] is not list:
+        return False
+    return vars(thing).keys() == {"fitness"} and {bool, int, float}.issuperset(map(type, thing))
+
+
 def _genome(thing: Any, base: Any) -> Any:
     """Return what an individual of this base holds, None where its attributes are all there is."""
     if isinstance(thing, Array):
@@ -47,9 +63,17 @@ def _genome(thing: Any, base: Any) -> Any:
         return array.array(thing.typecode, thing)
     if base in (list, set) or getattr(base, "__module__", "") == "deap.gp":
         return list(thing)
-    if base.__init__ is object.__init__ or getattr(base, "__module__", "") == "deap.base":
+    if getattr(base, "__module__", "") == "deap.base" or _has_attributes_alone(base):
         return None
     return NotImplemented  # the class knows better
+
+
+def _has_attributes_alone(base: type) -> bool:
+    """Tell whether what an instance holds is in its ``__dict__``, and its pickle is nothing special."""
+    special = ("__init__", "__new__", "__reduce__", "__reduce_ex__", "__getstate__")
+    if any(getattr(base, name) is not getattr(object, name) for name in special):
+        return False
+    return not any("__slots__" in vars(kind) or hasattr(kind, "__setstate__") for kind in base.__mro__[:-1])
 
 
 def _is_new(individual: Any, kind: Any) -> bool:

@@ -22,6 +22,7 @@ import cloudpickle
 from hpcml.arrays import Array, reduce_array
 from hpcml.broadcast import Broadcast
 from hpcml.datafiles import digest
+from hpcml.generators import reduce_generator
 from hpcml.individuals import reduce_individual
 from hpcml.sources import code_globals, code_modules, module_digest
 from hpcml.store import Loan
@@ -140,7 +141,7 @@ def _parts(thing: Any) -> tuple[Any, ...] | None:
         return thing.__name__, module_digest(thing.__name__)
     if isinstance(thing, Broadcast):
         return _handle(thing)
-    return _code(thing) if isinstance(thing, types.CodeType) else None
+    return _code(thing) if isinstance(thing, types.CodeType) else reduce_generator(thing)
 
 
 def _code(code: types.CodeType) -> tuple[Any, ...]:
@@ -228,8 +229,7 @@ class Keys:
         self._limit = limit
         self._known: dict[Hashable, tuple[Any, str]] = {}
         self.table = dict(cloudpickle.Pickler.dispatch_table)  # as it is now: that one is a slow ChainMap
-        # What stands for functions and classes of modules, by their id.
-        self.named: dict[int, tuple[Any, Any]] = {id(_nothing): (_nothing, NotImplemented)}
+        self.named: dict[int, tuple[Any, Any]] = {id(_nothing): (_nothing, NotImplemented)}  # see _Pickler, by id
 
     def digest(self, thing: Any) -> str:
         """Return the digest of any object that can be pickled."""

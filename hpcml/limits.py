@@ -39,6 +39,12 @@ class Limits:
         """Whether no task must start any more."""
         return self._stopping is not None
 
+    @property
+    def ending(self) -> bool:
+        """Whether calls that come now will not be made."""
+        left = self.left()
+        return self.stopping or (left is not None and left <= 0)
+
     def stop(self, error: BaseException, seconds: float) -> None:
         """Start no more tasks; what has not ended in so many seconds fails with `error`, the earliest counts."""
         until = time.monotonic() + seconds

@@ -14,10 +14,11 @@ from typing import Any
 from hpcml.arrays import Array
 from hpcml.broadcast import Broadcast
 from hpcml.calls import Calls, Item
-from hpcml.chunks import chunk_length
+from hpcml.chunks import chunk_lengths
 from hpcml.dispatch import Dispatcher
 from hpcml.frames import FRAME_SECONDS, FutureLike
-from hpcml.granularity import note_map
+from hpcml.granularity import note_map, note_short
+from hpcml.short_calls import call_here, stay_here
 from hpcml.task import Call, Known, name_of
 
 __all__ = ["MapChunk", "MapItem", "MapResults", "Mapping"]
@@ -161,17 +162,34 @@ class Mapping:
     ) -> None:
         self._dispatcher, self._calls, self._function = dispatcher, calls, function
         self._tuples, self._group = tuples, group
-        self._name, self._slots, self._began = name_of(function), 1, 0.0
+        self._name, self._slots, self._began, self._here = name_of(function), 1, 0.0, 0
         self.results = MapResults()
         self.futures: list[FutureLike] = []
 
+    def call_here(self) -> int:
+        """Call the function here where that takes less time than sending its calls; return how many are left."""
+        seconds = self._dispatcher.seconds(self._group, self._name)
+        if seconds is not None and stay_here(self._function, self._name, seconds, self._tuples):
+            packed, seeds = self._calls.pack_function(self._function, travels=1), hasattr(self._function, "seeds")
+            if isinstance(packed, bytes):
+                values, spent = call_here(self._name, packed, self._tuples, seconds, seeds)
+                self.results.values += [(value, None) for value in values]
+                if spent > 2 * seconds:
+                    self._dispatcher.note_seconds(self._name, spent)
+                note_short(self._name)
+        self._here = len(self.results.values)
+        return len(self._tuples) - self._here
+
     def submit(self, slots: int) -> None:
-        """Submit all calls, for so many slots."""
+        """Submit the calls that are left, for so many slots."""
+        if 0 < self._here == len(self._tuples):
+            return
         name, self._slots, self._began = self._name, slots, time.monotonic()
         self._calls.seconds = self._dispatcher.seconds(self._group, name)
         if self._calls.seconds is None:
-            self._submit(self._one(args, [self.results.new_item()]) for args in self._tuples[:slots])
-            until = time.monotonic() + LEARNING if len(self._tuples) > slots else 0.0
+            first = self._tuples[self._here : self._here + slots]
+            self._submit(self._one(args, [self.results.new_item()]) for args in first)
+            until = time.monotonic() + LEARNING if len(self._tuples) > self._here + slots else 0.0
             while self._calls.seconds is None and time.monotonic() < until:
                 time.sleep(0.001)
                 self._calls.seconds = self._dispatcher.seconds(self._group, name)
@@ -179,6 +197,8 @@ class Mapping:
 
     def take(self, timeout: float | None) -> Iterator[Any]:
         """Return an iterator over the results; what is not there when the caller stops is given up."""
+        if 0 < self._here == len(self._tuples):
+            return (value for value, _ in self.results.values)
         return self._take(self.results.take(timeout))
 
     def _take(self, results: Iterator[Any]) -> Iterator[Any]:
@@ -189,9 +209,9 @@ class Mapping:
             if left:
                 self._dispatcher.abandon(left)
         seconds = self._dispatcher.seconds(self._group, self._name)
-        if seconds is not None:
+        if seconds is not None and self.futures:
             wall = self.results.filled - self._began
-            note_map(self._name, len(self.results.values), seconds, wall, self._slots)
+            note_map(self._name, len(self.results.values) - self._here, seconds, wall, self._slots)
 
     def _submit(self, work: Iterator[Call | Known]) -> None:
         given = itertools.count(len(self.futures))
@@ -203,15 +223,18 @@ class Mapping:
 
     def _rest(self, slots: int) -> Iterator[Call | Known]:
         """Yield the calls that have no place in the results yet."""
-        while (first := len(self.results.values)) < len(self._tuples):
-            length = chunk_length(self._calls.seconds, len(self._tuples) - first, slots, FRAME_SECONDS)
-            piece = self._tuples[first : first + length]
-            piece = piece[: _apart(piece, self._calls.book.limit)]
-            items = [self.results.new_item() for _ in piece]
-            if len(piece) == 1:
-                yield self._one(piece[0], items)
-            else:
-                yield from self._chunk(piece, items)
+        end = len(self.results.values)
+        for length in chunk_lengths(self._calls.seconds, len(self._tuples) - end, slots, FRAME_SECONDS):
+            begin, end = end, end + length
+            while begin < end:
+                piece = self._tuples[begin:end]
+                piece = piece[: _apart(piece, self._calls.book.limit)]
+                begin += len(piece)
+                items = [self.results.new_item() for _ in piece]
+                if len(piece) == 1:
+                    yield self._one(piece[0], items)
+                else:
+                    yield from self._chunk(piece, items)
 
     def _chunk(self, piece: Sequence[Any], items: Sequence[MapItem]) -> Iterator[Call | Known]:
         """Yield several calls as one, and what is known of some of them."""

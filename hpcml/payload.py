@@ -17,6 +17,7 @@ import cloudpickle
 
 from hpcml.arrays import Array, address, is_mapped, reduce_array
 from hpcml.datafiles import DataPart, open_map
+from hpcml.generators import reduce_generator
 from hpcml.individuals import reduce_individual
 
 __all__ = [
@@ -156,7 +157,7 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle has no
         elif type(thing) is MethodType and isinstance(thing.__self__, Executor):
             reduced = getattr, (thing.__self__, thing.__name__)  # a Cluster's own: it arrives as another class
         if reduced is None:
-            reduced = reduce_individual(thing)
+            reduced = reduce_individual(thing) or reduce_generator(thing)
         return super().reducer_override(thing) if reduced is None else reduced
 
 

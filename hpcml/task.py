@@ -138,6 +138,8 @@ def name_of(function: Callable[..., Any]) -> str:
     for wrapped in ("func", "func", "function"):  # functools.partial, of one; scikit-learn's delayed
         function = getattr(function, wrapped, function)
     name = getattr(function, "__qualname__", type(function).__qualname__)
+    if name.endswith("<lambda>") and hasattr(function, "__code__"):  # there may be several
+        name += f":{function.__code__.co_firstlineno}"
     return f"{getattr(function, '__module__', '?')}.{name}"
 
 

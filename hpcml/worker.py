@@ -125,10 +125,14 @@ def _run(
     started, tick = time.time(), time.perf_counter()
     try:
         if part is not None:
-            value = []
-            calls = loads(arguments, maps)[part]
+            value, calls = [], [loads(arguments, maps)[part]]
             tick = time.perf_counter()
-            run_chunk(function, lambda: functions.get(function) or _load(function, maps, functions), calls, value)
+            run_chunk(
+                function,
+                lambda: functions.get(function) or _load(function, maps, functions),
+                lambda: calls.pop() if calls else loads(arguments, maps)[part],
+                value,
+            )
         else:
             call = functions.get(function) or _load(function, maps, functions)
             args, kwargs = loads(arguments, maps)
@@ -138,6 +142,8 @@ def _run(
         if isinstance(raised, ValueError | TypeError) and _has_data(function, arguments) and _is_read_only(raised):
             raised.add_note(READ_ONLY)
         error, trace = raised, traceback.format_exc()
+        if isinstance(raised, SystemExit) and not raised.code:  # the driver would end, as if all was well
+            error = TaskError("a task called sys.exit(), which ends a script: let the function return instead")
     seconds = time.perf_counter() - tick
     return _pack_outcome(value, error, (trace, started, seconds, _peak(), _printed(), _records(caught)))
 

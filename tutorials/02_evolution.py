@@ -30,9 +30,10 @@ def main() -> None:
     parser.add_argument("--dimensions", type=int, default=10, help="of the landscape (default: 10)")
     parser.add_argument("--generations", type=int, default=60, help="how many (default: 60)")
     parser.add_argument("--ms", type=float, default=5, help="milliseconds that one evaluation takes (default: 5)")
-    parser.add_argument("--checkpoint", default="evolution.checkpoint", help="the file to go on from")
+    parser.add_argument("--checkpoint", help="the file to go on from (default: one for these dimensions and ms)")
     parser.add_argument("--png", default="evolution.png", help="where the picture goes")
     options = parser.parse_args()
+    place = options.checkpoint or f"evolution-{options.dimensions}d-{options.ms:g}ms.checkpoint"
 
     creator.create("Lowest", base.Fitness, weights=(-1.0,))
     creator.create("Point", list, fitness=creator.Lowest)
@@ -53,7 +54,7 @@ def main() -> None:
         toolbox.register("map", cluster.map)
         for generation in evolve.generations(
             evolve.EaGenerateUpdate(), toolbox, options.generations,
-            stats=stats, halloffame=best, checkpoint=options.checkpoint,
+            stats=stats, halloffame=best, checkpoint=place,
         ):  # fmt: skip
             evaluated += generation.evaluated
             if generation.number % 10 == 0:

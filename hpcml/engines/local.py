@@ -8,6 +8,7 @@ worker are lost, and its executor is replaced.
 import os
 import select
 import threading
+import time
 from collections.abc import Callable, Iterator, Set
 from concurrent.futures import Future, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -52,6 +53,7 @@ class _Slot:
     executor: ProcessPoolExecutor
     outstanding: list["Future[bytes]"] = field(default_factory=list)
     lost: bool = False  # its process is gone, and the frame that ran has been told
+    sent: float = 0.0  # when it was last given something
 
 
 class LocalWorkers:
@@ -88,8 +90,9 @@ class LocalWorkers:
         """Send a frame to the worker with the least to do; see `hpcml.workers.Workers`."""
         result: Future[bytes] = Future()
         with self._lock:
-            slot = min(self._slots, key=lambda slot: (len(slot.outstanding), str(slot.worker) in avoid))
+            slot = min(self._slots, key=lambda slot: (len(slot.outstanding), str(slot.worker) in avoid, slot.sent))
             slot.outstanding.append(result)
+            slot.sent = time.monotonic()
             try:
                 running = slot.executor.submit(run_frame, frame)
             except GONE:  # it died with nothing to do

@@ -10,7 +10,8 @@ from hpcml.evolve.algorithms import (
     Nsga3,
     ParticleSwarm,
 )
-from hpcml.evolve.archipelago import Epoch, Island, islands
+from hpcml.evolve.archipelago import Epoch, islands
+from hpcml.evolve.island import Island
 from hpcml.evolve.loop import generations
 from hpcml.evolve.plot import plot_convergence
 from hpcml.evolve.state import Generation

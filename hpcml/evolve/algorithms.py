@@ -43,6 +43,9 @@ class Algorithm(Protocol):
 class _Algorithm:
     generates: ClassVar[bool] = False
 
+    def check(self, population: Population) -> None:
+        """Raise ValueError where the algorithm cannot begin with this population, before it is evaluated."""
+
     def begin(self, population: Population, toolbox: Any) -> Population:
         """Take the first population as it is."""
         return population
@@ -136,12 +139,15 @@ class Nsga2(_Algorithm):
 
     cxpb: float
 
-    def begin(self, population: Population, toolbox: Any) -> Population:
-        """Assign the crowding distances that the tournaments need."""
+    def check(self, population: Population) -> None:
+        """Raise ValueError unless tournaments come out even."""
         if len(population) % 4:
             raise ValueError(
                 f"the population of NSGA-II has {len(population)} individuals: take a multiple of four"
             )
+
+    def begin(self, population: Population, toolbox: Any) -> Population:
+        """Assign the crowding distances that the tournaments need."""
         return list(toolbox.select(population, len(population)))
 
     def vary(self, population: Population, toolbox: Any) -> Population:
@@ -193,10 +199,13 @@ class DifferentialEvolution(_Algorithm):
     crossover: float = 0.5
     scale: float = 0.8
 
-    def vary(self, population: Population, toolbox: Any) -> Population:
-        """Return one trial for each individual."""
+    def check(self, population: Population) -> None:
+        """Raise ValueError where there are too few to take a difference of."""
         if len(population) < 4:
             raise ValueError(f"differential evolution needs four individuals or more, not {len(population)}")
+
+    def vary(self, population: Population, toolbox: Any) -> Population:
+        """Return one trial for each individual."""
         return [self._trial(number, population, toolbox) for number in range(len(population))]
 
     def _trial(self, number: int, population: Population, toolbox: Any) -> Any:

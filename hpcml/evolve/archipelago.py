@@ -2,37 +2,27 @@
 
 import copy
 import functools
+import logging
 import pickle
 import random
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+from hpcml.checkpoint import Checkpoint
 from hpcml.evolve.algorithms import Algorithm
-from hpcml.evolve.loop import generations
-from hpcml.evolve.streams import get_states, keep_states, set_states, states_of
+from hpcml.evolve.island import Island, Migration, evolve_island
+from hpcml.evolve.kept import pack_state, unpack_state
+from hpcml.evolve.streams import get_states, new_seed, set_states, states_of
 from hpcml.payload import dumps_result
 
-__all__ = ["Epoch", "Island", "islands"]
+__all__ = ["Epoch", "islands"]
+
+log = logging.getLogger("hpcml")
 
 TOPOLOGIES = ("ring", "random")
-
-
-@dataclass
-class Island:
-    """A population with random numbers of its own.
-
-    Parameters
-    ----------
-    generation
-        How many have been evolved.
-    """
-
-    population: list[Any]
-    algorithm: Any
-    states: Any
-    logbook: Any = None
-    generation: int = 0
 
 
 @dataclass
@@ -68,8 +58,9 @@ def islands(
     every: int = 5,
     migrants: int = 1,
     topology: str = "ring",
-    seed: int = 0,
+    seed: Any = None,
     stats: Any = None,
+    checkpoint: str | Path | None = None,
     comm: Any = None,
 ) -> Iterator[Epoch]:
     """Evolve islands at once, one task each, and yield after each epoch; the same whatever they run on.
@@ -78,9 +69,10 @@ def islands(
     ----------
     algorithm, toolbox
         As for `hpcml.evolve.generations`; ``toolbox.map`` runs the islands, each of which evaluates its
-        individuals where it is. Strategies that generate (`hpcml.evolve.EaGenerateUpdate`) have no islands.
+        individuals where it is, and has a selection with a memory of its own. Strategies that generate
+        (`hpcml.evolve.EaGenerateUpdate`) have no islands.
     populations
-        One list for each island.
+        One list for each island; they stay as they are, islands evolve copies (``toolbox.clone``).
     ngen, every
         Generations in all, and how many between two migrations: an epoch.
     migrants
@@ -88,12 +80,23 @@ def islands(
     topology
         ``"ring"``: to the next island; ``"random"``: along a ring in another order each time.
     seed
-        Of the streams of random numbers, one for each island and one for the migration.
+        Of the streams of random numbers, one for each island and one for the migration. By default it follows
+        from the states of `random` and `numpy.random`, of several ranks the first one's: seed both, or give one.
     stats
         DEAP's, or None: each island has a logbook.
+    checkpoint
+        A file for the islands after each epoch and what the loop does with it, as in `hpcml.evolve.generations`.
     comm
         A communicator of mpi4py, on whose ranks the islands run in place of ``toolbox.map``: all ranks call this
-        with the same arguments, and see the same.
+        with the same arguments, and see the same; the first one reads and writes the checkpoint.
+
+    Raises
+    ------
+    ValueError
+        An argument is not one of those above.
+    HpcmlError
+        The checkpoint is that of other islands, not this user's own, in use by another process, or cannot be
+        written there.
 
     Examples
     --------
@@ -109,7 +112,7 @@ def islands(
     >>> toolbox.register("select", tools.selTournament, tournsize=3)
     >>> random.seed(1)
     >>> populations = [[creator.Row(random.choices((0, 1), k=20)) for _ in range(20)] for _ in range(3)]
-    >>> for epoch in evolve.islands(evolve.EaSimple(0.5, 0.2), toolbox, populations, 40):
+    >>> for epoch in evolve.islands(evolve.EaSimple(0.5, 0.2), toolbox, populations, 40, seed=1):
     ...     pass
     >>> epoch.number, epoch.best.fitness.values
     (8, (20.0,))
@@ -118,56 +121,95 @@ def islands(
         raise ValueError(f"topology={topology!r}: there are {' and '.join(map(repr, TOPOLOGIES))}")
     if algorithm.generates:
         raise ValueError("a strategy that generates has no population to migrate: run several, with other seeds")
+    if every < 1 or migrants < 0:
+        raise ValueError(
+            f"every={every}, migrants={migrants}: take an epoch of 1 generation or more, and 0 or more"
+        )
     inner = copy.copy(toolbox)
     inner.register("map", map)
-    found = [
-        Island(population, copy.deepcopy(algorithm), states_of(f"{seed} island {number}"))
-        for number, population in enumerate(populations)
-    ]
-    order = random.Random(f"{seed} migration")
-    for epoch in range(1, -(-ngen // every) + 1):
-        span = min(every, ngen - (epoch - 1) * every)
-        evolve = functools.partial(_evolve, toolbox=inner, span=span, stats=stats)
-        found = list(toolbox.map(evolve, found)) if comm is None else _on_ranks(evolve, found, comm)
+
+    def _evolve(found: list[Island], span: int) -> list[Island]:
+        work = functools.partial(evolve_island, toolbox=inner, span=span, stats=stats)
+        return list(toolbox.map(work, found)) if comm is None else _on_ranks(work, found, comm)
+
+    about = (algorithm, len(populations), every, migrants, topology, seed)
+    with closing(_File(checkpoint, about, comm)) as file:
+        if seed is None:
+            seed = new_seed() if comm is None else comm.bcast(new_seed())
+        found = [
+            Island(population, copy.deepcopy(algorithm), states_of(f"{seed} island {number}"))
+            for number, population in enumerate(populations)
+        ]
+        order = random.Random(f"{seed} migration")
+        migration = Migration(every, migrants, topology, order, toolbox.clone)
+        yield from _epochs(found, ngen, _evolve, migration, file)
+
+
+def _epochs(
+    found: list[Island],
+    ngen: int,
+    evolve: Callable[[list[Island], int], list[Island]],
+    migration: Migration,
+    file: "_File",
+) -> Iterator[Epoch]:
+    last, done = -(-ngen // migration.every), 0
+    if (kept := file.read()) is not None:
+        found, done = kept["islands"], kept["epoch"]
+        migration.order.setstate(kept["order"])
+        set_states(kept["states"])
+    if done >= last:  # it had come to its end: the caller wants to see that
+        yield Epoch(done, found)
+    for epoch in range(done + 1, last + 1):
+        found = evolve(found, min(migration.every, ngen - (epoch - 1) * migration.every))
         yield Epoch(epoch, found)
-        _migrate([island.population for island in found], migrants, topology, order, toolbox)
+        if epoch < last:
+            migration.migrate([island.population for island in found])
+        order = migration.order.getstate()
+        file.write({"islands": found, "epoch": epoch, "order": order, "states": get_states()})
+
+
+class _File:
+    """The checkpoint, if there is one: of several ranks, the first one's."""
+
+    def __init__(self, path: str | Path | None, about: Any, comm: Any) -> None:
+        self._about, self._comm = about, comm
+        self._path, self._mine = path, comm is None or comm.rank == 0
+        self._file: Checkpoint | None = None
+
+    def read(self) -> dict[str, Any] | None:
+        """Return what was written last."""
+        if self._path is None:
+            return None
+        saved, error = None, None
+        if self._mine:
+            try:
+                self._file = Checkpoint(self._path)
+                saved = self._file.read() if self._file.exists() else None
+            except Exception as raised:  # all ranks must hear of it
+                error = raised
+        if self._comm is not None:
+            saved, error = self._comm.bcast((saved, error))
+        if error is not None:
+            raise error
+        if saved is None:
+            return None
+        kept = unpack_state(saved, self._about, Path(self._path))
+        if self._mine:
+            log.warning("going on from epoch %d of %s", kept["epoch"], self._path)
+        return kept
+
+    def write(self, kept: dict[str, Any]) -> None:
+        """Write the state of all islands."""
+        if self._file is not None:
+            self._file.write(lambda: pack_state(self._about, kept))
+
+    def close(self) -> None:
+        """Let others have it."""
+        if self._file is not None:
+            self._file.close()
 
 
 def _on_ranks(evolve: Callable[[Island], Island], found: list[Island], comm: Any) -> list[Island]:
     mine = [evolve(island) for island in found[comm.rank :: comm.size]]
     everyone = [pickle.loads(packed) for packed in comm.allgather(dumps_result(mine))]
     return [everyone[number % comm.size][number // comm.size] for number in range(len(found))]
-
-
-def _evolve(island: Island, toolbox: Any, span: int, stats: Any) -> Island:
-    """Evolve one island for so many generations, with its own random numbers."""
-    with keep_states():
-        set_states(island.states)
-        *_, last = generations(island.algorithm, toolbox, span, island.population, stats=stats)
-        island.states = get_states()
-    records = list(last.logbook)
-    if island.logbook is None:
-        island.logbook = last.logbook
-    else:  # generation 0 of this part is the last of the part before
-        for record in records[1:]:
-            island.logbook.record(**{**record, "gen": record["gen"] + island.generation})
-    island.generation += span
-    return island
-
-
-def _migrate(
-    populations: list[list[Any]], migrants: int, topology: str, order: random.Random, toolbox: Any
-) -> None:
-    """Send copies of the best of each island to another, where they take the place of the worst."""
-    ring = list(range(len(populations)))
-    if topology == "random":
-        order.shuffle(ring)
-    ranked = [sorted(range(len(p)), key=lambda n, p=p: p[n].fitness, reverse=True) for p in populations]  # type: ignore[misc]
-    leaving = [
-        [toolbox.clone(population[place]) for place in places[:migrants]]
-        for population, places in zip(populations, ranked, strict=True)
-    ]
-    for position, source in enumerate(ring):
-        target = ring[(position + 1) % len(ring)]
-        for place, one in zip(reversed(ranked[target]), leaving[source], strict=False):
-            populations[target][place] = one

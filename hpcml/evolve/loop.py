@@ -2,12 +2,14 @@
 
 import time
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 from hpcml.checkpoint import Checkpoint
 from hpcml.evolve.algorithms import Algorithm
 from hpcml.evolve.state import Generation, State
+from hpcml.evolve.strategies import check_strategies
 from hpcml.evolve.streams import evaluate_all, new_seed
 
 __all__ = ["generations"]
@@ -53,8 +55,13 @@ def generations(
 
     Raises
     ------
+    ValueError
+        The algorithm cannot begin with this population; or there should be a checkpoint, and the strategy that
+        generates cannot be found: register its bound methods.
     HpcmlError
-        The checkpoint is another algorithm's, or not this user's own.
+        The checkpoint is another algorithm's, that of a population of another size, not this user's own, in use by
+        another process, or cannot be written there; or a class of DEAP's creator, or what is registered in the
+        toolbox, is not as it was.
 
     Examples
     --------
@@ -76,11 +83,20 @@ def generations(
     >>> generation.number < 40
     True
     """
+    if checkpoint is not None and algorithm.generates:
+        check_strategies(toolbox)
     state = State(algorithm, toolbox, [] if population is None else population, stats, halloffame)
     state.seed = new_seed() if streams else None
-    file = None if checkpoint is None else Checkpoint(checkpoint, every, every_seconds)
+    with nullcontext() if checkpoint is None else Checkpoint(checkpoint, every, every_seconds) as file:
+        yield from _evolve(state, ngen, file)
+
+
+def _evolve(state: State, ngen: int, file: Checkpoint | None) -> Iterator[Generation]:
+    algorithm = state.algorithm
     if file is not None and file.exists():
         state.restore(file.read(), file.path)
+    if state.number < 0 and hasattr(algorithm, "check"):  # those of others may have none
+        algorithm.check(state.population)
     last = ngen - 1 if algorithm.generates else ngen
     if state.number >= last:  # it had come to its end: the caller wants to see that
         yield state.generation(0, 0.0)

@@ -20,7 +20,8 @@ def plot_convergence(logbook: Any, path: str | Path, *, ylabel: str = "fitness")
     Raises
     ------
     ValueError
-        The logbook is empty, or has none of these columns.
+        The logbook is empty, or has none of these columns; or its chapters have them, with DEAP's
+        MultiStatistics: give one of these, as ``logbook.chapters["fitness"]``.
 
     Examples
     --------
@@ -35,6 +36,9 @@ def plot_convergence(logbook: Any, path: str | Path, *, ylabel: str = "fitness")
     """
     columns = {name for record in logbook for name in record}
     drawn = [name for name in ("min", "max", "best", "avg", "mean") if name in columns]
+    chapters = [f'logbook.chapters["{name}"]' for name in getattr(logbook, "chapters", ())]
+    if not drawn and chapters:
+        raise ValueError(f"the columns of this logbook are in its chapters: give {' or '.join(chapters)}")
     if not drawn:
         raise ValueError(
             "the logbook has no column named min, max, best, avg or mean: register them, as in "

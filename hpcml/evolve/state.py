@@ -1,19 +1,19 @@
 """All that an evolution goes on from: what a checkpoint holds."""
 
 import logging
-import pickle
-import sys
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from hpcml.errors import HpcmlError
 from hpcml.evolve.algorithms import Algorithm
-from hpcml.evolve.streams import get_states, set_states
-from hpcml.payload import dumps_result
+from hpcml.evolve.kept import pack_state, unpack_state
+from hpcml.evolve.strategies import get_strategies, set_strategies
+from hpcml.evolve.streams import get_states, new_seed, set_states
 
-__all__ = ["Generation", "State"]
+__all__ = ["Generation", "State", "best_of", "restore_best"]
+
+_KEPT = ("population", "began", "logbook", "number", "evaluated", "seed")
 
 log = logging.getLogger("hpcml")
 
@@ -58,6 +58,7 @@ class State:
 
         self.algorithm, self.toolbox, self.population = algorithm, toolbox, population
         self.halloffame, self._stats = halloffame, stats
+        self.began = len(population)  # the size
         self.number = -1  # of the last generation
         self.evaluated = 0  # in all generations together
         self.seed: str | None = None  # of the streams of the evaluations
@@ -77,59 +78,51 @@ class State:
         return Generation(self.number, self.population, self.logbook, self.halloffame, evaluated, seconds)
 
     def save(self) -> bytes:
-        """Return all of it as bytes; in one pickle, for individuals may be in several places."""
-        best = None if self.halloffame is None else _without(vars(self.halloffame), "similar")
-        kept = {
-            "versions": _versions(),
-            "algorithm": self.algorithm,
-            "population": self.population,
-            "halloffame": best,
-            "strategy": [vars(strategy) for strategy in _strategies(self.toolbox)],
-            "logbook": self.logbook,
-            "number": self.number,
-            "evaluated": self.evaluated,
-            "seed": self.seed,
-            "states": get_states(),
-        }
-        return dumps_result(kept)
+        """Return all of it as bytes."""
+        kept = {name: getattr(self, name) for name in _KEPT}
+        kept["halloffame"] = best_of(self.halloffame)
+        kept["strategies"] = get_strategies(self.toolbox)
+        return pack_state(self.algorithm, {**kept, "states": get_states()})
 
     def restore(self, saved: bytes, path: Path) -> None:
-        """Go on from what `save` returned, and was read from `path`."""
-        kept = pickle.loads(saved)
-        if kept["algorithm"] != self.algorithm:
+        """Go on from what `save` returned, and was read from `path`; streams are there or not as here."""
+        kept = unpack_state(saved, self.algorithm, path)
+        if self.population and len(self.population) != kept["began"]:
             raise HpcmlError(
-                f"{path} is the checkpoint of {kept['algorithm']}, and this is {self.algorithm}: "
-                "remove the file to begin anew, or give another"
+                f"{path} is the checkpoint of an evolution that began with {kept['began']} individuals, and this "
+                f"population has {len(self.population)}: give as many, or none, or remove the file to begin anew"
             )
-        if kept["versions"] != _versions():
-            log.warning("%s was written with %s: results may differ in the last digits", path, kept["versions"])
+        set_strategies(self.toolbox, kept["strategies"], path)
         log.warning("going on from generation %d of %s", kept["number"], path)
-        vars(self.algorithm).update(vars(kept["algorithm"]))
+        vars(self.algorithm).update(vars(kept["about"]))
         self.population[:] = kept["population"]
-        if self.halloffame is not None and kept["halloffame"] is not None:
-            vars(self.halloffame).update(kept["halloffame"])
-        for strategy, attributes in zip(_strategies(self.toolbox), kept["strategy"], strict=True):
-            vars(strategy).update(attributes)
+        restore_best(self.halloffame, kept["halloffame"], self.population)
         kept["logbook"].resumed = [*getattr(kept["logbook"], "resumed", ()), kept["number"] + 1]
-        for name in ("logbook", "number", "evaluated", "seed"):
-            setattr(self, name, kept[name])
         set_states(kept["states"])
+        for name in ("began", "logbook", "number", "evaluated"):
+            setattr(self, name, kept[name])
+        if self.seed is not None:  # with streams
+            self.seed = kept["seed"] or new_seed()
 
 
-def _strategies(toolbox: Any) -> list[Any]:
-    """Return the objects whose methods generate individuals and are updated with them, each once."""
-    found: dict[int, Any] = {}
-    for name in ("generate", "update"):
-        owner = getattr(getattr(getattr(toolbox, name, None), "func", None), "__self__", None)
-        if hasattr(owner, "__dict__"):
-            found[id(owner)] = owner
-    return list(found.values())
+def best_of(halloffame: Any) -> tuple[str, dict[str, Any]] | None:
+    """Return what a hall of fame holds, without its function, which may be a lambda."""
+    if halloffame is None:
+        return None
+    held = {name: value for name, value in vars(halloffame).items() if name != "similar"}
+    return type(halloffame).__qualname__, held
 
 
-def _without(attributes: dict[str, Any], *names: str) -> dict[str, Any]:
-    return {name: value for name, value in attributes.items() if name not in names}
-
-
-def _versions() -> dict[str, str]:
-    found = {name: version(name) for name in ("deap", "numpy")}
-    return {"python": ".".join(map(str, sys.version_info[:2])), **found}
+def restore_best(halloffame: Any, kept: tuple[str, dict[str, Any]] | None, population: list[Any]) -> None:
+    """Have a hall of fame hold what `best_of` returned, as far as it can; or the best of `population`."""
+    if halloffame is None:
+        return
+    if kept is None:
+        halloffame.update(population)
+        return
+    kind, held = kept
+    if (kind, held.get("maxsize")) == (type(halloffame).__qualname__, getattr(halloffame, "maxsize", None)):
+        vars(halloffame).update(held)
+    else:
+        halloffame.clear()
+        halloffame.update(held["items"])

@@ -8,7 +8,18 @@ from typing import Any
 
 import numpy
 
-__all__ = ["Evaluation", "evaluate_all", "get_states", "keep_states", "new_seed", "set_states", "states_of"]
+__all__ = [
+    "Evaluation",
+    "evaluate_all",
+    "get_states",
+    "keep_states",
+    "new_seed",
+    "set_fitness",
+    "set_states",
+    "states_of",
+]
+
+SHOWN = 200  # characters of a value or an individual in a message
 
 
 class Evaluation:
@@ -30,6 +41,8 @@ class Evaluation:
     ...     noisy([1.0], 7) == noisy([1.0], 7) != noisy([1.0], 8)
     True
     """
+
+    seeds = True  # see hpcml.short_calls
 
     def __init__(self, func: Callable[..., Any], seed: str) -> None:
         self.func, self.seed = func, seed
@@ -83,6 +96,8 @@ def evaluate_all(toolbox: Any, individuals: list[Any], seed: str | None, first: 
     ------
     ValueError
         ``toolbox.map`` has returned another number of results than there are individuals.
+    TypeError
+        An evaluation returned what can be no fitness.
     """
     with keep_states():
         if seed is None:
@@ -96,4 +111,27 @@ def evaluate_all(toolbox: Any, individuals: list[Any], seed: str | None, first: 
             "a result for each, in order, as cluster.map does"
         )
     for individual, values in zip(individuals, found, strict=True):
+        set_fitness(individual, values)
+
+
+def set_fitness(individual: Any, values: Any) -> None:
+    """Give an individual what its evaluation returned.
+
+    Raises
+    ------
+    TypeError
+        That can be no fitness; the message shows it, and the individual.
+    """
+    try:
         individual.fitness.values = values
+    except (TypeError, AssertionError) as error:
+        many = len(individual.fitness.weights)
+        raise TypeError(
+            f"toolbox.evaluate returned {_short(repr(values))} for the {type(individual).__name__} "
+            f"{_short(str(individual))}: its {type(individual.fitness).__name__} takes a tuple of {many} "
+            f"number{'s' if many > 1 else ', as in `return height,`'}"
+        ) from error
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= SHOWN else f"{text[:SHOWN]}…"

@@ -195,7 +195,7 @@ GROUPS = (
     (
         Run("hpcml", "evolution", 12, (*_EVOLUTION, "steady_state"), TWELVE),
         Run("dask", "evolution", 12, _EVOLUTION, TWELVE, timeout=240),
-        Run("multiprocessing", "evolution", 12, _EVOLUTION, None),
+        *(Run(pool, "evolution", 12, _EVOLUTION, None, 240) for pool in ("multiprocessing", "mpi", "scoop")),
     ),
 )
 

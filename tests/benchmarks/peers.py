@@ -44,7 +44,7 @@ def versions() -> dict[str, str]:
         ours = {name: version(name) for name in names}
     except PackageNotFoundError as error:
         raise SystemExit(f"{error.name} is not installed for {sys.executable}: run `make bench`") from None
-    peers = ["dask", "distributed", "executorlib", *COMMON]
+    peers = ["dask", "distributed", "executorlib", "mpi4py", "scoop", *COMMON]
     command = [str(PYTHON), "-c", _PRINT, *peers]
     done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
     theirs = json.loads(done.stdout)

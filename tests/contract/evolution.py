@@ -2,6 +2,7 @@
 
 import functools
 import operator
+import os
 import random
 import time
 
@@ -59,6 +60,10 @@ def refuse(individual):
     return (0.0,)
 
 
+def refuse_all(individual):
+    raise AssertionError("nothing should be evaluated")
+
+
 def grow(population, toolbox, generations):
     """Evolve one island, with the toolbox's own map: a nested one."""
     for _ in range(generations):
@@ -112,3 +117,48 @@ def move(particle, best):
         all_ = random.uniform(0, 1.5) * (best[place] - particle[place])
         particle.speed[place] = 0.7 * particle.speed[place] + own + all_
         particle[place] += particle.speed[place]
+
+
+def process(individual):
+    return (float(os.getpid()),)
+
+
+def meddle(individual):
+    """Change all that an evaluation can change."""
+    individual[0] = 7
+    individual.append(1)
+    individual.note = "changed"
+    individual.fitness.values = (3.0,)
+    return (float(sum(individual)),)
+
+
+def draw(individual):
+    return random.random() + np.random.rand(), float(os.getpid())
+
+
+def improve(individual):
+    """Return an individual, as a local search does."""
+    individual[0] += 100
+    return individual
+
+
+def swap(one, other):
+    one[0], other[0] = other[0], one[0]
+    return one, other
+
+
+def slow_after(individual, flag):
+    if os.path.exists(flag):
+        time.sleep(0.05)
+    return (float(os.getpid()),)
+
+
+class Counter:
+    """An evaluation with a state of its own."""
+
+    def __init__(self):
+        self.calls = 0
+
+    def __call__(self, individual):
+        self.calls += 1
+        return (float(self.calls),)

@@ -1,6 +1,6 @@
 """An evolution with a checkpoint, which ends itself where $KILL says; see test_evolve.py.
 
-``resumed_evolution.py simple|cma|swarm`` writes what it ends with into ``outcome``.
+``resumed_evolution.py simple|cma|swarm|islands|steady`` writes what it ends with into ``outcome``.
 """
 
 import os
@@ -13,6 +13,7 @@ import numpy as np
 from deap import base, cma, creator, tools
 
 from hpcml import evolve
+from hpcml.serial import SerialCluster
 
 NGEN = 9
 what, _, when = os.environ.get("KILL", "nothing 0").partition(" ")
@@ -54,6 +55,35 @@ def setup(mode, toolbox):
     return evolve.EaSimple(0.6, 0.3), population
 
 
+books = []  # the logbooks of the last generation
+
+
+def by_generations(algorithm, toolbox, population, stats, best):
+    for last in evolve.generations(
+        algorithm, toolbox, NGEN, population, stats=stats, halloffame=best, checkpoint="state"
+    ):
+        books[:] = list(last.logbook)
+        yield last.population
+
+
+def by_islands(algorithm, toolbox, population, stats, best):
+    populations = [population[first::3] for first in range(3)]
+    settings = {"every": 1, "topology": "random", "stats": stats, "checkpoint": "state"}
+    for epoch in evolve.islands(algorithm, toolbox, populations, NGEN, **settings):
+        books[:] = [list(island.logbook) for island in epoch.islands]
+        yield [one for island in epoch.populations for one in island]
+
+
+def by_arrivals(algorithm, toolbox, population, stats, best):
+    settings = {"in_flight": 4, "halloffame": best, "checkpoint": "state", "every": 5, "every_seconds": 0.0}
+    for arrival in evolve.steady_state(toolbox, population, 203, SerialCluster(), **settings):
+        books[:] = arrival.order
+        yield arrival.population
+
+
+RUNS = {"islands": by_islands, "steady": by_arrivals}
+
+
 def main(mode):
     random.seed(11)
     np.random.seed(11)
@@ -69,16 +99,13 @@ def main(mode):
         replace(*args)
 
     os.replace = replace_or_die
-    run = evolve.generations(
-        algorithm, toolbox, NGEN, population, stats=stats, halloffame=best, checkpoint="state"
-    )
-    for last in run:
+    for evolved in RUNS.get(mode, by_generations)(algorithm, toolbox, population, stats, best):
         count("generation")
         random.random()  # what the caller draws is drawn once for each generation, also in a run that was cut
-    what = [(list(one), one.fitness.values) for one in last.population]
+    what = [(list(one), one.fitness.values) for one in evolved]
     found = [(list(one), one.fitness.values) for one in best]
     with open("outcome", "w") as file:
-        file.write(repr((what, found, list(last.logbook), random.getstate(), np.random.get_state())))
+        file.write(repr((what, found, books, random.getstate(), np.random.get_state())))
 
 
 if __name__ == "__main__":

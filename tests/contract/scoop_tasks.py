@@ -14,6 +14,12 @@ def nap(seconds):
     return seconds
 
 
+def long_nap():
+    """Sleep; of a name whose time is not known before, so that none is sent ahead."""
+    time.sleep(0.5)
+    return 0.5
+
+
 def constant(name, timeout=0.1):
     return shared.getConst(name, timeout=timeout)
 

@@ -132,3 +132,14 @@ def test_no_finished_call_is_repeated(engine, tmp_path):
         assert cluster._session.monitor.totals.recalled == known
     assert MANY / 2 < known <= len(before)
     assert len(notes.read_text().split()) == len(before) + MANY - known
+
+
+def test_a_chunk_that_is_late_after_its_first_call_makes_no_second(monkeypatch):
+    from hpcml import chunks
+
+    monkeypatch.setattr(chunks, "AT_ONCE", 0.0)
+    monkeypatch.setattr(chunks, "_fresh", {})
+    for _ in range(2):  # of a function that is not known yet, and of one that is
+        values = []
+        chunks.run_chunk(b"a function", lambda: abs, lambda: [((-number,), {}) for number in range(5)], values)
+        assert values == [0]

@@ -1,6 +1,7 @@
 """What every engine owes: the behaviours of a `concurrent.futures.Executor`, and hpcml's own promises."""
 
 import os
+import sys
 import threading
 import time
 from concurrent.futures import CancelledError, wait
@@ -49,6 +50,11 @@ def test_an_exception_that_does_not_unpickle_keeps_its_type(cluster):
     with pytest.raises(tasks.PickyError) as caught:
         cluster.submit(tasks.picky).result(20)
     assert (caught.value.number, caught.value.reason) == (7, "because")
+
+
+def test_a_task_that_ends_the_script_in_peace_fails(cluster):
+    with pytest.raises(TaskError, match=r"called sys.exit\(\)"):
+        cluster.submit(sys.exit).result(60)
 
 
 def test_sys_exit_in_a_task_is_the_tasks_error(cluster):

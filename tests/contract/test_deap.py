@@ -1,5 +1,6 @@
 """``toolbox.register("map", cluster.map)`` is all that a program of DEAP needs."""
 
+import copy
 import pickle
 import random
 import traceback
@@ -108,6 +109,31 @@ def test_genetic_programming(cluster):
     assert list(cluster.map(toolbox.evaluate, population)) == list(map(toolbox.evaluate, population))
     (back,) = cluster.map(list.copy, [[population[0]]])
     assert str(back[0]) == str(population[0])
+
+
+class Slotted:
+    __slots__ = ("genome",)
+
+
+class Remembering:
+    """A base without an ``__init__``, whose pickle is its own."""
+
+    def __getstate__(self):
+        return {"fitness": self.fitness, "genome": sorted({*self.genome, "seen"})}
+
+
+@pytest.mark.parametrize("base_class", [tuple, str, frozenset, Slotted, Remembering, list, set])
+def test_individuals_of_any_base(cluster, base_class):
+    vars(creator).pop("Any", None)
+    creator.create("Any", base_class, fitness=creator.FitnessMax)
+    one = creator.Any() if base_class in (Slotted, Remembering) else creator.Any("abc")
+    if base_class in (Slotted, Remembering):
+        one.genome = ["a"]
+    expected = pickle.loads(pickle.dumps(one))
+    (found,) = cluster.map(copy.copy, [one])
+    assert type(found) is creator.Any
+    assert getattr(found, "genome", None) == getattr(expected, "genome", None)
+
 
 
 def test_two_populations(cluster):

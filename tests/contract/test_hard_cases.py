@@ -1,8 +1,10 @@
 """What broke earlier versions: each of these once hung, lost a task or blamed the wrong one."""
 
 import contextlib
+import functools
 import logging
 import os
+import random
 import subprocess
 import sys
 import threading
@@ -10,6 +12,7 @@ import time
 from concurrent.futures import wait
 from dataclasses import dataclass
 
+import numpy as np
 import pytest
 import tasks
 from joblib import Parallel, delayed
@@ -240,3 +243,46 @@ def test_engines_that_register_before_the_client_listens_are_found(tmp_path, mon
     with hpcml.Cluster("ipyparallel", **options) as opened:
         assert opened.slots == 2
         assert opened.submit(pow, 2, 3).result(20) == 8
+
+
+def test_random_numbers_of_a_script_that_imported_the_functions_themselves(cluster):
+    """They travel without the generator that they are bound to: a copy would give each task the same numbers."""
+    from random import randint, random
+
+    from numpy.random import rand
+
+    table = {"draw": functools.partial(randint, 0, 10**9)}
+    for draw in (lambda _: random(), lambda _: float(rand()), lambda _: table["draw"]()):
+        assert len(set(cluster.map(draw, range(200)))) > 190
+
+
+def test_a_task_that_seeds_the_generator_seeds_the_functions_too(cluster):
+    import random
+
+    table = {"draw": functools.partial(random.randint, 0, 10**9)}
+
+    def seeded(seed):
+        random.seed(seed)
+        return [table["draw"]() for _ in range(3)]
+
+    assert list(cluster.map(seeded, range(20))) == list(map(seeded, range(20)))
+
+
+def test_a_function_that_holds_a_generator_is_told_of_once(cluster, caplog):
+    for own in (np.random.default_rng(1), np.random.RandomState(1), random.Random(1)):
+
+        def draw(_, own=own):
+            return own.random()
+
+        draw.__qualname__ = name = f"{type(own).__name__} {id(cluster)}"  # it is said once in a process
+        for _ in range(2):
+            assert len(set(cluster.map(draw, range(20)))) < 20
+        assert caplog.text.count(f"{name} holds a generator of random numbers: each call gets a copy of it") == 1
+
+
+def test_what_makes_its_generator_in_the_call_is_not_warned_of(cluster, caplog):
+    def draw(seed):
+        return random.Random(seed).random() + np.random.default_rng(seed).random() + random.random()
+
+    assert len(set(cluster.map(draw, range(20)))) == 20
+    assert "generator" not in caplog.text

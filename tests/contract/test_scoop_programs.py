@@ -239,8 +239,7 @@ def test_wait_and_as_completed_raise_what_a_task_raised_as_scoop_does(cluster):
 
 
 def test_cancelled_futures(cluster):
-    busy = [futures.submit(tasks.nap, 0.5) for _ in range(4 * cluster.slots)]
-    last = futures.submit(tasks.fail, 1)
+    *busy, last = [futures.submit(tasks.long_nap) for _ in range(4 * cluster.slots + 1)]
     assert last.cancel()
     assert last.cancelled()
     assert last.done()

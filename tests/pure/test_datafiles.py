@@ -75,11 +75,11 @@ def test_many_processes_open_what_one_of_them_verifies(tmp_path):
     file = file_in(tmp_path)
     context = multiprocessing.get_context("fork")
     results = context.Queue()
+    Path(delivered(file.path)).write_bytes(CONTENT)
     moment = time.time() + 0.3
     workers = [context.Process(target=_open_at, args=(file, moment, results)) for _ in range(8)]
     for worker in workers:
         worker.start()
-    Path(delivered(file.path)).write_bytes(CONTENT)
     assert [results.get(timeout=10) for _ in workers] == [True] * 8
     for worker in workers:
         worker.join(10)

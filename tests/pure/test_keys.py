@@ -781,3 +781,13 @@ def test_other_data_is_another_fit(fit_keys):
     for data in [(changed, Y), (X.astype("f4"), Y), (pd.DataFrame(X), Y), (X, 1 - Y), (X, Y.astype("i1"))]:
         assert not set(before) & set(fit_keys(search(), *data))
     assert before == fit_keys(search(), X.copy(), Y.copy())
+
+
+def test_the_state_of_the_process_generator_is_not_part_of_a_key():
+    import random
+
+    draw = random.random
+    before = Keys().digest(lambda: 1 + draw())
+    random.seed(3)
+    assert Keys().digest(lambda: 1 + draw()) == before
+    assert Keys().digest((random.Random(1),)) != Keys().digest((random.Random(2),))

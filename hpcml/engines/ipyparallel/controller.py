@@ -112,6 +112,9 @@ def serve(address: str, profile: str, ping: int, inbox: LineReader, output: int)
             "--log-level=ERROR",
         ]
     )
+    app.log.setLevel("ERROR")  # the option is for what is shown; records would still be made of each heartbeat
+    app.hub.monitor.socket.unsubscribe(b"")  # else the hub reads every frame and outcome, to keep a record of it
+    app.hub.monitor.socket.subscribe(b"heartmonitor")
     app.loop.add_callback(lambda: say({"client": _client_info(app), "engine": _engine_info(app)}, output))
     threading.Thread(target=_listen, args=(inbox, output), daemon=True).start()
     app.start()

@@ -22,8 +22,13 @@ IMPORTS = (
 def run_engine(info: dict[str, Any], engine: int, predecessor: int | None, profile: str) -> None:
     """Run ipyparallel's engine in this process, after reporting the death of `predecessor`."""
     from ipyparallel.engine.app import IPEngine
+    from ipyparallel.engine.kernel import IPythonParallelKernel
 
     app = IPEngine.instance()
+    # What a task prints travels with its outcome, and nobody asks whether an engine is busy: without these, each
+    # frame costs its engine half as much again, for messages that the controller passes on to nobody.
+    app.redirect_output = lambda _: None
+    IPythonParallelKernel._publish_status = lambda *_, **__: None
     app.connection_info_env = json.dumps(info)
     app.initialize(
         [
@@ -36,6 +41,7 @@ def run_engine(info: dict[str, Any], engine: int, predecessor: int | None, profi
             "--log-level=ERROR",
         ]
     )
+    app.log.setLevel("ERROR")  # the option is for what is shown; records would still be made of each step
     if predecessor is not None:
         report_death(app, predecessor)
     app.start()

@@ -2,7 +2,7 @@
 
 ::
 
-    dispatcher thread ── submit ──> DirectView of the least busy engine ──> engine
+    dispatcher thread ── submit ──> request to the least busy engine ──> engine
     client's IO thread ── result, or EngineError ──> frame's future ──> dispatcher's inbox
     news thread ── the launchers' messages: engines forked and died ──> table of engines
 
@@ -15,12 +15,14 @@ import threading
 import time
 from collections.abc import Callable, Set
 from concurrent.futures import Future
-from dataclasses import dataclass, field
 from typing import Any
 
-from ipyparallel import AsyncResult, Client
+from ipyparallel import Client
+from ipyparallel.client.futures import MessageFuture
 from ipyparallel.error import NoEnginesRegistered, RemoteError
+from ipyparallel.serialize import PrePickled
 
+from hpcml.engines.ipyparallel.engine_state import EngineState, preference
 from hpcml.errors import EngineError, WorkerDied
 from hpcml.staging import LocalStaging
 from hpcml.store import Staging
@@ -31,21 +33,7 @@ __all__ = ["EngineWorkers"]
 log = logging.getLogger("hpcml")
 
 REPORT_SECONDS = 1.0  # in which a launcher tells of an engine's end
-
-
-@dataclass(eq=False)
-class _Engine:
-    worker: Worker
-    registered: bool = False
-    silent_since: float = 0.0  # when the controller gave it up; 0 when its end was explained, or it was killed
-    dead: str = ""
-    told: bool = False  # the frame that it was running has been told of its death
-    killed: bool = False  # by `interrupt`
-    outstanding: list["Future[bytes]"] = field(default_factory=list)
-
-
-def _preference(engine: _Engine, avoid: Set[str]) -> tuple[int, bool]:
-    return len(engine.outstanding), engine.worker.host in avoid
+_RUN_FRAME = PrePickled(run_frame)
 
 
 class EngineWorkers:
@@ -66,8 +54,7 @@ class EngineWorkers:
         self.on_broken: Callable[[BaseException], None] = lambda _: None
         self._kill = kill
         self._lock = threading.Lock()  # protects _engines
-        self._engines: dict[int, _Engine] = {}
-        self._views: dict[int, Any] = {}
+        self._engines: dict[int, EngineState] = {}
         self._unwanted: set[Future[bytes]] = set()  # frames to interrupt; also under the lock
         self.connect(client)
 
@@ -89,7 +76,7 @@ class EngineWorkers:
         with self._lock:
             return tuple(dict.fromkeys(engine.worker.host for engine in self._living().values()))
 
-    def _living(self) -> dict[int, _Engine]:
+    def _living(self) -> dict[int, EngineState]:
         """Return the engines that can be sent to, in the order of their ids: Slurm's order of nodes."""
         engines = sorted(self._engines.items())
         return {number: engine for number, engine in engines if engine.registered and not engine.dead}
@@ -98,7 +85,7 @@ class EngineWorkers:
         """Note engines that a launcher has forked: their ids and slots."""
         with self._lock:
             for number, slot in slots.items():
-                self._engines[number] = _Engine(Worker(host, slot))
+                self._engines[number] = EngineState(Worker(host, slot))
         self._note_registered()
 
     def died(self, number: int, status: str) -> None:
@@ -160,7 +147,6 @@ class EngineWorkers:
         with self._lock:
             futures = [future for engine in self._engines.values() for future in engine.outstanding]
             self._engines.clear()
-            self._views.clear()
             self._unwanted.clear()
         for future in futures:
             future.set_exception(WorkerDied(reason, started=False))
@@ -185,25 +171,28 @@ class EngineWorkers:
                 if not living:
                     future.set_exception(WorkerDied("no worker is there just now", started=False))
                     return
-                number = min(living, key=lambda number: _preference(living[number], avoid))
+                number = min(living, key=lambda number: preference(living[number], avoid))
                 engine = living[number]
                 engine.outstanding.append(future)
+                engine.sent = time.monotonic()
             try:
-                sent = self._view(number).apply_async(run_frame, frame)
+                sent = self._request(number, frame)
             except (IndexError, NoEnginesRegistered):  # the client heard of its death before we did
                 with self._lock:
                     engine.dead = "is gone"
                     engine.outstanding.remove(future)
         sent.add_done_callback(lambda done: self._receive(engine, future, done))
 
-    def _view(self, number: int) -> Any:
-        if number not in self._views:
-            self._views[number] = self.client.direct_view(number)
-        return self._views[number]
+    def _request(self, number: int, frame: bytes) -> MessageFuture:
+        """Send what a DirectView would; its AsyncResult would take the driver as long as all the rest."""
+        [engine], _ = self.client._build_targets(number)
+        return self.client.send_apply_request(self.client._mux_stream, _RUN_FRAME, [frame], ident=engine)
 
-    def _receive(self, engine: _Engine, future: "Future[bytes]", done: AsyncResult) -> None:
+    def _receive(self, engine: EngineState, future: "Future[bytes]", done: MessageFuture) -> None:
+        outcome = done.result()
         try:
-            outcome = done.result(0)
+            if isinstance(outcome, Exception):
+                raise outcome
         except RemoteError as error:  # ours never raise there: `run_frame` returns what a task raised
             with self._lock:
                 started = not engine.told and engine.outstanding[:1] == [future]
@@ -216,10 +205,11 @@ class EngineWorkers:
         else:
             self._resolve(engine, future, None, outcome)
         finally:
-            self.client.purge_local_results(done)
+            self.client.purge_local_results(done.msg_id)
+            self.client.history.clear()  # it would keep the number of each frame
 
     def _resolve(
-        self, engine: _Engine, future: "Future[bytes]", error: BaseException | None, outcome: bytes = b""
+        self, engine: EngineState, future: "Future[bytes]", error: BaseException | None, outcome: bytes = b""
     ) -> None:
         with self._lock:
             if future in engine.outstanding:

@@ -20,7 +20,7 @@ shared first, with a wait
 ports by `random`         by the system's random numbers: scripts seed Python's, and would get them again
 ========================  ========================================================================================
 
-`scoop._control`, the scheduler, stays as it is. See docs/scoop-deap.md for what was seen, and how.
+`scoop._control`, the scheduler, stays as it is.
 """
 
 import functools

@@ -1,0 +1,28 @@
+"""What the driver knows of one engine."""
+
+from collections.abc import Set
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+
+from hpcml.worker import Worker
+
+__all__ = ["EngineState", "preference"]
+
+
+@dataclass(eq=False)
+class EngineState:
+    """An engine, and the frames that it has not answered yet."""
+
+    worker: Worker
+    registered: bool = False
+    silent_since: float = 0.0  # when the controller gave it up; 0 when its end was explained, or it was killed
+    dead: str = ""
+    told: bool = False  # the frame that it was running has been told of its death
+    killed: bool = False  # by `interrupt`
+    sent: float = 0.0  # when it was last given something
+    outstanding: list["Future[bytes]"] = field(default_factory=list)
+
+
+def preference(engine: EngineState, avoid: Set[str]) -> tuple[int, bool, float]:
+    """Return what puts engines in order: the least busy first, of equal ones not where workers have died."""
+    return len(engine.outstanding), engine.worker.host in avoid, engine.sent

@@ -1,0 +1,94 @@
+"""One island: what it is, how it evolves for an epoch, and what it sends to others."""
+
+import copy
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from hpcml.evolve.loop import generations
+from hpcml.evolve.strategies import borrow_selections
+from hpcml.evolve.streams import get_states, keep_states, set_states
+
+__all__ = ["Island", "Migration", "evolve_island"]
+
+
+@dataclass
+class Island:
+    """A population with random numbers of its own.
+
+    Parameters
+    ----------
+    generation
+        How many have been evolved.
+    selections
+        The state of selections with a memory; None: as they are in the toolbox.
+    """
+
+    population: list[Any]
+    algorithm: Any
+    states: Any
+    logbook: Any = None
+    generation: int = 0
+    selections: Any = None
+
+
+def evolve_island(island: Island, toolbox: Any, span: int, stats: Any) -> Island:
+    """Evolve a copy of one island for so many generations, with its own random numbers."""
+    population = [toolbox.clone(one) for one in island.population]
+    algorithm, logbook = copy.deepcopy(island.algorithm), copy.deepcopy(island.logbook)
+    with keep_states(), borrow_selections(toolbox, island.selections) as get_own:
+        set_states(island.states)
+        *_, last = generations(algorithm, toolbox, span, population, stats=stats)
+        states, selections = get_states(), get_own()
+    if logbook is None:
+        logbook = last.logbook
+    else:  # generation 0 of this part is the last of the part before
+        for place in range(1, len(last.logbook)):
+            record = _record(last.logbook, place)
+            logbook.record(**{**record, "gen": record["gen"] + island.generation})
+    return Island(population, algorithm, states, logbook, island.generation + span, selections)
+
+
+def _record(logbook: Any, place: int) -> dict[str, Any]:
+    """Return one record as it was given, with its chapters."""
+    chapters = {name: _record(chapter, place) for name, chapter in logbook.chapters.items()}
+    return {**logbook[place], **chapters}
+
+
+@dataclass
+class Migration:
+    """How islands send their best to each other.
+
+    Parameters
+    ----------
+    every
+        Generations between two migrations.
+    migrants, topology
+        As for `hpcml.evolve.islands`.
+    order
+        For random topologies.
+    clone
+        ``toolbox.clone``.
+    """
+
+    every: int
+    migrants: int
+    topology: str
+    order: random.Random
+    clone: Callable[[Any], Any]
+
+    def migrate(self, populations: list[list[Any]]) -> None:
+        """Send copies of the best of each island to another, where they take the place of the worst."""
+        ring = list(range(len(populations)))
+        if self.topology == "random":
+            self.order.shuffle(ring)
+        ranked = [sorted(range(len(p)), key=lambda n, p=p: p[n].fitness, reverse=True) for p in populations]  # type: ignore[misc]
+        leaving = [
+            [self.clone(population[place]) for place in places[: self.migrants]]
+            for population, places in zip(populations, ranked, strict=True)
+        ]
+        for position, source in enumerate(ring):
+            target = ring[(position + 1) % len(ring)]
+            for place, one in zip(reversed(ranked[target]), leaving[source], strict=False):
+                populations[target][place] = one

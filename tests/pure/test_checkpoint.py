@@ -1,0 +1,186 @@
+"""The file that holds the state of a program: what is in the way of it, and who may use it."""
+
+import contextlib
+import errno
+import fcntl
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+
+from hpcml import checkpoint as checkpoints
+from hpcml.checkpoint import Checkpoint
+from hpcml.errors import HpcmlError
+
+
+def write(path, *contents):
+    with Checkpoint(path) as checkpoint:
+        for content in contents:
+            checkpoint.write(lambda content=content: content)
+
+
+def read(path):
+    with Checkpoint(path) as checkpoint:
+        return checkpoint.read() if checkpoint.exists() else None
+
+
+def damage(path):
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+
+
+def test_the_one_before_counts_only_where_the_file_is_damaged(tmp_path):
+    path = tmp_path / "state"
+    write(path, b"one", b"two")
+    assert read(path) == b"two"
+    damage(path)
+    assert read(path) == b"one"
+    path.unlink()
+    with Checkpoint(path) as checkpoint:
+        assert not checkpoint.exists()
+        with pytest.raises(HpcmlError, match="no checkpoint to go on from"):
+            checkpoint.read()
+
+
+def test_a_run_that_begins_anew_removes_what_was_before_it(tmp_path):
+    path = tmp_path / "state"
+    write(path, b"one", b"two")
+    path.unlink()
+    write(path, b"new")
+    damage(path)
+    with pytest.raises(HpcmlError, match="remove the file to begin anew"):
+        read(path)
+
+
+@pytest.mark.parametrize("reads", [True, False])
+def test_a_damaged_file_does_not_take_the_place_of_the_one_before(reads, tmp_path):
+    path = tmp_path / "state"
+    write(path, b"one", b"two")
+    damage(path)
+    with Checkpoint(path) as checkpoint:
+        if reads:
+            assert checkpoint.read() == b"one"
+        checkpoint.write(lambda: b"three")
+    assert read(path) == b"three"
+    damage(path)
+    assert read(path) == b"one"
+
+
+def test_a_process_killed_while_it_writes_leaves_nothing_for_good(tmp_path):
+    program = (
+        "import os, signal, sys\nfrom hpcml.checkpoint import Checkpoint\n"
+        "os.replace = lambda *_: os.kill(os.getpid(), signal.SIGKILL)\n"
+        "Checkpoint(sys.argv[1]).write(lambda: b'killed')\n"
+    )
+    path = tmp_path / "state"
+    for _ in range(3):
+        done = subprocess.run([sys.executable, "-c", program, path], check=False)
+        assert done.returncode == -signal.SIGKILL
+    assert sorted(os.listdir(tmp_path)) == ["state.lock", "state.new"]
+    write(path, b"one", b"two")
+    assert sorted(os.listdir(tmp_path)) == ["state", "state.lock", "state.previous"]
+    assert {(tmp_path / name).stat().st_mode & 0o777 for name in os.listdir(tmp_path)} == {0o600}
+
+
+def test_a_place_where_nothing_can_be_written_is_named(tmp_path, monkeypatch):
+    with pytest.raises(HpcmlError, match=f"there is no directory {tmp_path}/none"):
+        Checkpoint(tmp_path / "none/state")
+    with pytest.raises(HpcmlError, match="is a directory"):
+        Checkpoint(tmp_path)
+    (tmp_path / "file").touch()
+    with pytest.raises(HpcmlError, match=f"no directory {tmp_path}/file"):
+        Checkpoint(tmp_path / "file/state")
+    with pytest.raises(HpcmlError, match="directory /proc: "):
+        Checkpoint("/proc/state")
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "access", lambda *_: False)
+        with pytest.raises(HpcmlError, match=f"directory {tmp_path}: Permission denied"):
+            Checkpoint(tmp_path / "state")
+
+
+HOLD = (
+    "import sys, time\nfrom hpcml.checkpoint import Checkpoint\n"
+    "checkpoint = Checkpoint(sys.argv[1])\nprint('held', flush=True)\ntime.sleep(60)\n"
+)
+
+
+def test_a_second_process_is_told_of_the_first(tmp_path):
+    path = tmp_path / "state"
+    with subprocess.Popen([sys.executable, "-c", HOLD, path], stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout.readline() == "held\n"
+            began = time.monotonic()
+            with pytest.raises(HpcmlError, match=f"process {process.pid} on .* is at work"):
+                Checkpoint(path)
+            assert time.monotonic() - began < 1
+        finally:
+            process.kill()
+    write(path, b"one")
+
+
+def test_in_one_process_it_can_be_had_again(tmp_path):
+    first = Checkpoint(tmp_path / "state")
+    with pytest.raises(HpcmlError, match=r"a method close\(\)"):
+        Checkpoint(tmp_path / "state")
+    first.close()
+    second = Checkpoint(tmp_path / "state")
+    del second
+    write(tmp_path / "state", b"one")
+
+
+def test_a_child_that_outlives_its_parent_does_not_keep_it(tmp_path):
+    first = Checkpoint(tmp_path / "state")
+    ready, told = os.pipe()
+    child = os.fork()
+    if child == 0:
+        with contextlib.suppress(BaseException):
+            os.write(told, b"x")
+            time.sleep(60)
+        os._exit(0)
+    try:
+        assert os.read(ready, 1) == b"x"
+        with pytest.raises(HpcmlError):
+            Checkpoint(tmp_path / "state")
+        first.close()
+        write(tmp_path / "state", b"one")
+    finally:
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+        os.close(ready)
+        os.close(told)
+
+
+def test_file_systems_without_locks_do_without(tmp_path, monkeypatch):
+    def refuse(*_):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    with Checkpoint(tmp_path / "state"), Checkpoint(tmp_path / "state"):
+        pass
+    assert checkpoints.fcntl is fcntl
+
+
+def test_a_lock_that_others_can_open_is_refused(tmp_path):
+    (tmp_path / "state.lock").touch(mode=0o666)
+    (tmp_path / "state.lock").chmod(0o666)
+    with pytest.raises(HpcmlError, match="chmod"):
+        Checkpoint(tmp_path / "state")
+
+
+def test_a_lock_of_another_node_is_waited_for(tmp_path, monkeypatch):
+    """A node that died held it, and its file system has not noticed yet."""
+    monkeypatch.setattr("hpcml.checkpoint.LEASE_SECONDS", 0.5)
+    with open(tmp_path / "state.lock", "w") as other:
+        (tmp_path / "state.lock").chmod(0o600)
+        other.write("process 7 on another-node")
+        other.flush()
+        fcntl.flock(other, fcntl.LOCK_EX)
+        with pytest.raises(HpcmlError, match="process 7 on another-node is at work"):
+            Checkpoint(tmp_path / "state")
+        threading.Timer(0.3, fcntl.flock, (other, fcntl.LOCK_UN)).start()
+        Checkpoint(tmp_path / "state").close()
