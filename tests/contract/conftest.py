@@ -1,10 +1,9 @@
 """One open Cluster per engine, shared by the tests of a module: the same behaviours for all engines."""
 
 import pytest
+from engines import ENGINES
 
 import hpcml
-
-ENGINES = ("local", "ipyparallel")
 
 
 @pytest.fixture(scope="module", params=ENGINES)

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
-from conftest import ENGINES
+from engines import ENGINES
 
 PROGRAM = Path(__file__).parent / "resumable.py"
 KILLED = (1, 17, 30)  # tasks after which the driver is killed, in each life

@@ -1,0 +1,3 @@
+"""The engines that have the same behaviours."""
+
+ENGINES = ("local", "ipyparallel")
