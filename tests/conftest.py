@@ -1,4 +1,4 @@
-"""Divides the tests among processes: those of one release of Slurm go to one, which has its cluster; others by file."""
+"""Divides the tests among processes: one release of Slurm, which has its cluster, to one; others by file."""
 
 import re
 
