@@ -2,6 +2,7 @@
 
 import pytest
 from engines import ENGINES
+from evolution import make_creator
 
 import hpcml
 
@@ -14,3 +15,9 @@ def cluster(request, tmp_path_factory):
     run_dir = tmp_path_factory.mktemp("run")
     with hpcml.Cluster(request.param, slots_per_node=slots, run_dir=run_dir, progress=False) as opened:
         yield opened
+
+
+@pytest.fixture
+def creator_classes():
+    """Make the classes of DEAP's creator that the evolutionary programs use."""
+    make_creator()

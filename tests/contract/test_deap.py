@@ -11,12 +11,9 @@ import pytest
 from deap import algorithms, base, cma, creator, gp, tools
 from evolution import count_ones, decorated, grow, make_creator, refuse, sphere, two_of, weigh, where
 
+pytestmark = pytest.mark.usefixtures("creator_classes")
+
 POPULATION = 300
-
-
-@pytest.fixture(autouse=True)
-def classes():
-    make_creator()
 
 
 def bits(number=POPULATION, length=20):

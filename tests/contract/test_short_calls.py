@@ -9,7 +9,7 @@ import time
 import numpy as np
 import pytest
 from deap import base, creator, tools
-from evolution import Counter, count_ones, draw, improve, make_creator, meddle, process, refuse, slow_after, swap
+from evolution import Counter, count_ones, draw, improve, meddle, process, refuse, slow_after, swap
 
 import hpcml
 from hpcml import evolve
@@ -19,8 +19,7 @@ HERE = (float(os.getpid()),)
 
 
 @pytest.fixture(autouse=True)
-def classes(monkeypatch):
-    make_creator()
+def whatever_was_before(creator_classes, monkeypatch):
     monkeypatch.setattr("hpcml.short_calls._refused", set())
     monkeypatch.setattr("hpcml.short_calls.SENDING_SECONDS", 0.005)  # a busy machine must not decide what is short
 
