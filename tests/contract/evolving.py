@@ -5,7 +5,7 @@ import random
 import evolution
 import numpy as np
 from deap import base, cma, creator, tools
-from evolution import count_ones
+from evolution import count_ones, noisy_count
 
 from hpcml import evolve
 
@@ -126,3 +126,22 @@ def several_statistics():
     found = tools.MultiStatistics(fitness=statistics(), size=tools.Statistics(len))
     found["size"].register("mean", np.mean)
     return found
+
+
+def archipelago(map_, topology, **settings):
+    random.seed(8)
+    np.random.seed(8)
+    toolbox = bit_toolbox(map_, noisy_count)
+    populations = [bits(20) for _ in range(4)]
+    for epoch in evolve.islands(
+        evolve.EaSimple(0.5, 0.2),
+        toolbox,
+        populations,
+        12,
+        every=5,
+        topology=topology,
+        stats=statistics(),
+        **settings,
+    ):
+        pass
+    return repr((epoch.populations, [list(island.logbook) for island in epoch.islands], random.getstate()))

@@ -1,10 +1,11 @@
-"""Islands on the ranks of MPI: ``mpiexec -n 3 python ranks.py DIRECTORY``; see test_evolve.py."""
+"""Islands on the ranks of MPI: ``mpiexec -n 3 python ranks.py DIRECTORY``; see test_islands.py."""
 
 import sys
 from pathlib import Path
 
+from evolution import make_creator
+from evolving import archipelago
 from mpi4py import MPI
-from test_evolve import archipelago, make_creator
 
 make_creator()
 found = archipelago(map, "ring", comm=MPI.COMM_WORLD)

@@ -10,31 +10,11 @@ import evolution
 import numpy as np
 import pytest
 from deap import base, creator, tools
-from evolution import noisy_count
-from evolving import bit_toolbox, bits, numbers, real_toolbox, several_statistics, statistics
+from evolving import archipelago, bit_toolbox, bits, numbers, real_toolbox, several_statistics
 
 from hpcml import evolve
 
 pytestmark = pytest.mark.usefixtures("creator_classes")
-
-
-def archipelago(map_, topology, **settings):
-    random.seed(8)
-    np.random.seed(8)
-    toolbox = bit_toolbox(map_, noisy_count)
-    populations = [bits(20) for _ in range(4)]
-    for epoch in evolve.islands(
-        evolve.EaSimple(0.5, 0.2),
-        toolbox,
-        populations,
-        12,
-        every=5,
-        topology=topology,
-        stats=statistics(),
-        **settings,
-    ):
-        pass
-    return repr((epoch.populations, [list(island.logbook) for island in epoch.islands], random.getstate()))
 
 
 @pytest.mark.parametrize("topology", ["ring", "random"])
