@@ -3,6 +3,7 @@
 import pytest
 from engines import ENGINES
 from evolution import make_creator
+from scoop_runs import run, start, together  # noqa: F401  fixtures
 
 import hpcml
 

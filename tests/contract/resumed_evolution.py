@@ -1,4 +1,4 @@
-"""An evolution with a checkpoint, which ends itself where $KILL says; see test_evolve.py.
+"""An evolution with a checkpoint, which ends itself where $KILL says; see test_evolve_resumed.py.
 
 ``resumed_evolution.py simple|cma|swarm|islands|steady`` writes what it ends with into ``outcome``.
 """

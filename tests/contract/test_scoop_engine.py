@@ -1,4 +1,4 @@
-"""`hpcml run --engine scoop` on this computer: SCOOP's API unchanged, true exit statuses, and no end that hangs.
+"""`hpcml run --engine scoop` on this computer: SCOOP's interface unchanged, what is refused, and strangers.
 
 Every script runs in a process of its own; none of the processes that one starts outlives it.
 """
@@ -6,118 +6,22 @@ Every script runs in a process of its own; none of the processes that one starts
 import contextlib
 import os
 import re
-import select
-import signal
 import socket
 import stat
 import subprocess
 import sys
-import textwrap
 import time
 from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from scoop_runs import WORK, processes
 
 from hpcml import engines
 from hpcml.engines.scoop import command, library
 from hpcml.errors import EngineError
 
-NO_SLURM = {name: value for name, value in os.environ.items() if not name.startswith("SLURM_")}
-MARK = "HPCML_TEST_SCOOP"
-GUARD = 'if __name__ == "__main__":\n'
-
-
-def processes(mark):
-    """Return the processes whose environment holds the mark of a test."""
-    found = {}
-    for directory in Path("/proc").glob("[0-9]*"):
-        with contextlib.suppress(OSError):
-            ours = f"{MARK}={mark}\0".encode() in (directory / "environ").read_bytes()
-            if ours and (directory / "stat").read_text().rpartition(") ")[2][0] != "Z":
-                found[int(directory.name)] = (directory / "cmdline").read_bytes().replace(b"\0", b" ").decode()
-    return found
-
-
-def none_left(mark, seconds=15):
-    """Wait until no process of the test is left, and fail when one stays."""
-    end = time.monotonic() + seconds
-    while left := processes(mark):
-        assert time.monotonic() < end, left
-        time.sleep(0.05)
-
-
-class Run:
-    """A script that runs with engine scoop, in `directory`."""
-
-    def __init__(self, directory, script, *args, options=("--quiet",), slots=2, main="", env=None):
-        self.directory, self.mark = directory, str(directory)
-        text = textwrap.dedent(script) + (GUARD + textwrap.indent(textwrap.dedent(main), "    ") if main else "")
-        (directory / "script.py").write_text(text)
-        # What is started in a shell's background is deaf to two of the signals.
-        argv = ["env", "--default-signal=INT,QUIT", sys.executable, "-m", "hpcml"]
-        argv += ["run", "--engine", "scoop", f"--slots-per-node={slots}"]
-        self.process = subprocess.Popen(
-            [*argv, *options, "script.py", *args],
-            cwd=directory,
-            env={**NO_SLURM, MARK: self.mark, **(env or {})},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-
-    def line(self, seconds=30):
-        """Return the next line of its standard output."""
-        assert select.select([self.process.stdout], [], [], seconds)[0], "nothing is printed"
-        return self.process.stdout.readline().rstrip("\n")
-
-    def end(self, seconds=30):
-        """Return its exit status and what it printed; all of its processes are gone, and its key."""
-        try:
-            out, err = self.process.communicate(timeout=seconds)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            none_left(self.mark)
-            raise AssertionError(f"it hangs: {self.process.communicate()}") from None
-        none_left(self.mark)
-        return SimpleNamespace(status=self.process.returncode, out=out, err=err)
-
-
-@pytest.fixture
-def run(tmp_path):
-    """Function that runs a script to its end; see `Run`."""
-    return lambda script, *args, **options: Run(tmp_path, script, *args, **options).end()
-
-
-@pytest.fixture
-def together(tmp_path):
-    """Function that runs several scripts, as ``{name: main part}``, four at a time; {name: their ends}."""
-
-    def run(script, mains):
-        ends, names = {}, list(mains)
-        for first in range(0, len(names), 4):
-            runs = {}
-            for number, name in enumerate(names[first : first + 4], first):
-                (tmp_path / str(number)).mkdir()
-                runs[name] = Run(tmp_path / str(number), script, main=mains[name])
-            ends |= {name: run.end() for name, run in runs.items()}
-        return ends
-
-    return run
-
-
-@pytest.fixture
-def start(tmp_path):
-    """Function that starts a script; what is left of it at the end of the test is killed."""
-    yield lambda script, *args, **options: Run(tmp_path, script, *args, **options)
-    for pid in processes(str(tmp_path)):
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
-
-
-# -- what works unchanged ----------------------------------------------------------------------------------
 API = """
 import functools, os, sys, warnings
 import scoop
@@ -329,255 +233,6 @@ def test_islands_that_map_inside_of_a_map(run):
     assert done.out == "[30, 30, 30] True\n"
 
 
-# -- exit statuses and errors --------------------------------------------------------------------------------
-WORK = """
-import os, signal, sys, time
-import threading
-from scoop import futures
-
-def work(x):
-    return x
-
-def sleep(seconds):
-    print(os.getpid(), flush=True)
-    time.sleep(seconds)
-
-class Needs(Exception):
-    def __init__(self, a, b):
-        super().__init__(f"{a} and {b}")
-
-def raises_needs(x):
-    raise Needs("this", "that")
-
-def lock(x):
-    return threading.Lock()
-
-class OneWay:
-    def __reduce__(self):
-        return int, ("no number",)
-
-def one_way(x):
-    return OneWay()
-
-def leave(status):
-    os._exit(status)
-
-def exit_task(status):
-    sys.exit(status)
-
-def kill_me(x):
-    os.kill(os.getpid(), signal.SIGKILL)
-"""
-ENDS = {
-    "list(futures.map(work, [1])); raise LookupError('lost')": (1, r"LookupError: lost"),
-    "list(futures.map(work, [1])); sys.exit(7)": (7, "^$"),
-    "sys.exit('said')": (1, "^said$"),
-    "list(futures.map(raises_needs, [1]))": (1, "Needs: this and that"),
-    "list(futures.map(exit_task, [5]))": (5, "^$"),
-    "list(futures.map(lock, [1]))": (1, "the result of lock on .* cannot travel: .*lock"),
-    "list(futures.map(one_way, [1]))": (1, "result of one_way cannot be unpickled in the script's process: Val"),
-    "list(futures.map(work, [threading.Lock()]))": (1, "the task work cannot travel to a worker: .*lock"),
-}
-
-
-def test_the_exit_status_is_the_scripts_own(together):
-    for main, done in together(WORK, {main: main for main in ENDS}).items():
-        status, said = ENDS[main]
-        assert done.status == status, (main, done.err)
-        assert re.search(said, done.err), (main, done.err)
-
-
-def test_errors_of_tasks_can_be_caught_and_the_pool_stays_fine(run):
-    main = """
-        def local(x):
-            return x
-        no_lock = threading.Lock()
-        for function, argument in ((raises_needs, 1), (lock, 1), (one_way, 1), (work, no_lock), (local, 1)):
-            try:
-                list(futures.map(function, [argument] * 3))
-                print("no error")
-            except Exception as error:
-                print(type(error).__name__)
-            assert list(futures.map(work, range(5))) == list(range(5))
-    """
-    done = run(WORK, main=main)
-    assert done.status == 0, done.err
-    assert done.out.split() == ["Needs", "TaskError", "TaskError", "TaskError", "TaskError"]
-
-
-def test_a_function_that_workers_do_not_know_is_named(run):
-    done = run(WORK, main="def only_here(x):\n    return x\nlist(futures.map(only_here, [1]))")
-    assert done.status == 1
-    assert "the task only_here cannot be unpickled on a worker" in done.err
-    assert "define what travels at its top level" in done.err
-
-
-def test_a_script_that_workers_cannot_load(tmp_path):
-    scripts = {
-        "import no_such_module\n": "No module named 'no_such_module'",
-        "import scoop\nif not scoop.IS_ORIGIN:\n    raise LookupError('here')\n": "LookupError: here",
-        "from scoop import futures\nprint(list(futures.map(abs, [1])))\n": 'if __name__ == "__main__":',
-        "def broken(:\n": "SyntaxError",
-    }
-    runs = []
-    for number, script in enumerate(scripts):
-        (tmp_path / str(number)).mkdir()
-        runs.append(Run(tmp_path / str(number), script))
-    for run, said in zip(runs, scripts.values(), strict=True):
-        done = run.end()
-        assert done.status == 1
-        assert "ended while it started (exit code 1)" in done.err
-        assert said in done.err
-
-
-DEATHS = {
-    "list(futures.map(leave, [3]))": "exit code 3",
-    "list(futures.map(leave, [0]))": "exit code 0",
-    "list(futures.map(kill_me, [3]))": "signal SIGKILL",
-    "futures.submit(leave, 3); time.sleep(1.5)": "exit code 3",
-    "futures.submit(leave, 3)\ntry:\n    futures.submit(sleep, 60).result()\nexcept Exception:\n    pass": "exit",
-}
-
-
-def test_a_worker_that_ends_in_a_task_fails_the_run(together):
-    """Also when the script does not wait for it, or takes no notice."""
-    for main, done in together(WORK, {main: main for main in DEATHS}).items():
-        assert done.status == 1, main
-        assert f"of {os.uname().nodename} ended ({DEATHS[main]}" in done.err
-        assert "its tasks are lost" in done.err
-
-
-def workers(mark):
-    """Return the forked workers of a run: the children of the node's program."""
-    nodes = {pid for pid, command in processes(mark).items() if "hpcml.engines.scoop.node" in command}
-    return sorted(pid for pid in nodes if parent(pid) in nodes)
-
-
-def parent(pid):
-    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].split()[1])
-
-
-def test_an_idle_worker_that_is_killed_fails_the_run(start):
-    """With SCOOP itself the broker dies when it has something for that worker, and the script waits for ever."""
-    run = start(WORK, main="list(futures.map(work, range(4)))\nprint('idle', flush=True)\ntime.sleep(1)\n"
-                           "list(futures.map(work, range(100)))\nprint('never')")  # fmt: skip
-    assert run.line() == "idle"
-    os.kill(workers(run.mark)[0], signal.SIGKILL)
-    done = run.end()
-    assert done.status == 1
-    assert "signal SIGKILL" in done.err
-    assert "never" not in done.out
-
-
-def test_a_busy_worker_that_is_killed_fails_the_run_at_once(start):
-    run = start(WORK, main="list(futures.map(sleep, [60, 60]))")
-    pid = int(run.line())
-    began = time.monotonic()
-    os.kill(pid, signal.SIGKILL)
-    done = run.end()
-    assert done.status == 1
-    assert "signal SIGKILL" in done.err
-    assert time.monotonic() - began < 10
-
-
-def test_the_program_of_the_node_is_killed(start):
-    run = start(WORK, main="list(futures.map(sleep, [60, 60]))")
-    run.line()
-    os.kill(parent(workers(run.mark)[0]), signal.SIGKILL)
-    done = run.end()
-    assert done.status == 1
-    assert "the step of the workers ended with status -9" in done.err
-
-
-def test_the_broker_fails(run):
-    """Whatever ends the broker's thread; it is a part of the script's process."""
-    main = """
-        import gc
-        from scoop.broker.brokerzmq import Broker
-        (broker,) = [thing for thing in gc.get_objects() if isinstance(thing, Broker)]
-        broker.unassigned_tasks = broker.available_workers = None
-        list(futures.map(work, range(10)))
-    """
-    done = run(WORK, main=main)
-    assert done.status == 1
-    assert "SCOOP's broker has failed: AttributeError" in done.err
-
-
-SIGNALS = {"SIGKILL": -9, "SIGTERM": 143, "SIGINT": 130, "SIGQUIT": -3}
-IDLE = "list(futures.map(work, range(4)))\nprint('idle', flush=True)\ntime.sleep(60)"
-
-
-def test_the_launching_process_is_ended(tmp_path):
-    """While its workers are busy; with SCOOP itself the worst is when they are idle."""
-    main = "try:\n    list(futures.map(sleep, [60, 60]))\nfinally:\n    open('tidy', 'w').close()"
-    runs = {}
-    for name in SIGNALS:
-        (tmp_path / name).mkdir()
-        runs[name] = Run(tmp_path / name, WORK, main=main)
-    (tmp_path / "idle").mkdir()
-    idle = Run(tmp_path / "idle", WORK, main=IDLE)
-    for name, run in runs.items():
-        run.line()
-        assert len(processes(run.mark)) == 4
-        run.process.send_signal(signal.Signals[name])
-        done = run.end()
-        assert done.status == SIGNALS[name], done.err
-        if name not in ("SIGKILL", "SIGQUIT"):
-            assert "Traceback" not in done.err
-            assert (run.directory / "tidy").exists(), "the script's own end came first"
-            assert not list(run.directory.glob(".hpcml/*/curve.key"))
-    assert idle.line() == "idle"
-    idle.process.kill()
-    assert idle.end().status == -9
-
-
-def test_a_child_of_the_script_does_not_keep_the_workers(start):
-    """One that was forked, as by multiprocessing, and outlives a script that is killed."""
-    run = start(WORK, main="if os.fork() == 0:\n    time.sleep(60)\nlist(futures.map(sleep, [60, 60]))")
-    run.line()
-    run.process.kill()
-    end = time.monotonic() + 15
-    while left := [argv for argv in processes(run.mark).values() if "hpcml.engines.scoop.node" in argv]:
-        assert time.monotonic() < end, left
-        time.sleep(0.05)
-    assert len(processes(run.mark)) == 1
-    for pid in processes(run.mark):
-        os.kill(pid, signal.SIGKILL)
-    run.end()
-
-
-def test_a_task_that_still_runs_does_not_hold_the_end(run):
-    """Neither does what it has started, which ends with it."""
-    script = """
-        import subprocess, time
-        from scoop import futures
-        def sleep(seconds):
-            open("started", "x").close()
-            subprocess.run(["sleep", str(seconds)])
-    """
-    main = """
-        import os
-        futures.submit(sleep, 60)
-        while not os.path.exists("started"):
-            time.sleep(0.05)
-        print("end")
-    """
-    began = time.monotonic()
-    done = run(script, main=main)
-    assert (done.status, done.out) == (0, "end\n"), done.err
-    assert time.monotonic() - began < 15
-
-
-def test_workers_that_do_not_come_are_named(run):
-    script = "import scoop, time\nif not scoop.IS_ORIGIN:\n    time.sleep(60)\n"
-    done = run(script, options=("--timeout=2",))
-    assert done.status == 1
-    assert "not all workers have connected within 2 s" in done.err
-    assert f"{os.uname().nodename} lacks the workers of slots 0, 1" in done.err
-    assert "--timeout=8" in done.err
-
-
-# -- what is refused ---------------------------------------------------------------------------------------
 def test_options_without_a_meaning_are_refused(run):
     done = run("raise SystemExit(9)", options=("--task-timeout=3",))
     assert done.status == 1
@@ -617,7 +272,6 @@ def test_scoop_without_a_part_that_is_changed_is_refused():
         library.check_parts(SimpleNamespace(**{**vars(loaded), "types": types}))
 
 
-# -- security ------------------------------------------------------------------------------------------------
 STRANGER = """
 import pickle, sys, zmq
 from pathlib import Path
