@@ -18,7 +18,7 @@ import tasks
 from joblib import Parallel, delayed
 
 import hpcml
-from hpcml.errors import HpcmlError, TaskError
+from hpcml.errors import HpcmlError, TaskError, WorkerDied
 
 NO_SLURM = {name: value for name, value in os.environ.items() if not name.startswith("SLURM_")}
 
@@ -286,3 +286,11 @@ def test_what_makes_its_generator_in_the_call_is_not_warned_of(cluster, caplog):
 
     assert len(set(cluster.map(draw, range(20)))) == 20
     assert "generator" not in caplog.text
+
+
+def test_an_engine_answers_also_what_it_cannot_read(tmp_path):
+    with hpcml.Cluster("ipyparallel", slots_per_node=1, run_dir=tmp_path, progress=False) as cluster:
+        workers = cluster._session.dispatcher._workers
+        with pytest.raises(WorkerDied, match="UnpicklingError"):
+            workers.submit(b"no frame").result(timeout=30)
+        assert cluster.submit(abs, -1).result(timeout=30) == 1

@@ -20,20 +20,19 @@ from typing import Any
 from ipyparallel import Client
 from ipyparallel.client.futures import MessageFuture
 from ipyparallel.error import NoEnginesRegistered, RemoteError
-from ipyparallel.serialize import PrePickled
 
+from hpcml.engines.ipyparallel.engine import FRAME
 from hpcml.engines.ipyparallel.engine_state import EngineState, preference
 from hpcml.errors import EngineError, WorkerDied
 from hpcml.staging import LocalStaging
 from hpcml.store import Staging
-from hpcml.worker import Worker, run_frame
+from hpcml.worker import Worker
 
 __all__ = ["EngineWorkers"]
 
 log = logging.getLogger("hpcml")
 
 REPORT_SECONDS = 1.0  # in which a launcher tells of an engine's end
-_RUN_FRAME = PrePickled(run_frame)
 
 
 class EngineWorkers:
@@ -185,8 +184,16 @@ class EngineWorkers:
 
     def _request(self, number: int, frame: bytes) -> MessageFuture:
         """Send what a DirectView would; its AsyncResult would take the driver as long as all the rest."""
-        [engine], _ = self.client._build_targets(number)
-        return self.client.send_apply_request(self.client._mux_stream, _RUN_FRAME, [frame], ident=engine)
+        client = self.client
+        [engine], _ = client._build_targets(number)
+        return client._send(
+            client._mux_stream,
+            "apply_request",
+            content={FRAME: True},
+            buffers=[frame],
+            ident=engine,
+            track_outstanding=True,
+        )
 
     def _receive(self, engine: EngineState, future: "Future[bytes]", done: MessageFuture) -> None:
         outcome = done.result()
