@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from deap import algorithms, base, cma, creator, gp, tools
 from evolution import count_ones, decorated, grow, make_creator, refuse, sphere, two_of, weigh, where
+from evolving import bit_toolbox, statistics
 
 pytestmark = pytest.mark.usefixtures("creator_classes")
 
@@ -23,15 +24,8 @@ def bits(number=POPULATION, length=20):
 
 def one_max(map_, evaluate=count_ones):
     """Run DEAP's own algorithm on a problem of bits, and return its logbook, its best and its population."""
-    toolbox = base.Toolbox()
-    toolbox.register("evaluate", evaluate)
-    toolbox.register("mate", tools.cxTwoPoint)
-    toolbox.register("mutate", tools.mutFlipBit, indpb=0.05)
-    toolbox.register("select", tools.selTournament, tournsize=3)
-    toolbox.register("map", map_)
-    best, statistics = tools.HallOfFame(1), tools.Statistics(lambda one: one.fitness.values)
-    statistics.register("mean", np.mean)
-    population, log = algorithms.eaSimple(bits(), toolbox, 0.5, 0.2, 6, statistics, best, verbose=False)
+    best, toolbox = tools.HallOfFame(1), bit_toolbox(map_, evaluate)
+    population, log = algorithms.eaSimple(bits(), toolbox, 0.5, 0.2, 6, statistics(), best, verbose=False)
     return log, best[0], population
 
 

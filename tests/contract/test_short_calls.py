@@ -8,8 +8,9 @@ import time
 
 import numpy as np
 import pytest
-from deap import base, creator, tools
+from deap import creator
 from evolution import Counter, count_ones, draw, improve, meddle, process, refuse, slow_after, swap
+from evolving import bit_toolbox
 
 import hpcml
 from hpcml import evolve
@@ -40,12 +41,7 @@ def test_workers_are_spared_short_evaluations_once_these_are_known(cluster):
 
 
 def test_those_of_a_loop_of_generations_too(cluster):
-    toolbox = base.Toolbox()
-    toolbox.register("evaluate", process)
-    toolbox.register("mate", tools.cxTwoPoint)
-    toolbox.register("mutate", tools.mutFlipBit, indpb=0.1)
-    toolbox.register("select", tools.selTournament, tournsize=3)
-    toolbox.register("map", cluster.map)
+    toolbox = bit_toolbox(cluster.map, process)
     for generation in evolve.generations(evolve.EaSimple(0.5, 0.2), toolbox, 4, bits()):
         pass
     assert HERE in {one.fitness.values for one in generation.population}
