@@ -200,11 +200,13 @@ class EngineWorkers:
         try:
             if isinstance(outcome, Exception):
                 raise outcome
-        except RemoteError as error:  # ours never raise there: `run_frame` returns what a task raised
+        except RemoteError as error:  # not of a task: `run_frame` returns what that raised
             with self._lock:
                 started = not engine.told and engine.outstanding[:1] == [future]
                 engine.told = engine.told or started  # the client fails them in any order
                 engine.dead = engine.dead or str(error)
+                if error.ename != "EngineError":  # it lives, in what state nobody knows: `end_silent` kills it
+                    engine.silent_since = time.monotonic()
             death = WorkerDied(f"{engine.worker} {engine.dead}", str(engine.worker), started)
             self._resolve(engine, future, death)
         except Exception as error:
