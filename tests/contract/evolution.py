@@ -120,7 +120,8 @@ def move(particle, best):
 
 
 def process(individual):
-    return (float(os.getpid()),)
+    """Return 1 in the driver and 0 on a worker; not a process' number, which is another's on another node."""
+    return (float(current_worker() is None),)
 
 
 def meddle(individual):
@@ -133,7 +134,7 @@ def meddle(individual):
 
 
 def draw(individual):
-    return random.random() + np.random.rand(), float(os.getpid())
+    return random.random() + np.random.rand(), *process(None)
 
 
 def improve(individual):
@@ -150,7 +151,7 @@ def swap(one, other):
 def slow_after(individual, flag):
     if os.path.exists(flag):
         time.sleep(0.05)
-    return (float(os.getpid()),)
+    return process(individual)
 
 
 class Counter:

@@ -15,7 +15,8 @@ class EngineState:
 
     worker: Worker
     registered: bool = False
-    silent_since: float = 0.0  # when the controller gave it up; 0 when its end was explained, or it was killed
+    silent_since: float = 0.0  # when the controller gave it up, or it failed; 0 once explained, or it is killed
+    ended: bool = False  # says its launcher
     dead: str = ""
     told: bool = False  # the frame that it was running has been told of its death
     killed: bool = False  # by `interrupt`

@@ -93,7 +93,7 @@ class EngineWorkers:
             engine = self._engines.get(number)
             if engine is None:  # of a controller that is gone
                 return
-            engine.dead, engine.silent_since = f"ended: {status}", 0.0
+            engine.dead, engine.ended, engine.silent_since = f"ended: {status}", True, 0.0
         level = logging.DEBUG if engine.killed else logging.WARNING
         log.log(level, "worker %s ended: %s; another takes its place", engine.worker, status)
         self.on_change()
@@ -104,7 +104,7 @@ class EngineWorkers:
             for number, engine in self._engines.items():
                 if engine.registered and number not in registered:
                     engine.dead = engine.dead or "no longer answers"
-                    engine.silent_since = time.monotonic()
+                    engine.silent_since = 0.0 if engine.ended else time.monotonic()
                 engine.registered = number in registered
         self.on_change()
 
