@@ -153,7 +153,7 @@ def test_an_exception_in_the_block_ends_at_once_and_leaves_no_process(engine, tm
         raise LookupError
     assert time.monotonic() - began < 20
     assert all(future.done() for future in futures)
-    here = f"{os.uname().nodename}:"  # each node counts its own processes
-    pids = [pid for worker, pid in found if worker.startswith(here)]
-    assert pids
+    # Each node counts its own processes; those that are left on another are looked for after the job.
+    pids = [pid for worker, pid in found if worker.startswith(f"{os.uname().nodename}:")]
+    assert pids or "SLURM_JOB_ID" in os.environ
     assert not [pid for pid in pids if os.path.exists(f"/proc/{pid}")]
