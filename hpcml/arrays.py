@@ -2,7 +2,7 @@
 
 import copyreg
 import mmap
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from typing import Any
 
 import numpy
@@ -11,11 +11,17 @@ __all__ = [
     "Array",
     "Lend",
     "address",
+    "content",
+    "is_constant",
     "is_mapped",
+    "is_number",
+    "numbers",
     "plain_array",
     "rebuild_array",
     "rebuild_masked",
     "reduce_array",
+    "split_rows",
+    "stack",
 ]
 
 Array = numpy.ndarray
@@ -80,6 +86,66 @@ def address(content: Any) -> int:
     array = content if isinstance(content, Array) else numpy.frombuffer(content, numpy.uint8)
     start: int = array.__array_interface__["data"][0]
     return start
+
+
+def content(array: Any) -> bytes:
+    """Return the bytes of an array, or of another buffer, in the order of the axes."""
+    found: bytes = array.tobytes()
+    return found
+
+
+def is_constant(thing: Any) -> bool:
+    """Tell whether an object of numpy's cannot be changed: a scalar, a type of elements, a function."""
+    if isinstance(thing, numpy.generic):
+        return not isinstance(thing, numpy.void)
+    return isinstance(thing, numpy.dtype | numpy.ufunc)
+
+
+LARGEST_ROW = 1 << 16  # bytes; more is not to be copied once again
+_TYPES = {bool: numpy.bool_, int: numpy.int64, float: numpy.float64}
+
+
+def is_number(thing: Any) -> bool:
+    """Tell whether a value is exactly a number of Python's, or a scalar of numpy's.
+
+    Examples
+    --------
+    >>> import numpy
+    >>> from hpcml.arrays import is_number
+    >>> is_number(1.5), is_number(numpy.float64(1.5)), is_number([1.5])
+    (True, True, False)
+    """
+    return type(thing) in _TYPES or isinstance(thing, numpy.number | numpy.bool_)
+
+
+def numbers(kind: type, values: Sequence[Any]) -> Any:
+    """Return numbers of type `kind` as an array; None where they are none, or too large."""
+    is_scalar = issubclass(kind, numpy.number | numpy.bool_) and not issubclass(kind, numpy.timedelta64)  # a unit
+    if kind not in _TYPES and not is_scalar:
+        return None
+    try:
+        return numpy.fromiter(values, _TYPES.get(kind, kind), len(values))
+    except (OverflowError, TypeError, ValueError):
+        return None
+
+
+def stack(arrays: Sequence[Any]) -> Any:
+    """Return arrays as the rows of one; None where they differ in more than content, or hold objects."""
+    first = arrays[0]
+    if first.dtype.hasobject or first.nbytes > LARGEST_ROW:
+        return None
+    for array in arrays:
+        if array.shape != first.shape or array.dtype != first.dtype:
+            return None
+        if not array.flags.c_contiguous or not array.flags.writeable:
+            return None
+    return numpy.stack([numpy.asarray(array) for array in arrays])
+
+
+def split_rows(stacked: Any) -> Iterator[Any]:
+    """Yield copies of the rows of an array; an array of no dimensions each where it has one."""
+    for row in range(len(stacked)):
+        yield stacked[row, ...].copy()
 
 
 def is_mapped(array: Any) -> bool:

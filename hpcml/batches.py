@@ -8,7 +8,7 @@ from concurrent.futures import Future
 from functools import partial
 from typing import Any
 
-from hpcml.callbook import CallBook, waits
+from hpcml.callbook import CallBook
 from hpcml.calls import Calls, Item, is_uniform
 from hpcml.chunks import chunk_length
 from hpcml.error_score import fallback
@@ -26,7 +26,8 @@ Work = Sequence[tuple[Call | Known | BaseException, FutureLike]]  # and what hea
 
 
 def _waits(call: Call) -> bool:
-    return waits(call.function) or waits(call.arguments)
+    """Tell whether a call refers to content that is not yet on the nodes."""
+    return any(loan.entry.held is None for loan in call.large_parts)
 
 
 class Batches:
@@ -57,7 +58,7 @@ class Batches:
         """Return what makes the calls of one Parallel; a limit of -1 stands for the Cluster's own."""
         limit = self._max_nbytes if max_nbytes == -1 else max_nbytes
         book = CallBook(self._session.store, limit, private)
-        return Calls(book, self._session.ledger, book.dump, wrap)
+        return Calls(book, self._session.ledger, at_once=False, wrap=wrap)
 
     def submit_batch(
         self,
@@ -83,9 +84,9 @@ class Batches:
         length = length if length == 1 or is_uniform(batch) else 1
         make = partial(calls.make_chunk, group=group, width=limit)
         made = _chunks(batch, length, future, make) if length > 1 else []
-        for function, args, kwargs in batch if length == 1 else ():
-            item = future.items[len(made)]
-            item.fallback = fallback(function, args, kwargs)
+        for item, call in zip(future.items, batch, strict=True):
+            item.fallback = fallback(*call)
+        for item, (function, args, kwargs) in zip(future.items, batch, strict=True) if length == 1 else ():
             try:
                 made.append((calls.make(function, args, kwargs, group, width=limit), item))
             except Exception as error:  # joblib would wait for ever

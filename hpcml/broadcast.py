@@ -10,7 +10,8 @@ from typing import Any, Self
 from hpcml.callbook import CallBook
 from hpcml.datafiles import digest
 from hpcml.errors import HpcmlError
-from hpcml.payload import OutOfBand, join, reduces
+from hpcml.loading import join
+from hpcml.payload import OutOfBand, reduces
 from hpcml.pickling import pack_object
 from hpcml.store import Loan, Store
 

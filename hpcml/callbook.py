@@ -6,10 +6,11 @@ from collections.abc import Callable, Hashable
 from typing import Any
 
 from hpcml.datafiles import digest
-from hpcml.payload import Packed, Payload, dumps_apart
+from hpcml.packed import Packed
+from hpcml.payload import Packer
 from hpcml.store import Entry, Loan, Store
 
-__all__ = ["CallBook", "waits"]
+__all__ = ["CallBook"]
 
 SMALLEST = 1 << 16  # bytes; less is not worth a file, however often it travels
 
@@ -96,7 +97,7 @@ class CallBook:
 
     def dump(self, thing: Any) -> Packed:
         """Pickle `thing` without its large parts, which wait until they are put on the nodes."""
-        return dumps_apart(thing, self)
+        return Packer(self).pack(thing)
 
     def detach(self) -> list[tuple[Entry, memoryview]]:
         """Return what waits; it is the caller's to put on the nodes, or to fail with."""
@@ -106,14 +107,10 @@ class CallBook:
     def pack(self, thing: Any) -> Packed:
         """Pickle `thing` without its large parts, which are then on the nodes."""
         packed = self.dump(thing)
-        if self._pending:  # else there is no reason to wait for what another thread sends
-            self.store.put(self.detach())
+        self.stage()
         return packed
 
-
-def waits(packed: Packed) -> bool:
-    """Tell whether a pickle refers to content that is not yet on the nodes."""
-    if not isinstance(packed, Payload):
-        return False
-    loans = (*packed.buffers, *(loan for _, loan in packed.holes))
-    return any(loan.entry.held is None for loan in loans)
+    def stage(self) -> None:
+        """Put what waits on the nodes."""
+        if self._pending:  # else there is no reason to wait for what another thread sends
+            self.store.put(self.detach())

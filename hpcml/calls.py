@@ -1,15 +1,19 @@
 """How calls are made ready to travel; one that an earlier life of the run has finished does not travel at all."""
 
 import logging
+import pickle
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
+from hpcml.arguments import Arguments, Each, Plain, encode_alike
 from hpcml.callbook import CallBook
 from hpcml.generators import holds_generator
 from hpcml.keys import IGNORED_ARGUMENTS, Keys, is_named
 from hpcml.ledger import Ledger
-from hpcml.payload import Packed
-from hpcml.pickling import is_plain, pack_arguments, pack_many, pack_object
+from hpcml.packed import Packed, Referring
+from hpcml.payload import Objects, Packer
+from hpcml.pickling import is_plain, pack_object, pack_plain
 from hpcml.task import Call, Known, name_of
 
 __all__ = ["Calls", "Item", "is_uniform"]
@@ -37,8 +41,8 @@ class Calls:
         Takes the data of the calls.
     ledger
         Knows what an earlier life has done; None: nothing is recorded.
-    dump
-        Pickles a function or the arguments of a call.
+    at_once
+        Put their data on the nodes before they are returned.
     wrap
         What is sent in place of a function.
     """
@@ -47,14 +51,15 @@ class Calls:
         self,
         book: CallBook,
         ledger: Ledger | None,
-        dump: Callable[[Any], Packed],
+        at_once: bool,
         wrap: Callable[[Any], Any] | None = None,
     ) -> None:
-        self.book, self._ledger, self._dump, self._wrap = book, ledger, dump, wrap
+        self.book, self._ledger, self._at_once, self._wrap = book, ledger, at_once, wrap
         self.seconds: float | None = None  # that a call of a Parallel takes, once that is known
         self._keys = Keys(book.limit)
+        self._packer = Packer(book)
         self._digests: dict[int, tuple[Any, str]] = {}
-        self._packed: dict[int, tuple[Any, Packed]] = {}
+        self._packed: dict[int, tuple[Any, Packed, Objects]] = {}
 
     def make(
         self,
@@ -85,8 +90,9 @@ class Calls:
         key = self._key(function, args, kwargs, name, same)
         if key and self._ledger is not None and (outcome := self._ledger.answer(key)) is not None:
             return Known(outcome, group)
-        packed = self.pack_function(function, travels)
-        arguments = pack_arguments(tuple(args), kwargs, f"an argument of {name}", self._dump)
+        packed, objects = self._pack_function(function, travels)
+        arguments = self._pack_arguments(args, kwargs, name, objects)
+        self._stage()
         return Call(packed, arguments, name, group, width, key)
 
     def make_chunk(
@@ -115,14 +121,39 @@ class Calls:
         new = [number for number, one in enumerate(known) if one is None]
         if not new:
             return known, None
-        packed = self.pack_function(function, travels)
-        arguments = pack_many(
-            [(tuple(calls[n][1]), calls[n][2]) for n in new], f"an argument of {name}", self._dump
-        )
+        packed, objects = self._pack_function(function, travels)
+        arguments = self._pack_all([(tuple(calls[n][1]), calls[n][2]) for n in new], name, objects)
+        self._stage()
         return known, Call(packed, arguments, name, group, width, keys=tuple(keys[n] for n in new))
 
-    def pack_function(self, function: Callable[..., Any], travels: int) -> Packed:
-        """Return a function, packed; see `make`.
+    def _stage(self) -> None:
+        if self._at_once:
+            self.book.stage()
+
+    def _pack_arguments(
+        self, args: Sequence[Any], kwargs: dict[str, Any], name: str, objects: Objects
+    ) -> Packed | Referring:
+        """Pickle the arguments of one call of a function that consists of `objects`."""
+        args = tuple(args)
+        packed = pack_plain(args, kwargs)
+        if packed is not None:
+            return packed
+        pack = partial(self._packer.pack_arguments, objects=objects)
+        return pack_object((args, kwargs), f"an argument of {name}", pack, {"args": args, "kwargs": kwargs})
+
+    def _pack_all(
+        self, calls: Sequence[tuple[tuple[Any, ...], dict[str, Any]]], name: str, objects: Objects
+    ) -> Arguments:
+        """Pack the arguments of several calls, each apart from the others."""
+        if all(is_plain(*call) for call in calls):
+            return Plain(pickle.dumps(calls, pickle.HIGHEST_PROTOCOL), 0, len(calls))
+        alike = encode_alike(calls, objects)
+        if alike is not None:
+            return alike
+        return Each(tuple(self._pack_arguments(*call, name, objects) for call in calls))
+
+    def _pack_function(self, function: Callable[..., Any], travels: int) -> tuple[Packed, Objects]:
+        """Return a function, packed, and the objects in its pickle; see `make`.
 
         Raises
         ------
@@ -131,16 +162,16 @@ class Calls:
         """
         name, same = name_of(function), travels > 0 or is_named(function)
         if same and id(function) in self._packed:
-            return self._packed[id(function)][1]
+            return self._packed[id(function)][1:]
         sent = function if self._wrap is None else self._wrap(function)
         self.book.travels = max(travels, 1)
-        packed = pack_object(sent, f"the function {name}", self._dump)
+        packed, objects = pack_object(sent, f"the function {name}", self._packer.pack_function)
         self.book.travels = 1
         if holds_generator(packed if isinstance(packed, bytes) else packed.stream):
             _warn(_COPIED, name)
         if same:
-            self._packed[id(function)] = (function, packed)
-        return packed
+            self._packed[id(function)] = (function, packed, objects)
+        return packed, objects
 
     def _key(
         self, function: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any], name: str, same: bool
@@ -194,5 +225,5 @@ def _warn(message: str, name: str, *words: object) -> None:
 
 
 def is_uniform(calls: Sequence[Item]) -> bool:
-    """Tell whether all calls are of one function and have `hpcml.pickling.is_plain` arguments."""
-    return all(call[0] is calls[0][0] and is_plain(*call[1:]) for call in calls)
+    """Tell whether all calls are of one function."""
+    return all(call[0] is calls[0][0] for call in calls)

@@ -1,27 +1,17 @@
-"""Many short calls of one function that travel as one: how many, and how a worker runs them."""
+"""Short calls of one function that are sent as one: how many, and how they are joined and split."""
 
-import contextlib
 import math
-import pickle
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
-import cloudpickle
+from hpcml.arguments import Each
+from hpcml.task import Call
 
-from hpcml.individuals import note_genome
-from hpcml.payload import Packed
-from hpcml.task import Nested
-
-__all__ = ["CHUNK_SECONDS", "call_noting", "chunk_length", "chunk_lengths", "run_chunk", "snapshot"]
+__all__ = ["CHUNK_SECONDS", "chunk_length", "chunk_lengths", "join_calls", "split"]
 
 CHUNK_SECONDS = 0.05  # of joblib's batches, which it sizes itself: a quarter of a frame
 LONGEST_CHUNK = 10_000
 MESSAGE_SECONDS = 0.002  # that the driver is busy with a message and its answer
-SMALL = 1 << 16  # bytes
-AT_ONCE = 0.5  # seconds; the rest of a chunk that lasts longer than was thought is given to others
-
-_fresh: dict[int, bytes | None] = {}  # functions before their calls, by their pickles' hash; None: calls change it
 
 
 def chunk_length(seconds: float | None, waiting: int, longest: float = CHUNK_SECONDS) -> int:
@@ -70,67 +60,27 @@ def chunk_lengths(seconds: float | None, waiting: int, slots: int, longest: floa
             waiting -= length
 
 
-def call_noting(call: Callable[..., Any], args: Any, kwargs: dict[str, Any]) -> Any:
-    """Call a function; an exception says which individual it was about."""
-    try:
-        return call(*args, **kwargs)
-    except Exception as error:
-        note_genome(error, args)
-        raise
+def split(chunk: Call, length: int, start: int = 0) -> list[Call]:
+    """Return the calls of a chunk from `start` on, as chunks of up to so many.
 
-
-def run_chunk(
-    packed: Packed, load: Callable[[], Any], load_calls: Callable[[], list[Any]], values: list[Any]
-) -> None:
-    """Append what each call returns to `values`, up to the first that raises, or until it takes too long.
-
-    `load` gives the function that is `packed`, `load_calls` the calls. A function that calls have changed is
-    loaded again for each: results must not depend on which calls happened to travel together.
+    Examples
+    --------
+    >>> from hpcml.arguments import Each
+    >>> from hpcml.chunks import split
+    >>> from hpcml.task import Call
+    >>> chunk = Call(b"f", Each((b"1", b"2", b"3", b"4")), "f", "group", keys=("a", "b", "c", "d"))
+    >>> [(part.arguments.packed, part.keys) for part in split(chunk, 2, start=1)]
+    [((b'2', b'3'), ('b', 'c')), ((b'4',), ('d',))]
     """
-    until = time.perf_counter() + AT_ONCE
-    key, call, calls = hash(packed), load(), load_calls()
-    if len(calls) > 1 and key not in _fresh:
-        _fresh[key] = snapshot(call)
-        _run(call, calls[:1], values, until)
-        if snapshot(call) != _fresh[key]:
-            _fresh[key] = None
-    fresh, error = _fresh.get(key, b""), None
-    if fresh is not None:
-        try:
-            _run(call, calls[len(values) :], values, until)
-        except BaseException as raised:
-            error = raised
-        if len(calls) < 2 or len(fresh) > SMALL or snapshot(call) == fresh:
-            if error is not None:
-                raise error
-            return
-        _fresh[key] = None  # what came after the change depends on it
-        values.clear()
-        calls = load_calls()
-    for one in calls[len(values) :]:
-        if values and time.perf_counter() > until:
-            return
-        _run(load(), [one], values, until)
+    arguments: Any = chunk.arguments
+    parts = []
+    for first in range(start, len(chunk.keys), length):
+        keys = chunk.keys[first : first + length]
+        parts.append(chunk._replace(arguments=arguments.part(first, first + len(keys)), keys=keys))
+    return parts
 
 
-def _run(call: Any, calls: list[Any], values: list[Any], until: float) -> None:
-    function = call.function if isinstance(call, Nested) else call
-    with call.settings() if isinstance(call, Nested) else contextlib.nullcontext():
-        for args, kwargs in calls:
-            if values and time.perf_counter() > until:
-                return
-            values.append(call_noting(function, args, kwargs))
-
-
-def snapshot(function: Any) -> bytes | None:
-    """Return what a function is just now, without its large arrays; None: that cannot be told."""
-    try:
-        function = function.function if isinstance(function, Nested) else function
-        found: bytes = cloudpickle.dumps(function, pickle.HIGHEST_PROTOCOL, buffer_callback=_is_small)
-    except Exception:
-        return None
-    return found
-
-
-def _is_small(buffer: pickle.PickleBuffer) -> bool:
-    return buffer.raw().nbytes < SMALL
+def join_calls(calls: Sequence[Call]) -> Call:
+    """Return calls of one function, none of them a chunk, as a chunk."""
+    arguments: Any = tuple(call.arguments for call in calls)
+    return calls[0]._replace(arguments=Each(arguments), key="", keys=tuple(call.key for call in calls))

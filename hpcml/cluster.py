@@ -191,12 +191,9 @@ class Cluster(Executor):
         `timeout` seconds after this call.
         """
         calls = self._new_calls()
-        tuples = list(zip(*iterables, strict=False))
         group = f"{name_of(fn)} #{next(_numbers)}"
-        mapping = Mapping(self._session.dispatcher, calls, fn, tuples, group)
-        left = len(tuples) if timeout is not None else mapping.call_here()
-        self._session.monitor.made_here(len(tuples) - left)
-        self._session.monitor.expect(group, left)
+        mapping = Mapping(self._session.dispatcher, calls, fn, iterables, group)
+        self._session.monitor.expect(group, len(mapping))
         mapping.submit(self.slots)
         return mapping.take(timeout)
 
@@ -214,7 +211,7 @@ class Cluster(Executor):
     def _new_calls(self) -> Calls:
         self._check_open()
         book = CallBook(self._session.store, self._max_nbytes)
-        return Calls(book, self._session.ledger, book.pack)
+        return Calls(book, self._session.ledger, at_once=True)
 
     def _check_open(self) -> None:
         if self._closed:
@@ -249,6 +246,12 @@ class Cluster(Executor):
 
     def __reduce__(self) -> Any:
         return SerialCluster, ()  # a task has no workers but itself
+
+    def __copy__(self) -> Self:
+        return self
+
+    def __deepcopy__(self, memo: Any) -> Self:
+        return self  # a toolbox that holds the map may be copied; the workers are the same
 
 
 def share(cluster: Cluster | None) -> None:

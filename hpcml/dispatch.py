@@ -19,10 +19,10 @@ from concurrent.futures import Future
 from typing import Any, TypeVar
 
 from hpcml.errors import DataMissing, OutOfTime, TaskError, WorkerDied, closed
-from hpcml.frames import Frame, FutureLike, Group, Task, is_of, resolve_all, settle, settle_known
+from hpcml.frames import Frame, FutureLike, Group, Task, resolve_all, settle, settle_known
 from hpcml.limits import Limits
-from hpcml.retries import ended_calls, send_data_again, settle_outcome, split_up, verdicts
-from hpcml.task import Call, Known, Outcome, Watcher, pack_frame, unpack_outcomes
+from hpcml.retries import ended_calls, send_data_again, settle_outcome, verdicts
+from hpcml.task import Call, Known, Outcome, Watcher, pack_again, pack_frame, unpack_outcomes
 from hpcml.waiting import Waiting
 from hpcml.workers import Workers
 
@@ -69,6 +69,7 @@ class Dispatcher:
         self._broken: BaseException | None = None
         self._closed = False
         self._idle_waiters: list[threading.Event] = []
+        self.disturbances = 0  # workers that were lost, or ended on purpose
         workers.on_change, workers.on_broken = self._wake, self.break_down
         self._thread = threading.Thread(target=self._loop, name="hpcml-dispatcher", daemon=True)
         self._thread.start()
@@ -127,10 +128,6 @@ class Dispatcher:
         """Return what a call of `group`, or of a function, takes on its worker, as far as that is known."""
         return None if self._broken or self._limits.ending else self._waiting.seconds(group, name)
 
-    def note_seconds(self, name: str, seconds: float) -> None:
-        """Learn what calls of a function take that were made without this dispatcher."""
-        self._inbox.put((lambda _: self._waiting.learn(name, seconds), None))
-
     @property
     def out_of_time(self) -> bool:
         """Whether tasks have failed because there was no time for them."""
@@ -167,8 +164,7 @@ class Dispatcher:
 
     def _look_at_clock(self, _: Any = None) -> None:
         """End what has run too long; fail what is left when its time is over."""
-        for sent in self._limits.overdue(list(self._in_flight.items())):
-            self._workers.interrupt(sent)
+        self._interrupt(self._limits.overdue(list(self._in_flight.items())))
         error = self._limits.over(self._waiting, self._in_flight)
         if error is not None and (self._waiting or self._in_flight or self._broken is None):
             self._fail_all(error)
@@ -221,15 +217,15 @@ class Dispatcher:
                 self._finish(task, outcome, packed, frame.group)
 
     def _finish(self, task: Task, outcome: Outcome, packed: bytes | memoryview, group: Group) -> None:
-        if isinstance(outcome.error, DataMissing) and task.data_sent_again < self._retries:
-            if send_data_again(task, outcome.error, self._restore):
-                self._waiting.add_again([task])
-            return
-        if outcome.value is None and task.call.length > 1:  # a chunk whose list of results could not travel
-            self._waiting.add_again(split_up(task))
-            return
         if task.call.keys and outcome.value is None:
             outcome = outcome._replace(value=[])
+        if isinstance(outcome.error, DataMissing) and task.data_sent_again < self._retries:
+            if outcome.value:  # of a chunk: what has ended is not run again
+                before = outcome._replace(error=None)
+                self._finish(task, before, pack_again(before), group)
+            elif send_data_again(task, outcome.error, self._restore):
+                self._waiting.add_again([task])
+            return
         ended = ended_calls(task.call, outcome)
         self._waiting.note(task, group, outcome.seconds / ended.length)
         try:
@@ -241,6 +237,7 @@ class Dispatcher:
 
     def _run_again(self, frame: Frame, death: WorkerDied) -> None:
         """Put tasks whose worker died back in front; those it had not begun are not blamed."""
+        self.disturbances += 1
         if death.started and not frame.overdue:
             self._watcher.died(death, [task.call for task in frame.tasks])
         for task, error in reversed(verdicts(frame, death, self._retries, self._limits.exceeded)):
@@ -252,10 +249,15 @@ class Dispatcher:
 
     def _give_up(self, futures: set[FutureLike]) -> None:
         resolve_all(self._waiting.give_up(futures), TaskError("this task was abandoned before it started"))
-        for sent, frame in list(self._in_flight.items()):
-            if all(is_of(task, futures) for task in frame.tasks):
-                frame.abandoned = True
-                self._workers.interrupt(sent)
+        given_up = {sent: frame for sent, frame in self._in_flight.items() if frame.is_of(futures)}
+        for frame in given_up.values():
+            frame.abandoned = True
+        self._interrupt(given_up)
+
+    def _interrupt(self, futures: "Iterable[Future[bytes]]") -> None:
+        for sent in futures:
+            self.disturbances += 1
+            self._workers.interrupt(sent)
 
     def _fail_all(self, error: BaseException) -> None:
         self._broken = self._broken or error

@@ -8,7 +8,6 @@ from collections.abc import Container, Iterable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from hpcml.payload import nbytes
 from hpcml.task import Call, Known, Watcher
 
 __all__ = [
@@ -103,7 +102,7 @@ class Group:
                 task.running = True
                 taken.append(task)
                 calls += task.call.length
-                length += nbytes(task.call.arguments)
+                length += task.call.nbytes
             if task.alone:
                 break
         return taken
@@ -125,6 +124,10 @@ class Frame:
     def avoid(self) -> frozenset[str]:
         """The workers that died under its tasks."""
         return frozenset(worker for task in self.tasks for worker in task.deaths)
+
+    def is_of(self, futures: Container[FutureLike]) -> bool:
+        """Tell whether the futures of all tasks are among `futures`."""
+        return all(is_of(task, futures) for task in self.tasks)
 
     def __post_init__(self) -> None:
         self.sent = time.monotonic()

@@ -3,7 +3,7 @@
 import logging
 from dataclasses import dataclass
 
-__all__ = ["Spent", "advice", "note_map", "note_short"]
+__all__ = ["Spent", "advice", "note_map"]
 
 log = logging.getLogger("hpcml")
 
@@ -41,11 +41,6 @@ def note_map(name: str, calls: int, seconds: float, wall: float, slots: int) -> 
     spent.slots = slots
     if spent.wall > WORTH_SAYING:
         _tell(name, spent, "Let each call do more, or use Python's own map")
-
-
-def note_short(name: str) -> None:
-    """Say, once, that calls of a function are made in the driver from now on."""
-    _tell(name, _spent.get(name, Spent()), "This process makes them itself from now on")
 
 
 def _tell(name: str, spent: Spent, what: str) -> None:

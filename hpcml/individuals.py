@@ -14,9 +14,10 @@ import cloudpickle
 from hpcml.arrays import Array, plain_array
 
 __all__ = [
+    "base_of",
     "build_individual",
     "creator_class",
-    "is_plain_list",
+    "is_new",
     "note_genome",
     "rebind_classes",
     "reduce_individual",
@@ -43,16 +44,25 @@ def reduce_individual(thing: Any) -> tuple[Any, ...] | None:
     genome = _genome(thing, kind.reduce_args[1]) if type(kind) is meta else NotImplemented
     if genome is NotImplemented:
         return None
-    return build_individual, (kind, genome, vars(thing) if genome is None or not _is_new(thing, kind) else None)
+    return build_individual, (kind, genome, vars(thing) if genome is None or not is_new(thing, kind) else None)
 
 
-def is_plain_list(thing: Any) -> bool:
-    """Tell whether this is an individual that is a list of numbers with a fitness."""
+def base_of(kind: Any) -> type | None:
+    """Return the type whose content an instance of a class of DEAP's creator has beside its attributes.
+
+    `object` where attributes are all there is; None for any other class, and for one that says itself how its
+    instances are pickled.
+    """
     meta = getattr(sys.modules.get("deap.creator"), "MetaCreator", None)
-    kind: Any = type(thing)
-    if meta is None or type(kind) is not meta or kind.reduce_args[1] is not list:
-        return False
-    return vars(thing).keys() == {"fitness"} and {bool, int, float}.issuperset(map(type, thing))
+    if meta is None or type(kind) is not meta:
+        return None
+    base: type = kind.reduce_args[1]
+    for content in (list, set):
+        if base is content:
+            return content
+    if isinstance(base, type) and issubclass(base, Array):
+        return Array
+    return object if _holds_attributes_alone(base) else None
 
 
 def _genome(thing: Any, base: Any) -> Any:
@@ -63,21 +73,21 @@ def _genome(thing: Any, base: Any) -> Any:
         return array.array(thing.typecode, thing)
     if base in (list, set) or getattr(base, "__module__", "") == "deap.gp":
         return list(thing)
-    if getattr(base, "__module__", "") == "deap.base" or _has_attributes_alone(base):
-        return None
-    return NotImplemented  # the class knows better
+    return None if _holds_attributes_alone(base) else NotImplemented  # that class knows better
 
 
-def _has_attributes_alone(base: type) -> bool:
+def _holds_attributes_alone(base: type) -> bool:
     """Tell whether what an instance holds is in its ``__dict__``, and its pickle is nothing special."""
+    if getattr(base, "__module__", "") == "deap.base":
+        return True
     special = ("__init__", "__new__", "__reduce__", "__reduce_ex__", "__getstate__")
     if any(getattr(base, name) is not getattr(object, name) for name in special):
         return False
     return not any("__slots__" in vars(kind) or hasattr(kind, "__setstate__") for kind in base.__mro__[:-1])
 
 
-def _is_new(individual: Any, kind: Any) -> bool:
-    """Tell whether all attributes are as the class makes them: a fitness without values."""
+def is_new(individual: Any, kind: Any) -> bool:
+    """Tell whether all attributes of an individual are as its class makes them: a fitness without values."""
     made = {name for name, value in kind.reduce_args[2].items() if isinstance(value, type)}
     attributes = vars(individual)
     return attributes.keys() == made and all(

@@ -1,30 +1,29 @@
 """The results of a ``map``: one object for all of them, instead of a Future each.
 
-A `concurrent.futures.Future` costs as much time as a short task's whole journey, in a driver that has to
-feed all slots. Here the dispatcher thread fills `MapResults`, and the thread that called ``map`` empties it.
+To make a `concurrent.futures.Future` takes as long as to send a short task, in a driver that has to feed all
+slots. Here the dispatcher thread fills `MapResults`, and the thread that called ``map`` empties it.
 """
 
 import itertools
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from types import FunctionType
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from hpcml.arrays import Array
-from hpcml.broadcast import Broadcast
 from hpcml.calls import Calls, Item
-from hpcml.chunks import chunk_lengths
+from hpcml.chunks import chunk_lengths, join_calls
 from hpcml.dispatch import Dispatcher
 from hpcml.frames import FRAME_SECONDS, FutureLike
-from hpcml.granularity import note_map, note_short
-from hpcml.short_calls import call_here, stay_here
+from hpcml.granularity import note_map
 from hpcml.task import Call, Known, name_of
 
 __all__ = ["MapChunk", "MapItem", "MapResults", "Mapping"]
 
 _WAITING = object()
-_SHARED = {int, float, str, bytes, bool, type(None), Broadcast, FunctionType, type}  # nothing changes these
+_VIEWS = tuple(map(type, (dict().keys(), dict().values(), dict().items())))  # noqa: C408
+_AT_REST = {list, tuple, range, str, bytes, dict, set, frozenset, Array, itertools.repeat, *_VIEWS}
+SOME = 2  # calls of a map whose number is not known yet
 LEARNING = 0.05  # seconds that a map waits for its first results, to see whether its tasks are short
 
 
@@ -132,11 +131,14 @@ class MapResults:
         for index in range(len(self.values)):
             if self.values[index] is _WAITING:
                 self._wait(index, end)
-            value, error = self.values[index]
-            self.values[index] = (None, None)  # the caller has it now
-            if error is not None:
-                raise error
-            yield value
+            yield self._pop(index)  # by no name here: the caller alone has the value now
+
+    def _pop(self, index: int) -> Any:
+        value, error = self.values[index]
+        self.values[index] = (None, None)
+        if error is not None:
+            raise error
+        return value
 
     def _wait(self, index: int, end: float | None) -> None:
         with self._filled:
@@ -151,54 +153,56 @@ class Mapping:
 
     Parameters
     ----------
-    tuples
-        The arguments of each call.
+    iterables
+        Where the arguments are taken from, until the shortest ends. The arguments of a call are packed before
+        the next ones are asked for, unless these are in a container: a generator may change what it has given.
     group
         See `hpcml.task.Call`.
     """
 
     def __init__(
-        self, dispatcher: Dispatcher, calls: Calls, function: Callable[..., Any], tuples: Sequence[Any], group: str
+        self,
+        dispatcher: Dispatcher,
+        calls: Calls,
+        function: Callable[..., Any],
+        iterables: Sequence[Iterable[Any]],
+        group: str,
     ) -> None:
-        self._dispatcher, self._calls, self._function = dispatcher, calls, function
-        self._tuples, self._group = tuples, group
-        self._name, self._slots, self._began, self._here = name_of(function), 1, 0.0, 0
+        self._dispatcher, self._calls, self._function, self._group = dispatcher, calls, function, group
+        self._name, self._slots, self._began, self._disturbances = name_of(function), 1, 0.0, 0
+        tuples = zip(*iterables, strict=False)
+        at_rest = all(type(iterable) in _AT_REST for iterable in iterables)
+        self._sends = SOME  # how often the function is sent
+        self._work: list[Any] = list(tuples) if at_rest else [self._make(args) for args in tuples]
+        self._sends = len(self._work)
         self.results = MapResults()
         self.futures: list[FutureLike] = []
 
-    def call_here(self) -> int:
-        """Call the function here where that takes less time than sending its calls; return how many are left."""
-        seconds = self._dispatcher.seconds(self._group, self._name)
-        if seconds is not None and stay_here(self._function, self._name, seconds, self._tuples):
-            packed, seeds = self._calls.pack_function(self._function, travels=1), hasattr(self._function, "seeds")
-            if isinstance(packed, bytes):
-                values, spent = call_here(self._name, packed, self._tuples, seconds, seeds)
-                self.results.values += [(value, None) for value in values]
-                if spent > 2 * seconds:
-                    self._dispatcher.note_seconds(self._name, spent)
-                note_short(self._name)
-        self._here = len(self.results.values)
-        return len(self._tuples) - self._here
+    def __len__(self) -> int:
+        return len(self._work)
+
+    def _make(self, work: Any) -> Call | Known:
+        """Return one call, packed."""
+        if isinstance(work, Call | Known):
+            return work
+        return self._calls.make(self._function, work, {}, self._group, travels=self._sends)
 
     def submit(self, slots: int) -> None:
-        """Submit the calls that are left, for so many slots."""
-        if 0 < self._here == len(self._tuples):
-            return
+        """Submit the calls, for so many slots."""
         name, self._slots, self._began = self._name, slots, time.monotonic()
+        self._disturbances = self._dispatcher.disturbances
         self._calls.seconds = self._dispatcher.seconds(self._group, name)
         if self._calls.seconds is None:
-            first = self._tuples[self._here : self._here + slots]
-            self._submit(self._one(args, [self.results.new_item()]) for args in first)
-            until = time.monotonic() + LEARNING if len(self._tuples) > self._here + slots else 0.0
+            self._submit(self._one(work, self.results.new_item()) for work in self._work[:slots])
+            until = time.monotonic() + LEARNING if len(self._work) > slots else 0.0
             while self._calls.seconds is None and time.monotonic() < until:
                 time.sleep(0.001)
                 self._calls.seconds = self._dispatcher.seconds(self._group, name)
         self._submit(self._rest(slots))
+        self._work.clear()
 
     def take(self, timeout: float | None) -> Iterator[Any]:
-        """Return an iterator over the results; what is not there when the caller stops is given up."""
-        if 0 < self._here == len(self._tuples):
-            return (value for value, _ in self.results.values)
+        """Return an iterator over the results; those that are missing when the caller stops are given up."""
         return self._take(self.results.take(timeout))
 
     def _take(self, results: Iterator[Any]) -> Iterator[Any]:
@@ -208,38 +212,44 @@ class Mapping:
             left = [future for future in self.futures if not future.done()]
             if left:
                 self._dispatcher.abandon(left)
+            else:
+                self._note()
+
+    def _note(self) -> None:
+        """Note what the map has taken, unless workers were replaced meanwhile."""
         seconds = self._dispatcher.seconds(self._group, self._name)
-        if seconds is not None and self.futures:
-            wall = self.results.filled - self._began
-            note_map(self._name, len(self.results.values) - self._here, seconds, wall, self._slots)
+        if seconds is None or not self.futures or self._dispatcher.disturbances != self._disturbances:
+            return
+        note_map(self._name, len(self.results.values), seconds, self.results.filled - self._began, self._slots)
 
     def _submit(self, work: Iterator[Call | Known]) -> None:
         given = itertools.count(len(self.futures))
         self._dispatcher.submit(work, lambda: self.futures[next(given)])
 
-    def _one(self, args: Any, items: Sequence[FutureLike]) -> Call | Known:
-        self.futures += items
-        return self._calls.make(self._function, args, {}, self._group, travels=len(self._tuples))
+    def _one(self, work: Any, item: MapItem) -> Call | Known:
+        self.futures.append(item)
+        return self._make(work)
 
     def _rest(self, slots: int) -> Iterator[Call | Known]:
         """Yield the calls that have no place in the results yet."""
         end = len(self.results.values)
-        for length in chunk_lengths(self._calls.seconds, len(self._tuples) - end, slots, FRAME_SECONDS):
+        for length in chunk_lengths(self._calls.seconds, len(self._work) - end, slots, FRAME_SECONDS):
             begin, end = end, end + length
-            while begin < end:
-                piece = self._tuples[begin:end]
-                piece = piece[: _apart(piece, self._calls.book.limit)]
-                begin += len(piece)
-                items = [self.results.new_item() for _ in piece]
-                if len(piece) == 1:
-                    yield self._one(piece[0], items)
-                else:
-                    yield from self._chunk(piece, items)
+            items = [self.results.new_item() for _ in range(length)]
+            if length == 1:
+                yield self._one(self._work[begin], items[0])
+            else:
+                yield from self._chunk(self._work[begin:end], items)
 
     def _chunk(self, piece: Sequence[Any], items: Sequence[MapItem]) -> Iterator[Call | Known]:
         """Yield several calls as one, and what is known of some of them."""
-        calls: list[Item] = [(self._function, args, {}) for args in piece]
-        known, chunk = self._calls.make_chunk(self._function, calls, self._group, travels=len(self._tuples))
+        if isinstance(piece[0], Call | Known):
+            known = [one if isinstance(one, Known) else None for one in piece]
+            new = [one for one in piece if isinstance(one, Call)]
+            chunk = join_calls(new) if new else None
+        else:
+            calls: list[Item] = [(self._function, args, {}) for args in piece]
+            known, chunk = self._calls.make_chunk(self._function, calls, self._group, travels=self._sends)
         for item, one in zip(items, known, strict=True):
             if one is not None:
                 self.futures.append(item)
@@ -248,17 +258,3 @@ class Mapping:
             left = [item.index for item, one in zip(items, known, strict=True) if one is None]
             self.futures.append(MapChunk(self.results, left))
             yield chunk
-
-
-def _apart(tuples: Sequence[Any], limit: float) -> int:
-    """Return how many calls, from the first on, have no object in common that one could change for another."""
-    seen: set[int] = set()
-    for number, args in enumerate(tuples):
-        for arg in args:
-            kind = type(arg)
-            if kind in _SHARED or (isinstance(arg, Array) and arg.nbytes > limit):
-                continue
-            if id(arg) in seen:
-                return max(number, 1)
-            seen.add(id(arg))
-    return len(tuples)

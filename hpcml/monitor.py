@@ -27,10 +27,6 @@ class Monitor:
         """Note that so many tasks of `group` are about to come."""
         self._expected[group] += tasks
 
-    def made_here(self, calls: int) -> None:
-        """Count calls that the driver has made itself."""
-        self.totals.here += calls
-
     def finished(self, call: Call, outcome: Outcome, packed: bytes | memoryview) -> None:
         """Record an outcome, and show it; see `hpcml.task.Watcher`."""
         if self._ledger is not None:

@@ -6,56 +6,36 @@ that the pickler writes in one piece (bytes, strings). The first two are rebuilt
 third must be copied from it.
 """
 
+import enum
 import io
 import pickle
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable
 from concurrent.futures import Executor
-from types import MethodType
-from typing import Any, NamedTuple, Protocol
+from types import CodeType, FunctionType, MethodType, ModuleType
+from typing import Any, Protocol
 
 import cloudpickle
 
-from hpcml.arrays import Array, address, is_mapped, reduce_array
-from hpcml.datafiles import DataPart, open_map
+from hpcml.arrays import Array, address, is_constant, is_mapped, reduce_array
 from hpcml.generators import reduce_generator
 from hpcml.individuals import reduce_individual
+from hpcml.names import is_found_by_name
+from hpcml.packed import Packed, Payload, Referring
 
 __all__ = [
     "Book",
-    "Maps",
+    "Objects",
     "OutOfBand",
-    "Packed",
-    "Payload",
-    "dumps_apart",
+    "Packer",
     "dumps_result",
-    "join",
-    "loads",
-    "nbytes",
     "reduces",
 ]
 
 FRAME = 1 << 17  # bytes; the pickler collects small parts into pieces that stay below this
 
 
-class Payload(NamedTuple):
-    """A pickle without its large parts.
-
-    Parameters
-    ----------
-    stream
-        The pickle.
-    holes
-        Where in the stream something is missing, and the file that holds it.
-    buffers
-        The files for the pickle's out-of-band buffers, in order (PEP 574).
-    """
-
-    stream: bytes
-    holes: tuple[tuple[int, Any], ...]
-    buffers: tuple[Any, ...]
-
-
-Packed = bytes | Payload
+Objects = dict[int, tuple[int, Any]]
+"""Objects in a pickle, by their ids: each with its number in the memo."""
 
 
 class Book(Protocol):
@@ -172,88 +152,72 @@ class _ResultPickler(cloudpickle.Pickler):  # type: ignore[misc]
         return super().reducer_override(thing) if reduced is None else reduced
 
 
+class _ReferringPickler(_Pickler):
+    """One that writes a number in place of an object that is there already, where the pickle is loaded."""
+
+    def __init__(self, stream: _Stream, out_of_band: OutOfBand, objects: Objects) -> None:
+        super().__init__(stream, out_of_band)
+        self._objects = objects
+
+    def persistent_id(self, thing: Any) -> int | None:
+        """Return the number of `thing`; see `pickle.Pickler.persistent_id`."""
+        known = self._objects.get(id(thing))
+        return None if known is None else known[0]
+
+
+class Packer:
+    """Pickles, functions and classes of ``__main__`` by value, without large parts: `book` takes these."""
+
+    def __init__(self, book: Book) -> None:
+        self._book = book
+        self._shares = False  # whether arguments were found that share objects with the function
+
+    def pack(self, thing: Any) -> Packed:
+        """Pickle any object."""
+        return self._dump(thing, None)[0]
+
+    def pack_function(self, function: Any) -> tuple[Packed, Objects]:
+        """Pickle a function; return also what is in the pickle and has an identity that calls can see."""
+        packed, pickler = self._dump(function, None)
+        self._shares = False
+        return packed, {key: entry for key, entry in pickler.memo.copy().items() if _has_identity(entry[1])}
+
+    def pack_arguments(self, arguments: Any, objects: Objects) -> Packed | Referring:
+        """Pickle the arguments of a call of a function that consists of `objects`.
+
+        An object of the function that is also in the arguments is one object on the worker too.
+        """
+        if not self._shares:
+            packed, pickler = self._dump(arguments, None)
+            if not objects or objects.keys().isdisjoint(pickler.memo.copy()):
+                return packed
+            self._shares = True
+        return Referring(self._dump(arguments, objects)[0])
+
+    def _dump(self, thing: Any, objects: Objects | None) -> tuple[Packed, Any]:
+        stream, out_of_band = _Stream(self._book), OutOfBand(self._book)
+        pickler = (
+            _Pickler(stream, out_of_band) if objects is None else _ReferringPickler(stream, out_of_band, objects)
+        )
+        pickler.dump(thing)
+        packed = stream.small.getvalue()
+        if not stream.holes and not out_of_band.buffers:
+            return packed, pickler
+        return Payload(packed, tuple(stream.holes), tuple(out_of_band.buffers)), pickler
+
+
+_WITHOUT_IDENTITY = (str, bytes, int, float, complex, type(None), type, CodeType, ModuleType, enum.Enum)
+
+
+def _has_identity(thing: Any) -> bool:
+    """Tell whether it matters that an object is one and the same in two places of a pickle."""
+    if isinstance(thing, _WITHOUT_IDENTITY) or is_constant(thing):
+        return False
+    return not (isinstance(thing, FunctionType) and is_found_by_name(thing))
+
+
 def dumps_result(thing: Any) -> bytes:
-    """Pickle what a task returns; views of shared data arrive as arrays that can be written."""
+    """Pickle a result of a task; views of shared data arrive as arrays that can be written."""
     stream = io.BytesIO()
     _ResultPickler(stream, pickle.HIGHEST_PROTOCOL).dump(thing)
     return stream.getvalue()
-
-
-def dumps_apart(thing: Any, book: Book) -> Packed:
-    """Pickle `thing`, functions and classes of ``__main__`` by value, leaving its large parts to `book`."""
-    stream = _Stream(book)
-    out_of_band = OutOfBand(book)
-    _Pickler(stream, out_of_band).dump(thing)
-    packed = stream.small.getvalue()
-    if not stream.holes and not out_of_band.buffers:
-        return packed
-    return Payload(packed, tuple(stream.holes), tuple(out_of_band.buffers))
-
-
-def nbytes(packed: Packed) -> int:
-    """Return how many bytes of it travel with a task."""
-    return len(packed) if isinstance(packed, bytes) else len(packed.stream)
-
-
-class Maps:
-    """The files that a task has mapped; they stay so while this object lives, or an array uses them."""
-
-    def __init__(self) -> None:
-        self._open: dict[str, memoryview] = {}
-
-    def content(self, part: DataPart) -> memoryview:
-        """Return a stretch of a file; what is private can be written, and nobody else sees it."""
-        path, end = part.file.path, part.offset + part.nbytes
-        if part.private:
-            return memoryview(open_map(part.file))[part.offset : end]
-        if path not in self._open:
-            self._open[path] = memoryview(open_map(part.file)).toreadonly()
-        return self._open[path][part.offset : end]
-
-
-def loads(packed: Packed, maps: Maps) -> Any:
-    """Unpickle what `dumps_apart` has packed, around the files on this node.
-
-    Raises
-    ------
-    DataMissing
-        A file is not there, or is not what was sent.
-    """
-    if isinstance(packed, bytes):
-        return pickle.loads(packed)
-    buffers = [maps.content(part) for part in packed.buffers]
-    return join(packed.stream, [(offset, maps.content(part)) for offset, part in packed.holes], buffers)
-
-
-def join(stream: bytes | memoryview, holes: Sequence[tuple[int, memoryview]], buffers: Sequence[Any]) -> Any:
-    """Unpickle a stream with its holes filled and its buffers given."""
-    if not holes:
-        return pickle.loads(stream, buffers=buffers)
-    parts, end = [], 0
-    for offset, content in holes:
-        parts += [memoryview(stream)[end:offset], content]
-        end = offset
-    parts.append(memoryview(stream)[end:])
-    return pickle.Unpickler(io.BufferedReader(_Joined(parts)), buffers=buffers).load()
-
-
-class _Joined(io.RawIOBase):
-    """Several pieces, read as one file."""
-
-    def __init__(self, parts: list[memoryview]) -> None:
-        self._parts = [part for part in reversed(parts) if part]
-
-    def readable(self) -> bool:
-        """Return True; see `io.RawIOBase`."""
-        return True
-
-    def readinto(self, target: Any) -> int:
-        """Fill `target` from the pieces, and return with how many bytes; see `io.RawIOBase`."""
-        if not self._parts:
-            return 0
-        part = self._parts.pop()
-        count = min(len(part), len(target))
-        target[:count] = part[:count]
-        if count < len(part):
-            self._parts.append(part[count:])
-        return count

@@ -4,25 +4,25 @@ import contextlib
 import pickle
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import cloudpickle
 
 from hpcml.culprits import blame, pickles, text_of
 from hpcml.errors import HpcmlError, TaskError
-from hpcml.payload import Packed, dumps_result
+from hpcml.payload import dumps_result
 
 __all__ = [
     "Rebuilt",
     "dumps",
     "dumps_parts",
     "is_plain",
-    "pack_arguments",
     "pack_error",
-    "pack_many",
     "pack_object",
+    "pack_plain",
 ]
 
+PackedT = TypeVar("PackedT")
 
 _PLAIN = (int, float, str, bytes, bool, type(None))
 _SMALL = 1 << 17  # bytes
@@ -69,29 +69,17 @@ def is_plain(args: Sequence[Any], kwargs: Mapping[str, Any]) -> bool:
     )
 
 
-def pack_arguments(
-    args: tuple[Any, ...], kwargs: dict[str, Any], what: str, dump: Callable[[Any], Packed]
-) -> Packed:
-    """Pickle the arguments of a call; see `pack_object`."""
-    if not kwargs and all(type(part) in _PLAIN for part in args):
-        packed = pickle.dumps((args, kwargs), pickle.HIGHEST_PROTOCOL)
-        if len(packed) < _SMALL:
-            return packed
-    return pack_object((args, kwargs), what, dump, {"args": args, "kwargs": kwargs})
-
-
-def pack_many(
-    calls: list[tuple[tuple[Any, ...], dict[str, Any]]], what: str, dump: Callable[[Any], Packed]
-) -> Packed:
-    """Pickle the arguments of several calls; see `pack_object`."""
-    if all(is_plain(*call) for call in calls):
-        return pickle.dumps(calls, pickle.HIGHEST_PROTOCOL)
-    return pack_object(calls, what, dump, {f"args of call {n}": call for n, call in enumerate(calls)})
+def pack_plain(args: tuple[Any, ...], kwargs: dict[str, Any]) -> bytes | None:
+    """Pickle the arguments of a call where nothing can change them; None for others, and for long ones."""
+    if kwargs or not all(type(part) in _PLAIN for part in args):
+        return None
+    packed = pickle.dumps((args, kwargs), pickle.HIGHEST_PROTOCOL)
+    return packed if len(packed) < _SMALL else None
 
 
 def pack_object(
-    thing: Any, what: str, dump: Callable[[Any], Packed], parts: Mapping[str, Any] | None = None
-) -> Packed:
+    thing: Any, what: str, dump: Callable[[Any], PackedT], parts: Mapping[str, Any] | None = None
+) -> PackedT:
     """Pickle `thing`, which may consist of named `parts`, or say which object inside it cannot travel.
 
     Raises

@@ -20,7 +20,6 @@ class Totals:
     tasks: int = 0
     failed: int = 0
     recalled: int = 0
-    here: int = 0  # calls that the driver has made itself
     busy: float = 0.0
     slots: int = 0
     hosts: int = 0
@@ -46,7 +45,6 @@ def closing_line(totals: Totals, now: float) -> str:
     used = totals.busy * totals.cpus_per_slot / 3600
     allocated = totals.allocated_cpus * wall / 3600
     failed = f", {totals.failed} failed" if totals.failed else ""
-    failed += f", {totals.here:,} by the driver itself" if totals.here else ""
     failed += f", and {totals.recalled} from the journal," if totals.recalled else ""
     digits = 2 if allocated >= 0.1 else 4
     return (

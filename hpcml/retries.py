@@ -3,10 +3,10 @@
 import logging
 from collections.abc import Callable
 
-from hpcml.chunks import chunk_length
+from hpcml.chunks import chunk_length, split
 from hpcml.errors import DataMissing, TaskTimeout, WorkerDied
 from hpcml.frames import ChunkFuture, Frame, Task, settle
-from hpcml.task import Call, Outcome, split
+from hpcml.task import Call, Outcome
 
 __all__ = ["blame", "ended_calls", "send_data_again", "settle_outcome", "split_up", "verdicts"]
 

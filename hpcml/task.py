@@ -2,7 +2,7 @@
 
 A frame is what travels in one message: a pickled list of packed calls. Each call and each outcome is
 pickled on its own, so that one that cannot be unpickled spoils no other. Many short calls of one function are
-one `Call`, a chunk, with one outcome: a list of what they returned.
+one `Call`, a chunk, with one outcome: a list of what they returned. Arguments and values of a chunk are apart too.
 """
 
 import pickle
@@ -11,10 +11,12 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any, NamedTuple, Protocol
 
+from hpcml.arguments import Arguments, large_parts, size_of
 from hpcml.broadcast import open_keys
 from hpcml.errors import HpcmlError, TaskError, WorkerDied
-from hpcml.payload import Packed
+from hpcml.packed import Packed, Referring
 from hpcml.pickling import Rebuilt, dumps_parts
+from hpcml.values import PackedValues
 
 __all__ = [
     "Call",
@@ -27,7 +29,6 @@ __all__ = [
     "name_of",
     "pack_again",
     "pack_frame",
-    "split",
     "unpack_outcome",
     "unpack_outcomes",
 ]
@@ -50,7 +51,8 @@ class Call(NamedTuple):  # a tuple, for there may be a million of them
     Parameters
     ----------
     function, arguments
-        Pickles of the function and of ``(args, kwargs)``; apart, so that ``map`` pickles its function once.
+        Pickles of the function and of ``(args, kwargs)``; apart, so that ``map`` pickles its function once. Of a
+        chunk: the arguments of all its calls.
     name
         What messages call it.
     group
@@ -61,37 +63,30 @@ class Call(NamedTuple):  # a tuple, for there may be a million of them
         What the journal knows it by; "" when it is not recorded.
     keys
         Of a chunk: the key of each of its calls.
-    first
-        Of a chunk: its arguments are a list of ``(args, kwargs)``, and its calls begin at this one.
     """
 
     function: Packed
-    arguments: Packed
+    arguments: Packed | Referring | Arguments
     name: str
     group: str
     width: int | None = None
     key: str = ""
     keys: tuple[str, ...] = ()
-    first: int = 0
 
     @property
     def length(self) -> int:
         """How many calls it stands for."""
         return len(self.keys) or 1
 
+    @property
+    def nbytes(self) -> int:
+        """How many bytes its arguments add to a message."""
+        return size_of(self.arguments)
 
-def split(chunk: Call, length: int, start: int = 0) -> list[Call]:
-    """Return the calls of a chunk from `start` on, as chunks of up to so many.
-
-    Examples
-    --------
-    >>> from hpcml.task import Call, split
-    >>> chunk = Call(b"f", b"arguments", "f", "group", keys=("a", "b", "c", "d"))
-    >>> [(part.first, part.keys) for part in split(chunk, 2, start=1)]
-    [(1, ('b', 'c')), (3, ('d',))]
-    """
-    places = range(start, len(chunk.keys), length)
-    return [chunk._replace(first=chunk.first + n, keys=chunk.keys[n : n + length]) for n in places]
+    @property
+    def large_parts(self) -> list[Any]:
+        """Stand-ins for the large parts of its function and its arguments."""
+        return [*large_parts(self.function), *large_parts(self.arguments)]
 
 
 class Outcome(NamedTuple):
@@ -183,7 +178,7 @@ def pack_frame(calls: Iterable[Call], limit: int) -> bytes:
     This process' ``sys.path`` travels along, so that workers find the modules that the script has found,
     the keys of its open broadcast handles, so that they forget the others, and the most bytes of a result.
     """
-    packed = [(call.function, call.arguments, call.first, len(call.keys)) for call in calls]
+    packed = [(call.function, call.arguments) for call in calls]
     return pickle.dumps((sys.path, open_keys(), limit, packed), pickle.HIGHEST_PROTOCOL)
 
 
@@ -207,15 +202,32 @@ def unpack_outcome(packed: bytes | memoryview, worker: str) -> Outcome:
     """Return an outcome that `worker` has packed; an error has a `RemoteTraceback` as its cause."""
     try:
         value, packed_error, trace, started, seconds, peak, printed, records = pickle.loads(packed)
-        error = None if packed_error is None else pickle.loads(packed_error)
+    except BaseException as unreadable:  # a __setstate__ of the user's may raise anything
+        return Outcome(None, _unreadable(unreadable), worker)
+    error: BaseException | None = None
+    if isinstance(value, PackedValues):
+        value, unreadable_value = value.load()
+        error = None if unreadable_value is None else _unreadable(unreadable_value)
+    if packed_error is not None and error is None:
+        error = _unpack_error(packed_error, worker, trace)
+    return Outcome(value, error, worker, started, seconds, peak, printed, _unpack_records(records))
+
+
+def _unpack_error(packed: bytes, worker: str, trace: str) -> BaseException:
+    try:
+        error = pickle.loads(packed)
         if isinstance(error, Rebuilt):
             error = error.build()
-        if error is not None:  # past the class's own __setattr__: it may be a frozen dataclass
-            BaseException.__setattr__(error, "__cause__", RemoteTraceback(worker, trace))
-    except BaseException as unreadable:  # a __setstate__ of the user's may raise anything
-        lost = TaskError(f"the outcome of a task cannot be unpickled in the driver: {unreadable!r}")
-        return Outcome(None, lost, worker)
-    return Outcome(value, error, worker, started, seconds, peak, printed, _unpack_records(records))
+        # Past the class's own __setattr__: it may be a frozen dataclass.
+        BaseException.__setattr__(error, "__cause__", RemoteTraceback(worker, trace))
+    except BaseException as unreadable:
+        return _unreadable(unreadable)
+    found: BaseException = error
+    return found
+
+
+def _unreadable(error: BaseException) -> TaskError:
+    return TaskError(f"the outcome of a task cannot be unpickled in the driver: {error!r}")
 
 
 def pack_again(outcome: Outcome) -> bytes:

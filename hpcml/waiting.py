@@ -91,10 +91,6 @@ class Waiting:
         known = self._groups.get(group)
         return self._seconds.get(name) if known is None or known.seconds is None else known.seconds
 
-    def learn(self, name: str, seconds: float) -> None:
-        """Take note of what a call of a function takes."""
-        self._seconds[name] = 0.8 * self._seconds.get(name, seconds) + 0.2 * seconds
-
     def returned(self, frame: Frame) -> None:
         """Take note that a frame is no longer on its way."""
         group = frame.group

@@ -15,13 +15,17 @@ from dataclasses import dataclass
 from types import BuiltinFunctionType, FunctionType
 from typing import Any
 
+from hpcml.arguments import Arguments, large_parts
 from hpcml.broadcast import keep_only
-from hpcml.chunks import call_noting, run_chunk
+from hpcml.chunk_runner import Function, call_noting, run_chunk
 from hpcml.errors import TaskError
 from hpcml.individuals import rebind_classes
-from hpcml.payload import Maps, Packed, Payload, loads
+from hpcml.loading import Maps, loads
+from hpcml.names import is_found_by_name
+from hpcml.packed import Packed, Referring
 from hpcml.pickling import dumps, dumps_parts, pack_error
 from hpcml.task import Nested, join_outcomes
+from hpcml.values import Values, too_large, unpicklable
 
 __all__ = ["Worker", "become_worker", "current_worker", "run_frame"]
 
@@ -70,34 +74,22 @@ _output = io.StringIO()  # one for the life of a worker: logging handlers keep t
 def run_frame(frame: bytes) -> bytes:
     """Run all calls of a frame, one after the other, and return their packed outcomes."""
     path: list[str]
-    calls: list[tuple[Packed, Packed, int, int]]
+    calls: list[tuple[Packed, Packed | Referring | Arguments]]
     path, handles, limit, calls = pickle.loads(frame)
     _adopt_path(path)
     keep_only(handles)
     worker = str(_worker or Worker(socket.gethostname(), os.getpid()))
-    functions: dict[Packed, Any] = {}
+    functions: dict[Packed, Function] = {}
     with (
         contextlib.redirect_stdout(_output),
         contextlib.redirect_stderr(_output),
         warnings.catch_warnings(record=True) as caught,
     ):
         outcomes = []
-        for function, arguments, first, number in calls:
-            part = slice(first, first + number) if number else None
-            outcomes.append(_limited(_run(function, arguments, part, functions, caught), limit))
+        for function, arguments in calls:
+            outcomes.append(_run(function, arguments, functions, limit, caught))
             sys.stdout = sys.stderr = _output  # whatever the task has made of them
     return join_outcomes(worker, outcomes)
-
-
-def _limited(packed: bytes, limit: int) -> bytes:
-    """Return an outcome, or in place of one that is too large an error."""
-    if len(packed) <= limit:
-        return packed
-    lost = TaskError(
-        f"the result takes {len(packed):,} bytes, more than max_result_nbytes={limit:,}: write it to a file and "
-        "return its path, or open Cluster(max_result_nbytes=…)"
-    )
-    return _pack_outcome(None, lost, ("", time.time(), 0.0, _peak(), "", b""))
 
 
 _adopted_path: list[str] = []
@@ -112,40 +104,35 @@ def _adopt_path(path: list[str]) -> None:
 
 
 def _run(
-    function: Packed,
-    arguments: Packed,
-    part: slice | None,
-    functions: dict[Packed, Any],
+    packed: Packed,
+    arguments: Packed | Referring | Arguments,
+    functions: dict[Packed, Function],
+    limit: int,
     caught: list[warnings.WarningMessage],
 ) -> bytes:
-    """Run one packed call, or part of many; whatever happens, a packed outcome is returned."""
+    """Run one packed call, or the calls of a chunk; whatever happens, a packed outcome is returned."""
     value: Any = None
     error, trace = None, ""
-    maps = Maps()  # a task's own: LAPACK may have written to what numpy holds to be read-only
     started, tick = time.time(), time.perf_counter()
     try:
-        if part is not None:
-            value, calls = [], [loads(arguments, maps)[part]]
+        function = functions.get(packed) or _load(packed, functions)
+        if isinstance(arguments, Packed | Referring):
+            args, kwargs = loads(arguments, Maps(), function.objects)
             tick = time.perf_counter()
-            run_chunk(
-                function,
-                lambda: functions.get(function) or _load(function, maps, functions),
-                lambda: calls.pop() if calls else loads(arguments, maps)[part],
-                value,
-            )
+            value = call_noting(function.called, args, kwargs)
         else:
-            call = functions.get(function) or _load(function, maps, functions)
-            args, kwargs = loads(arguments, maps)
+            value = Values(limit)
             tick = time.perf_counter()
-            value = call_noting(call, args, kwargs)
+            run_chunk(function, arguments, value)
     except BaseException as raised:
-        if isinstance(raised, ValueError | TypeError) and _has_data(function, arguments) and _is_read_only(raised):
+        has_data = large_parts(packed) or large_parts(arguments)
+        if isinstance(raised, ValueError | TypeError) and has_data and _is_read_only(raised):
             raised.add_note(READ_ONLY)
         error, trace = raised, traceback.format_exc()
         if isinstance(raised, SystemExit) and not raised.code:  # the driver would end, as if all was well
             error = TaskError("a task called sys.exit(), which ends a script: let the function return instead")
     seconds = time.perf_counter() - tick
-    return _pack_outcome(value, error, (trace, started, seconds, _peak(), _printed(), _records(caught)))
+    return _pack_outcome(value, error, (trace, started, seconds, _peak(), _printed(), _records(caught)), limit)
 
 
 def _is_read_only(error: BaseException) -> bool:
@@ -154,23 +141,18 @@ def _is_read_only(error: BaseException) -> bool:
     return re.search(said, str(error)) is not None
 
 
-def _has_data(*parts: Packed) -> bool:
-    return any(isinstance(part, Payload) for part in parts)
-
-
-def _load(function: Packed, maps: Maps, functions: dict[Packed, Any]) -> Any:
+def _load(packed: Packed, functions: dict[Packed, Function]) -> Function:
     """Unpickle a function; one that lives in a module is kept for the rest of its frame.
 
     Any other may hold state, in an attribute or a captured variable: each task gets its own, so that
     results do not depend on which tasks happened to travel together.
     """
-    call = loads(function, maps)
-    plain = call.function if isinstance(call, Nested) else call
-    if isinstance(plain, FunctionType | BuiltinFunctionType):
-        module = sys.modules.get(getattr(plain, "__module__", None) or "")
-        if getattr(module, plain.__name__, None) is plain:
-            functions[function] = call
-    return call
+    function = Function(packed)
+    called = function.called
+    plain = called.function if isinstance(called, Nested) else called
+    if isinstance(plain, FunctionType | BuiltinFunctionType) and is_found_by_name(plain):
+        functions[packed] = function
+    return function
 
 
 def _peak() -> int:
@@ -200,10 +182,13 @@ def _records(caught: list[warnings.WarningMessage]) -> bytes:
         caught.clear()
 
 
-def _pack_outcome(value: Any, error: BaseException | None, about: tuple[Any, ...]) -> bytes:
+def _pack_outcome(value: Any, error: BaseException | None, about: tuple[Any, ...], limit: int) -> bytes:
+    if isinstance(value, Values):
+        value, limit = value.packed(), sys.maxsize  # each was looked at
     try:
-        return dumps_parts(value, None if error is None else pack_error(error), *about)
-    except Exception as unpicklable:
-        kind = f"{type(value).__module__}.{type(value).__qualname__}"
-        lost = TaskError(f"the result, a {kind}, cannot travel back: {unpicklable}. Return plain data instead.")
-        return dumps_parts(None, pack_error(lost), *about)
+        packed = dumps_parts(value, None if error is None else pack_error(error), *about)
+    except Exception as bad:
+        return dumps_parts(None, pack_error(unpicklable(value, bad)), *about)
+    if len(packed) <= limit:
+        return packed
+    return dumps_parts(None, pack_error(too_large(len(packed), limit)), *about)

@@ -42,8 +42,6 @@ class Evaluation:
     True
     """
 
-    seeds = True  # see hpcml.short_calls
-
     def __init__(self, func: Callable[..., Any], seed: str) -> None:
         self.func, self.seed = func, seed
 

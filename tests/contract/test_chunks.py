@@ -1,13 +1,17 @@
 """Many short calls of a Parallel travel as one; each is still a call of its own."""
 
 import os
+import pickle
 import threading
 
 import pytest
 from joblib import Parallel, delayed
 
 import hpcml
+from hpcml import chunk_runner
+from hpcml.arguments import Plain
 from hpcml.errors import TaskError, WorkerDied
+from hpcml.values import Values
 
 MANY = 3000
 
@@ -135,11 +139,8 @@ def test_no_finished_call_is_repeated(engine, tmp_path):
 
 
 def test_a_chunk_that_is_late_after_its_first_call_makes_no_second(monkeypatch):
-    from hpcml import chunks
-
-    monkeypatch.setattr(chunks, "AT_ONCE", 0.0)
-    monkeypatch.setattr(chunks, "_fresh", {})
-    for _ in range(2):  # of a function that is not known yet, and of one that is
-        values = []
-        chunks.run_chunk(b"a function", lambda: abs, lambda: [((-number,), {}) for number in range(5)], values)
-        assert values == [0]
+    monkeypatch.setattr(chunk_runner, "AT_ONCE", 0.0)
+    values = Values(1000)
+    calls = [((-number,), {}) for number in range(5)]
+    chunk_runner.run_chunk(chunk_runner.Function(pickle.dumps(abs)), Plain(pickle.dumps(calls), 0, 5), values)
+    assert values.packed().load() == ([0], None)

@@ -82,7 +82,7 @@ def test_an_unpicklable_closure_is_named(cluster):
 
 
 def test_an_unpicklable_result_is_an_error_not_a_hang(cluster):
-    with pytest.raises(TaskError, match="generator.*cannot travel back"):
+    with pytest.raises(TaskError, match="generator.*cannot be sent back"):
         cluster.submit(tasks.unpicklable_result).result(20)
 
 

@@ -21,7 +21,9 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from hpcml.callbook import CallBook
-from hpcml.payload import Maps, Payload, dumps_result, loads
+from hpcml.loading import Maps, loads
+from hpcml.packed import Payload
+from hpcml.payload import dumps_result
 from hpcml.staging import LocalStaging
 from hpcml.store import Store
 

@@ -17,7 +17,7 @@ from hpcml.broadcast import broadcast
 from hpcml.callbook import CallBook
 from hpcml.datafiles import DataPart
 from hpcml.errors import DataError, DataMissing, HpcmlError
-from hpcml.payload import Maps, loads
+from hpcml.loading import Maps, loads
 from hpcml.staging import LocalStaging, SharedStaging
 from hpcml.store import Store
 

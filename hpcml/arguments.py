@@ -1,0 +1,135 @@
+"""The arguments of several calls that are sent together, each as if it were sent alone.
+
+===========  ========================================================================================
+`Plain`      numbers and short strings, which nothing can change: one pickle of all
+`Alike`      individuals of DEAP's and the like: one array for the numbers of all
+`Each`       anything else: a pickle for each call
+===========  ========================================================================================
+"""
+
+import pickle
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple, Protocol
+
+from hpcml.columns import encode
+from hpcml.loading import Maps, loads
+from hpcml.packed import Packed, Referring, nbytes, parts_of
+from hpcml.payload import Objects
+
+__all__ = ["Alike", "Arguments", "Each", "HasObjects", "Plain", "encode_alike", "large_parts", "size_of"]
+
+CallArguments = tuple[Sequence[Any], Mapping[str, Any]]
+
+
+class HasObjects(Protocol):
+    """A function as a worker has loaded it."""
+
+    objects: Mapping[int, Any]
+    """Those in its pickle, as it was loaded last; see `hpcml.loading.loads_function`."""
+
+
+class Plain(NamedTuple):
+    """Arguments that nothing can change: a pickle of a list of ``(args, kwargs)``, and the part of the list."""
+
+    packed: bytes
+    first: int
+    length: int
+
+    def part(self, first: int, last: int) -> "Plain":
+        """Return those of the calls from `first` up to `last`."""
+        return Plain(self.packed, self.first + first, last - first)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes that are sent."""
+        return len(self.packed)
+
+    @property
+    def large_parts(self) -> list[Any]:
+        """Stand-ins for the large parts; there are none."""
+        return []
+
+    def load(self, function: HasObjects) -> Iterator[CallArguments]:
+        """Yield the arguments of each call, made for this call."""
+        return iter(pickle.loads(self.packed)[self.first : self.first + self.length])
+
+
+class Each(NamedTuple):
+    """A pickle of ``(args, kwargs)`` for each call."""
+
+    packed: tuple[Packed | Referring, ...]
+
+    @property
+    def length(self) -> int:
+        """How many calls there are."""
+        return len(self.packed)
+
+    def part(self, first: int, last: int) -> "Each":
+        """See `Plain`."""
+        return Each(self.packed[first:last])
+
+    @property
+    def nbytes(self) -> int:
+        """See `Plain`."""
+        return sum(map(nbytes, self.packed))
+
+    @property
+    def large_parts(self) -> list[Any]:
+        """See `Plain`."""
+        return [part for packed in self.packed for part in parts_of(packed)]
+
+    def load(self, function: HasObjects) -> Iterator[CallArguments]:
+        """See `Plain`."""
+        return (loads(packed, Maps(), function.objects) for packed in self.packed)
+
+
+class Alike(NamedTuple):
+    """A column for each argument; there are no keyword arguments."""
+
+    columns: tuple[Any, ...]
+    length: int
+
+    def part(self, first: int, last: int) -> "Alike":
+        """See `Plain`."""
+        return Alike(tuple(column.part(first, last) for column in self.columns), last - first)
+
+    @property
+    def nbytes(self) -> int:
+        """See `Plain`; about 100 bytes for each call."""
+        return 100 * self.length
+
+    @property
+    def large_parts(self) -> list[Any]:
+        """See `Plain`."""
+        return []
+
+    def load(self, function: HasObjects) -> Iterator[CallArguments]:
+        """See `Plain`."""
+        return ((row, {}) for row in zip(*(column.values() for column in self.columns), strict=True))
+
+
+Arguments = Plain | Each | Alike
+
+
+def size_of(packed: "Packed | Referring | Arguments") -> int:
+    """Return how many bytes are sent."""
+    return packed.nbytes if isinstance(packed, Plain | Each | Alike) else nbytes(packed)
+
+
+def large_parts(packed: "Packed | Referring | Arguments") -> list[Any]:
+    """Return what stands for the large parts."""
+    return packed.large_parts if isinstance(packed, Plain | Each | Alike) else parts_of(packed)
+
+
+def encode_alike(calls: Sequence[CallArguments], objects: Objects) -> Alike | None:
+    """Return the arguments of calls as columns; None where they are not alike, or hold one of `objects`."""
+    if any(kwargs for _, kwargs in calls) or len({len(args) for args, _ in calls}) != 1:
+        return None
+    found = set(objects)
+    columns = []
+    for values in zip(*(args for args, _ in calls), strict=True):
+        column = encode(values, found)
+        if column is None:
+            return None
+        columns.append(column)
+    return Alike(tuple(columns), len(calls))

@@ -1,0 +1,73 @@
+"""Short calls of one function that came in one message: each runs as if it had been sent alone."""
+
+import contextlib
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from hpcml.arguments import Arguments
+from hpcml.individuals import note_genome
+from hpcml.loading import Maps, loads_function
+from hpcml.packed import Packed
+from hpcml.snapshots import Snapshot, take_snapshot
+from hpcml.task import Nested
+from hpcml.values import Values
+
+__all__ = ["Function", "call_noting", "run_chunk"]
+
+AT_ONCE = 0.5  # seconds; the rest of a chunk that lasts longer than was thought is given to others
+LARGEST = 4 << 20  # bytes of values in one message
+CHANGES = 3  # in a row, after which a function is loaded for each call without another look
+
+
+class Function:
+    """A function of several calls, loaded anew where a call may have changed an object that belongs to it."""
+
+    def __init__(self, packed: Packed) -> None:
+        self._packed = packed
+        self._snapshot: Snapshot | None = None
+        self._changes = 0
+        self.load()
+
+    def load(self) -> None:
+        """Load the function."""
+        self.called, self.objects = loads_function(self._packed, Maps())
+
+    def remember(self) -> None:
+        """Take a snapshot, for calls that follow."""
+        self._snapshot = take_snapshot(self.called) if self._changes < CHANGES else None
+
+    def renew(self) -> None:
+        """Be ready for the next call."""
+        if self._snapshot is not None and self._snapshot.holds():
+            self._changes = 0
+            return
+        self._changes += 1
+        self.load()
+        self.remember()
+
+
+def call_noting(call: Callable[..., Any], args: Any, kwargs: Mapping[str, Any]) -> Any:
+    """Call a function; an exception says which individual it was about."""
+    try:
+        return call(*args, **kwargs)
+    except Exception as error:
+        note_genome(error, args)
+        raise
+
+
+def run_chunk(function: Function, arguments: Arguments, values: Values) -> None:
+    """Add the value of each call to `values`, up to the first that raises, or until it takes too long."""
+    until = time.perf_counter() + AT_ONCE
+    called = function.called
+    with called.settings() if isinstance(called, Nested) else contextlib.nullcontext():
+        function.remember()
+        loaded = arguments.load(function)
+        for number in range(arguments.length):
+            if number:
+                if time.perf_counter() > until or values.nbytes > LARGEST:
+                    return
+                function.renew()
+            args, kwargs = next(loaded)
+            called = function.called
+            values.add(call_noting(called.function if isinstance(called, Nested) else called, args, kwargs))

@@ -1,0 +1,46 @@
+"""The pickles that are sent: of a function, or of the arguments of a call."""
+
+from typing import Any, NamedTuple
+
+__all__ = ["Packed", "Payload", "Referring", "nbytes", "parts_of"]
+
+
+class Payload(NamedTuple):
+    """A pickle without its large parts.
+
+    Parameters
+    ----------
+    stream
+        The pickle.
+    holes
+        Where in the stream something is missing, and the file that holds it.
+    buffers
+        The files for the pickle's out-of-band buffers, in order (PEP 574).
+    """
+
+    stream: bytes
+    holes: tuple[tuple[int, Any], ...]
+    buffers: tuple[Any, ...]
+
+
+class Referring(NamedTuple):
+    """A pickle of arguments that refers to objects of the function; see `hpcml.payload.Packer.pack_arguments`."""
+
+    packed: bytes | Payload
+
+
+Packed = bytes | Payload
+
+
+def nbytes(packed: Packed | Referring) -> int:
+    """Return how many bytes of a pickle are sent with a task."""
+    if isinstance(packed, Referring):
+        packed = packed.packed
+    return len(packed) if isinstance(packed, bytes) else len(packed.stream)
+
+
+def parts_of(packed: Packed | Referring) -> list[Any]:
+    """Return what stands for the large parts of a pickle."""
+    if isinstance(packed, Referring):
+        packed = packed.packed
+    return [] if isinstance(packed, bytes) else [*packed.buffers, *(part for _, part in packed.holes)]

@@ -1,0 +1,113 @@
+"""The values of calls that came back together, each as it was when its call returned."""
+
+import pickle
+from typing import Any, NamedTuple
+
+from hpcml.arrays import is_number
+from hpcml.columns import encode
+from hpcml.errors import TaskError
+from hpcml.pickling import dumps_parts, is_plain
+
+__all__ = ["PackedValues", "Values", "too_large", "unpicklable"]
+
+
+class PackedValues(NamedTuple):
+    """The values of the calls of a chunk.
+
+    Parameters
+    ----------
+    constants
+        Those that nothing could change, as a list with None in the places of the others, or as a column.
+    pickles
+        The pickles of the others, by their places.
+    """
+
+    constants: Any
+    pickles: dict[int, bytes]
+
+    def load(self) -> tuple[list[Any], BaseException | None]:
+        """Return the values, up to the first that cannot be unpickled here, and what is raised by that."""
+        values = self.constants if isinstance(self.constants, list) else list(self.constants.values())
+        place = 0
+        try:
+            for place, packed in self.pickles.items():
+                (values[place],) = pickle.loads(packed)
+        except BaseException as error:  # a __setstate__ of the user's may raise anything
+            return values[:place], error
+        return values, None
+
+
+class Values:
+    """Collects the values of calls.
+
+    Parameters
+    ----------
+    limit
+        The most bytes that one value may have.
+
+    Examples
+    --------
+    >>> from hpcml.values import Values
+    >>> values, same = Values(1000), []
+    >>> for number in range(3):
+    ...     same.append(number)
+    ...     values.add(same)
+    >>> values.packed().load()
+    ([[0], [0, 1], [0, 1, 2]], None)
+    """
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._constants: list[Any] = []
+        self._pickles: dict[int, bytes] = {}
+        self.nbytes = 0  # of the pickles
+
+    def __len__(self) -> int:
+        return len(self._constants)
+
+    def add(self, value: Any) -> None:
+        """Take the value of the next call.
+
+        Raises
+        ------
+        TaskError
+            The value cannot be pickled, or is too large.
+        """
+        if _is_constant(value):
+            self._constants.append(value)
+            return
+        try:
+            packed = dumps_parts(value)
+        except Exception as error:
+            raise unpicklable(value, error) from None
+        if len(packed) > self._limit:
+            raise too_large(len(packed), self._limit)
+        self.nbytes += len(packed)
+        self._pickles[len(self._constants)] = packed
+        self._constants.append(None)
+
+    def packed(self) -> PackedValues:
+        """Return the values as they are sent."""
+        column = encode(self._constants, set()) if len(self._constants) > 1 and not self._pickles else None
+        return PackedValues(self._constants if column is None else column, self._pickles)
+
+
+def _is_constant(value: Any) -> bool:
+    """Tell whether a value is a number or a short text, or a tuple of those."""
+    if type(value) is tuple:
+        return all(is_number(part) for part in value) or is_plain(value, {})
+    return is_number(value) or is_plain((value,), {})
+
+
+def unpicklable(value: Any, error: Exception) -> TaskError:
+    """Return the error of a task whose value cannot be pickled."""
+    kind = f"{type(value).__module__}.{type(value).__qualname__}"
+    return TaskError(f"the result, a {kind}, cannot be sent back: {error}. Return plain data instead.")
+
+
+def too_large(size: int, limit: int) -> TaskError:
+    """Return the error of a task whose value has too many bytes."""
+    return TaskError(
+        f"the result takes {size:,} bytes, more than max_result_nbytes={limit:,}: write it to a file and "
+        "return its path, or open Cluster(max_result_nbytes=…)"
+    )
