@@ -10,7 +10,7 @@ from itertools import chain, islice, repeat
 from typing import Any, NamedTuple, Protocol
 
 from hpcml.arrays import Array, numbers, split_rows, stack
-from hpcml.individuals import base_of, build_individual, is_new
+from hpcml.individuals import base_of, build_individual, new_lists, new_parts
 
 __all__ = ["Arrays", "Column", "Constant", "Found", "Individuals", "Numbers", "Sequences", "encode"]
 
@@ -111,6 +111,9 @@ class Individuals(NamedTuple):
         """See `Column`."""
         genomes = repeat(None, self.length) if self.genomes is None else self.genomes.values()
         names = self.names
+        if names is None and base_of(self.kind) is list:
+            yield from new_lists(self.kind, genomes)
+            return
         if names is None:
             yield from (build_individual(self.kind, genome, None) for genome in genomes)
             return
@@ -189,8 +192,8 @@ def _attributes(
 ) -> tuple[tuple[str, ...] | None, tuple[Column, ...] | None]:
     """Return the names and the columns of attributes; no names where all are as the class makes them."""
     states = [vars(value) for value in values]
-    if all(is_new(value, kind) for value in values):
-        made = [part for state in states for part in state.values()]
+    made = new_parts(kind, states)
+    if made is not None:
         return None, () if _are_new(made, found) else None
     names = tuple(states[0])
     columns: list[Column] = []

@@ -31,7 +31,7 @@ LARGEST_FRAME = 4 << 20  # bytes; more in one message only delays its first task
 
 
 class FutureLike(Protocol):
-    """What is asked of the future of a task: `concurrent.futures.Future` has it, and `hpcml.mapping.MapItem`."""
+    """The part of a future that the dispatcher uses: of `concurrent.futures.Future`, and of a map's `MapItem`."""
 
     def set_running_or_notify_cancel(self) -> bool:
         """Return False when the task was cancelled and must not run."""

@@ -1,11 +1,6 @@
-"""The results of a ``map``: one object for all of them, instead of a Future each.
-
-To make a `concurrent.futures.Future` takes as long as to send a short task, in a driver that has to feed all
-slots. Here the dispatcher thread fills `MapResults`, and the thread that called ``map`` empties it.
-"""
+"""The calls of a ``map``: how they are packed, and how many are sent together."""
 
 import itertools
-import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
@@ -16,136 +11,15 @@ from hpcml.chunks import chunk_lengths, join_calls
 from hpcml.dispatch import Dispatcher
 from hpcml.frames import FRAME_SECONDS, FutureLike
 from hpcml.granularity import note_map
+from hpcml.map_results import MapChunk, MapItem, MapResults
 from hpcml.task import Call, Known, name_of
 
-__all__ = ["MapChunk", "MapItem", "MapResults", "Mapping"]
+__all__ = ["Mapping"]
 
-_WAITING = object()
 _VIEWS = tuple(map(type, (dict().keys(), dict().values(), dict().items())))  # noqa: C408
 _AT_REST = {list, tuple, range, str, bytes, dict, set, frozenset, Array, itertools.repeat, *_VIEWS}
 SOME = 2  # calls of a map whose number is not known yet
 LEARNING = 0.05  # seconds that a map waits for its first results, to see whether its tasks are short
-
-
-class MapItem:
-    """One task's place in the results; what the dispatcher asks of a future."""
-
-    __slots__ = ("index", "results")
-
-    def __init__(self, results: "MapResults", index: int) -> None:
-        self.results, self.index = results, index
-
-    def set_running_or_notify_cancel(self) -> bool:
-        """Return True: a map is given up as a whole, not by the task."""
-        return True
-
-    def done(self) -> bool:
-        """Tell whether the result is there."""
-        return self.results.values[self.index] is not _WAITING
-
-    def set_result(self, value: Any) -> None:
-        """Put the task's value in its place."""
-        self.results.put(self.index, (value, None))
-
-    def set_exception(self, error: BaseException | None) -> None:
-        """Put what the task raised in its place."""
-        self.results.put(self.index, (None, error))
-
-
-class MapChunk:
-    """The places of several tasks that travel as one; see `hpcml.frames.ChunkFuture`."""
-
-    __slots__ = ("_indices", "results", "whole")
-
-    def __init__(self, results: "MapResults", indices: Sequence[int], whole: "MapChunk | None" = None) -> None:
-        self.results, self._indices, self.whole = results, indices, whole or self
-
-    def part(self, first: int, last: int) -> "MapChunk":
-        """Return the places of some of the tasks."""
-        return MapChunk(self.results, self._indices[first:last], self.whole)
-
-    def set_running_or_notify_cancel(self) -> bool:
-        """Return True: a map is given up as a whole, not by the task."""
-        return True
-
-    def done(self) -> bool:
-        """Tell whether all results are there."""
-        return all(self.results.values[index] is not _WAITING for index in self._indices)
-
-    def set_result(self, values: list[Any]) -> None:
-        """Put the tasks' values in their places."""
-        for index, value in zip(self._indices, values, strict=True):
-            self.results.put(index, (value, None))
-
-    def set_exception(self, error: BaseException | None) -> None:
-        """Put what the first of them raised in all places: nobody takes the others after it."""
-        for index in self._indices:
-            if self.results.values[index] is _WAITING:
-                self.results.put(index, (None, error))
-
-
-class MapResults:
-    """Results in the order of their tasks, as they come.
-
-    Examples
-    --------
-    >>> from hpcml.mapping import MapResults
-    >>> results = MapResults()
-    >>> items = [results.new_item() for _ in range(3)]
-    >>> for item, value in zip(reversed(items), "abc"):
-    ...     item.set_result(value)
-    >>> list(results.take(timeout=1))
-    ['c', 'b', 'a']
-    """
-
-    def __init__(self) -> None:
-        self.values: list[Any] = []
-        self.filled = 0.0  # when the last of them came
-        self._awaited = -1
-        self._filled = threading.Condition()  # protects _awaited against the check before a wait
-
-    def new_item(self) -> MapItem:
-        """Return the place of the next task."""
-        self.values.append(_WAITING)
-        return MapItem(self, len(self.values) - 1)
-
-    def put(self, index: int, result: tuple[Any, BaseException | None]) -> None:
-        """Fill a place; the taker is woken only when it waits for just this one."""
-        self.values[index] = result
-        self.filled = time.monotonic()
-        if self._awaited == index:
-            with self._filled:
-                self._filled.notify()
-
-    def take(self, timeout: float | None) -> Iterator[Any]:
-        """Return an iterator over the values, in order, that raises what a task raised.
-
-        Raises
-        ------
-        TimeoutError
-            A result is not there `timeout` seconds after this call.
-        """
-        return self._take(None if timeout is None else time.monotonic() + timeout)
-
-    def _take(self, end: float | None) -> Iterator[Any]:
-        for index in range(len(self.values)):
-            if self.values[index] is _WAITING:
-                self._wait(index, end)
-            yield self._pop(index)  # by no name here: the caller alone has the value now
-
-    def _pop(self, index: int) -> Any:
-        value, error = self.values[index]
-        self.values[index] = (None, None)
-        if error is not None:
-            raise error
-        return value
-
-    def _wait(self, index: int, end: float | None) -> None:
-        with self._filled:
-            self._awaited = index
-            left = None if end is None else max(end - time.monotonic(), 0)
-            if not self._filled.wait_for(lambda: self.values[index] is not _WAITING, left):
-                raise TimeoutError(f"result {index + 1} of {len(self.values)} did not come in time")
 
 
 class Mapping:
@@ -235,13 +109,12 @@ class Mapping:
         end = len(self.results.values)
         for length in chunk_lengths(self._calls.seconds, len(self._work) - end, slots, FRAME_SECONDS):
             begin, end = end, end + length
-            items = [self.results.new_item() for _ in range(length)]
             if length == 1:
-                yield self._one(self._work[begin], items[0])
+                yield self._one(self._work[begin], self.results.new_item())
             else:
-                yield from self._chunk(self._work[begin:end], items)
+                yield from self._chunk(self._work[begin:end], self.results.reserve(length))
 
-    def _chunk(self, piece: Sequence[Any], items: Sequence[MapItem]) -> Iterator[Call | Known]:
+    def _chunk(self, piece: Sequence[Any], places: Sequence[int]) -> Iterator[Call | Known]:
         """Yield several calls as one, and what is known of some of them."""
         if isinstance(piece[0], Call | Known):
             known = [one if isinstance(one, Known) else None for one in piece]
@@ -250,11 +123,13 @@ class Mapping:
         else:
             calls: list[Item] = [(self._function, args, {}) for args in piece]
             known, chunk = self._calls.make_chunk(self._function, calls, self._group, travels=self._sends)
-        for item, one in zip(items, known, strict=True):
+        left = places
+        if any(known):
+            left = [place for place, one in zip(places, known, strict=True) if one is None]
+        for place, one in zip(places, known, strict=True) if any(known) else ():
             if one is not None:
-                self.futures.append(item)
+                self.futures.append(MapItem(self.results, place))
                 yield one
         if chunk is not None:
-            left = [item.index for item, one in zip(items, known, strict=True) if one is None]
             self.futures.append(MapChunk(self.results, left))
             yield chunk

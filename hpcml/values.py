@@ -94,9 +94,18 @@ class Values:
 
 def _is_constant(value: Any) -> bool:
     """Tell whether a value is a number or a short text, or a tuple of those."""
-    if type(value) is tuple:
-        return all(is_number(part) for part in value) or is_plain(value, {})
-    return is_number(value) or is_plain((value,), {})
+    parts = value if type(value) is tuple else (value,)
+    return _NUMBERS.issuperset(map(type, parts)) or all(map(_is_number, parts)) or is_plain(parts, {})
+
+
+_NUMBERS = {int, float, bool}  # types, and those of numpy that were met
+
+
+def _is_number(value: Any) -> bool:
+    if not is_number(value):
+        return False
+    _NUMBERS.add(type(value))
+    return True
 
 
 def unpicklable(value: Any, error: Exception) -> TaskError:

@@ -1,8 +1,7 @@
 """What a task of a SCOOP program takes along to its worker, and where this process is."""
 
-import contextlib
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from hpcml.broadcast import Broadcast
@@ -30,15 +29,10 @@ class Carried:
         self.__module__, _, self.__qualname__ = name_of(function).rpartition(".")  # what messages call it
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        with self._unpacked():
-            return self.called(*args, **kwargs)
-
-    @contextlib.contextmanager
-    def _unpacked(self) -> Iterator[None]:
         global _arrived, _size  # noqa: PLW0603  a worker runs one task at a time
         _arrived, _size = self.constants, self.slots
         try:
-            yield
+            return self.called(*args, **kwargs)
         finally:
             _arrived = {}
 

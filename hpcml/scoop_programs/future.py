@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 
 from hpcml.scoop_programs.carried import worker
 
-__all__ = ["CallbackType", "DoneAndNotDoneFutures", "Future", "limit", "until"]
+__all__ = ["CallbackType", "DoneAndNotDoneFutures", "Future", "call_due", "limit", "until"]
 
 log = logging.getLogger("hpcml")
 _changed = threading.Condition()  # protects _due, and in each Future isDone, its callbacks and its listeners
@@ -170,6 +170,12 @@ class DoneAndNotDoneFutures(NamedTuple):
 
     done: set[Future]
     not_done: set[Future]
+
+
+def call_due() -> None:
+    """Call the callbacks that are due."""
+    if _due:
+        until(lambda: True)
 
 
 def limit(timeout: float | None) -> float | None:

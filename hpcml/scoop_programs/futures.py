@@ -18,7 +18,7 @@ from typing import Any
 from hpcml.joblib_backend import innermost_cluster
 from hpcml.scoop_programs.carried import Carried, in_driver
 from hpcml.scoop_programs.future import CallbackType as CallbackType  # noqa: PLC0414  SCOOP has it here too
-from hpcml.scoop_programs.future import DoneAndNotDoneFutures, Future, limit, until
+from hpcml.scoop_programs.future import DoneAndNotDoneFutures, Future, call_due, limit, until
 from hpcml.scoop_programs.shared import constants_for
 from hpcml.scoop_programs.trees import branches, join_scans, joined, reduce_tree, scan_tree
 
@@ -85,7 +85,7 @@ def _in_turn(func: Callable[..., Any], tuples: list[tuple[Any, ...]]) -> Iterato
 def _with_callbacks(results: Iterator[Any]) -> Iterator[Any]:
     """Yield the results, and call the callbacks of futures that have ended meanwhile."""
     for result in results:
-        until(lambda: True)
+        call_due()
         yield result
 
 

@@ -13,7 +13,7 @@ import pytest
 import tasks
 
 from hpcml.errors import TaskError
-from hpcml.pickling import dumps, pack_arguments
+from hpcml.pickling import dumps, pack_object
 
 LOCK = threading.Lock()
 
@@ -110,7 +110,8 @@ def test_an_argument_is_refused_with_its_path(name):
     make, said = ARGUMENTS[name]
     began = time.monotonic()
     with pytest.raises(TaskError, match=re.escape(said)) as caught:
-        pack_arguments((make(),), {}, "an argument of f", dumps)
+        args = (make(),)
+        pack_object((args, {}), "an argument of f", dumps, {"args": args, "kwargs": {}})
     assert time.monotonic() - began < 10
     assert str(caught.value).startswith("an argument of f cannot travel to a worker: args[0]")
     assert len(str(caught.value)) < 1000

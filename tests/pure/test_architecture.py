@@ -43,6 +43,7 @@ FLOORS = {
         "ledger",
         "limits",
         "loading",
+        "map_results",
         "names",
         "packed",
         "lives",
