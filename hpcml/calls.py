@@ -1,16 +1,18 @@
 """How calls are made ready to travel; one that an earlier life of the run has finished does not travel at all."""
 
 import logging
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from hpcml.callbook import CallBook
+from hpcml.definitions import is_named
 from hpcml.generators import holds_generator
-from hpcml.keys import IGNORED_ARGUMENTS, Keys, is_named
+from hpcml.keys import IGNORED_ARGUMENTS, Keys, Written
 from hpcml.ledger import Ledger
 from hpcml.payload import Packed
 from hpcml.pickling import is_plain, pack_arguments, pack_many, pack_object
-from hpcml.task import Call, Known, name_of
+from hpcml.task import Call, Known, Outcome, name_of
 
 __all__ = ["Calls", "Item", "is_uniform"]
 
@@ -18,7 +20,8 @@ log = logging.getLogger("hpcml")
 
 Item = tuple[Callable[..., Any], Sequence[Any], dict[str, Any]]  # a call, as joblib has it
 
-KEY_SECONDS = 0.002  # ten times what the key of a call with arrays or objects takes
+KEY_SHARE = 0.1  # of the time of short calls that their keys may take
+KEY_SECONDS = 3e-5  # that the key of a call with lists or objects takes, until that is known
 
 _UNKNOWN = "calls of %s cannot be recognised when the run is resumed: %s"
 _COPIED = (
@@ -52,8 +55,9 @@ class Calls:
     ) -> None:
         self.book, self._ledger, self._dump, self._wrap = book, ledger, dump, wrap
         self.seconds: float | None = None  # that a call of a Parallel takes, once that is known
-        self._keys = Keys(book.limit)
-        self._digests: dict[int, tuple[Any, str]] = {}
+        self._keys = Keys(book.digests)
+        self._digests: dict[int, tuple[Any, Written]] = {}
+        self._key_seconds = KEY_SECONDS
         self._packed: dict[int, tuple[Any, Packed]] = {}
 
     def make(
@@ -82,12 +86,13 @@ class Calls:
         """
         name = name_of(function)
         same = travels > 0 or is_named(function)
-        key = self._key(function, args, kwargs, name, same)
-        if key and self._ledger is not None and (outcome := self._ledger.answer(key)) is not None:
-            return Known(outcome, group)
+        keys, classes = self._chunk_keys(function, [(function, args, kwargs)], name, same)
+        known = self._answers(keys, classes)[0]
+        if known is not None:
+            return Known(known, group)
         packed = self.pack_function(function, travels)
         arguments = pack_arguments(tuple(args), kwargs, f"an argument of {name}", self._dump)
-        return Call(packed, arguments, name, group, width, key)
+        return Call(packed, arguments, name, group, width, keys[0])
 
     def make_chunk(
         self,
@@ -107,11 +112,9 @@ class Calls:
             A part of one cannot be pickled; the message names the object.
         """
         name = name_of(function)
-        keys = self._chunk_keys(function, calls, name, travels > 0 or is_named(function))
-        known: list[Known | None] = [None] * len(calls)
-        if self._ledger is not None and self._ledger.known:
-            answers = (self._ledger.answer(key) if key else None for key in keys)
-            known = [None if outcome is None else Known(outcome, group) for outcome in answers]
+        keys, classes = self._chunk_keys(function, calls, name, travels > 0 or is_named(function))
+        answers = self._answers(keys, classes)
+        known = [None if outcome is None else Known(outcome, group) for outcome in answers]
         new = [number for number, one in enumerate(known) if one is None]
         if not new:
             return known, None
@@ -142,49 +145,52 @@ class Calls:
             self._packed[id(function)] = (function, packed)
         return packed
 
-    def _key(
-        self, function: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any], name: str, same: bool
-    ) -> str:
-        """Return what the journal knows a call by, "" where it cannot be told from others."""
-        if self._ledger is None:
-            return ""
+    def _answers(self, keys: Sequence[str], classes: Iterable[type]) -> list[Outcome | None]:
+        """Return for each key the outcome that an earlier life has recorded."""
+        if self._ledger is None or not self._ledger.known:
+            return [None] * len(keys)
+        return [self._ledger.answer(key, classes) if key else None for key in keys]
+
+    def _chunk_keys(
+        self, function: Callable[..., Any], calls: Sequence[Item], name: str, same: bool
+    ) -> tuple[list[str], Iterable[type]]:
+        """Return what the journal knows calls by, and the classes of the script that they hold.
+
+        A key is "" where a call cannot be told from others, or the key would take more than a small share of a
+        call's own time.
+        """
+        self._keys.digests.forget()
+        if self._ledger is None or (len(calls) > 1 and self._is_costly(calls)):
+            return [""] * len(calls), ()
+        began = time.perf_counter()
         try:
-            digest = self._digest(function, same)
-            if name in IGNORED_ARGUMENTS:
-                kwargs = {key: value for key, value in kwargs.items() if key not in IGNORED_ARGUMENTS[name]}
-            return self._ledger.keys([self._keys.digest(_what(digest, args, kwargs))])[0]
+            digest, ignored = self._digest(function, same), IGNORED_ARGUMENTS.get(name)
+            classes, digests = set(digest.classes), []
+            for _, args, kwargs in calls:
+                named = kwargs if ignored is None else {key: kwargs[key] for key in kwargs if key not in ignored}
+                found = self._keys.call(digest, args, named)
+                digests.append(found.digest)
+                classes.update(found.classes)
         except Exception as error:  # if it cannot be pickled at all, packing it says so
             _warn(_UNKNOWN, name, error)
-            return ""
+            return [""] * len(calls), ()
+        self._key_seconds = (time.perf_counter() - began) / len(calls)
+        self._ledger.meet(classes)
+        return self._ledger.keys(digests), classes
 
-    def _chunk_keys(self, function: Callable[..., Any], calls: Sequence[Item], name: str, same: bool) -> list[str]:
-        """Return the keys of short calls; "" where a key would take longer than the call itself."""
-        if self._ledger is None or (
-            self.seconds is not None
-            and self.seconds < KEY_SECONDS
-            and not all(is_plain(args, kwargs) for _, args, kwargs in calls)
-        ):
-            return [""] * len(calls)
-        try:
-            digest = self._digest(function, same)
-            of_call = self._keys.digest
-            digests = [of_call(_what(digest, args, kwargs)) for _, args, kwargs in calls]
-        except Exception as error:
-            _warn(_UNKNOWN, name, error)
-            return [""] * len(calls)
-        return self._ledger.keys(digests)
+    def _is_costly(self, calls: Sequence[Item]) -> bool:
+        """Tell whether the keys of short calls take too long; now and then one is made to see."""
+        if self.seconds is None or self._key_seconds < KEY_SHARE * self.seconds:
+            return False
+        self._key_seconds *= 0.9
+        return not all(is_plain(args, kwargs) for _, args, kwargs in calls)
 
-    def _digest(self, function: Callable[..., Any], same: bool) -> str:
+    def _digest(self, function: Callable[..., Any], same: bool) -> Written:
         known = self._digests.get(id(function))
-        digest = known[1] if known is not None else self._keys.digest(function)
+        digest = known[1] if known is not None else self._keys.write(function)
         if same:
             self._digests[id(function)] = (function, digest)
         return digest
-
-
-def _what(function: str, args: Sequence[Any], kwargs: dict[str, Any]) -> tuple[Any, ...]:
-    """Return what a call is, so that one with keywords is like none without."""
-    return ((function,), tuple(args), kwargs) if kwargs else (function, *args)
 
 
 def _warn(message: str, name: str, *words: object) -> None:

@@ -29,6 +29,7 @@ __all__ = [
     "dumps_apart",
     "dumps_result",
     "join",
+    "joined",
     "loads",
     "nbytes",
     "reduces",
@@ -234,13 +235,18 @@ def join(stream: bytes | memoryview, holes: Sequence[tuple[int, memoryview]], bu
         parts += [memoryview(stream)[end:offset], content]
         end = offset
     parts.append(memoryview(stream)[end:])
-    return pickle.Unpickler(io.BufferedReader(_Joined(parts)), buffers=buffers).load()
+    return pickle.Unpickler(joined(parts), buffers=buffers).load()
+
+
+def joined(parts: Sequence[memoryview]) -> io.BufferedReader:
+    """Return several pieces as one file, without copying them."""
+    return io.BufferedReader(_Joined(parts))
 
 
 class _Joined(io.RawIOBase):
     """Several pieces, read as one file."""
 
-    def __init__(self, parts: list[memoryview]) -> None:
+    def __init__(self, parts: Sequence[memoryview]) -> None:
         self._parts = [part for part in reversed(parts) if part]
 
     def readable(self) -> bool:

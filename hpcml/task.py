@@ -12,6 +12,7 @@ from contextlib import ExitStack, contextmanager
 from typing import Any, NamedTuple, Protocol
 
 from hpcml.broadcast import open_keys
+from hpcml.classes import loads_known
 from hpcml.errors import HpcmlError, TaskError, WorkerDied
 from hpcml.payload import Packed
 from hpcml.pickling import Rebuilt, dumps_parts
@@ -97,7 +98,8 @@ def split(chunk: Call, length: int, start: int = 0) -> list[Call]:
 class Outcome(NamedTuple):
     """What became of a call on its worker.
 
-    ``seconds`` is the wall time of the call alone, ``peak`` the most memory that its worker has ever had, in MB.
+    ``seconds`` is the wall time of the call alone, ``peak`` the most memory that its worker has ever had, in MB,
+    ``modules`` those of the user that its worker had imported (`hpcml.imported.imported_modules`).
     """
 
     value: Any = None
@@ -108,6 +110,7 @@ class Outcome(NamedTuple):
     peak: int = 0
     output: str = ""
     warnings: tuple[tuple[Any, ...], ...] = ()
+    modules: bytes = b""
 
 
 class Known(NamedTuple):
@@ -187,27 +190,35 @@ def pack_frame(calls: Iterable[Call], limit: int) -> bytes:
     return pickle.dumps((sys.path, open_keys(), limit, packed), pickle.HIGHEST_PROTOCOL)
 
 
-def join_outcomes(worker: str, outcomes: list[bytes]) -> bytes:
-    """Return the frame in which packed outcomes travel back."""
-    head = pickle.dumps((worker, [len(packed) for packed in outcomes]), pickle.HIGHEST_PROTOCOL)
+def join_outcomes(worker: str, outcomes: list[bytes], modules: bytes = b"") -> bytes:
+    """Return the frame in which packed outcomes are sent back; for `modules` see `Outcome`."""
+    head = pickle.dumps((worker, [len(packed) for packed in outcomes], modules), pickle.HIGHEST_PROTOCOL)
     return b"".join((len(head).to_bytes(8, "little"), head, *outcomes))
 
 
 def unpack_outcomes(frame: bytes) -> Iterator[tuple[memoryview, Outcome]]:
     """Yield the outcomes of a frame's calls, in order: each as it lies there, and unpacked."""
     begin = 8 + int.from_bytes(frame[:8], "little")
-    worker, lengths = pickle.loads(frame[8:begin])
+    worker, lengths, modules = pickle.loads(frame[8:begin])
     for length in lengths:
         packed = memoryview(frame)[begin : begin + length]
-        yield packed, unpack_outcome(packed, worker)
+        yield packed, unpack_outcome(packed, worker, modules)
         begin += length
 
 
-def unpack_outcome(packed: bytes | memoryview, worker: str) -> Outcome:
-    """Return an outcome that `worker` has packed; an error has a `RemoteTraceback` as its cause."""
+def unpack_outcome(
+    packed: bytes | memoryview,
+    worker: str,
+    modules: bytes = b"",
+    find: Callable[[str], type | None] = lambda number: None,
+) -> Outcome:
+    """Return an outcome that `worker` has packed; an error has a `RemoteTraceback` as its cause.
+
+    See `Outcome` for `modules`, and `hpcml.classes.loads_known` for `find`.
+    """
     try:
-        value, packed_error, trace, started, seconds, peak, printed, records = pickle.loads(packed)
-        error = None if packed_error is None else pickle.loads(packed_error)
+        value, packed_error, trace, started, seconds, peak, printed, records = loads_known(packed, find)
+        error = None if packed_error is None else loads_known(packed_error)
         if isinstance(error, Rebuilt):
             error = error.build()
         if error is not None:  # past the class's own __setattr__: it may be a frozen dataclass
@@ -215,7 +226,7 @@ def unpack_outcome(packed: bytes | memoryview, worker: str) -> Outcome:
     except BaseException as unreadable:  # a __setstate__ of the user's may raise anything
         lost = TaskError(f"the outcome of a task cannot be unpickled in the driver: {unreadable!r}")
         return Outcome(None, lost, worker)
-    return Outcome(value, error, worker, started, seconds, peak, printed, _unpack_records(records))
+    return Outcome(value, error, worker, started, seconds, peak, printed, _unpack_records(records), modules)
 
 
 def pack_again(outcome: Outcome) -> bytes:

@@ -18,6 +18,7 @@ from typing import Any
 from hpcml.broadcast import keep_only
 from hpcml.chunks import call_noting, run_chunk
 from hpcml.errors import TaskError
+from hpcml.imported import imported_modules
 from hpcml.individuals import rebind_classes
 from hpcml.payload import Maps, Packed, Payload, loads
 from hpcml.pickling import dumps, dumps_parts, pack_error
@@ -69,6 +70,7 @@ _output = io.StringIO()  # one for the life of a worker: logging handlers keep t
 
 def run_frame(frame: bytes) -> bytes:
     """Run all calls of a frame, one after the other, and return their packed outcomes."""
+    began = time.time()
     path: list[str]
     calls: list[tuple[Packed, Packed, int, int]]
     path, handles, limit, calls = pickle.loads(frame)
@@ -86,7 +88,7 @@ def run_frame(frame: bytes) -> bytes:
             part = slice(first, first + number) if number else None
             outcomes.append(_limited(_run(function, arguments, part, functions, caught), limit))
             sys.stdout = sys.stderr = _output  # whatever the task has made of them
-    return join_outcomes(worker, outcomes)
+    return join_outcomes(worker, outcomes, imported_modules(began))
 
 
 def _limited(packed: bytes, limit: int) -> bytes:
