@@ -173,8 +173,10 @@ def _owner(array: Any) -> Any:
 
 def _axes(plain: Any) -> tuple[int, ...] | None:
     """Return the axes in the order in which the content lies in memory, None when that is their own order."""
+    if plain.flags.c_contiguous:
+        return None
     axes = tuple(numpy.argsort([-stride for stride in plain.strides], kind="stable").tolist())
-    if plain.flags.c_contiguous or not plain.transpose(axes).flags.c_contiguous:
+    if not plain.transpose(axes).flags.c_contiguous:
         return None
     return axes
 

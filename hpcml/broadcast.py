@@ -43,9 +43,15 @@ class Broadcast:
     """
 
     def __init__(
-        self, key: str, load: Callable[[], Any], parts: tuple[Any, ...] | None = None, store: Store | None = None
+        self,
+        key: str,
+        load: Callable[[], Any],
+        parts: tuple[Any, ...] | None = None,
+        store: Store | None = None,
+        digest: str = "",
     ) -> None:
         self._key, self._load, self._parts, self._store = key, load, parts, store
+        self._digest = digest
         self._cached: tuple[Any] | None = None
 
     def __repr__(self) -> str:
@@ -79,8 +85,8 @@ class Broadcast:
         )
 
 
-def broadcast(value: Any, store: Store) -> Broadcast:
-    """Put `value` on the nodes and return its handle."""
+def broadcast(value: Any, store: Store, known: str = "") -> Broadcast:
+    """Put `value`, whose digest is `known`, on the nodes and return its handle."""
     book = CallBook(store, LIMIT, keep=False)
     packed = pack_object(value, "what is to be broadcast", book.dump)
     stream, holes, buffers = (packed, (), ()) if isinstance(packed, bytes) else packed
@@ -88,7 +94,7 @@ def broadcast(value: Any, store: Store) -> Broadcast:
     if len(stream) > LIMIT:
         where = Loan(book.enter(memoryview(stream), digest(stream)))
     store.put(book.detach())
-    handle = Broadcast(f"{os.getpid()}-{next(_numbers)}", lambda: value, (where, holes, buffers), store)
+    handle = Broadcast(f"{os.getpid()}-{next(_numbers)}", lambda: value, (where, holes, buffers), store, known)
     _opened.add(handle)
     return handle
 

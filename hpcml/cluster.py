@@ -14,6 +14,7 @@ from hpcml.broadcast import Broadcast, broadcast
 from hpcml.callbook import CallBook
 from hpcml.calls import Calls
 from hpcml.errors import HpcmlError, closed
+from hpcml.keys import content_key
 from hpcml.mapping import Mapping
 from hpcml.plan import Options
 from hpcml.serial import SerialCluster
@@ -206,7 +207,8 @@ class Cluster(Executor):
             There is no room on a node; the message names node, path and bytes.
         """
         self._check_open()
-        return broadcast(value, self._session.store)
+        known = "" if self._session.ledger is None else content_key(value)
+        return broadcast(value, self._session.store, known)
 
     def _new_calls(self) -> Calls:
         self._check_open()

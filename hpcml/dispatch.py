@@ -70,7 +70,8 @@ class Dispatcher:
         self._closed = False
         self._idle_waiters: list[threading.Event] = []
         self.disturbances = 0  # workers that were lost, or ended on purpose
-        workers.on_change, workers.on_broken = self._wake, self.break_down
+        workers.on_change = lambda: self._inbox.put((lambda _: None, None))
+        workers.on_broken = self.break_down
         self._thread = threading.Thread(target=self._loop, name="hpcml-dispatcher", daemon=True)
         self._thread.start()
 
@@ -168,9 +169,6 @@ class Dispatcher:
         error = self._limits.over(self._waiting, self._in_flight)
         if error is not None and (self._waiting or self._in_flight or self._broken is None):
             self._fail_all(error)
-
-    def _wake(self) -> None:
-        self._inbox.put((lambda _: None, None))
 
     def _enqueue(self, block: list[Task | tuple[FutureLike, Known | BaseException]]) -> None:
         for item in block:

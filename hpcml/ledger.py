@@ -11,6 +11,8 @@ has a record, whose body is the outcome as the worker packed it, and each death 
            ``t`` (start), ``s`` (seconds), ``m`` (the most memory that its worker has had, MB), ``error`` (the
            class of what it raised)
 ``keys``   those of a chunk of tasks that ended, as ``task``; of all of them: ``name``, ``at``, ``t``, ``s``, ``m``
+``code``   digest of the user's modules that a worker had imported, ``c`` of tasks; ``of``: see `hpcml.imported`
+``class``  number of a class of the script in pickles; ``of``: see `hpcml.classes.ClassNote`
 ``death``  worker that died; ``t``, ``cause``, ``tasks`` (names of what it was doing)
 ``end``    how the life ended; ``t``
 =========  ======================================================================================================
@@ -23,17 +25,19 @@ import json
 import logging
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from hpcml.answers import Answers
+from hpcml.classes import NewClasses
 from hpcml.datafiles import digest
-from hpcml.errors import HpcmlError, JournalFull, cannot_begin
+from hpcml.errors import JournalFull, cannot_begin
 from hpcml.journal import Journal
 from hpcml.lease import Holder, JobOver, Lease
 from hpcml.private import check_directory, create_secret, read_secret
 from hpcml.records import Record
-from hpcml.task import Call, Outcome, pack_again, unpack_outcome
+from hpcml.task import Call, Outcome, pack_again
 
 __all__ = ["Ledger"]
 
@@ -70,10 +74,10 @@ class Ledger:
         self.other_versions: Mapping[str, str] = {}
         self._salt = digest(json.dumps(sorted(self.versions.items())).encode())[:8]
         self.lives = self.used = 0
-        self._answers: dict[str, tuple[str, Record, int | None]] = {}  # where it ran, and the place in a chunk
-        self._chunk: tuple[int, Outcome] = (-1, Outcome())  # the one that was read last, and where it begins
-        self._retired: set[str] = set()
+        self._answers = Answers(self._salt, self._body)
+        self._classes = NewClasses()
         self._names: dict[str, int] = {}
+        self._codes: dict[bytes, str] = {}  # digests of what workers say of their modules
         self._next_name = 0
         self._given: dict[str, int] = {}
         self._giving = threading.Lock()  # protects _given: equal calls may be made in several threads
@@ -103,36 +107,24 @@ class Ledger:
             self.lives = head["life"]
             if head["versions"] != self.versions:
                 self.other_versions = head["versions"]
-        elif "task" in head:
-            self._next_name = max(self._next_name, head["name"] + 1)
-            if "error" not in head and head["task"]:
-                self._know(head["task"], record)
-        elif "keys" in head:
-            self._next_name = max(self._next_name, head["name"] + 1)
-            salt = head["salt"]
-            for place, key in enumerate(head["keys"]):
-                if key:
-                    self._know(f"{salt}:{key}", record, place)
         elif "is" in head:
             self._names[head["is"]] = head["name"]
+        if isinstance(head.get("name"), int):
             self._next_name = max(self._next_name, head["name"] + 1)
-
-    def _know(self, task: str, record: Record, place: int | None = None) -> None:
-        salt, _, key = task.partition(":")
-        if salt == self._salt:
-            self._answers[key] = (record.head["at"], record, place)
-        else:
-            self._retired.add(key)
+        self._answers.take(record)
 
     @property
     def retired(self) -> int:
         """How many results of earlier lives cannot be used, for those had other versions."""
-        return len(self._retired.difference(self._answers))
+        return self._answers.retired
 
     @property
     def known(self) -> int:
         """How many results of earlier lives can be used."""
-        return len(self._answers)
+        return self._answers.known
+
+    def _body(self, record: Record) -> bytes:
+        return self._journal.read(record)
 
     def begin(self, **about: Any) -> None:
         """Record the beginning of this life."""
@@ -149,32 +141,15 @@ class Ledger:
                 keys.append(f"{digest}.{number}" if number else digest)
         return keys
 
-    def answer(self, key: str) -> Outcome | None:
-        """Return the outcome of a task that an earlier life has finished; once."""
-        found = self._answers.pop(key, None)
-        if found is None:
-            return None
-        worker, record, place = found
-        try:
-            outcome = self._read(record, worker)
-        except HpcmlError as error:
-            outcome = Outcome(error=error)
-        if place is not None and outcome.error is None:
-            share = outcome.seconds / len(outcome.value)
-            outcome = outcome._replace(value=outcome.value[place], seconds=share)
-        if outcome.error is not None:  # it cannot be read, or not be unpickled any more
-            log.warning("a recorded result cannot be used, so its task runs again: %s", outcome.error)
-            return None
-        self.used += 1
-        return outcome
+    def meet(self, classes: Iterable[type]) -> None:
+        """Take the classes of the script that a call holds: its result may be of them."""
+        self._classes.meet(classes)
 
-    def _read(self, record: Record, worker: str) -> Outcome:
-        """Return a recorded outcome; that of a chunk is asked for once for each of its calls."""
-        if "keys" not in record.head:
-            return unpack_outcome(self._journal.read(record), worker)
-        if self._chunk[0] != record.offset:
-            self._chunk = (record.offset, unpack_outcome(self._journal.read(record), worker))
-        return self._chunk[1]
+    def answer(self, key: str, classes: Iterable[type] = ()) -> Outcome | None:
+        """Return the outcome of a task that an earlier life has finished; once; see `hpcml.answers.Answers`."""
+        outcome = self._answers.pop(key, classes)
+        self.used += outcome is not None
+        return outcome
 
     def finished(self, call: Call, outcome: Outcome, packed: bytes | memoryview) -> None:
         """Record a task that has ended, before anybody hears of it."""
@@ -203,13 +178,30 @@ class Ledger:
 
     def _about(self, call: Call, outcome: Outcome) -> dict[str, Any]:
         self._empty = False
+        for number, note in self._classes.take():
+            if self._answers.classes.get(number) != note:
+                self._answers.classes[number] = note
+                self._write({"class": number, "of": note})
         return {
+            **self._code(outcome.modules),
             "name": self._number(call.name),
             "at": outcome.worker,
             "t": round(outcome.started, 3),
             "s": round(outcome.seconds, 6),
             "m": outcome.peak,
         }
+
+    def _code(self, modules: bytes) -> dict[str, str]:
+        """Return what a record says of the user's modules that its worker had imported."""
+        if not modules:
+            return {}
+        name = self._codes.get(modules)
+        if name is None:
+            name = self._codes[modules] = digest(modules)[:16]
+            if name not in self._answers.modules:
+                self._answers.modules[name] = json.loads(modules)
+                self._write({"code": name, "of": self._answers.modules[name]})
+        return {"c": name}
 
     def _number(self, name: str) -> int:
         if name not in self._names:

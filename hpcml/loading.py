@@ -8,7 +8,7 @@ from typing import Any
 from hpcml.datafiles import DataPart, open_map
 from hpcml.packed import Packed, Payload, Referring
 
-__all__ = ["Maps", "join", "loads", "loads_function"]
+__all__ = ["Maps", "join", "joined", "loads", "loads_function"]
 
 
 class Maps:
@@ -98,13 +98,18 @@ def _file(stream: bytes | memoryview, holes: Sequence[tuple[int, memoryview]]) -
         parts += [memoryview(stream)[end:offset], content]
         end = offset
     parts.append(memoryview(stream)[end:])
+    return joined(parts)
+
+
+def joined(parts: Sequence[memoryview]) -> io.BufferedReader:
+    """Return several pieces as one file, without copying them."""
     return io.BufferedReader(_Joined(parts))
 
 
 class _Joined(io.RawIOBase):
     """Several pieces, read as one file."""
 
-    def __init__(self, parts: list[memoryview]) -> None:
+    def __init__(self, parts: Sequence[memoryview]) -> None:
         self._parts = [part for part in reversed(parts) if part]
 
     def readable(self) -> bool:

@@ -17,9 +17,9 @@ from typing import Any, Protocol
 import cloudpickle
 
 from hpcml.arrays import Array, address, is_constant, is_mapped, reduce_array
+from hpcml.definitions import is_named
 from hpcml.generators import reduce_generator
 from hpcml.individuals import reduce_individual
-from hpcml.names import is_found_by_name
 from hpcml.packed import Packed, Payload, Referring
 
 __all__ = [
@@ -213,7 +213,7 @@ def _has_identity(thing: Any) -> bool:
     """Tell whether it matters that an object is one and the same in two places of a pickle."""
     if isinstance(thing, _WITHOUT_IDENTITY) or is_constant(thing):
         return False
-    return not (isinstance(thing, FunctionType) and is_found_by_name(thing))
+    return not (isinstance(thing, FunctionType) and is_named(thing))
 
 
 def dumps_result(thing: Any) -> bytes:

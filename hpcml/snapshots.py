@@ -23,8 +23,8 @@ from itertools import chain
 from typing import Any
 
 from hpcml.arrays import Array, content, is_constant
+from hpcml.definitions import is_named
 from hpcml.generators import reduce_generator
-from hpcml.names import is_found_by_name
 from hpcml.payload import reduces
 
 __all__ = ["Snapshot", "take_snapshot"]
@@ -127,7 +127,7 @@ def _look(thing: Any, views: list[Iterable[Any]], arrays: list[Any]) -> Iterable
 
 def _is_constant(thing: Any) -> bool:
     """Tell whether nothing that a call does can change an object, or the object belongs to the process."""
-    if isinstance(thing, type | types.FunctionType) and is_found_by_name(thing):
+    if isinstance(thing, type | types.FunctionType) and is_named(thing):
         return True
     if isinstance(thing, _CONSTANTS) and not _attributes(thing):
         return True

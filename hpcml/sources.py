@@ -4,24 +4,28 @@ import ast
 import contextlib
 import dis
 import functools
-import os
 import sys
-import sysconfig
+import time
 import types
 from collections.abc import Iterator
-from importlib import metadata
-from importlib.machinery import PathFinder
 from importlib.util import resolve_name
 from pathlib import Path
+from typing import Any, NamedTuple
 
 from hpcml.datafiles import digest
+from hpcml.libraries import is_users, version
 
-__all__ = ["code_globals", "code_modules", "module_digest"]
+__all__ = ["Source", "code_globals", "code_modules", "module_digest", "source_of"]
 
-_LIBRARIES = tuple(
-    os.path.join(os.path.realpath(sysconfig.get_path(name)), "")
-    for name in ("stdlib", "platstdlib", "purelib", "platlib")
-)
+LOOK_AGAIN = 0.5  # seconds; a module that is imported is looked at once, until it is loaded again
+
+
+class Source(NamedTuple):
+    """The file of a user's module: its path, the digest of its content, and the modules that it imports."""
+
+    path: str
+    digest: str
+    imports: tuple[str, ...]
 
 
 def _parents(name: str) -> Iterator[str]:
@@ -36,25 +40,54 @@ def _found(name: str) -> str | None:
         return getattr(sys.modules[name], "__file__", None)
     spec, path = None, None
     for part in _parents(name):
-        spec = PathFinder.find_spec(part, path)
-        if spec is None or (part == name.partition(".")[0] and spec.origin and not _is_users(spec.origin)):
+        spec = _spec(part, path)
+        if spec is None or (part == name.partition(".")[0] and spec.origin and not is_users(spec.origin)):
             return None
         path = spec.submodule_search_locations
     return spec.origin if spec is not None and spec.has_location else None
 
 
-def _is_users(file: str) -> bool:
-    full = os.path.realpath(file)
-    return not full.startswith(_LIBRARIES) and "site-packages" not in full and "dist-packages" not in full
+def _spec(name: str, path: Any) -> Any:
+    """Ask all that python asks: a package that is installed to be edited has a finder of its own."""
+    for finder in list(sys.meta_path):
+        find = getattr(finder, "find_spec", None)
+        with contextlib.suppress(Exception):
+            spec = None if find is None else find(name, path)
+            if spec is not None:
+                return spec
+    return None
 
 
-@functools.cache
-def _users(name: str) -> tuple[str, tuple[str, ...]] | None:
-    """Return the digest of a module's file and what it imports; None where it is not the user's."""
+_sources: dict[str, tuple[Any, float, Source | None]] = {}
+_digests: dict[str, tuple[Any, float, str]] = {}
+
+
+def source_of(name: str) -> Source | None:
+    """Return the file of a user's module, as first seen since it was loaded; None for other modules.
+
+    One that is not imported is looked at again after half a second.
+    """
+    loaded = _loaded(name)
+    known = _sources.get(name)
+    if known is None or known[0] is not loaded or (loaded is None and time.monotonic() > known[1]):
+        known = _sources[name] = (loaded, time.monotonic() + LOOK_AGAIN, _read(name))
+    return known[2]
+
+
+def _loaded(name: str) -> Any:
+    """Return what is another object each time that a module is loaded; None where it is not imported."""
+    module = sys.modules.get(name)
+    return getattr(module, "__spec__", None) or module
+
+
+def _read(name: str) -> Source | None:
     file = None if name == "__main__" or name.partition(".")[0] == "hpcml" else _found(name)
-    if not file or not _is_users(file):
+    if not file or not is_users(file):
         return None
-    content = Path(file).read_bytes()
+    try:
+        content = Path(file).read_bytes()
+    except OSError:  # it is gone, or in an archive
+        return Source(file, "", ())
     package = name if Path(file).stem == "__init__" else name.rpartition(".")[0]
     used: set[str] = set()
     with contextlib.suppress(SyntaxError, ValueError, ImportError):  # it is compiled, or imports what is not there
@@ -62,34 +95,44 @@ def _users(name: str) -> tuple[str, tuple[str, ...]] | None:
             if isinstance(node, ast.Import):
                 used.update(alias.name for alias in node.names)
             elif isinstance(node, ast.ImportFrom):
-                source = resolve_name("." * node.level + (node.module or ""), package)
-                used.update((source, *(f"{source}.{alias.name}" for alias in node.names)))
-    return digest(content), tuple(sorted({parent for module in used for parent in _parents(module)}))
+                used.update(_imported(node.module or "", node.level, package, [a.name for a in node.names]))
+    return Source(file, digest(content), tuple(sorted({parent for module in used for parent in _parents(module)})))
 
 
-@functools.cache
+def _imported(module: str, level: int, package: str, names: Any) -> list[str]:
+    """Return the modules that ``from module import names`` may import."""
+    source = resolve_name("." * level + module, package) if level else module
+    return [source, *(f"{source}.{name}" for name in names or ())]
+
+
 def module_digest(name: str) -> str:
-    """Return the digest of a module's file and of the user's modules that it imports, as first seen.
+    """Return the digest of a module's file, of the user's modules that it imports, and of its libraries' versions.
 
     Of a module that is not the user's, it is the version of its library.
     """
+    loaded = _loaded(name)
+    known = _digests.get(name)
+    if known is None or known[0] is not loaded or time.monotonic() > known[1]:
+        known = _digests[name] = (loaded, time.monotonic() + LOOK_AGAIN, _digest(name))
+    return known[2]
+
+
+def _digest(name: str) -> str:
+    if source_of(name) is None:
+        return version(name.partition(".")[0])
     seen: dict[str, str] = {}
     waiting = [name]
     while waiting:
         used = waiting.pop()
-        if used not in seen and (found := _users(used)) is not None:
-            seen[used] = found[0]
-            waiting.extend(found[1])
-    return digest(repr(sorted(seen.items())).encode()) if seen else _version(name.partition(".")[0])
-
-
-@functools.cache
-def _version(library: str) -> str:
-    version = vars(sys.modules[library]).get("__version__") if library in sys.modules else None
-    if not isinstance(version, str) and library not in sys.stdlib_module_names:
-        with contextlib.suppress(metadata.PackageNotFoundError):
-            version = metadata.version(library)
-    return version if isinstance(version, str) else ""
+        if used in seen:
+            continue
+        source = source_of(used)
+        if source is not None:
+            seen[used] = source.digest
+            waiting.extend(source.imports)
+        elif "." not in used and (found := version(used)):
+            seen[used] = found
+    return digest(repr(sorted(seen.items())).encode())
 
 
 @functools.lru_cache(maxsize=1000)
@@ -105,19 +148,43 @@ def code_globals(code: types.CodeType) -> tuple[str, ...]:
 
 
 @functools.lru_cache(maxsize=1000)
-def code_modules(code: types.CodeType, modules: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
-    """Return the user's modules that a function imports, or reaches through `modules`, each with its digest."""
+def _all_names(code: types.CodeType) -> frozenset[str]:
+    within = [_all_names(constant) for constant in code.co_consts if isinstance(constant, types.CodeType)]
+    return frozenset(code.co_names).union(*within)
+
+
+@functools.lru_cache(maxsize=1000)
+def _named_modules(code: types.CodeType, modules: tuple[str, ...], package: str) -> frozenset[str]:
+    """Return the names of modules that a function imports, or may reach through `modules`."""
     steps = list(dis.get_instructions(code))
-    roots = [*modules, *(str(step.argval) for step in steps if step.opname == "IMPORT_NAME")]
-    names = {*roots, *(f"{root}.{name}" for root in roots for name in code.co_names)}
-    for root in modules:  # import a.b; a.b.f()
+    roots = list(modules)
+    for number, step in enumerate(steps):
+        if step.opname == "IMPORT_NAME":
+            level, names = steps[number - 2].argval, steps[number - 1].argval
+            with contextlib.suppress(ImportError, ValueError):
+                roots += _imported(str(step.argval), level if isinstance(level, int) else 0, package, names)
+    found = {*roots, *(f"{root}.{name}" for root in roots for name in code.co_names)}
+    for constant in code.co_consts:
+        if isinstance(constant, types.CodeType):
+            found.update(_named_modules(constant, modules, package))
+    return frozenset(found)
+
+
+def code_modules(code: types.CodeType, modules: tuple[str, ...], package: str) -> list[tuple[str, str]]:
+    """Return the modules that a function imports, or reaches through `modules`, each with its digest.
+
+    Parameters
+    ----------
+    package
+        That of the function's module, for its relative imports.
+    """
+    names = set(_named_modules(code, modules, package))
+    for root in modules:  # import a.b.c; a.b.c.f()
+        used = _all_names(code)
         names.update(
             name
             for name in list(sys.modules)
-            if name.startswith(f"{root}.") and set(name[len(root) + 1 :].split(".")) <= set(code.co_names)
+            if name.startswith(f"{root}.") and used.issuperset(name[len(root) + 1 :].split("."))
         )
-    found = {(name, module_digest(name)) for name in names if _users(name) is not None}
-    for constant in code.co_consts:
-        if isinstance(constant, types.CodeType):
-            found.update(code_modules(constant, modules))
-    return tuple(sorted(found))
+    users = [(name, module_digest(name)) for name in sorted(names) if source_of(name) is not None]
+    return [*users, *((name, version(name)) for name in sorted(names) if "." not in name and version(name))]

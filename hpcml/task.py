@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, Protocol
 
 from hpcml.arguments import Arguments, large_parts, size_of
 from hpcml.broadcast import open_keys
+from hpcml.classes import loads_known
 from hpcml.errors import HpcmlError, TaskError, WorkerDied
 from hpcml.packed import Packed, Referring
 from hpcml.pickling import Rebuilt, dumps_parts
@@ -92,7 +93,8 @@ class Call(NamedTuple):  # a tuple, for there may be a million of them
 class Outcome(NamedTuple):
     """What became of a call on its worker.
 
-    ``seconds`` is the wall time of the call alone, ``peak`` the most memory that its worker has ever had, in MB.
+    ``seconds`` is the wall time of the call alone, ``peak`` the most memory that its worker has ever had, in MB,
+    ``modules`` those of the user that its worker had imported (`hpcml.imported.imported_modules`).
     """
 
     value: Any = None
@@ -103,6 +105,7 @@ class Outcome(NamedTuple):
     peak: int = 0
     output: str = ""
     warnings: tuple[tuple[Any, ...], ...] = ()
+    modules: bytes = b""
 
 
 class Known(NamedTuple):
@@ -182,40 +185,48 @@ def pack_frame(calls: Iterable[Call], limit: int) -> bytes:
     return pickle.dumps((sys.path, open_keys(), limit, packed), pickle.HIGHEST_PROTOCOL)
 
 
-def join_outcomes(worker: str, outcomes: list[bytes]) -> bytes:
-    """Return the frame in which packed outcomes travel back."""
-    head = pickle.dumps((worker, [len(packed) for packed in outcomes]), pickle.HIGHEST_PROTOCOL)
+def join_outcomes(worker: str, outcomes: list[bytes], modules: bytes = b"") -> bytes:
+    """Return the frame in which packed outcomes are sent back; for `modules` see `Outcome`."""
+    head = pickle.dumps((worker, [len(packed) for packed in outcomes], modules), pickle.HIGHEST_PROTOCOL)
     return b"".join((len(head).to_bytes(8, "little"), head, *outcomes))
 
 
 def unpack_outcomes(frame: bytes) -> Iterator[tuple[memoryview, Outcome]]:
     """Yield the outcomes of a frame's calls, in order: each as it lies there, and unpacked."""
     begin = 8 + int.from_bytes(frame[:8], "little")
-    worker, lengths = pickle.loads(frame[8:begin])
+    worker, lengths, modules = pickle.loads(frame[8:begin])
     for length in lengths:
         packed = memoryview(frame)[begin : begin + length]
-        yield packed, unpack_outcome(packed, worker)
+        yield packed, unpack_outcome(packed, worker, modules)
         begin += length
 
 
-def unpack_outcome(packed: bytes | memoryview, worker: str) -> Outcome:
-    """Return an outcome that `worker` has packed; an error has a `RemoteTraceback` as its cause."""
+def unpack_outcome(
+    packed: bytes | memoryview,
+    worker: str,
+    modules: bytes = b"",
+    find: Callable[[str], type | None] = lambda number: None,
+) -> Outcome:
+    """Return an outcome that `worker` has packed; an error has a `RemoteTraceback` as its cause.
+
+    See `Outcome` for `modules`, and `hpcml.classes.loads_known` for `find`.
+    """
     try:
-        value, packed_error, trace, started, seconds, peak, printed, records = pickle.loads(packed)
+        value, packed_error, trace, started, seconds, peak, printed, records = loads_known(packed, find)
     except BaseException as unreadable:  # a __setstate__ of the user's may raise anything
         return Outcome(None, _unreadable(unreadable), worker)
     error: BaseException | None = None
     if isinstance(value, PackedValues):
-        value, unreadable_value = value.load()
+        value, unreadable_value = value.load(find)
         error = None if unreadable_value is None else _unreadable(unreadable_value)
     if packed_error is not None and error is None:
         error = _unpack_error(packed_error, worker, trace)
-    return Outcome(value, error, worker, started, seconds, peak, printed, _unpack_records(records))
+    return Outcome(value, error, worker, started, seconds, peak, printed, _unpack_records(records), modules)
 
 
 def _unpack_error(packed: bytes, worker: str, trace: str) -> BaseException:
     try:
-        error = pickle.loads(packed)
+        error = loads_known(packed)
         if isinstance(error, Rebuilt):
             error = error.build()
         # Past the class's own __setattr__: it may be a frozen dataclass.

@@ -1,9 +1,9 @@
 """The values of calls that came back together, each as it was when its call returned."""
 
-import pickle
 from typing import Any, NamedTuple
 
 from hpcml.arrays import is_number
+from hpcml.classes import FindClass, loads_known
 from hpcml.columns import encode
 from hpcml.errors import TaskError
 from hpcml.pickling import dumps_parts, is_plain
@@ -25,13 +25,16 @@ class PackedValues(NamedTuple):
     constants: Any
     pickles: dict[int, bytes]
 
-    def load(self) -> tuple[list[Any], BaseException | None]:
-        """Return the values, up to the first that cannot be unpickled here, and what is raised by that."""
+    def load(self, find: FindClass) -> tuple[list[Any], BaseException | None]:
+        """Return the values, up to the first that cannot be unpickled here, and what is raised by that.
+
+        See `hpcml.classes.loads_known` for `find`.
+        """
         values = self.constants if isinstance(self.constants, list) else list(self.constants.values())
         place = 0
         try:
             for place, packed in self.pickles.items():
-                (values[place],) = pickle.loads(packed)
+                (values[place],) = loads_known(packed, find)
         except BaseException as error:  # a __setstate__ of the user's may raise anything
             return values[:place], error
         return values, None
@@ -52,7 +55,7 @@ class Values:
     >>> for number in range(3):
     ...     same.append(number)
     ...     values.add(same)
-    >>> values.packed().load()
+    >>> values.packed().load(lambda number: None)
     ([[0], [0, 1], [0, 1, 2]], None)
     """
 

@@ -18,10 +18,11 @@ from typing import Any
 from hpcml.arguments import Arguments, large_parts
 from hpcml.broadcast import keep_only
 from hpcml.chunk_runner import Function, call_noting, run_chunk
+from hpcml.definitions import is_named
 from hpcml.errors import TaskError
+from hpcml.imported import imported_modules
 from hpcml.individuals import rebind_classes
 from hpcml.loading import Maps, loads
-from hpcml.names import is_found_by_name
 from hpcml.packed import Packed, Referring
 from hpcml.pickling import dumps, dumps_parts, pack_error
 from hpcml.task import Nested, join_outcomes
@@ -73,6 +74,7 @@ _output = io.StringIO()  # one for the life of a worker: logging handlers keep t
 
 def run_frame(frame: bytes) -> bytes:
     """Run all calls of a frame, one after the other, and return their packed outcomes."""
+    began = time.time()
     path: list[str]
     calls: list[tuple[Packed, Packed | Referring | Arguments]]
     path, handles, limit, calls = pickle.loads(frame)
@@ -89,7 +91,7 @@ def run_frame(frame: bytes) -> bytes:
         for function, arguments in calls:
             outcomes.append(_run(function, arguments, functions, limit, caught))
             sys.stdout = sys.stderr = _output  # whatever the task has made of them
-    return join_outcomes(worker, outcomes)
+    return join_outcomes(worker, outcomes, imported_modules(began))
 
 
 _adopted_path: list[str] = []
@@ -150,7 +152,7 @@ def _load(packed: Packed, functions: dict[Packed, Function]) -> Function:
     function = Function(packed)
     called = function.called
     plain = called.function if isinstance(called, Nested) else called
-    if isinstance(plain, FunctionType | BuiltinFunctionType) and is_found_by_name(plain):
+    if isinstance(plain, FunctionType | BuiltinFunctionType) and is_named(plain):
         functions[packed] = function
     return function
 

@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 
 import hpcml.callbook
+import hpcml.digests
 from hpcml.broadcast import broadcast
 from hpcml.callbook import CallBook
 from hpcml.datafiles import DataPart
@@ -33,7 +34,8 @@ def store(tmp_path: Path) -> Store:
 def hashed(monkeypatch) -> list[int]:
     """The lengths of what is hashed."""
     lengths, digest = [], hpcml.callbook.digest
-    monkeypatch.setattr(hpcml.callbook, "digest", lambda data: lengths.append(len(data)) or digest(data))
+    for module in (hpcml.callbook, hpcml.digests):
+        monkeypatch.setattr(module, "digest", lambda data: lengths.append(len(data)) or digest(data))
     return lengths
 
 

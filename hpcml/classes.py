@@ -1,0 +1,186 @@
+"""The script's classes in recorded results: recalled, an object is again of the class that the script has.
+
+A pickle holds such a class by value, with a number that means nothing in another process. Records say which
+class each number stood for, and what its definition was.
+"""
+
+import enum
+import io
+import pickle
+import sys
+import types
+import weakref
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, NamedTuple
+
+import cloudpickle
+
+from hpcml.datafiles import digest
+from hpcml.definitions import code_parts
+from hpcml.errors import HpcmlError
+from hpcml.loading import joined
+
+__all__ = ["ClassNote", "FindClass", "NewClasses", "class_note", "find_class", "loads_known"]
+
+FindClass = Callable[[str], type | None]
+
+_pickles = cloudpickle.cloudpickle
+_MARK = b"_make_skeleton_"
+SEARCHED = 1 << 20  # bytes; a longer pickle is read as if it held classes
+
+
+class ClassNote(NamedTuple):
+    """A class that is sent by value: its module, its name there, and the digest of its definition."""
+
+    module: str
+    name: str
+    definition: str
+
+
+_notes: "weakref.WeakKeyDictionary[type, ClassNote]" = weakref.WeakKeyDictionary()
+
+
+def class_note(kind: type) -> tuple[str, ClassNote]:
+    """Return the number that pickles of this process know a class by, and what it is."""
+    note = _notes.get(kind)
+    if note is None:
+        note = _notes[kind] = ClassNote(str(kind.__module__), kind.__qualname__, _definition(kind))
+    return str(_pickles._get_or_create_tracker_id(kind)), note
+
+
+class NewClasses:
+    """Classes whose numbers are not recorded yet; any thread adds to them, the one that writes takes them."""
+
+    def __init__(self) -> None:
+        self._known: weakref.WeakSet[type] = weakref.WeakSet()
+        self._new: deque[type] = deque()
+
+    def meet(self, classes: Iterable[type]) -> None:
+        """Add those of `classes` that are new."""
+        for kind in classes:
+            if kind not in self._known:
+                self._known.add(kind)
+                self._new.append(kind)
+
+    def take(self) -> Iterator[tuple[str, ClassNote]]:
+        """Yield the number and the note of each new class, once."""
+        while self._new:
+            yield class_note(self._new.popleft())
+
+
+def find_class(note: ClassNote, candidates: Iterable[type]) -> type:
+    """Return the class that a note means: one of `candidates`, else the one in its module.
+
+    Raises
+    ------
+    HpcmlError
+        There is none, or more than one, or its definition is another one now.
+    """
+    found = [kind for kind in candidates if class_note(kind)[1] == note]
+    if not found:
+        there: Any = sys.modules.get(note.module)
+        for part in note.name.split("."):
+            there = getattr(there, part, None)
+        found = [there] if isinstance(there, type) and class_note(there)[1] == note else []
+    if len(found) != 1:
+        how = "is not there yet, or is another one now" if not found else "is there more than once"
+        raise HpcmlError(f"its class {note.module}.{note.name} {how}")
+    return found[0]
+
+
+def _find_none(number: str) -> type | None:
+    return None
+
+
+def loads_known(packed: bytes | memoryview, find: FindClass = _find_none) -> Any:
+    """Unpickle what came from elsewhere; a class that this process has stays as it is here.
+
+    Parameters
+    ----------
+    find
+        Returns the class with a number of another process, None where that is not known.
+    """
+    if len(packed) < SEARCHED and _MARK not in bytes(packed):
+        return pickle.loads(packed)
+    return _Unpickler(joined([memoryview(packed)]), find).load()
+
+
+class _Unpickler(pickle.Unpickler):
+    """cloudpickle overwrites the attributes of a class that is there with those that the worker's copy has."""
+
+    def __init__(self, stream: io.BufferedReader, find: FindClass) -> None:
+        super().__init__(stream)
+        self._find = find
+        self._there: set[type] = set()
+
+    def find_class(self, module: str, name: str) -> Any:
+        """Return what a name in the pickle means; see `pickle.Unpickler.find_class`."""
+        if module == _pickles.__name__ and name in ("_make_skeleton_class", "_make_skeleton_enum"):
+            make = getattr(_pickles, name)
+            return lambda *parts: self._known(parts[-2]) or make(*parts)
+        if module == _pickles.__name__ and name == "_class_setstate":
+            return self._set_state
+        return super().find_class(module, name)
+
+    def _known(self, number: str) -> type | None:
+        kind = self._find(number)
+        if kind is None:
+            kind = _pickles._DYNAMIC_CLASS_TRACKER_BY_ID.get(number)
+        if kind is not None:
+            self._there.add(kind)
+        return kind
+
+    def _set_state(self, kind: type, state: Any) -> type:
+        return kind if kind in self._there else _pickles._class_setstate(kind, state)
+
+
+def _definition(kind: type) -> str:
+    """Return the digest of what a class is, but for values that change while a script runs."""
+    return digest(repr(_shape(kind)).encode("utf-8", "surrogatepass"))
+
+
+def _shape(kind: type) -> Any:
+    bases = [_shape(base) if base.__module__ == kind.__module__ else _name(base) for base in kind.__bases__]
+    own = [(name, _said(value)) for name, value in sorted(vars(kind).items()) if name not in _CHANGING]
+    members: list[tuple[str, str]] = []
+    if isinstance(kind, enum.EnumMeta):
+        members = [(name, _plain(one.value)) for name, one in kind.__members__.items()]  # type: ignore[var-annotated]
+    return _name(kind), _name(type(kind)), bases, own, members
+
+
+_CHANGING = {"__doc__", "__firstlineno__", "__static_attributes__", "_abc_impl", "__annotations_cache__"}
+
+
+def _name(kind: Any) -> str:
+    return f"{kind.__module__}.{kind.__qualname__}"
+
+
+def _said(value: Any) -> Any:
+    """Return what one attribute says of a class."""
+    if isinstance(value, staticmethod | classmethod):
+        return type(value).__name__, _said(value.__func__)
+    if isinstance(value, property):
+        return "property", [_said(part) for part in (value.fget, value.fset, value.fdel)]
+    if isinstance(value, types.FunctionType):
+        return _code(value.__code__)
+    if isinstance(value, dict) and value and all(isinstance(key, str) for key in value):  # annotations, fields
+        return [
+            (key, _name(part) if isinstance(part, type) else type(part).__name__) for key, part in value.items()
+        ]
+    return _name(type(value))
+
+
+def _plain(value: Any) -> str:
+    return repr(value) if isinstance(value, int | float | str | tuple) else _name(type(value))
+
+
+def _code(code: types.CodeType) -> Any:
+    said, table, constants, *more = code_parts(code)
+    return said, table, [_constant(one) for one in constants], more
+
+
+def _constant(one: Any) -> Any:
+    if isinstance(one, types.CodeType):
+        return _code(one)
+    return sorted(map(repr, one)) if isinstance(one, frozenset) else repr(one)

@@ -1,0 +1,65 @@
+"""Digests of the content of arrays, for the length of one call: what cannot have changed is hashed once."""
+
+import weakref
+from collections.abc import Callable, Hashable
+from typing import Any
+
+from hpcml.datafiles import digest
+
+__all__ = ["ContentDigests"]
+
+SMALLEST = 1 << 16  # bytes; nothing else needs the digest of less
+
+
+class ContentDigests:
+    """Digests of memory, by the `key` that means it while its `owner` lives.
+
+    Content above `limit` is hashed once in a call, for it is sent once. Smaller content is sent each time as it is
+    then: its digest holds until the next `forget`, which comes with each call that is made ready.
+
+    Examples
+    --------
+    >>> import numpy
+    >>> from hpcml.digests import ContentDigests
+    >>> digests, owner = ContentDigests(), numpy.zeros(1 << 14)
+    >>> first = digests.of(owner.nbytes, "key", owner, lambda: owner)
+    >>> digests.known(owner.nbytes, "key") == first
+    True
+    >>> digests.forget()
+    >>> digests.known(owner.nbytes, "key")
+    ''
+    """
+
+    def __init__(self, limit: float = float("inf")) -> None:
+        self._limit = limit
+        self._large: dict[Hashable, tuple[Callable[[], Any], str]] = {}
+        self._small: dict[Hashable, tuple[Any, str]] = {}
+
+    def of(self, nbytes: int, key: Hashable, owner: Any, produce: Callable[[], Any]) -> str:
+        """Return the digest of what `produce` gives; see `hpcml.arrays.Lend`."""
+        if nbytes < SMALLEST:
+            return digest(produce())
+        found = self.known(nbytes, key)
+        if found:
+            return found
+        found = digest(produce())
+        if nbytes <= self._limit:
+            self._small[nbytes, key] = (owner, found)
+            return found
+        try:
+            self._large[nbytes, key] = (weakref.ref(owner), found)
+        except TypeError:  # bytes, which cannot be watched
+            self._small[nbytes, key] = (owner, found)
+        return found
+
+    def known(self, nbytes: int, key: Hashable) -> str:
+        """Return the digest of content that was hashed before and cannot have changed, else ""."""
+        living, found = self._large.get((nbytes, key), (None, ""))
+        if living is not None:
+            return found if living() is not None else ""
+        return self._small.get((nbytes, key), (None, ""))[1]
+
+    def forget(self) -> None:
+        """Forget what is sent each time as it is then: from now on it may be something else."""
+        if self._small:
+            self._small = {}

@@ -1,0 +1,94 @@
+"""Which of the user's modules a worker has imported, and whether they are the same when a result is recalled.
+
+Not what a script might import is looked at, but what has been: also what a task imports by a computed name.
+"""
+
+import contextlib
+import json
+import os
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+from hpcml.datafiles import digest
+from hpcml.libraries import is_users
+from hpcml.sources import source_of
+
+__all__ = ["are_current", "imported_modules"]
+
+_last: tuple[int, str] = (0, "")
+_packed = b""
+_known: dict[str, tuple[object, tuple[str, str] | None]] = {}
+
+
+def imported_modules(since: float) -> bytes:
+    """Return the user's modules that this process has imported, as JSON: ``{name: [path, digest]}``; "" for none.
+
+    The digest is that of the file when the module was first seen here. A file that has changed after `since`
+    (seconds since the epoch), when the work began that has imported the module, has none: it may be newer than
+    what was imported.
+    """
+    global _last, _packed  # noqa: PLW0603  there is one sys.modules in a process
+    now = (len(sys.modules), next(reversed(sys.modules), ""))
+    if now == _last:
+        return _packed
+    _last, found = now, {}
+    for name, module in list(sys.modules.items()):
+        loaded = getattr(module, "__spec__", None) or module
+        seen = _known.get(name)
+        if seen is None or seen[0] is not loaded:
+            seen = _known[name] = (loaded, _look(name, module, since))
+        if seen[1] is not None:
+            found[name] = seen[1]
+    _packed = json.dumps(found, sort_keys=True).encode() if found else b""
+    return _packed
+
+
+def _look(name: str, module: object, since: float) -> tuple[str, str] | None:
+    file = getattr(module, "__file__", None)
+    if not isinstance(file, str) or name in ("__main__", "__mp_main__") or name.partition(".")[0] == "hpcml":
+        return None
+    if not is_users(file):
+        return None
+    path = os.path.abspath(file)
+    with contextlib.suppress(OSError):
+        content = Path(path).read_bytes()
+        about = os.stat(path)
+        if max(about.st_mtime, about.st_ctime) < since:
+            return path, digest(content)
+    return path, ""
+
+
+class _Checked:
+    """What was found about the modules of a record, for a second."""
+
+    def __init__(self) -> None:
+        self.until, self.current = 0.0, False
+
+
+_checked: dict[str, _Checked] = {}
+
+
+def are_current(about: str, modules: Mapping[str, tuple[str, str]]) -> bool:
+    """Tell whether modules, as `imported_modules` gave them, are the same in this process, or would be.
+
+    Parameters
+    ----------
+    about
+        What this answer is remembered by, for a second.
+    """
+    known = _checked.setdefault(about, _Checked())
+    if time.monotonic() > known.until:
+        known.current = all(_is_current(name, *seen) for name, seen in modules.items())
+        known.until = time.monotonic() + 1
+    return known.current
+
+
+def _is_current(name: str, path: str, seen: str) -> bool:
+    source = source_of(name)
+    if source is not None:
+        return bool(seen) and source.digest == seen
+    with contextlib.suppress(OSError):  # only the worker's sys.path leads there
+        return bool(seen) and digest(Path(path).read_bytes()) == seen
+    return False
