@@ -51,6 +51,7 @@ class Calls:
         wrap: Callable[[Any], Any] | None = None,
     ) -> None:
         self.book, self._ledger, self._dump, self._wrap = book, ledger, dump, wrap
+        self.prepared: Any = None  # what workers call before: the results may depend on it
         self.seconds: float | None = None  # that a call of a Parallel takes, once that is known
         self._keys = Keys(book.limit)
         self._digests: dict[int, tuple[Any, str]] = {}
@@ -176,10 +177,13 @@ class Calls:
 
     def _digest(self, function: Callable[..., Any], same: bool) -> str:
         known = self._digests.get(id(function))
-        digest = known[1] if known is not None else self._keys.digest(function)
+        digest = known[1] if known is not None else self._keys.digest(self._whole(function))
         if same:
             self._digests[id(function)] = (function, digest)
         return digest
+
+    def _whole(self, function: Callable[..., Any]) -> Any:
+        return function if self.prepared is None else (self.prepared, function)
 
 
 def _what(function: str, args: Sequence[Any], kwargs: dict[str, Any]) -> tuple[Any, ...]:

@@ -4,27 +4,32 @@ It knows no engine: it hands batches to an executor (`BatchExecutor`) and passes
 contract is that of joblib 1.6, `joblib.parallel.ParallelBackendBase`.
 """
 
+import os
 import threading
 import uuid
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
 from typing import Any, Protocol
 
+import joblib.parallel
 from joblib import register_parallel_backend
 from joblib._parallel_backends import AutoBatchingMixin, FallbackToBackend, SequentialBackend
 from joblib.parallel import ParallelBackendBase
 
 from hpcml.calls import Calls
 from hpcml.errors import HpcmlError
+from hpcml.preparation import preparation
 from hpcml.progress import expected_length
 from hpcml.task import Nested
 from hpcml.worker import current_worker
 
 __all__ = [
     "BatchExecutor",
+    "DefaultBackend",
     "HpcmlBackend",
     "close_executor",
     "innermost_cluster",
+    "make_default",
     "open_executor",
     "register",
 ]
@@ -59,6 +64,7 @@ class BatchExecutor(Protocol):
         """Tell the progress display that so many tasks of `group` are about to be submitted."""
 
 
+INITIALIZER = ("initializer", "initargs")  # what joblib calls the settings of `hpcml.preparation`
 DEFAULT_MAX_NBYTES = 1 << 20  # joblib's "1M": where it says nothing else, the Cluster's own limit holds
 
 _open: list[tuple[BatchExecutor, Any]] = []  # with its Cluster; the innermost comes last
@@ -155,7 +161,7 @@ class HpcmlBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[misc
         parallel: Any = None,
         max_nbytes: int | None = DEFAULT_MAX_NBYTES,
         mmap_mode: str | None = "r",
-        **_: Any,
+        **settings: Any,
     ) -> int:
         """Prepare for the calls of `parallel`; one job runs where it is, in this process."""
         if mmap_mode not in ("r", "c", None):
@@ -171,8 +177,14 @@ class HpcmlBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[misc
         if self._width == 1:
             raise FallbackToBackend(SequentialBackend(nesting_level=self.nesting_level))
         self.parallel = parallel
+        self._prepare(**{name: {**self.backend_kwargs, **settings}.get(name) for name in INITIALIZER})
         self._executor = _current()  # for the whole call, whatever is opened or closed meanwhile
         return self._width
+
+    def _prepare(self, initializer: Callable[..., Any] | None, initargs: tuple[Any, ...] | None) -> None:
+        """Note what workers call before their first task of this Parallel."""
+        self._prepared = None if initializer is None else (initializer, tuple(initargs or ()))
+        self._preparation = None if self._prepared is None else preparation(*self._prepared)
 
     def start_call(self) -> None:
         """Begin one call of Parallel: its batches form one group, and its length is told where known."""
@@ -180,10 +192,11 @@ class HpcmlBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[misc
         self._futures = set()
         self._announced = False
         backend, n_jobs = self.get_nested_backend()
-        threads = self.inner_max_num_threads
+        threads, first = self.inner_max_num_threads, self._preparation
         self._calls = self._executor.open_call(
-            self._max_nbytes, self._private, lambda function: Nested(function, backend, n_jobs, threads)
+            self._max_nbytes, self._private, lambda function: Nested(function, backend, n_jobs, threads, first)
         )
+        self._calls.prepared = self._prepared
 
     def compute_batch_size(self) -> int:
         """Return how many tasks joblib should put in the next batch."""
@@ -229,3 +242,25 @@ def _failed(error: BaseException, callback: "Callable[[Future[Any]], object]") -
 def register() -> None:
     """Make ``"hpcml"`` a backend that joblib knows by name."""
     register_parallel_backend("hpcml", HpcmlBackend)
+
+
+class DefaultBackend(HpcmlBackend):
+    """The backend of a program that names none: without ``n_jobs`` a Parallel runs in the driver, as with loky."""
+
+    default_n_jobs = 1
+
+
+def make_default() -> None:
+    """Have all threads of this process use the Cluster where a program names no backend of its own.
+
+    It is joblib's default, and no setting: a program that prefers threads, or requires shared memory, has threads.
+    A child that is forked has joblib's own default again, for the Cluster's threads are its parent's.
+    """
+    before = joblib.parallel.DEFAULT_BACKEND
+    register_parallel_backend("hpcml-default", DefaultBackend, make_default=True)
+    os.register_at_fork(after_in_child=lambda: _forget(before))
+
+
+def _forget(default: str) -> None:
+    joblib.parallel.DEFAULT_BACKEND = default
+    _open.clear()

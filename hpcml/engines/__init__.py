@@ -16,7 +16,7 @@ from hpcml.errors import EngineError
 from hpcml.plan import Plan
 from hpcml.workers import Workers
 
-__all__ = ["LIBRARIES", "Starter", "load"]
+__all__ = ["LIBRARIES", "Starter", "import_library", "load"]
 
 Starter = Callable[[Plan], AbstractContextManager[Workers]]
 log = logging.getLogger("hpcml")
@@ -54,6 +54,12 @@ def load(name: str) -> Starter:
     if name == "ipyparallel":
         _check_encryption()
     return cast(Starter, importlib.import_module(f"hpcml.engines.{name}").start)
+
+
+def import_library(name: str) -> None:
+    """Import what the driver needs of an engine's foreign library; `load` leaves that for while workers start."""
+    if name == "ipyparallel":
+        importlib.import_module("hpcml.engines.ipyparallel.workers")
 
 
 def _check_encryption() -> None:

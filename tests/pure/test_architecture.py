@@ -68,10 +68,12 @@ FLOORS = {
         "monitor",
         "report",
         "scoop_programs",
+        "interpreter",
+        "preparation",
     },
     2: {"engines"},
-    3: {"session", "batches", "cluster", "ending"},
-    4: {"cli"},
+    3: {"session", "opening", "batches", "cluster", "ending"},
+    4: {"cli", "running", "at_start"},
 }
 TOP = {"__init__", "__main__"}  # the front door opens on every floor
 
@@ -84,7 +86,7 @@ DOORS = {
     "ipykernel": set(),
     "ipyparallel": {"engines.ipyparallel.controller", "engines.ipyparallel.engine",
                     "engines.ipyparallel.startup", "engines.ipyparallel.workers"},
-    "joblib": {"joblib_backend", "session", "cli", "task"},
+    "joblib": {"joblib_backend", "session", "task"},
     "loky": {"engines.local"},
     "numpy": {"arrays", "evolve.streams", "generators"},
     "psutil": {"engines.ipyparallel.controller"},
@@ -98,7 +100,8 @@ DOORS = {
 }  # fmt: skip
 
 # Each has a process of its own.
-PROGRAMS = {"engines.ipyparallel.controller", "engines.ipyparallel.launcher", "engines.scoop.node"}
+PROGRAMS = {"at_start.sitecustomize", "engines.ipyparallel.controller", "engines.ipyparallel.launcher",
+            "engines.scoop.node"}  # fmt: skip
 READS_ENVIRON = {"session", "cli", *PROGRAMS}
 
 

@@ -1,0 +1,116 @@
+"""The interpreter that runs a user's program: the options it was started with, and how it is started anew."""
+
+import itertools
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from hpcml.errors import HpcmlError
+
+__all__ = ["ORDER", "interpreter_options", "program_command", "program_environment", "worker_options"]
+
+ORDER = "HPCML_RUN"  # the variable in which the order travels from `hpcml run` to the interpreter it becomes
+FOLDER = Path(__file__).with_name("at_start")
+_FOR_WORKERS = ("-b", "-B", "-O")
+_NOT_FOR_WORKERS = ("importtime", "showrefcount", "showalloccount", "perf", "presite")  # -X
+
+
+def interpreter_options(words: Sequence[str]) -> list[str]:
+    """Return the options of a Python command line, one by one: those before ``-m``, ``-c`` or a script.
+
+    Examples
+    --------
+    >>> from hpcml.interpreter import interpreter_options
+    >>> interpreter_options(["-OBX", "utf8", "-Wignore", "-um", "hpcml", "run", "-v"])
+    ['-O', '-B', '-X', 'utf8', '-W', 'ignore', '-u']
+    """
+    options: list[str] = []
+    left = iter(words)
+    for word in left:
+        if word.startswith("--"):
+            options += [word, next(left, "")]
+        elif not word.startswith("-") or word == "-" or not _take_letters(word[1:], left, options):
+            break
+    return options
+
+
+def _take_letters(letters: str, left: Iterator[str], options: list[str]) -> bool:
+    """Add the options of one word; return whether more may follow."""
+    for place, letter in enumerate(letters):
+        if letter in "mc":
+            return False
+        options.append(f"-{letter}")
+        if letter in "XW":
+            options.append(letters[place + 1 :] or next(left, ""))
+            break
+    return True
+
+
+def program_command(executable: str, options: Sequence[str], program: Sequence[str]) -> list[str]:
+    """Return the command that runs `program`, as Python's own command line names it.
+
+    ``-E`` and ``-I`` are left out, for `program_environment` does what they do.
+
+    Raises
+    ------
+    HpcmlError
+        Without the module site nothing of this library would be there.
+    """
+    if "-S" in options:
+        raise HpcmlError(
+            "python -S has no site-packages, so `hpcml run` cannot open a Cluster there: leave -S out"
+        )
+    kept = [option for option in options if option not in ("-E", "-I")]
+    if "-I" in options:
+        kept += ["-P", "-s"]
+    return [executable, *kept, *program]
+
+
+def program_environment(
+    environment: Mapping[str, str], options: Sequence[str], order: Mapping[str, Any]
+) -> dict[str, str]:
+    """Return the variables for a program's interpreter, in which `order` reaches ``at_start/sitecustomize.py``.
+
+    What is changed for that, the program's interpreter changes back before the program's first line.
+
+    Raises
+    ------
+    HpcmlError
+        This library lies where Python's path cannot name it.
+    """
+    folder = str(FOLDER)
+    if os.pathsep in folder:
+        raise HpcmlError(
+            f"hpcml is installed in {FOLDER.parent}, and PYTHONPATH cannot hold a path with a {os.pathsep!r}: "
+            "install it elsewhere"
+        )
+    ignored = "-E" in options or "-I" in options
+    dropped = {name for name in environment if ignored and name.startswith("PYTHON")}
+    changed = {"PYTHONPATH": environment.get("PYTHONPATH"), **{name: environment[name] for name in dropped}}
+    given = {name: value for name, value in environment.items() if name not in dropped}
+    before = given.get("PYTHONPATH")
+    given["PYTHONPATH"] = folder if not before else f"{folder}{os.pathsep}{before}"
+    given[ORDER] = json.dumps({**order, "environment": changed})
+    return given
+
+
+def worker_options(options: Sequence[str]) -> list[str]:
+    """Return those of an interpreter's options that workers need for the same results.
+
+    ``-W`` is not among them: as with ``PYTHONWARNINGS``, what is meant for the script may be fatal to a library.
+
+    Examples
+    --------
+    >>> from hpcml.interpreter import worker_options
+    >>> worker_options(["-O", "-u", "-X", "utf8", "-W", "error"])
+    ['-O', '-X', 'utf8']
+    """
+    kept: list[str] = []
+    for option, value in itertools.pairwise([*options, ""]):
+        if option in _FOR_WORKERS:
+            kept.append(option)
+        elif option == "-X" and value.partition("=")[0] not in _NOT_FOR_WORKERS:
+            kept += [option, value]
+    return kept
