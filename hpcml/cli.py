@@ -1,24 +1,26 @@
-"""The command ``hpcml``: ``run`` a script on a Cluster, ``info`` on what is there, ``report`` on what was done."""
+"""The command ``hpcml``: ``run`` a script on a Cluster, ``info`` on what is there, ``report`` on what was done.
+
+`hpcml run` becomes another Python at once, so what the other commands need is imported by them.
+"""
 
 import argparse
 import dataclasses
 import datetime
+import importlib
 import json
 import os
 import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hpcml import engines
-from hpcml.allocation import Allocation, detect
 from hpcml.errors import CommandError, HpcmlError
 from hpcml.interpreter import interpreter_options, program_command, program_environment
-from hpcml.process import run
-from hpcml.report.command import report_run
-from hpcml.session import usable_cpus
-from hpcml.srun import end_time_query, parse_end_time
+
+if TYPE_CHECKING:
+    from hpcml.allocation import Allocation
 
 __all__ = ["describe", "main", "parser", "print_info", "run_script"]
 
@@ -49,7 +51,7 @@ def parser() -> argparse.ArgumentParser:
     told.add_argument("run", type=Path, nargs="?", help="its directory; by default the last in .hpcml")
     told.add_argument("--json", action="store_true", help="as JSON")
     told.add_argument("--html", type=Path, metavar="FILE", help="as a page with pictures")
-    told.set_defaults(act=lambda arguments: report_run(arguments.run, arguments.json, arguments.html))
+    told.set_defaults(act=_print_report)
     return top
 
 
@@ -102,7 +104,7 @@ def run_script(arguments: argparse.Namespace) -> int:
         _check_script(Path(program[0]))
     if arguments.engine == "scoop":
         return _run_with_scoop(arguments, program)
-    options = interpreter_options(sys.orig_argv[1:])
+    options = interpreter_options(sys.orig_argv)
     order = {"words": len(program), "options": _cluster_options(arguments)}
     command = program_command(sys.executable, options, program)
     os.execve(sys.executable, command, program_environment(os.environ, options, order))
@@ -127,16 +129,26 @@ def _cluster_options(arguments: argparse.Namespace) -> dict[str, Any]:
 
 def _run_with_scoop(arguments: argparse.Namespace, program: list[str]) -> int:
     from hpcml.engines.scoop.command import run_with_scoop
+    from hpcml.session import usable_cpus
 
     if program[0] in ("-m", "-c", "-"):
         raise HpcmlError(f"engine 'scoop' runs scripts only, for its workers read them too: {program[0]} is none")
+    importlib.import_module("hpcml.public")  # for the script, which runs in this process
     sys.argv = program
     arguments.script = Path(program[0])
     return run_with_scoop(arguments, os.environ, usable_cpus())
 
 
+def _print_report(arguments: argparse.Namespace) -> int:
+    from hpcml.report.command import report_run
+
+    return report_run(arguments.run, arguments.json, arguments.html)
+
+
 def print_info(arguments: argparse.Namespace) -> int:
     """Print the allocation, or what takes its place outside Slurm."""
+    from hpcml.allocation import detect
+
     allocation = detect(os.environ)
     facts = describe(allocation)
     if arguments.json:
@@ -152,9 +164,11 @@ def print_info(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def describe(allocation: Allocation | None) -> dict[str, Any]:
+def describe(allocation: "Allocation | None") -> dict[str, Any]:
     """Return what ``hpcml info`` shows, as plain data."""
     if allocation is None:
+        from hpcml.session import usable_cpus
+
         cpus = usable_cpus()
         node = {"name": os.uname().nodename, "slots": cpus, "cpus_per_slot": 1, "cpus": cpus}
         return {"slurm": False, "engine": "local", "slots": cpus, "nodes": [node]}
@@ -173,6 +187,9 @@ def describe(allocation: Allocation | None) -> dict[str, Any]:
 
 def _asked_end_time(job_id: int) -> float | None:
     """Ask Slurm: its variables tell the end only from 23.02 on."""
+    from hpcml.process import run
+    from hpcml.srun import end_time_query, parse_end_time
+
     try:
         return parse_end_time(run(end_time_query(job_id), timeout=10))
     except CommandError:

@@ -3,13 +3,19 @@
 import itertools
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from hpcml.errors import HpcmlError
 
-__all__ = ["ORDER", "interpreter_options", "program_command", "program_environment", "worker_options"]
+__all__ = [
+    "interpreter_options",
+    "program_command",
+    "program_environment",
+    "runs_program",
+    "worker_options",
+]
 
 ORDER = "HPCML_RUN"  # the variable in which the order travels from `hpcml run` to the interpreter it becomes
 FOLDER = Path(__file__).with_name("at_start")
@@ -23,29 +29,49 @@ def interpreter_options(words: Sequence[str]) -> list[str]:
     Examples
     --------
     >>> from hpcml.interpreter import interpreter_options
-    >>> interpreter_options(["-OBX", "utf8", "-Wignore", "-um", "hpcml", "run", "-v"])
+    >>> interpreter_options(["python", "-OBX", "utf8", "-Wignore", "-um", "hpcml", "run", "-v"])
     ['-O', '-B', '-X', 'utf8', '-W', 'ignore', '-u']
     """
+    return _split(words)[0]
+
+
+def _split(words: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Return the options of a Python command line, and the program, with the ``-m`` or ``-c`` of its own."""
     options: list[str] = []
-    left = iter(words)
-    for word in left:
+    left = list(words[1:])
+    while left and left[0].startswith("-") and left[0] != "-":
+        word = left.pop(0)
         if word.startswith("--"):
-            options += [word, next(left, "")]
-        elif not word.startswith("-") or word == "-" or not _take_letters(word[1:], left, options):
+            options += [word, *left[:1]]
+            del left[:1]
+            continue
+        for place, letter in enumerate(word[1:], 2):
+            if letter not in "mcXW":
+                options.append(f"-{letter}")
+                continue
+            value = [word[place:]] if word[place:] else left[:1]
+            left = left if word[place:] else left[1:]
+            if letter in "mc":
+                return options, [f"-{letter}", *value, *left]
+            options += [f"-{letter}", *value]
             break
-    return options
+    return options, left
 
 
-def _take_letters(letters: str, left: Iterator[str], options: list[str]) -> bool:
-    """Add the options of one word; return whether more may follow."""
-    for place, letter in enumerate(letters):
-        if letter in "mc":
-            return False
-        options.append(f"-{letter}")
-        if letter in "XW":
-            options.append(letters[place + 1 :] or next(left, ""))
-            break
-    return True
+def runs_program(words: Sequence[str]) -> bool:
+    """Tell whether a Python command line is `hpcml run`, by the command or by ``-m``.
+
+    Examples
+    --------
+    >>> from hpcml.interpreter import runs_program
+    >>> lines = "python -Om hpcml run s.py", "python /bin/hpcml run s.py", "python s.py run", "python -c run"
+    >>> [runs_program(line.split()) for line in lines]
+    [True, True, False, False]
+    """
+    program = _split(words)[1]
+    if program[:1] == ["-m"]:
+        return program[1:3] == ["hpcml", "run"]
+    return bool(program) and os.path.basename(program[0]) == "hpcml" and program[1:2] == ["run"]
 
 
 def program_command(executable: str, options: Sequence[str], program: Sequence[str]) -> list[str]:

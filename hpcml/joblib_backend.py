@@ -4,14 +4,12 @@ It knows no engine: it hands batches to an executor (`BatchExecutor`) and passes
 contract is that of joblib 1.6, `joblib.parallel.ParallelBackendBase`.
 """
 
-import os
 import threading
 import uuid
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
 from typing import Any, Protocol
 
-import joblib.parallel
 from joblib import register_parallel_backend
 from joblib._parallel_backends import AutoBatchingMixin, FallbackToBackend, SequentialBackend
 from joblib.parallel import ParallelBackendBase
@@ -25,11 +23,10 @@ from hpcml.worker import current_worker
 
 __all__ = [
     "BatchExecutor",
-    "DefaultBackend",
     "HpcmlBackend",
     "close_executor",
+    "forget_executors",
     "innermost_cluster",
-    "make_default",
     "open_executor",
     "register",
 ]
@@ -81,6 +78,11 @@ def close_executor(executor: BatchExecutor) -> None:
     """Undo `open_executor`; harmless when it is not open."""
     with _lock:
         _open[:] = [opened for opened in _open if opened[0] is not executor]
+
+
+def forget_executors() -> None:
+    """Forget all that is open: in a child that was forked, for their threads are its parent's."""
+    _open.clear()
 
 
 def innermost_cluster() -> Any:
@@ -242,25 +244,3 @@ def _failed(error: BaseException, callback: "Callable[[Future[Any]], object]") -
 def register() -> None:
     """Make ``"hpcml"`` a backend that joblib knows by name."""
     register_parallel_backend("hpcml", HpcmlBackend)
-
-
-class DefaultBackend(HpcmlBackend):
-    """The backend of a program that names none: without ``n_jobs`` a Parallel runs in the driver, as with loky."""
-
-    default_n_jobs = 1
-
-
-def make_default() -> None:
-    """Have all threads of this process use the Cluster where a program names no backend of its own.
-
-    It is joblib's default, and no setting: a program that prefers threads, or requires shared memory, has threads.
-    A child that is forked has joblib's own default again, for the Cluster's threads are its parent's.
-    """
-    before = joblib.parallel.DEFAULT_BACKEND
-    register_parallel_backend("hpcml-default", DefaultBackend, make_default=True)
-    os.register_at_fork(after_in_child=lambda: _forget(before))
-
-
-def _forget(default: str) -> None:
-    joblib.parallel.DEFAULT_BACKEND = default
-    _open.clear()

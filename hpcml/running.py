@@ -20,9 +20,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from hpcml import joblib_backend
 from hpcml.cluster import Cluster, open_shared
 from hpcml.errors import HpcmlError, OutOfTime
+from hpcml.joblib_default import make_default
 from hpcml.plan import Options, preloads, script_imports
 from hpcml.scoop_programs.serving import finish, serve
 from hpcml.session import Session
@@ -44,7 +44,7 @@ def begin(order: Mapping[str, Any]) -> None:
         os._exit(1)
     except KeyboardInterrupt:
         os._exit(INTERRUPTED)
-    joblib_backend.make_default()
+    make_default()
     serve()
     sys.excepthook = sys.__excepthook__ = _Hook(sys.excepthook, session).show
     atexit.register(_end, cluster, session, os.getpid())

@@ -10,15 +10,17 @@ import logging
 import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from hpcml.errors import EngineError
-from hpcml.plan import Plan
-from hpcml.workers import Workers
+
+if TYPE_CHECKING:
+    from hpcml.plan import Plan
+    from hpcml.workers import Workers
 
 __all__ = ["LIBRARIES", "Starter", "import_library", "load"]
 
-Starter = Callable[[Plan], AbstractContextManager[Workers]]
+Starter = Callable[["Plan"], AbstractContextManager["Workers"]]
 log = logging.getLogger("hpcml")
 LIBRARIES = {"local": "loky", "ipyparallel": "ipyparallel"}  # engine: the foreign library it stands on
 

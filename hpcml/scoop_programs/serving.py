@@ -16,7 +16,7 @@ def serve() -> None:
 
     This is called before Python puts the program's own folder first: a scoop.py of the user's own counts.
     """
-    sys.path.insert(0, str(FOLDER))
+    sys.path.insert(1 if sys.flags.safe_path else 0, str(FOLDER))
 
 
 def finish() -> None:

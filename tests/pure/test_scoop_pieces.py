@@ -79,7 +79,7 @@ def test_scoop_is_served(monkeypatch):
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setattr(sys, "path", list(sys.path))
     serve()
-    assert sys.path[0] == str(FOLDER)
+    assert sys.path.index(str(FOLDER)) == sys.flags.safe_path
     scoop = importlib.import_module("scoop")
     assert importlib.import_module("scoop.futures") is futures
     assert importlib.import_module("scoop.shared") is shared
