@@ -106,7 +106,7 @@ def run_script(arguments: argparse.Namespace) -> int:
         return _run_with_scoop(arguments, program)
     options = interpreter_options(sys.orig_argv)
     order = {"words": len(program), "options": _cluster_options(arguments)}
-    command = program_command(sys.executable, options, program)
+    command = program_command(sys.executable, sys.orig_argv, program)
     os.execve(sys.executable, command, program_environment(os.environ, options, order))
 
 

@@ -5,7 +5,7 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from hpcml.errors import HpcmlError
 
@@ -32,30 +32,37 @@ def interpreter_options(words: Sequence[str]) -> list[str]:
     >>> interpreter_options(["python", "-OBX", "utf8", "-Wignore", "-um", "hpcml", "run", "-v"])
     ['-O', '-B', '-X', 'utf8', '-W', 'ignore', '-u']
     """
-    return _split(words)[0]
+    return _split(words).options
 
 
-def _split(words: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Return the options of a Python command line, and the program, with the ``-m`` or ``-c`` of its own."""
+class _Split(NamedTuple):
+    """A Python command line: its options one by one and as they were written, and the program."""
+
+    options: list[str]
+    written: list[str]
+    program: list[str]
+
+
+def _split(words: Sequence[str]) -> _Split:
     options: list[str] = []
+    written: list[str] = []
     left = list(words[1:])
     while left and left[0].startswith("-") and left[0] != "-":
         word = left.pop(0)
-        if word.startswith("--"):
-            options += [word, *left[:1]]
-            del left[:1]
-            continue
-        for place, letter in enumerate(word[1:], 2):
-            if letter not in "mcXW":
-                options.append(f"-{letter}")
-                continue
-            value = [word[place:]] if word[place:] else left[:1]
-            left = left if word[place:] else left[1:]
+        number = 1 if word.startswith("--") else 0  # of the words that follow and belong to it
+        for place, letter in enumerate(word[1:] if not number else "", 2):
             if letter in "mc":
-                return options, [f"-{letter}", *value, *left]
-            options += [f"-{letter}", *value]
-            break
-    return options, left
+                written += [word[: place - 1]] if place > 2 else []
+                return _Split(options, written, [f"-{letter}", *([word[place:]] if word[place:] else []), *left])
+            options.append(f"-{letter}")
+            if letter in "XW":
+                number = 0 if word[place:] else 1
+                options += [word[place:]] if word[place:] else left[:1]
+                break
+        options += [word, *left[:1]] if word.startswith("--") else []
+        written += [word, *left[:number]]
+        del left[:number]
+    return _Split(options, written, left)
 
 
 def runs_program(words: Sequence[str]) -> bool:
@@ -68,30 +75,32 @@ def runs_program(words: Sequence[str]) -> bool:
     >>> [runs_program(line.split()) for line in lines]
     [True, True, False, False]
     """
-    program = _split(words)[1]
+    program = _split(words).program
     if program[:1] == ["-m"]:
         return program[1:3] == ["hpcml", "run"]
     return bool(program) and os.path.basename(program[0]) == "hpcml" and program[1:2] == ["run"]
 
 
-def program_command(executable: str, options: Sequence[str], program: Sequence[str]) -> list[str]:
-    """Return the command that runs `program`, as Python's own command line names it.
+def program_command(executable: str, words: Sequence[str], program: Sequence[str]) -> list[str]:
+    """Return the command that runs `program` with the options that `words`, Python's command line, begins with.
 
-    ``-E`` and ``-I`` are left out, for `program_environment` does what they do.
+    They are the very words, but ``-E`` and ``-I`` are left out, for `program_environment` does what they do.
 
     Raises
     ------
     HpcmlError
         Without the module site nothing of this library would be there.
     """
+    split = _split(words)
+    options = split.options
     if "-S" in options:
         raise HpcmlError(
             "python -S has no site-packages, so `hpcml run` cannot open a Cluster there: leave -S out"
         )
+    if "-E" not in options and "-I" not in options:
+        return [executable, *split.written, *program]
     kept = [option for option in options if option not in ("-E", "-I")]
-    if "-I" in options:
-        kept += ["-P", "-s"]
-    return [executable, *kept, *program]
+    return [executable, *kept, *(["-P", "-s"] if "-I" in options else []), *program]
 
 
 def program_environment(

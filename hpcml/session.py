@@ -63,7 +63,7 @@ class Session:
         self._began = time.monotonic()
         label = allocation.label if allocation else "local"
         self.run_dir, self.ledger = open_run(options, label, program or sys.argv, os.environ)
-        self.display = display_for(options.progress, sys.stderr)
+        self.display = display_for(options.progress and sys.stderr is not None, sys.stderr)
         self._owned = ExitStack()
         self._closed = False
         self._process = os.getpid()

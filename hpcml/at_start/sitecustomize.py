@@ -18,6 +18,9 @@ def _begin(text: str) -> None:
     import atexit
     import json
 
+    while (number := os.open(os.devnull, os.O_RDWR)) <= 2:  # of a closed stream, and no place for a pipe of ours
+        os.set_inheritable(number, True)
+    os.close(number)
     order = json.loads(text)
     for name, value in order["environment"].items():
         if value is None:

@@ -6,9 +6,11 @@ worker are lost, and its executor is replaced.
 """
 
 import contextlib
+import io
 import logging
 import os
 import select
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Set
@@ -16,9 +18,10 @@ from concurrent.futures import Future, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from types import SimpleNamespace
 
 from loky import ProcessPoolExecutor, process_executor
-from loky.backend import resource_tracker
+from loky.backend import popen_loky_posix, resource_tracker
 from loky.process_executor import ShutdownExecutorError
 
 from hpcml.datafiles import DataDirectories
@@ -161,6 +164,9 @@ def _outlive_main() -> None:
 
     loky registers its own end when an executor starts, unless it finds that done.
     """
+    if sys.stdout is None or sys.stderr is None:  # was closed; loky would flush it before each start
+        streams = {"stdout": sys.stdout or io.StringIO(), "stderr": sys.stderr or io.StringIO()}
+        popen_loky_posix.sys = SimpleNamespace(**{**vars(sys), **streams})
     if process_executor.process_pool_executor_at_exit is None:
         process_executor.process_pool_executor_at_exit = _end_others
         with contextlib.suppress(RuntimeError):  # the main thread has ended
