@@ -7,24 +7,32 @@
             search.fit(X, y)
 """
 
-from hpcml.allocation import Allocation, Node, detect
-from hpcml.broadcast import Broadcast
-from hpcml.cluster import Cluster
-from hpcml.errors import (
-    AllocationError,
-    CommandError,
-    DataError,
-    DataMissing,
-    EngineError,
-    HpcmlError,
-    JournalFull,
-    OutOfTime,
-    RunInUse,
-    TaskError,
-    TaskTimeout,
-    WorkerDied,
-)
-from hpcml.joblib_backend import register as _register
+import importlib
+import sys
+from typing import Any
+
+from hpcml.interpreter import runs_program
+
+if not runs_program(sys.orig_argv):  # such a process becomes another Python at once, and needs none of this
+    from hpcml.public import (
+        Allocation,
+        AllocationError,
+        Broadcast,
+        Cluster,
+        CommandError,
+        DataError,
+        DataMissing,
+        EngineError,
+        HpcmlError,
+        JournalFull,
+        Node,
+        OutOfTime,
+        RunInUse,
+        TaskError,
+        TaskTimeout,
+        WorkerDied,
+        detect,
+    )
 
 __all__ = [
     "Allocation",
@@ -47,4 +55,9 @@ __all__ = [
 ]
 __version__ = "0.1.0"
 
-_register()
+
+def __getattr__(name: str) -> Any:
+    """Return a public name in a process of `hpcml run` that goes on, as with ``--engine scoop``."""
+    if name not in __all__:
+        raise AttributeError(f"module 'hpcml' has no attribute {name!r}")
+    return getattr(importlib.import_module("hpcml.public"), name)

@@ -49,6 +49,7 @@ class Calls:
         wrap: Callable[[Any], Any] | None = None,
     ) -> None:
         self.book, self._ledger, self._packer = book, ledger, CallPacker(book, at_once, wrap)
+        self.prepared: Any = None  # what workers call before: the results may depend on it
         self.seconds: float | None = None  # that a call of a Parallel takes, once that is known
         self._keys = Keys(book.digests)
         self._digests: dict[int, tuple[Any, Written]] = {}
@@ -158,10 +159,13 @@ class Calls:
 
     def _digest(self, function: Callable[..., Any], same: bool) -> Written:
         known = self._digests.get(id(function))
-        digest = known[1] if known is not None else self._keys.write(function)
+        digest = known[1] if known is not None else self._keys.write(self._whole(function))
         if same:
             self._digests[id(function)] = (function, digest)
         return digest
+
+    def _whole(self, function: Callable[..., Any]) -> Any:
+        return function if self.prepared is None else (self.prepared, function)
 
 
 def _warn(message: str, name: str, *words: object) -> None:

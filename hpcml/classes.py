@@ -21,7 +21,7 @@ from hpcml.definitions import code_parts
 from hpcml.errors import HpcmlError
 from hpcml.loading import joined
 
-__all__ = ["ClassNote", "FindClass", "NewClasses", "class_note", "find_class", "loads_known"]
+__all__ = ["ClassNote", "NewClasses", "class_note", "find_class", "loads_known"]
 
 FindClass = Callable[[str], type | None]
 

@@ -1,29 +1,26 @@
-"""The command ``hpcml``: ``run`` a script on a Cluster, ``info`` on what is there, ``report`` on what was done."""
+"""The command ``hpcml``: ``run`` a script on a Cluster, ``info`` on what is there, ``report`` on what was done.
+
+`hpcml run` becomes another Python at once, so what the other commands need is imported by them.
+"""
 
 import argparse
 import dataclasses
 import datetime
+import importlib
 import json
 import os
-import runpy
 import signal
 import sys
-import threading
-import traceback
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hpcml import engines
-from hpcml.allocation import Allocation, detect
-from hpcml.cluster import Cluster, share
-from hpcml.errors import CommandError, HpcmlError, OutOfTime
-from hpcml.plan import preloads, script_imports
-from hpcml.process import run
-from hpcml.report.command import report_run
-from hpcml.scoop_programs.serving import serving
-from hpcml.session import usable_cpus
-from hpcml.srun import end_time_query, parse_end_time
+from hpcml.errors import CommandError, HpcmlError
+from hpcml.interpreter import interpreter_options, program_command, program_environment
+
+if TYPE_CHECKING:
+    from hpcml.allocation import Allocation
 
 __all__ = ["describe", "main", "parser", "print_info", "run_script"]
 
@@ -45,8 +42,7 @@ def parser() -> argparse.ArgumentParser:
     script.add_argument("--requeue", action="store_true", help="requeue the job when its time is over; --resume")
     script.add_argument("--task-timeout", type=float, metavar="S", help="seconds that one task may run")
     script.add_argument("--quiet", action="store_true", help="no progress and no closing line")
-    script.add_argument("script", type=Path)
-    script.add_argument("args", nargs=argparse.REMAINDER, help="what the script finds in sys.argv")
+    _add_program(script)
     script.set_defaults(act=run_script)
     info = commands.add_parser("info", help="print what was detected")
     info.add_argument("--json", action="store_true", help="as JSON")
@@ -55,8 +51,29 @@ def parser() -> argparse.ArgumentParser:
     told.add_argument("run", type=Path, nargs="?", help="its directory; by default the last in .hpcml")
     told.add_argument("--json", action="store_true", help="as JSON")
     told.add_argument("--html", type=Path, metavar="FILE", help="as a page with pictures")
-    told.set_defaults(act=lambda arguments: report_run(arguments.run, arguments.json, arguments.html))
+    told.set_defaults(act=_print_report)
     return top
+
+
+def _add_program(command: argparse.ArgumentParser) -> None:
+    """Have `command` end in a program, as Python's command line does."""
+    command.usage = "hpcml run [option] ... [-m module | -c code | script | -] [arg] ..."
+    for option, what in (("-m", "a module"), ("-c", "code")):
+        command.add_argument(
+            option, dest="program", action=_Program, nargs=argparse.REMAINDER, help=f"run {what}, as Python does"
+        )
+    script = command.add_argument("script", nargs=None, help="what to run; - is standard input")
+    words = command.add_argument("args", nargs=argparse.REMAINDER, help="what the program finds in sys.argv")
+    script.required = words.required = False  # for -m and -c take all that follows
+
+
+class _Program(argparse.Action):
+    """Takes all words from ``-m`` or ``-c`` on."""
+
+    def __call__(self, parser: Any, namespace: Any, values: Any, option: str | None = None) -> None:
+        if not values:
+            parser.error(f"argument {option}: expected one argument")
+        namespace.program = [option, *values]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -73,89 +90,65 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def run_script(arguments: argparse.Namespace) -> int:
-    """Run a script as ``__main__`` on an open Cluster; return the script's exit status."""
-    from joblib import parallel_config
+    """Become the Python that runs a program on an open Cluster; return only where that cannot begin.
 
-    script: Path = arguments.script
-    if script.is_dir():
-        raise HpcmlError(f"{script} is a directory: give the script in it that should run")
-    if not script.is_file():
-        raise HpcmlError(f"there is no script {script} in {Path.cwd()}: check its path")
-    sys.argv = [str(script), *arguments.args]  # also what the script's runs are remembered by
+    Raises
+    ------
+    HpcmlError
+        There is no such script, or its interpreter could not open a Cluster.
+    """
+    program = arguments.program or [arguments.script, *arguments.args]
+    if program[0] is None:
+        raise HpcmlError("there is nothing to run: type `hpcml run script.py`, or -m module, -c code, or -")
+    if program[0] not in ("-m", "-c", "-"):
+        _check_script(Path(program[0]))
     if arguments.engine == "scoop":
-        from hpcml.engines.scoop.command import run_with_scoop
-
-        return run_with_scoop(arguments, os.environ, usable_cpus(), _run_as_main)
-    imports = script_imports(script.read_text(errors="replace"))
-    cluster = Cluster(
-        arguments.engine,
-        slots_per_node=arguments.slots_per_node,
-        cpus_per_slot=arguments.cpus_per_slot,
-        min_slots=arguments.min_slots,
-        timeout=arguments.timeout,
-        run_dir=arguments.run_dir,
-        resume=arguments.resume,
-        requeue=arguments.requeue,
-        task_timeout=arguments.task_timeout,
-        preload=preloads([*imports, *sys.modules]),
-        progress=not arguments.quiet,
-    )
-    share(cluster)
-    with cluster, parallel_config("hpcml", n_jobs=-1), serving():
-        status = _run_as_main(script)
-        cluster.shutdown(cancel_futures=status != 0)
-    return status
+        return _run_with_scoop(arguments, program)
+    options = interpreter_options(sys.orig_argv)
+    order = {"words": len(program), "options": _cluster_options(arguments)}
+    command = program_command(sys.executable, sys.orig_argv, program)
+    os.execve(sys.executable, command, program_environment(os.environ, options, order))
 
 
-def _run_as_main(script: Path) -> int:
-    """Run the script as python would: its folder first on the path, its own traceback, its exit status."""
-    before = set(threading.enumerate())
-    if not sys.flags.safe_path:
-        sys.path[0] = str(script.resolve().parent)  # python puts it where it had put our own folder
-    try:
-        runpy.run_path(str(script), run_name="__main__")
-        _join_threads(before)
-    except SystemExit as leaving:
-        return _exit_status(leaving.code)
-    except KeyboardInterrupt:
-        print("hpcml: interrupted", file=sys.stderr)
-        return INTERRUPTED
-    except OutOfTime as error:
-        print(f"hpcml: {error}", file=sys.stderr)
-        return os.EX_TEMPFAIL
-    except BaseException as error:
-        traceback.print_exception(_without_runner(error))
-        return 1
-    return 0
+def _check_script(script: Path) -> None:
+    if not script.exists():
+        raise HpcmlError(f"there is no script {script} in {Path.cwd()}: check its path")
+    if script.is_dir() and not (script / "__main__.py").is_file():
+        raise HpcmlError(f"{script} is a directory without a __main__.py: give the script in it that should run")
 
 
-def _join_threads(before: set[threading.Thread]) -> None:
-    """Wait for the threads that the script has left running, as python does at its end."""
-    for thread in set(threading.enumerate()) - before:
-        if not thread.daemon and not type(thread).__module__.startswith("loky"):  # those are the workers'
-            thread.join()
+def _cluster_options(arguments: argparse.Namespace) -> dict[str, Any]:
+    names = ("engine", "slots_per_node", "cpus_per_slot", "min_slots", "timeout", "requeue", "task_timeout")
+    return {
+        **{name: getattr(arguments, name) for name in names},
+        "run_dir": None if arguments.run_dir is None else str(arguments.run_dir),
+        "resume": arguments.resume or arguments.requeue,
+        "progress": not arguments.quiet,
+    }
 
 
-def _exit_status(code: object) -> int:
-    """Return the status of ``sys.exit(code)``, as the interpreter gives it."""
-    if code is None:
-        return 0
-    if isinstance(code, int):
-        return code & 0xFF
-    print(code, file=sys.stderr)
-    return 1
+def _run_with_scoop(arguments: argparse.Namespace, program: list[str]) -> int:
+    from hpcml.engines.scoop.command import run_with_scoop
+    from hpcml.session import usable_cpus
+
+    if program[0] in ("-m", "-c", "-"):
+        raise HpcmlError(f"engine 'scoop' runs scripts only, for its workers read them too: {program[0]} is none")
+    importlib.import_module("hpcml.public")  # for the script, which runs in this process
+    sys.argv = program
+    arguments.script = Path(program[0])
+    return run_with_scoop(arguments, os.environ, usable_cpus())
 
 
-def _without_runner(error: BaseException) -> BaseException:
-    """Drop hpcml's and runpy's own lines from the top of a traceback."""
-    trace = error.__traceback__
-    while trace is not None and trace.tb_frame.f_code.co_filename in (__file__, runpy.__file__, "<frozen runpy>"):
-        trace = trace.tb_next
-    return error.with_traceback(trace)
+def _print_report(arguments: argparse.Namespace) -> int:
+    from hpcml.report.command import report_run
+
+    return report_run(arguments.run, arguments.json, arguments.html)
 
 
 def print_info(arguments: argparse.Namespace) -> int:
     """Print the allocation, or what takes its place outside Slurm."""
+    from hpcml.allocation import detect
+
     allocation = detect(os.environ)
     facts = describe(allocation)
     if arguments.json:
@@ -171,9 +164,11 @@ def print_info(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def describe(allocation: Allocation | None) -> dict[str, Any]:
+def describe(allocation: "Allocation | None") -> dict[str, Any]:
     """Return what ``hpcml info`` shows, as plain data."""
     if allocation is None:
+        from hpcml.session import usable_cpus
+
         cpus = usable_cpus()
         node = {"name": os.uname().nodename, "slots": cpus, "cpus_per_slot": 1, "cpus": cpus}
         return {"slurm": False, "engine": "local", "slots": cpus, "nodes": [node]}
@@ -192,6 +187,9 @@ def describe(allocation: Allocation | None) -> dict[str, Any]:
 
 def _asked_end_time(job_id: int) -> float | None:
     """Ask Slurm: its variables tell the end only from 23.02 on."""
+    from hpcml.process import run
+    from hpcml.srun import end_time_query, parse_end_time
+
     try:
         return parse_end_time(run(end_time_query(job_id), timeout=10))
     except CommandError:

@@ -17,18 +17,18 @@ from hpcml.errors import HpcmlError, closed
 from hpcml.keys import content_key
 from hpcml.mapping import Mapping
 from hpcml.plan import Options
-from hpcml.serial import SerialCluster
+from hpcml.serial import SerialCluster, Unique
 from hpcml.session import Session
 from hpcml.task import name_of
 from hpcml.worker import current_worker
 
-__all__ = ["Cluster", "share"]
+__all__ = ["Cluster", "open_shared"]
 
 _numbers = itertools.count()  # of the calls of map
 _shared: "Cluster | None" = None  # the Cluster of `hpcml run`, which the script's own `Cluster()` joins
 
 
-class Cluster(Executor):
+class Cluster(Unique, Executor):
     """Workers on every slot of the Slurm allocation this runs in; without Slurm, on this computer.
 
     A `concurrent.futures.Executor`. While it is open, joblib's backend ``"hpcml"`` uses it. Inside
@@ -136,9 +136,12 @@ class Cluster(Executor):
             max_result_nbytes=max_result_nbytes,
         )
         joined = _shared._session if _shared is not None and _shared._session.suits(options) else None
-        self._session, self._owns_session = joined or Session(options), joined is None
+        self._attach(joined or Session(options), joined is None, max_nbytes)
+
+    def _attach(self, session: Session, owns_session: bool, max_nbytes: int | None) -> None:
+        self._session, self._owns_session = session, owns_session
         self._max_nbytes, self._closed = max_nbytes, False
-        self._batches = Batches(self._session, max_nbytes)
+        self._batches = Batches(session, max_nbytes)
         joblib_backend.open_executor(self._batches, self)
 
     @property
@@ -228,7 +231,7 @@ class Cluster(Executor):
             return
         self._closed = True
         joblib_backend.close_executor(self._batches)
-        here = not self._session.dispatcher.is_this_thread()
+        here = not self._session.is_dispatching()
         self._batches.close(wait=here and wait and not cancel_futures)
         if not self._owns_session:
             return
@@ -249,14 +252,11 @@ class Cluster(Executor):
     def __reduce__(self) -> Any:
         return SerialCluster, ()  # a task has no workers but itself
 
-    def __copy__(self) -> Self:
-        return self
 
-    def __deepcopy__(self, memo: Any) -> Self:
-        return self  # a toolbox that holds the map may be copied; the workers are the same
-
-
-def share(cluster: Cluster | None) -> None:
-    """Make `cluster` the one that ``Cluster()`` joins in this process; None ends that."""
-    global _shared  # noqa: PLW0603  one script, one shared Cluster
-    _shared = cluster
+def open_shared(options: Options, program: Sequence[str]) -> tuple[Cluster, Session]:
+    """Open the Cluster of `hpcml run`, whose workers start meanwhile; the program's own ``Cluster()`` joins it."""
+    global _shared  # noqa: PLW0603  one program, one shared Cluster
+    session = Session(options, program, wait=False)
+    _shared = Cluster.__new__(Cluster)
+    _shared._attach(session, True, options.max_nbytes)
+    return _shared, session

@@ -16,6 +16,7 @@ from joblib.parallel import ParallelBackendBase
 
 from hpcml.calls import Calls
 from hpcml.errors import HpcmlError
+from hpcml.preparation import preparation
 from hpcml.progress import expected_length
 from hpcml.task import Nested
 from hpcml.worker import current_worker
@@ -24,6 +25,7 @@ __all__ = [
     "BatchExecutor",
     "HpcmlBackend",
     "close_executor",
+    "forget_executors",
     "innermost_cluster",
     "open_executor",
     "register",
@@ -59,6 +61,7 @@ class BatchExecutor(Protocol):
         """Tell the progress display that so many tasks of `group` are about to be submitted."""
 
 
+INITIALIZER = ("initializer", "initargs")  # what joblib calls the settings of `hpcml.preparation`
 DEFAULT_MAX_NBYTES = 1 << 20  # joblib's "1M": where it says nothing else, the Cluster's own limit holds
 
 _open: list[tuple[BatchExecutor, Any]] = []  # with its Cluster; the innermost comes last
@@ -75,6 +78,11 @@ def close_executor(executor: BatchExecutor) -> None:
     """Undo `open_executor`; harmless when it is not open."""
     with _lock:
         _open[:] = [opened for opened in _open if opened[0] is not executor]
+
+
+def forget_executors() -> None:
+    """Forget all that is open: in a child that was forked, for their threads are its parent's."""
+    _open.clear()
 
 
 def innermost_cluster() -> Any:
@@ -155,7 +163,7 @@ class HpcmlBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[misc
         parallel: Any = None,
         max_nbytes: int | None = DEFAULT_MAX_NBYTES,
         mmap_mode: str | None = "r",
-        **_: Any,
+        **settings: Any,
     ) -> int:
         """Prepare for the calls of `parallel`; one job runs where it is, in this process."""
         if mmap_mode not in ("r", "c", None):
@@ -171,8 +179,14 @@ class HpcmlBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[misc
         if self._width == 1:
             raise FallbackToBackend(SequentialBackend(nesting_level=self.nesting_level))
         self.parallel = parallel
+        self._prepare(**{name: {**self.backend_kwargs, **settings}.get(name) for name in INITIALIZER})
         self._executor = _current()  # for the whole call, whatever is opened or closed meanwhile
         return self._width
+
+    def _prepare(self, initializer: Callable[..., Any] | None, initargs: tuple[Any, ...] | None) -> None:
+        """Note what workers call before their first task of this Parallel."""
+        self._prepared = None if initializer is None else (initializer, tuple(initargs or ()))
+        self._preparation = None if self._prepared is None else preparation(*self._prepared)
 
     def start_call(self) -> None:
         """Begin one call of Parallel: its batches form one group, and its length is told where known."""
@@ -180,10 +194,11 @@ class HpcmlBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[misc
         self._futures = set()
         self._announced = False
         backend, n_jobs = self.get_nested_backend()
-        threads = self.inner_max_num_threads
+        threads, first = self.inner_max_num_threads, self._preparation
         self._calls = self._executor.open_call(
-            self._max_nbytes, self._private, lambda function: Nested(function, backend, n_jobs, threads)
+            self._max_nbytes, self._private, lambda function: Nested(function, backend, n_jobs, threads, first)
         )
+        self._calls.prepared = self._prepared
 
     def compute_batch_size(self) -> int:
         """Return how many tasks joblib should put in the next batch."""

@@ -5,9 +5,10 @@ import os
 import secrets
 import socket
 import stat
+import threading
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from hpcml.allocation import Allocation, Node
@@ -98,6 +99,8 @@ class Plan:
         Where shared data lies for all nodes; None: in a directory of each node's own.
     life
         Which life of the run it is, from 1; the one before may still be going away.
+    unwanted
+        Set when nobody waits for the workers any longer: a start that is under way then fails.
     """
 
     nodes: tuple[Node, ...]
@@ -109,6 +112,7 @@ class Plan:
     preload: tuple[str, ...] = ()
     data_dir: Path | None = None
     life: int = 1
+    unwanted: threading.Event = field(default_factory=threading.Event, compare=False, repr=False)
 
     @property
     def data_name(self) -> str:

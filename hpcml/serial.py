@@ -1,10 +1,20 @@
-"""What a Cluster is within a task: an executor that runs what it is given at once, where it is."""
+"""A Cluster within a task, and its copies: an executor that runs calls at once, in the task's own process."""
 
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, Future
-from typing import Any
+from typing import Any, Self
 
-__all__ = ["SerialCluster"]
+__all__ = ["SerialCluster", "Unique"]
+
+
+class Unique:
+    """An object whose copy is the object itself: a toolbox that holds the map of a Cluster may be copied."""
+
+    def __copy__(self) -> Self:
+        return self
+
+    def __deepcopy__(self, memo: Any) -> Self:
+        return self
 
 
 class SerialCluster(Executor):

@@ -7,16 +7,18 @@ import sys
 import threading
 import time
 import weakref
+from collections.abc import Sequence
 from contextlib import ExitStack
-from pathlib import Path
+from functools import partial
 
 from hpcml import engines
-from hpcml.allocation import Allocation, detect
+from hpcml.allocation import detect
 from hpcml.dispatch import Dispatcher
 from hpcml.ending import Ending
 from hpcml.lives import open_run
 from hpcml.monitor import Monitor
-from hpcml.plan import Options, Plan, make_nodes, preloads
+from hpcml.opening import Running, Start, make_plan, opening_line
+from hpcml.plan import Options
 from hpcml.progress import Totals, closing_line, display_for
 from hpcml.store import Store
 from hpcml.workers import Workers
@@ -41,43 +43,106 @@ def usable_cpus() -> int:
 
 
 class Session:
-    """The workers of an open Cluster; ``close`` ends them, and so does the end of this process."""
+    """The workers of an open Cluster; ``close`` ends them, and so does the end of this process.
 
-    def __init__(self, options: Options) -> None:
+    Parameters
+    ----------
+    program
+        What its runs are remembered by; by default ``sys.argv``.
+    wait
+        Return when the workers are ready. Otherwise a thread starts them, `running` waits for them, and whoever
+        opened the session closes it. What needs no worker is decided at once in both cases.
+    """
+
+    def __init__(self, options: Options, program: Sequence[str] | None = None, wait: bool = True) -> None:
         self.options = options
         allocation = detect(os.environ)
-        name = options.engine
-        if name == "auto":
-            name = "local" if allocation is None else "ipyparallel"
-        self.engine = name
+        auto = "local" if allocation is None else "ipyparallel"
+        self.engine = name = auto if options.engine == "auto" else options.engine
         start = engines.load(name)
-        began = time.monotonic()
+        self._began = time.monotonic()
         label = allocation.label if allocation else "local"
-        self.run_dir, self.ledger = open_run(options, label, sys.argv, os.environ)
-        self.display = display_for(options.progress, sys.stderr)
+        self.run_dir, self.ledger = open_run(options, label, program or sys.argv, os.environ)
+        self.display = display_for(options.progress and sys.stderr is not None, sys.stderr)
         self._owned = ExitStack()
         self._closed = False
         self._process = os.getpid()
         self._closing = threading.Lock()  # a shutdown in another thread and the end of the process may meet
+        self._running: Running | None = None
         try:
-            self.plan = _plan(allocation, options, name, self.run_dir, self.ledger.life if self.ledger else 1)
+            self.plan = make_plan(
+                allocation=allocation,
+                options=options,
+                engine=name,
+                environment=os.environ,
+                cpus=usable_cpus(),
+                run_dir=self.run_dir,
+                life=self.ledger.life if self.ledger else 1,
+            )
             self._say_resumed()
             self.ending = Ending(options, os.environ, self.ledger)
-            self.workers: Workers = self._owned.enter_context(start(self.plan))
-            self.store = Store(self.workers.staging)
-            self.monitor = Monitor(self._totals(began), self.display, self.ledger)
-            self.dispatcher = Dispatcher(
-                self.workers, self.store.restore, self.monitor, self.ending.limits, options.retries
-            )
-            self.ending.watch(self.dispatcher)
-            self._begin_life()
+            self.start = Start(partial(self._start, start), self.plan)
+            if wait:
+                self._open()
+            else:
+                self.start.meanwhile()
+                engines.import_library(name)  # not beside the imports of the script: they may go in circles
         except BaseException:
             self.close()
             raise
+
+    def _open(self) -> None:
+        self.start.here()
         # As concurrent.futures does, before threads are joined; after the engine's library has registered its
         # own end, for the last to register is the first to be called.
         threading._register_atexit(_close_at_exit, weakref.ref(self))  # type: ignore[attr-defined]
-        self._say(_opening_line(name, self.plan, self.workers, time.monotonic() - began))
+
+    def _start(self, start: engines.Starter) -> Running:
+        workers: Workers = self._owned.enter_context(start(self.plan))
+        store = Store(workers.staging)
+        monitor = Monitor(self._totals(workers), self.display, self.ledger)
+        dispatcher = Dispatcher(workers, store.restore, monitor, self.ending.limits, self.options.retries)
+        self.ending.watch(dispatcher)
+        self._begin_life(workers, monitor.totals)
+        self.say(opening_line(self.engine, self.plan, workers, time.monotonic() - self._began))
+        return Running(workers, store, monitor, dispatcher)
+
+    @property
+    def running(self) -> Running:
+        """The workers and what serves them; this waits until they are ready.
+
+        Raises
+        ------
+        EngineError
+            They did not start.
+        """
+        if self._running is None:
+            self._running = self.start.outcome()
+        return self._running
+
+    @property
+    def workers(self) -> Workers:
+        """The workers; see `running`."""
+        return self.running.workers
+
+    @property
+    def store(self) -> Store:
+        """What is on their nodes; see `running`."""
+        return self.running.store
+
+    @property
+    def monitor(self) -> Monitor:
+        """What hears of tasks; see `running`."""
+        return self.running.monitor
+
+    @property
+    def dispatcher(self) -> Dispatcher:
+        """What hands out tasks; see `running`."""
+        return self.running.dispatcher
+
+    def is_dispatching(self) -> bool:
+        """Tell whether the caller is a callback of a future."""
+        return self._running is not None and self._running.dispatcher.is_this_thread()
 
     def suits(self, options: Options) -> bool:
         """Tell whether these workers are what `options` ask for."""
@@ -92,32 +157,32 @@ class Session:
             and options.task_timeout in (None, self.options.task_timeout)
         )
 
-    def _totals(self, began: float) -> Totals:
+    def _totals(self, workers: Workers) -> Totals:
         nodes = self.plan.nodes
         return Totals(
-            slots=self.workers.slots,
-            hosts=len(self.workers.hosts),
+            slots=workers.slots,
+            hosts=len(workers.hosts),
             cpus_per_slot=nodes[0].cpus_per_slot,
-            opened=began,
+            opened=self._began,
             allocated_cpus=sum(node.cpus or node.slots * node.cpus_per_slot for node in nodes),
         )
 
     def _say_resumed(self) -> None:
         if self.ledger is not None and self.ledger.life > 1:
-            self._say(f"hpcml: resuming {self.run_dir}, which holds {self.ledger.known} results")
+            self.say(f"hpcml: resuming {self.run_dir}, which holds {self.ledger.known} results")
         elif self.options.resume:
-            self._say("hpcml: there is nothing to resume: this is a new run")
+            self.say("hpcml: there is nothing to resume: this is a new run")
 
-    def _begin_life(self) -> None:
+    def _begin_life(self, workers: Workers, totals: Totals) -> None:
         if self.ledger is not None:
-            slots = {node.name: node.slots for node in self.plan.nodes if node.name in self.workers.hosts}
-            cpus = self.monitor.totals.allocated_cpus
-            per_slot = self.monitor.totals.cpus_per_slot
+            slots = {node.name: node.slots for node in self.plan.nodes if node.name in workers.hosts}
             memory = {node.name: node.memory for node in self.plan.nodes if node.memory is not None}
+            cpus, per_slot = totals.allocated_cpus, totals.cpus_per_slot
             self.ledger.begin(engine=self.engine, slots=slots, cpus=cpus, cpus_per_slot=per_slot, memory=memory)
 
-    def _say(self, line: str) -> None:
-        if self.options.progress:
+    def say(self, line: str) -> None:
+        """Print a line of hpcml's own, unless the user wants none."""
+        if self.options.progress and sys.stderr is not None:
             print(line, file=sys.stderr, flush=True)
 
     def close(self, wait: bool = False) -> None:
@@ -126,46 +191,29 @@ class Session:
             if self._closed or os.getpid() != self._process:  # a forked child owns nothing of it
                 return
             self._closed = True
+        running = self._end_start()
         try:
-            if hasattr(self, "dispatcher"):
-                self.dispatcher.close(wait=wait)
+            if running is not None:
+                running.dispatcher.close(wait=wait)
         finally:
-            if hasattr(self, "store"):
-                self.store.clear()
+            if running is not None:
+                running.store.clear()
             self._owned.close()
             self.display.close()
-            stopped = hasattr(self, "dispatcher") and self.dispatcher.out_of_time
+            stopped = running is not None and running.dispatcher.out_of_time
             if self.ledger is not None:
                 self.ledger.close("out of time" if stopped else "ended" if wait else "stopped")
             with contextlib.suppress(OSError):  # it stays when there are logs in it
                 self.run_dir.rmdir()
                 self.run_dir.parent.rmdir()
-            if hasattr(self, "dispatcher"):
-                self._say(closing_line(self.monitor.totals, time.monotonic()))
+            if running is not None:
+                self.say(closing_line(running.monitor.totals, time.monotonic()))
             if hasattr(self, "ending"):
                 self.ending.finish(stopped)
 
-
-def _plan(allocation: Allocation | None, options: Options, engine: str, run_dir: Path, life: int) -> Plan:
-    everywhere = engine != "local"
-    nodes = make_nodes(allocation, options, usable_cpus(), everywhere)
-    chosen = options.preload if options.preload is not None else preloads(list(sys.modules))
-    return Plan(
-        nodes=nodes,
-        allocation=allocation if everywhere else None,
-        run_dir=run_dir,
-        environment=dict(os.environ),
-        timeout=options.timeout,
-        min_slots=options.min_slots,
-        preload=chosen,
-        data_dir=None if options.data_dir is None else options.data_dir.absolute(),
-        life=life,
-    )
-
-
-def _opening_line(name: str, plan: Plan, workers: Workers, seconds: float) -> str:
-    where = f"job {plan.allocation.label}" if plan.allocation else "this computer"
-    hosts = ", ".join(workers.hosts[:8]) + (", …" if len(workers.hosts) > 8 else "")
-    slots = f"{workers.slots} slot" + ("s" if workers.slots != 1 else "")
-    logs = f"; logs in {plan.run_dir}" if any(plan.run_dir.glob("*.log")) else ""
-    return f"hpcml: engine {name}, {slots} on {hosts} ({where}), ready in {seconds:.1f} s{logs}"
+    def _end_start(self) -> Running | None:
+        """Return what runs; a start that is under way is given up, and so ends soon."""
+        if not hasattr(self, "start") or not self.start.begun:
+            return None
+        self.plan.unwanted.set()
+        return None if self.start.error() is not None else self.running

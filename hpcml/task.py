@@ -17,6 +17,7 @@ from hpcml.classes import loads_known
 from hpcml.errors import HpcmlError, TaskError, WorkerDied
 from hpcml.packed import Packed, Referring
 from hpcml.pickling import Rebuilt, dumps_parts
+from hpcml.preparation import Preparation
 from hpcml.values import PackedValues
 
 __all__ = [
@@ -150,12 +151,20 @@ class Nested:
         What a Parallel within the function uses.
     threads
         The most threads that its numerical libraries may start; None: as many as the slot has CPUs.
+    preparation
+        What its worker does first, once.
     """
 
     def __init__(
-        self, function: Callable[..., Any], backend: Any, n_jobs: int | None, threads: int | None
+        self,
+        function: Callable[..., Any],
+        backend: Any,
+        n_jobs: int | None,
+        threads: int | None,
+        preparation: Preparation | None = None,
     ) -> None:
         self.function, self.backend, self.n_jobs, self.threads = function, backend, n_jobs, threads
+        self.preparation = preparation
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         with self.settings():
@@ -166,6 +175,8 @@ class Nested:
         """Have joblib's settings hold, for one call or many."""
         from joblib import parallel_config
 
+        if self.preparation is not None:
+            self.preparation.happen()
         with ExitStack() as settings:
             settings.enter_context(parallel_config(backend=self.backend, n_jobs=self.n_jobs))
             if self.threads is not None:

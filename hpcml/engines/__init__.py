@@ -10,15 +10,17 @@ import logging
 import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from hpcml.errors import EngineError
-from hpcml.plan import Plan
-from hpcml.workers import Workers
 
-__all__ = ["LIBRARIES", "Starter", "load"]
+if TYPE_CHECKING:
+    from hpcml.plan import Plan
+    from hpcml.workers import Workers
 
-Starter = Callable[[Plan], AbstractContextManager[Workers]]
+__all__ = ["LIBRARIES", "Starter", "import_library", "load"]
+
+Starter = Callable[["Plan"], AbstractContextManager["Workers"]]
 log = logging.getLogger("hpcml")
 LIBRARIES = {"local": "loky", "ipyparallel": "ipyparallel"}  # engine: the foreign library it stands on
 
@@ -54,6 +56,12 @@ def load(name: str) -> Starter:
     if name == "ipyparallel":
         _check_encryption()
     return cast(Starter, importlib.import_module(f"hpcml.engines.{name}").start)
+
+
+def import_library(name: str) -> None:
+    """Import what the driver needs of an engine's foreign library; `load` leaves that for while workers start."""
+    if name == "ipyparallel":
+        importlib.import_module("hpcml.engines.ipyparallel.workers")
 
 
 def _check_encryption() -> None:

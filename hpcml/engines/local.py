@@ -5,8 +5,12 @@ concurrent.futures') is broken as a whole when one of them is killed; this way o
 worker are lost, and its executor is replaced.
 """
 
+import contextlib
+import io
+import logging
 import os
 import select
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Set
@@ -14,9 +18,10 @@ from concurrent.futures import Future, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from types import SimpleNamespace
 
-from loky import ProcessPoolExecutor
-from loky.backend import resource_tracker
+from loky import ProcessPoolExecutor, process_executor
+from loky.backend import popen_loky_posix, resource_tracker
 from loky.process_executor import ShutdownExecutorError
 
 from hpcml.datafiles import DataDirectories
@@ -28,6 +33,9 @@ from hpcml.worker import Worker, become_worker, run_frame
 
 __all__ = ["LocalWorkers", "start"]
 
+log = logging.getLogger("hpcml")
+
+LOOK_SECONDS = 0.1
 GONE = (BrokenProcessPool, ShutdownExecutorError)  # what loky says of a worker that died, or was killed
 
 
@@ -80,10 +88,14 @@ class LocalWorkers:
         )
         return _Slot(worker, executor)
 
-    def warm_up(self, timeout: float) -> None:
-        """Start all worker processes and wait until each has answered."""
+    def warm_up(self, timeout: float, unwanted: threading.Event) -> None:
+        """Start all worker processes and wait until each has answered, or nobody wants them any longer."""
         futures = [slot.executor.submit(os.getpid) for slot in self._slots]
-        if wait(futures, timeout).not_done:
+        end = time.monotonic() + timeout
+        while left := wait(futures, min(max(end - time.monotonic(), 0), LOOK_SECONDS)).not_done:
+            if time.monotonic() < end and not unwanted.is_set():
+                continue
+            log.debug("%d local workers did not come", len(left))
             raise EngineError(f"the local workers did not start within {timeout:g} s: try Cluster(timeout=…)")
 
     def submit(self, frame: bytes, avoid: Set[str] = frozenset()) -> "Future[bytes]":
@@ -147,15 +159,36 @@ def _first_line(error: BaseException) -> str:
     return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
 
 
+def _outlive_main() -> None:
+    """Have loky end these workers when their Cluster is closed, not when the main thread ends.
+
+    loky registers its own end when an executor starts, unless it finds that done.
+    """
+    if sys.stdout is None or sys.stderr is None:  # was closed; loky would flush it before each start
+        streams = {"stdout": sys.stdout or io.StringIO(), "stderr": sys.stderr or io.StringIO()}
+        popen_loky_posix.sys = SimpleNamespace(**{**vars(sys), **streams})
+    if process_executor.process_pool_executor_at_exit is None:
+        process_executor.process_pool_executor_at_exit = _end_others
+        with contextlib.suppress(RuntimeError):  # the main thread has ended
+            threading._register_atexit(_end_others)  # type: ignore[attr-defined]
+
+
+def _end_others() -> None:
+    """Have executors of the script's own end as loky would: their threads are waited for next."""
+    if any(not thread.daemon for thread in list(process_executor._threads_wakeups)):
+        process_executor._python_exit()
+
+
 @contextmanager
 def start(plan: Plan) -> Iterator[LocalWorkers]:
     """Start the worker processes; on exit none is left."""
+    _outlive_main()
     node = plan.nodes[0]
     with _data_directories(plan) as directories:
         staging = LocalStaging(directories)
         workers = LocalWorkers(node.name, node.slots, thread_variables(node.cpus_per_slot), staging)
         try:
-            workers.warm_up(plan.timeout)
+            workers.warm_up(plan.timeout, plan.unwanted)
             yield workers
         finally:
             workers.stop()

@@ -1,30 +1,25 @@
 """What `hpcml run` does so that ``import scoop`` finds the modules of this package."""
 
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from hpcml.scoop_programs.future import until
 from hpcml.scoop_programs.shared import forget
 
-__all__ = ["serving"]
+__all__ = ["finish", "serve"]
 
 FOLDER = Path(__file__).with_name("on_path")
 
 
-@contextmanager
-def serving() -> Iterator[None]:
+def serve() -> None:
     """Have ``import scoop`` find what is served, in this process and in the tasks that it submits.
 
-    The script's own folder, which comes first on ``sys.path``, stays there: a scoop.py of the user's own counts.
+    This is called before Python puts the program's own folder first: a scoop.py of the user's own counts.
     """
-    sys.path.insert(0 if sys.flags.safe_path else 1, str(FOLDER))
-    try:
-        yield
-        until(lambda: True)  # callbacks of what has ended since the script last waited
-    finally:
-        forget()
-        sys.path.remove(str(FOLDER))
-        for name in [name for name in sys.modules if name.partition(".")[0] == "scoop"]:
-            del sys.modules[name]
+    sys.path.insert(1 if sys.flags.safe_path else 0, str(FOLDER))
+
+
+def finish() -> None:
+    """Call the callbacks of what has ended since the program last waited, and drop all constants."""
+    until(lambda: True)
+    forget()

@@ -85,10 +85,13 @@ FLOORS = {
         "monitor",
         "report",
         "scoop_programs",
+        "interpreter",
+        "preparation",
+        "joblib_default",
     },
     2: {"engines"},
-    3: {"session", "batches", "cluster", "ending"},
-    4: {"cli"},
+    3: {"session", "opening", "batches", "cluster", "ending"},
+    4: {"cli", "running", "at_start", "public"},
 }
 TOP = {"__init__", "__main__"}  # the front door opens on every floor
 
@@ -101,7 +104,7 @@ DOORS = {
     "ipykernel": set(),
     "ipyparallel": {"engines.ipyparallel.controller", "engines.ipyparallel.engine",
                     "engines.ipyparallel.startup", "engines.ipyparallel.workers"},
-    "joblib": {"joblib_backend", "session", "cli", "task"},
+    "joblib": {"joblib_backend", "joblib_default", "session", "task"},
     "loky": {"engines.local"},
     "numpy": {"arrays", "evolve.streams", "generators"},
     "psutil": {"engines.ipyparallel.controller"},
@@ -115,7 +118,8 @@ DOORS = {
 }  # fmt: skip
 
 # Each has a process of its own.
-PROGRAMS = {"engines.ipyparallel.controller", "engines.ipyparallel.launcher", "engines.scoop.node"}
+PROGRAMS = {"at_start.sitecustomize", "engines.ipyparallel.controller", "engines.ipyparallel.launcher",
+            "engines.scoop.node"}  # fmt: skip
 READS_ENVIRON = {"session", "cli", *PROGRAMS}
 
 
@@ -233,7 +237,7 @@ def test_all_is_what_is_public(name):
             names.add(node.name)
     public = {item for item in names if not item.startswith("_")}
     assert sorted(module.__all__) == module.__all__, "__all__ is sorted"
-    if name in ("__init__", "evolve"):  # what others have made is public here
+    if name in ("__init__", "public", "evolve"):  # what others have made is public here
         return
     constants = {item for item in module.__all__ if not callable(getattr(module, item)) or item.istitle()}
     assert set(module.__all__) - constants == public - constants

@@ -13,7 +13,7 @@ from hpcml.errors import HpcmlError
 from hpcml.scoop_programs import futures, shared
 from hpcml.scoop_programs.carried import Carried
 from hpcml.scoop_programs.future import Future
-from hpcml.scoop_programs.serving import FOLDER, serving
+from hpcml.scoop_programs.serving import FOLDER, finish, serve
 from hpcml.scoop_programs.trees import branches, join_scans, joined, reduce_tree, scan_tree
 from hpcml.task import name_of
 
@@ -74,18 +74,19 @@ def test_messages_name_what_is_called():
     assert name_of(Carried(lambda: 0, {}, 1)) == name_of(lambda: 0)
 
 
-def test_scoop_is_served_for_as_long_as_it_should_be(monkeypatch):
+def test_scoop_is_served(monkeypatch):
     for name in [name for name in sys.modules if name.partition(".")[0] == "scoop"]:  # of other tests
         monkeypatch.delitem(sys.modules, name)
-    before = list(sys.path)
-    with serving():
-        assert sys.path[1] == str(FOLDER)
-        scoop = importlib.import_module("scoop")
-        assert importlib.import_module("scoop.futures") is futures
-        assert importlib.import_module("scoop.shared") is shared
-        assert importlib.import_module("scoop._types").Future is Future
-        assert (scoop.IS_RUNNING, scoop.IS_ORIGIN, scoop.worker.decode().split(":")[1]) == (True, True, "driver")
-        with pytest.raises(HpcmlError, match="no Cluster is open"):
-            print(scoop.SIZE)
-    assert sys.path == before
-    assert "scoop.futures" not in sys.modules
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    serve()
+    assert sys.path.index(str(FOLDER)) == sys.flags.safe_path
+    scoop = importlib.import_module("scoop")
+    assert importlib.import_module("scoop.futures") is futures
+    assert importlib.import_module("scoop.shared") is shared
+    assert importlib.import_module("scoop._types").Future is Future
+    assert (scoop.IS_RUNNING, scoop.IS_ORIGIN, scoop.worker.decode().split(":")[1]) == (True, True, "driver")
+    with pytest.raises(HpcmlError, match="no Cluster is open"):
+        print(scoop.SIZE)
+    finish()
+    for name in [name for name in sys.modules if name.partition(".")[0] == "scoop"]:
+        monkeypatch.delitem(sys.modules, name)

@@ -4,12 +4,14 @@ import sys
 from collections.abc import Collection, Sequence
 
 from hpcml.allocation import Node
+from hpcml.interpreter import interpreter_options, worker_options
 from hpcml.plan import Plan
 from hpcml.srun import controller_step, worker_step
 
 __all__ = ["PYTHON", "controller_home", "holder_steps", "programs", "worker_steps"]
 
-PYTHON = (sys.executable, "-P", "-u", "-m")  # -P: a random.py in the working directory is not our library
+# -P: a random.py in the working directory is not our library
+PYTHON = (sys.executable, *worker_options(interpreter_options(sys.orig_argv)), "-P", "-u", "-m")
 HOLD = """echo "{\\"node\\": \\"$SLURMD_NODENAME\\", \\"holds\\": \\"$SLURM_JOB_ID.$SLURM_STEP_ID\\"}"; exec cat"""
 
 Step = tuple[tuple[Node, ...], list[str]]

@@ -58,7 +58,7 @@ class Startup:
         self.fleet.start()
         import_module("hpcml.engines.ipyparallel.workers")  # with ipyparallel's client, while the nodes start
         patience = time.monotonic() + self.plan.timeout / 3
-        while not self._complete() and time.monotonic() < self.deadline and not self.fleet.over():
+        while not self._complete() and time.monotonic() < self.deadline and not self._is_over():
             self._handle_next(min(self.deadline, time.monotonic() + 0.5))
             late = time.monotonic() > patience
             self._ask_hub()
@@ -75,6 +75,9 @@ class Startup:
 
     def _complete(self) -> bool:
         return self.workers is not None and self.workers.ready + self.given_up >= self.plan.slots
+
+    def _is_over(self) -> bool:
+        return self.fleet.over() or self.plan.unwanted.is_set()
 
     def _handle_next(self, until: float) -> None:
         try:

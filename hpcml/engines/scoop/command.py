@@ -3,7 +3,7 @@
 import argparse
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 from hpcml.allocation import Allocation, detect
@@ -11,6 +11,7 @@ from hpcml.engines.scoop.curve import with_curve
 from hpcml.engines.scoop.library import load
 from hpcml.engines.scoop.origin import ending_signals, run_as_origin
 from hpcml.engines.scoop.pool import Pool
+from hpcml.engines.scoop.script import run_as_main
 from hpcml.errors import EngineError
 from hpcml.plan import Options, Plan, make_nodes, new_run_dir, preloads, script_imports
 
@@ -53,10 +54,8 @@ def plan_run(
     )
 
 
-def run_with_scoop(
-    arguments: argparse.Namespace, environment: Mapping[str, str], cpus: int, run: Callable[[Path], int]
-) -> int:
-    """Run a script as SCOOP's origin on a pool of its own; `run` runs it as ``__main__``; return its status.
+def run_with_scoop(arguments: argparse.Namespace, environment: Mapping[str, str], cpus: int) -> int:
+    """Run a script as SCOOP's origin on a pool of its own; return its exit status.
 
     Raises
     ------
@@ -73,7 +72,7 @@ def run_with_scoop(
     with ending_signals(), Pool(plan, library, arguments.script, arguments.args) as pool:
         if not arguments.quiet:
             print(_opening_line(plan, time.monotonic() - began), file=sys.stderr, flush=True)
-        return run_as_origin(library, pool.fate, lambda: run(arguments.script))
+        return run_as_origin(library, pool.fate, lambda: run_as_main(arguments.script))
 
 
 def _opening_line(plan: Plan, seconds: float) -> str:

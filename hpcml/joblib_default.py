@@ -1,0 +1,31 @@
+"""The Cluster as joblib's default, in a process that `hpcml run` has made."""
+
+import os
+
+import joblib.parallel
+
+from hpcml.joblib_backend import HpcmlBackend, forget_executors
+
+__all__ = ["DefaultBackend", "make_default"]
+
+
+class DefaultBackend(HpcmlBackend):
+    """The backend of a program that names none: without ``n_jobs`` a Parallel runs in the driver, as with loky."""
+
+    default_n_jobs = 1
+
+
+def make_default() -> None:
+    """Have all threads of this process use the Cluster where a program names no backend of its own.
+
+    It is joblib's default, and no setting: a program that prefers threads, or requires shared memory, has threads.
+    A child that is forked has joblib's own default again, for the Cluster's threads are its parent's.
+    """
+    before = joblib.parallel.DEFAULT_BACKEND
+    joblib.register_parallel_backend("hpcml-default", DefaultBackend, make_default=True)
+    os.register_at_fork(after_in_child=lambda: _forget(before))
+
+
+def _forget(default: str) -> None:
+    joblib.parallel.DEFAULT_BACKEND = default
+    forget_executors()
