@@ -3,6 +3,7 @@
 import contextlib
 import fcntl
 import os
+import stat
 import time
 
 __all__ = ["take_over"]
@@ -14,8 +15,12 @@ def take_over(path: str) -> int | None:
     """Return the lock of a directory whose owner ends within `PREDECESSOR` seconds; None when it went with it."""
     deadline = time.monotonic() + PREDECESSOR
     try:
-        lock = os.open(os.path.join(path, "owner"), os.O_RDWR)
+        found = os.lstat(path)
+        lock = os.open(os.path.join(path, "owner"), os.O_RDWR | os.O_NOFOLLOW)
     except OSError:
+        return None
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid():  # somebody has put his own there
+        os.close(lock)
         return None
     while True:
         with contextlib.suppress(BlockingIOError):

@@ -42,7 +42,7 @@ class Recovery:
         self._speaking: set[str] = set()  # nodes that have spoken since
         self._apart: set[str] = set()  # nodes that Slurm has not started together: each gets a step of its own
         self.given_up = 0
-        self.deadline = 0.0  # by which a worker must have come back
+        self.deadline = 0.0  # by which a worker must have come back; 0 while some are there
 
     def spoke(self, node: str) -> None:
         """Note that the launcher of `node` has spoken."""
@@ -60,6 +60,8 @@ class Recovery:
         elif lost and self._controllers < CONTROLLER_RESTARTS and not fleet.alone():
             self._replace_controller(workers, silent)
         self._end_silent_steps()
+        if workers.slots:
+            self.deadline = 0.0
         if ended is not None and fleet.over():
             workers.fail(
                 f"the {ended.name} step ended with status {ended.status}; its log, {ended.log}, ends with\n"
