@@ -46,7 +46,7 @@ class Search:
             "seconds": seconds,
             "harm": harm,
             "below": below,
-            "cluster": {"progress": False, **options},
+            "cluster": {"progress": False, "timeout": patient(60), **options},
         }
 
     @property
