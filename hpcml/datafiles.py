@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from hpcml.errors import DataMissing
+from hpcml.takeover import take_over
 
 __all__ = ["DataDirectories", "DataFile", "DataPart", "delivered", "digest", "directory_in", "open_map", "places"]
 
@@ -115,9 +116,11 @@ class DataDirectories:
     ----------
     name
         What they are called, the same on every node of a run.
+    again
+        Another process of this run had them on this node before: wait for its end, and take over what it leaves.
     """
 
-    def __init__(self, name: str, places: Sequence[str]) -> None:
+    def __init__(self, name: str, places: Sequence[str], again: bool = False) -> None:
         self.paths: list[str] = []
         self._locks: list[int] = []
         for place in places:
@@ -125,6 +128,10 @@ class DataDirectories:
                 _sweep(Path(place))
             with contextlib.suppress(OSError):
                 path = directory_in(place, name)
+                if again and (left := take_over(path)) is not None:
+                    self.paths.append(path)
+                    self._locks.append(left)
+                    continue
                 os.mkdir(path, 0o700)  # one that exists is another node's: this place is not the node's own
                 self.paths.append(path)
                 lock = os.open(os.path.join(path, "owner"), os.O_RDWR | os.O_CREAT, 0o600)

@@ -3,8 +3,10 @@
 import re
 
 import pytest
+from patience import patient, slowness
 from xdist.scheduler import LoadScopeScheduling
 
+TEST_SECONDS = 180  # of the reference computer: a test that takes longer hangs
 RINGS = ("slurm", "contract", "pure")  # what takes long begins first
 
 
@@ -14,6 +16,16 @@ class ByRelease(LoadScopeScheduling):
     def _split_scope(self, nodeid: str) -> str:
         on_release = re.match(r"tests/slurm/.*\[.*(\d\d\.\d\d)", nodeid)
         return on_release[1] if on_release else super()._split_scope(nodeid)
+
+
+@pytest.hookimpl(tryfirst=True)  # before pytest-timeout reads its options
+def pytest_configure(config: pytest.Config) -> None:
+    if config.getoption("timeout") is None:
+        config.option.timeout = patient(TEST_SECONDS)
+
+
+def pytest_report_header() -> str:
+    return f"waits of tests: {slowness():g} times those of the reference computer"
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> ByRelease:

@@ -3,6 +3,7 @@
 import pytest
 from engines import ENGINES
 from evolution import make_creator
+from patience import patient
 from scoop_runs import run, start, together  # noqa: F401  fixtures
 
 import hpcml
@@ -14,7 +15,8 @@ def cluster(request, tmp_path_factory):
     in_job = hpcml.detect(__import__("os").environ) is not None
     slots = None if in_job and request.param == "ipyparallel" else 3
     run_dir = tmp_path_factory.mktemp("run")
-    with hpcml.Cluster(request.param, slots_per_node=slots, run_dir=run_dir, progress=False) as opened:
+    options = {"run_dir": run_dir, "progress": False, "timeout": patient(60)}
+    with hpcml.Cluster(request.param, slots_per_node=slots, **options) as opened:
         yield opened
 
 

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 import tasks
 from joblib import Parallel, delayed
+from patience import patient
 
 import hpcml
 from hpcml.errors import HpcmlError, TaskError, WorkerDied
@@ -216,13 +217,14 @@ def test_a_result_that_is_too_large_is_an_error_of_its_task(tmp_path):
 
 
 def test_a_task_that_runs_too_long_is_ended_and_its_worker_replaced(tmp_path):
-    with hpcml.Cluster("local", slots_per_node=2, run_dir=tmp_path, progress=False, task_timeout=1.0) as cluster:
+    limit = patient(1.0)
+    with hpcml.Cluster("local", slots_per_node=2, run_dir=tmp_path, progress=False, task_timeout=limit) as cluster:
         began = time.monotonic()
         hangs, short = cluster.submit(time.sleep, 600), cluster.submit(time.sleep, 0.1)
-        with pytest.raises(hpcml.TaskTimeout, match=r"time.sleep ran longer than task_timeout=1 s on \S+:[01]"):
-            hangs.result(20)
-        assert time.monotonic() - began < 10
-        assert short.result(20) is None
+        with pytest.raises(hpcml.TaskTimeout, match=rf"ran longer than task_timeout={limit:g} s on \S+:[01]"):
+            hangs.result(patient(20))
+        assert time.monotonic() - began < patient(10)
+        assert short.result(patient(20)) is None
         assert list(cluster.map(abs, range(-20, 0))) == list(range(20, 0, -1))
 
 
@@ -241,7 +243,7 @@ def test_engines_that_register_before_the_client_listens_are_found(tmp_path, mon
     monkeypatch.setattr(util, "connect", slowly)
     options = {"slots_per_node": 2, "run_dir": tmp_path, "progress": False, "timeout": 12}
     with hpcml.Cluster("ipyparallel", **options) as opened:
-        assert opened.slots == 2
+        assert opened.slots == 2 * len(opened.hosts)  # in an allocation there are several
         assert opened.submit(pow, 2, 3).result(20) == 8
 
 

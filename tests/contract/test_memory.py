@@ -1,11 +1,13 @@
 """What is said of a task that takes more memory than there is."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from patience import patient
 
 from hpcml.engines.ipyparallel.memory import oom_counters
 
@@ -49,7 +51,9 @@ def small_cgroup():
 
 def test_a_task_without_memory_is_told_so(small_cgroup, tmp_path):
     within = ["sh", "-c", 'echo $$ > "$0" && exec "$@"', small_cgroup / "cgroup.procs"]
+    alone = {name: value for name, value in os.environ.items() if not name.startswith("SLURM_")}
     command = [*within, sys.executable, "-c", SCRIPT]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=100, cwd=tmp_path, check=True)
+    options = {"cwd": tmp_path, "env": alone, "timeout": patient(100)}
+    done = subprocess.run(command, capture_output=True, text=True, check=True, **options)
     assert "ended 2 workers" in json.loads(done.stdout), done.stderr
     assert "out of memory: the kernel sent SIGKILL" in json.loads(done.stdout)

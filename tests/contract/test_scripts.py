@@ -8,6 +8,7 @@ import sys
 import time
 
 import pytest
+from patience import patient, wait_until
 
 import hpcml
 from hpcml.errors import EngineError, HpcmlError
@@ -18,7 +19,7 @@ NO_SLURM = {name: value for name, value in os.environ.items() if not name.starts
 def hpcml_command(*argv, cwd, **options):
     command = [sys.executable, "-m", "hpcml", *map(str, argv)]
     return subprocess.run(
-        command, cwd=cwd, env=NO_SLURM, capture_output=True, text=True, check=False, timeout=60, **options
+        command, cwd=cwd, env=NO_SLURM, capture_output=True, text=True, check=False, timeout=patient(60), **options
     )
 
 
@@ -184,20 +185,14 @@ def test_ctrl_c_frees_the_workers_and_exits_130(tmp_path):
     )
     command = [sys.executable, "-m", "hpcml", "run", "--slots-per-node=2", str(script)]
     process = subprocess.Popen(command, cwd=tmp_path, env=NO_SLURM, stderr=subprocess.PIPE, text=True)
-    end = time.monotonic() + 30
-    while len(list(tmp_path.glob("*.pid"))) < 2:
-        assert time.monotonic() < end
-        time.sleep(0.05)
+    wait_until(lambda: len(list(tmp_path.glob("*.pid"))) == 2)
     process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=20)
+    _, errors = process.communicate(timeout=patient(20))
     assert process.returncode == 130, errors
     assert "hpcml: interrupted" in errors
     assert f'Traceback (most recent call last):\n  File "{script}", line 6, in <module>' in errors
     assert "KeyboardInterrupt" in errors
-    end = time.monotonic() + 5
-    while left := [path for path in tmp_path.glob("*.pid") if os.path.exists(f"/proc/{path.stem}")]:
-        assert time.monotonic() < end, left
-        time.sleep(0.05)
+    wait_until(lambda: not [path for path in tmp_path.glob("*.pid") if os.path.exists(f"/proc/{path.stem}")], 5)
 
 
 def test_a_driver_that_is_killed_leaves_no_worker(tmp_path):
@@ -213,7 +208,7 @@ def test_a_driver_that_is_killed_leaves_no_worker(tmp_path):
     for engine in ("local", "ipyparallel"):
         command = [sys.executable, str(script), engine]
         done = subprocess.run(
-            command, cwd=tmp_path, env=NO_SLURM, capture_output=True, text=True, check=False, timeout=60
+            command, cwd=tmp_path, env=NO_SLURM, capture_output=True, text=True, check=False, timeout=patient(60)
         )
         pids = done.stdout.split()
         assert len(pids) == 2, done.stderr
@@ -237,7 +232,7 @@ def test_info_without_slurm(tmp_path):
 def test_info_on_a_contradiction(tmp_path):
     env = {**NO_SLURM, "SLURM_JOB_ID": "7", "SLURM_JOB_NODELIST": "n[1-2]", "SLURM_TASKS_PER_NODE": "2"}
     command = [sys.executable, "-m", "hpcml", "info"]
-    done = subprocess.run(command, env=env, capture_output=True, text=True, check=False, timeout=30)
+    done = subprocess.run(command, env=env, capture_output=True, text=True, check=False, timeout=patient(30))
     assert done.returncode == 1
     assert "SLURM_TASKS_PER_NODE=2" in done.stderr
     assert "Traceback" not in done.stderr

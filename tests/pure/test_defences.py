@@ -11,6 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 import zmq
+from patience import patient
 
 import hpcml
 from hpcml import engines
@@ -75,7 +76,7 @@ def test_what_listens_on_one_computer(engine: str, tmp_path: Path):
         process = psutil.Process(driver.pid)
         assert sockets(process) == []
         found = [socket for child in process.children(recursive=True) for socket in sockets(child)]
-        driver.communicate(timeout=30)
+        driver.communicate(timeout=patient(30))
     assert driver.returncode == 0
     if engine == "local":
         assert found == []

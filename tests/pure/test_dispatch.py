@@ -7,6 +7,7 @@ from concurrent.futures import CancelledError, Future
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from patience import patient
 
 from hpcml.dispatch import Dispatcher
 from hpcml.errors import TaskError, WorkerDied
@@ -85,7 +86,7 @@ def test_a_task_that_had_not_begun_is_not_blamed(workers, dispatcher):
         workers.die(started=False)
     workers.wait(1)
     workers.answer()
-    assert future.result(5) == 1
+    assert future.result(patient(5)) == 1
 
 
 def test_three_deaths_end_a_task(workers, dispatcher):
@@ -96,7 +97,7 @@ def test_three_deaths_end_a_task(workers, dispatcher):
     with pytest.raises(
         WorkerDied, match="builtins.abs ended 3 workers .here:0, here:0, here:0. and is not tried again"
     ):
-        future.result(5)
+        future.result(patient(5))
 
 
 def test_abandoned_frames_are_interrupted_and_others_are_not(workers, dispatcher):
@@ -105,10 +106,10 @@ def test_abandoned_frames_are_interrupted_and_others_are_not(workers, dispatcher
     dispatcher.abandon([dropped, waiting])
     for future in (dropped, waiting):
         with pytest.raises(TaskError, match="abandoned"):
-            future.result(5)
+            future.result(patient(5))
     assert len(workers.interrupted) == 1
     workers.answer()
-    assert kept.result(5) == 1
+    assert kept.result(patient(5)) == 1
 
 
 def test_the_width_of_a_group_is_kept(workers, dispatcher):
@@ -117,7 +118,7 @@ def test_the_width_of_a_group_is_kept(workers, dispatcher):
     wide = dispatcher.submit([pack(len, ("ab",))], Future)
     workers.wait(2)
     workers.answer(1)
-    assert wide[0].result(5) == 2
+    assert wide[0].result(patient(5)) == 2
     time.sleep(0.05)
     workers.wait(1)
     while not all(future.done() for future in narrow):
@@ -132,7 +133,7 @@ def test_a_cancelled_task_is_never_sent(workers, dispatcher):
     workers.answer()
     workers.answer()
     with pytest.raises(CancelledError):
-        futures[2].result(5)
+        futures[2].result(patient(5))
     time.sleep(0.05)
     assert not workers.frames
 
@@ -159,9 +160,9 @@ def test_a_broken_engine_fails_everything_at_once(workers, dispatcher):
     dispatcher.break_down(ConnectionError("lost"))
     for future in futures:
         with pytest.raises(ConnectionError):
-            future.result(5)
+            future.result(patient(5))
     with pytest.raises(ConnectionError):
-        dispatcher.submit([pack(abs, (1,))], Future)[0].result(5)
+        dispatcher.submit([pack(abs, (1,))], Future)[0].result(patient(5))
 
 
 @given(

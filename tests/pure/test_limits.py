@@ -4,10 +4,10 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from concurrent.futures import Future
 
 import pytest
+from patience import patient, wait_until
 
 from hpcml.deadline import MARGIN, Deadline
 from hpcml.errors import OutOfTime, WorkerDied
@@ -83,13 +83,6 @@ def test_what_is_no_time_is_an_error(text):
         parse_time_left(text)
 
 
-def wait_until(true):
-    end = time.monotonic() + 5
-    while not true():
-        assert time.monotonic() < end
-        time.sleep(0.01)
-
-
 def test_slurm_is_asked_and_the_environment_is_the_fallback():
     def fail():
         raise OSError("no answer")
@@ -134,5 +127,6 @@ os.kill(child, signal.SIGTERM)
 print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 deadline.close()
 """
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=20, check=True)
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=patient(20), check=True)
     assert done.stdout == "mine\n-15\n"

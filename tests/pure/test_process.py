@@ -3,6 +3,8 @@
 import queue
 from pathlib import Path
 
+from patience import patient
+
 from hpcml.process import Program
 
 
@@ -11,8 +13,8 @@ def test_a_program_that_has_ended_has_its_status(tmp_path: Path):
     inbox: queue.SimpleQueue = queue.SimpleQueue()
     argv = ["sh", "-c", "echo '{\"a\": 1}'; exec >&-; sleep 0.3; exit 7"]
     program = Program("child", argv, {"PATH": "/usr/bin:/bin"}, inbox, tmp_path / "log")
-    assert inbox.get(timeout=5) == (program, {"a": 1})
-    assert inbox.get(timeout=5) == (program, None)
+    assert inbox.get(timeout=patient(5)) == (program, {"a": 1})
+    assert inbox.get(timeout=patient(5)) == (program, None)
     assert program.status == 7
     program.stop()
 
@@ -21,6 +23,6 @@ def test_what_a_program_prints_besides_its_messages_goes_to_its_log(tmp_path: Pa
     inbox: queue.SimpleQueue = queue.SimpleQueue()
     said = ["7", "[1, 2]", "null", '"text"', "NaN", "{", '{"a": 1}', "0: 8", '0: {"b": 2}']
     program = Program("child", ["printf", "%s\\n", *said], {"PATH": "/usr/bin:/bin"}, inbox, tmp_path / "log")
-    assert [inbox.get(timeout=5)[1] for _ in range(3)] == [{"a": 1}, {"b": 2}, None]
+    assert [inbox.get(timeout=patient(5))[1] for _ in range(3)] == [{"a": 1}, {"b": 2}, None]
     assert (tmp_path / "log").read_text().splitlines() == ["7", "[1, 2]", "null", '"text"', "NaN", "{", "0: 8"]
     program.stop()

@@ -33,7 +33,7 @@ def enter(pid: int, argv: Sequence[str], cwd: str = "/") -> list[str]:
     return ["nsenter", "-t", str(pid), "-m", "-n", "-u", "-r", f"--wdns={cwd}", "--", *argv]
 
 
-def run(argv: Sequence[str], env: Mapping[str, str] | None = None, timeout: float = 30) -> str:
+def run(argv: Sequence[str], env: Mapping[str, str] | None = None, timeout: float = 120) -> str:
     """Standard output of a command that must succeed."""
     try:
         done = subprocess.run(argv, env=env, timeout=timeout, capture_output=True, text=True, check=False,
@@ -154,7 +154,7 @@ def send(pids: Iterable[int], number: signal.Signals) -> None:
             continue
 
 
-def end(find: Callable[[], Sequence[int]], what: str, timeout: float = 15) -> None:
+def end(find: Callable[[], Sequence[int]], what: str, timeout: float = 60) -> None:
     """Kill what `find()` finds until it finds nothing: killed processes may have been starting others."""
     def gone() -> bool:
         pids = find()

@@ -14,7 +14,8 @@ from typing import Any
 
 import cluster_ns as ns
 from cluster_conf import LOGIN, Shape
-from slurm_cluster import SlurmCluster
+from patience import patient
+from slurm_cluster import READY_TIMEOUT, SlurmCluster
 
 FINAL_STATES = ("BOOT_FAIL", "CANCELLED", "COMPLETED", "DEADLINE", "FAILED", "NODE_FAIL", "OUT_OF_MEMORY",
                 "PREEMPTED", "TIMEOUT")
@@ -69,13 +70,14 @@ class ClusterSession(SlurmCluster):
             check: bool = False, input: str | None = None) -> subprocess.CompletedProcess[str]:
         """Run a command on the login node to its end, with `input` on its standard input; see `popen`.
 
-        TimeoutError, or with `check` AssertionError for an exit code other than 0, shows what it printed.
+        `timeout` is in seconds of the reference computer. TimeoutError, or with `check` AssertionError for an
+        exit code other than 0, shows what it printed.
         """
         process = self.popen(argv, env, cwd, stdin=subprocess.DEVNULL if input is None else subprocess.PIPE)
         try:
-            out, err = process.communicate(input, timeout=timeout)
+            out, err = process.communicate(input, timeout=patient(timeout))
         except subprocess.TimeoutExpired:
-            raise TimeoutError(f"no end after {timeout} s: {process.args}\n{_kill(process)}") from None
+            raise TimeoutError(f"no end after {patient(timeout)} s: {process.args}\n{_kill(process)}") from None
         assert not check or process.returncode == 0, (
             f"exit code {process.returncode}: {process.args}\n{out[-3000:]}\n{err[-3000:]}")
         return subprocess.CompletedProcess(process.args, process.returncode, out, err)
@@ -108,12 +110,12 @@ class ClusterSession(SlurmCluster):
 
     def wait_state(self, job: int, *states: str, timeout: float = 60) -> str:
         """Wait until a job is in one of these states; TimeoutError shows its state and output."""
-        end = time.monotonic() + timeout
+        end = time.monotonic() + patient(timeout)
         while (state := self.job_fields(job).get("JobState", "")) not in states:
             if time.monotonic() > end:
                 fields = self.job_fields(job)
-                raise TimeoutError(f"job {job} is {state} ({fields.get('Reason')}) after {timeout} s, not "
-                                   f"{' or '.join(states)}; its output:\n{self.output(job)[-3000:]}")
+                raise TimeoutError(f"job {job} is {state} ({fields.get('Reason')}) after {patient(timeout)} s, "
+                                   f"not {' or '.join(states)}; its output:\n{self.output(job)[-3000:]}")
             time.sleep(0.1)
         return state
 
@@ -150,7 +152,7 @@ class ClusterSession(SlurmCluster):
     def end_test(self) -> list[str]:
         """Undo what the test did to nodes; then what it has left after CLEAN_TIMEOUT seconds, now removed."""
         self._repair()
-        end = time.monotonic() + CLEAN_TIMEOUT
+        end = time.monotonic() + patient(CLEAN_TIMEOUT)
         while (left := self.leftovers()) and time.monotonic() < end:
             for process in self._started:
                 process.poll()
@@ -160,7 +162,7 @@ class ClusterSession(SlurmCluster):
         for process in self._started:
             _kill(process)
         self._started.clear()
-        self.wait_idle()
+        self.wait_idle(patient(READY_TIMEOUT))
         shutil.rmtree(self.shared_dir, ignore_errors=True)
         return left
 
@@ -186,7 +188,7 @@ def _kill(process: subprocess.Popen[str]) -> str:
     """End a process that may be running still, close its pipes; what it printed that nobody has read."""
     process.kill()
     try:
-        printed = process.communicate(timeout=2)
+        printed = process.communicate(timeout=patient(2))
     except (subprocess.TimeoutExpired, ValueError) as error:
         # A child of it holds the pipes; or they were read to their end, and closed, before.
         printed = (getattr(error, "output", None), getattr(error, "stderr", None))

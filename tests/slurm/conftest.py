@@ -8,6 +8,9 @@ After each test, nodes that it killed, froze or cut are mended; then a job in th
 on the login node, or a file in any /dev/shm fails it. HPCML_TEST_RELEASES="22.05" in the environment chooses
 releases, and then one that cannot be had is a failure; otherwise it is skipped.
 
+A run that is interrupted or killed leaves no cluster: a guardian, a process of its own, ends those of a process
+of pytest that is gone.
+
 A test that takes long, and in which Slurm's release plays no part, or one that was seen on the other, runs on one
 release: @pytest.mark.release("24.11"), or where that is not among the chosen, on the first that can be had.
 """
@@ -17,6 +20,7 @@ import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import cluster_guardian
 import cluster_root
 import pytest
 from cluster_conf import RELEASES, ClusterError, Shape
@@ -69,6 +73,17 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 def _need(release: str) -> None:
     if missing(release):
         raise ClusterError(missing(release))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _guardian() -> Iterator[None]:
+    """Have clusters end with this process, however it ends."""
+    if os.geteuid():  # and no cluster can be
+        yield
+        return
+    guardian = cluster_guardian.start(f"pytest-{os.getpid()}-")
+    yield
+    cluster_guardian.stop(guardian)
 
 
 def _start(shape: Shape) -> ClusterSession:

@@ -11,6 +11,8 @@ import time
 from collections import Counter
 from pathlib import Path
 
+from patience import patient
+
 COUNTED = Path(__file__).parent / "programs" / "counted.py"
 FITS = 180
 SLOTS = 12
@@ -18,7 +20,7 @@ SLOTS = 12
 
 def one_process(out):
     """Return ``cv_results_`` of the search by scikit-learn alone."""
-    subprocess.run([sys.executable, COUNTED, json.dumps({"out": str(out)})], check=True, timeout=120)
+    subprocess.run([sys.executable, COUNTED, json.dumps({"out": str(out)})], check=True, timeout=patient(120))
     return pickle.loads(out.read_bytes())
 
 
@@ -44,7 +46,7 @@ class Search:
             "seconds": seconds,
             "harm": harm,
             "below": below,
-            "cluster": {"progress": False, **options},
+            "cluster": {"progress": False, "timeout": patient(60), **options},
         }
 
     @property
@@ -64,7 +66,7 @@ class Search:
 
     def wait_ended(self, fits, timeout=60.0):
         """Wait until so many fits have ended."""
-        end = time.monotonic() + timeout
+        end = time.monotonic() + patient(timeout)
         while len(self.events("end")) < fits:
             assert time.monotonic() < end, self.events("end")[-5:]
             assert self.process is None or self.process.poll() is None, self.process.communicate()
@@ -77,7 +79,7 @@ class Search:
 
     def finish(self, name, timeout=90.0):
         """Wait for the end, print the ledger, and return the search's results."""
-        _, self.errors = self.process.communicate(timeout=timeout)
+        _, self.errors = self.process.communicate(timeout=patient(timeout))
         assert self.process.returncode == 0, self.errors[-3000:]
         return self.results(name)
 

@@ -23,7 +23,8 @@ from cluster_conf import LOGIN, ClusterError, Shape
 from cluster_view import ClusterView, state_root
 
 HERE = Path(__file__).resolve().parent
-READY_TIMEOUT = 60
+EVENT = 60  # seconds in which what was begun must be seen, on a computer of any speed
+READY_TIMEOUT = 180
 _TMPFS = "mount -t tmpfs -o mode=1777,nosuid,nodev tmpfs"
 
 
@@ -94,11 +95,11 @@ class SlurmCluster(ClusterView):
             argv = ["unshare", "-m", "-n", "-u", "sh", str(HERE / "login-boot")]
             holder = self._start(argv, "login", read_end)
             self.update(holder=holder)
-            ns.wait_for(lambda: ns.argv_of(holder)[:1] == ["sh"], 10, "the login node's namespaces", 0.01)
+            ns.wait_for(lambda: ns.argv_of(holder)[:1] == ["sh"], EVENT, "the login node's namespaces", 0.01)
             for command in commands:
                 self._on_login(*command)
             os.write(write_end, f"{root}\n".encode())
-            ns.wait_for(lambda: ns.argv_of(holder)[:1] == ["sleep"], 10, f"the login node in {root}", 0.01)
+            ns.wait_for(lambda: ns.argv_of(holder)[:1] == ["sleep"], EVENT, f"the login node in {root}", 0.01)
         for command in (f"hostname {LOGIN}", f"mount --bind {self.state}/hosts.{LOGIN} /etc/hosts",
                         f"{_TMPFS} /dev/shm", "ip link set lo up", "ip link add br0 type bridge",
                         f"ip address add {conf.LOGIN_ADDRESS}/{conf.PREFIX} dev br0", "ip link set br0 up"):
@@ -111,10 +112,10 @@ class SlurmCluster(ClusterView):
                    "pid-file": munge / "pid", "log-file": munge / "log", "seed-file": munge / "seed"}
         argv = ["munged", "--foreground", "--force", *(f"--{key}={value}" for key, value in options.items())]
         munged = self._start(ns.enter(self.holder, argv), "munged")
-        ns.wait_for((munge / "socket").exists, 10, "munged's socket")
+        ns.wait_for((munge / "socket").exists, EVENT, "munged's socket")
         slurmctld = self._start(ns.enter(self.holder, ["slurmctld", "-D", "-i"]), "slurmctld")
         self.update(daemons=[munged, slurmctld])
-        ns.wait_for(lambda: self.call(["scontrol", "ping"]).returncode == 0, 30, "slurmctld's answer", 0.1)
+        ns.wait_for(lambda: self.call(["scontrol", "ping"]).returncode == 0, EVENT, "slurmctld's answer", 0.1)
 
     # -- nodes -----------------------------------------------------------------------------------------------
     def boot_node(self, node: str) -> None:
@@ -127,7 +128,7 @@ class SlurmCluster(ClusterView):
             pid = self._start(ns.enter(self.holder, argv), f"node.{node}", read_end)
             self.update(nodes=self.record()["nodes"] | {node: pid})
             known = [ns.namespace(self.holder, "net"), ns.namespace(os.getpid(), "net"), None]
-            ns.wait_for(lambda: ns.namespace(pid, "net") not in known, 10, f"namespaces of node {node}", 0.01)
+            ns.wait_for(lambda: ns.namespace(pid, "net") not in known, EVENT, f"namespaces of node {node}", 0.01)
             self._on_login(*f"ip link add {node} type veth peer name eth0 netns {pid}".split())
             self._on_login(*f"ip link set {node} master br0 up".split())
             os.write(write_end, f"{self.shape.address(node)}/{conf.PREFIX}\n".encode())
@@ -137,7 +138,7 @@ class SlurmCluster(ClusterView):
         self.running_node(node)
         ns.end(lambda: [pid for pid in [self.unshare_pid(node)] if pid], f"node {node}")
         self._collect()
-        ns.wait_for(lambda: node not in self.bytes(), 10, f"the end of the network of node {node}")
+        ns.wait_for(lambda: node not in self.bytes(), EVENT, f"the end of the network of node {node}")
 
     def freeze_node(self, node: str) -> None:
         """Stop every process of a node; its kernel still acknowledges what comes over the network."""
@@ -149,7 +150,7 @@ class SlurmCluster(ClusterView):
             ns.send(awake, signal.SIGSTOP)
             return not awake
 
-        ns.wait_for(frozen, 10, f"the standstill of node {node}", 0.01)
+        ns.wait_for(frozen, EVENT, f"the standstill of node {node}", 0.01)
 
     def thaw_node(self, node: str) -> None:
         self.running_node(node)

@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 
 import pytest
+from patience import patient, wait_until
 
 pytestmark = pytest.mark.release("24.11")  # the rest of the ring runs on both
 
@@ -59,7 +60,7 @@ class Talk:
 
     def end(self):
         self.process.stdin.close()
-        assert self.process.wait(30) == 0, self.errors.read_text()
+        assert self.process.wait(patient(30)) == 0, self.errors.read_text()
 
 
 @pytest.fixture
@@ -76,7 +77,7 @@ def talk(cluster):
         if one.process.poll() is None:
             one.process.stdin.close()
             with contextlib.suppress(subprocess.TimeoutExpired):
-                one.process.wait(30)
+                one.process.wait(patient(30))
 
 
 def data_files(cluster, node, place="/dev/shm"):
@@ -139,13 +140,6 @@ def test_files_and_directories_are_private_and_freed_data_is_gone(cluster, talk)
     program.say("drop")
     wait_until(lambda: not any(data_files(cluster, node) for node in cluster.nodes))
     program.end()
-
-
-def wait_until(true, seconds=10):
-    end = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < end
-        time.sleep(0.1)
 
 
 @pytest.mark.release("22.05")
@@ -258,7 +252,7 @@ def test_a_killed_driver_leaves_no_data(cluster, talk):
     program.say("hold 1")
     (driver,) = [p for p in cluster.processes("login") if str(PROGRAM) in p.argv and "salloc" not in p.argv[0]]
     os.kill(driver.pid, signal.SIGKILL)
-    program.process.wait(30)
+    program.process.wait(patient(30))
     wait_until(lambda: not any(cluster.files(node) for node in (*cluster.nodes, "login")), seconds=15)
 
 

@@ -10,6 +10,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from patience import patient, wait_until
 from searches import SLOTS, Search, assert_equal, one_process
 
 ROOT = Path(__file__).parents[2]
@@ -31,10 +32,8 @@ def submit(search, *options, flags="--requeue"):
 
 
 def wait_ended(search, fits, timeout=60):
-    end = time.monotonic() + timeout
-    while len(search.events("end")) < fits:
-        assert time.monotonic() < end, search.cluster.output(search.job)[-3000:]
-        time.sleep(0.1)
+    output = lambda: search.cluster.output(search.job)[-3000:]  # noqa: E731
+    wait_until(lambda: len(search.events("end")) >= fits, timeout, what=output)
 
 
 def assert_resumed(search, name, expected, repeated):
@@ -65,10 +64,7 @@ def test_f9_the_sbatch_script_is_requeued_and_no_fit_is_cut(cluster):
         (cluster.shared_dir / name).symlink_to(target)
     script = ROOT / "sbatch/requeue.sbatch"
     job = cluster.sbatch(script, cwd=cluster.shared_dir)
-    end = time.monotonic() + 60
-    while "(10 %)" not in (output := cluster.output(job)):
-        assert time.monotonic() < end, output
-        time.sleep(0.1)
+    wait_until(lambda: "(10 %)" in cluster.output(job), what=lambda: cluster.output(job))
     cluster.run(["scancel", "--batch", "--signal=USR1", str(job)], check=True)
     ended = cluster.wait(job, timeout=150)
     assert ended.state == "COMPLETED", ended.output
@@ -113,9 +109,9 @@ def test_f7_a_driver_that_is_killed_is_started_again(cluster, expected):
         (driver,) = [p for p in cluster.processes("login") if "counted.py" in " ".join(p.argv[:2])]
         killed = time.monotonic()
         os.kill(driver.pid, signal.SIGKILL)
-        search.process.communicate(timeout=30)
+        search.process.communicate(timeout=patient(30))
         while any("hpcml.engines" in " ".join(p.argv) for node in cluster.nodes for p in cluster.processes(node)):
-            assert time.monotonic() < killed + 15
+            assert time.monotonic() < killed + patient(15)
             time.sleep(0.1)
     assert_equal(search.start().finish("F7"), expected)
     assert search.lost == 0
@@ -125,13 +121,13 @@ def test_f7_a_driver_that_is_killed_is_started_again(cluster, expected):
 
 @pytest.mark.release("22.05")
 def test_two_drivers_of_one_run(cluster, expected):
-    search = Search(cluster, resume=True, seconds=0.6).start()  # the second takes a while to be refused
+    search = Search(cluster, resume=True, seconds=patient(0.6)).start()  # the second takes a while to be refused
     search.wait_ended(12)
     began = time.monotonic()
     second = cluster.run(search.command)
     assert second.returncode == 1
     assert "is in use by process" in second.stderr
     assert "on login" in second.stderr
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < patient(10)
     assert_equal(search.finish("F13"), expected)
     assert (search.lost, search.repeated) == (0, 0)

@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 import pytest
+from patience import patient
 
 import hpcml
 
@@ -28,7 +29,7 @@ def lowest(output):
 def expected(tmp_path_factory):
     """Return what one process finds, with DEAP's own loop."""
     program = Path(__file__).parent / "programs/plain_cma.py"
-    return lowest(subprocess.check_output([sys.executable, program, "3", "25"], text=True, timeout=60))
+    return lowest(subprocess.check_output([sys.executable, program, "3", "25"], text=True, timeout=patient(60)))
 
 
 @pytest.mark.release("24.11")
@@ -38,7 +39,7 @@ def test_the_sbatch_file_is_requeued_and_ends_as_one_process_does(cluster, expec
     assert len(script.read_text().splitlines()) <= 10
     arguments = ["--dimensions", "3", "--generations", "25", "--ms", "100"]
     job = cluster.sbatch(script, cwd=cluster.shared_dir, args=arguments)
-    end = time.monotonic() + 60
+    end = time.monotonic() + patient(60)
     while "generation   10" not in (output := cluster.output(job)):
         assert time.monotonic() < end, output
         time.sleep(0.1)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from patience import patient
 
 ROOT = Path(__file__).parents[2]
 PROGRAMS = Path(__file__).parent / "programs"
@@ -36,7 +37,7 @@ def test_an_unmodified_search_equals_one_process(cluster, tmp_path):
         "-N3",
         "-n7",
     )
-    subprocess.run([cluster.python, PROGRAMS / "search.py", tmp_path / "alone"], check=True, timeout=100)
+    subprocess.run([cluster.python, PROGRAMS / "search.py", tmp_path / "alone"], check=True, timeout=patient(100))
     end = cluster.wait(job, timeout=100)
     assert end.state == "COMPLETED", end.output
     assert "36 of 36 tasks done" in end.output
@@ -49,7 +50,7 @@ def test_an_unmodified_search_equals_one_process(cluster, tmp_path):
 
 
 @pytest.mark.release("22.05")
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(patient(300))
 def test_the_contract_holds_on_an_allocation(cluster):
     """The files whose tests use a Cluster most; the others' have been on one computer."""
     command = [cluster.python, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-k", "ipyparallel"]

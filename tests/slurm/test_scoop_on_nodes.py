@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
+from patience import patient
 from test_ends import engines, wait_for_no_engines
 from test_security import attack, listening
 
@@ -45,7 +46,7 @@ def start_sleeper(cluster, *before):
 
 
 def wait_busy(cluster):
-    end = time.monotonic() + 60
+    end = time.monotonic() + patient(60)
     while len(list(cluster.shared_dir.glob("busy-*"))) < 6:
         assert time.monotonic() < end
         time.sleep(0.1)
@@ -101,10 +102,10 @@ def test_a_worker_that_is_killed_fails_the_run_and_is_named(cluster):
     process = start_sleeper(cluster, "salloc", "-Q", "-N3", "--ntasks-per-node=2")
     began = time.monotonic()
     os.kill(busy_pid(cluster, "n3"), signal.SIGKILL)
-    _, errors = process.communicate(timeout=30)
+    _, errors = process.communicate(timeout=patient(30))
     assert process.returncode == 1
     assert "of n3 ended (signal SIGKILL), and its tasks are lost" in errors
-    assert time.monotonic() - began < 15
+    assert time.monotonic() - began < patient(15)
     wait_for_no_engines(cluster)
 
 
@@ -113,7 +114,7 @@ def test_the_program_of_a_node_is_killed(cluster):
     process = start_sleeper(cluster, "salloc", "-Q", "-N3", "--ntasks-per-node=2", "--no-kill")
     program = min((p.node_pid, p.pid) for p in cluster.processes("n2") if p in engines(cluster))[1]
     os.kill(program, signal.SIGKILL)
-    _, errors = process.communicate(timeout=40)
+    _, errors = process.communicate(timeout=patient(40))
     assert process.returncode == 1
     assert "n2: task 1: Killed" in errors  # said by srun, which ends the whole step
     wait_for_no_engines(cluster)
@@ -125,7 +126,7 @@ def test_the_launching_process_is_killed(cluster):
     found = [p for p in cluster.processes("login") if p.argv and "salloc" not in p.argv[0]]
     (origin,) = [p for p in found if any("sleeper.py" in word for word in p.argv)]
     os.kill(origin.pid, signal.SIGKILL)
-    process.communicate(timeout=30)
+    process.communicate(timeout=patient(30))
     wait_for_no_engines(cluster)
 
 

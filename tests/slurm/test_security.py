@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from cluster_conf import LOGIN
+from patience import patient, wait_until
 
 pytestmark = pytest.mark.release("24.11")  # the rest of the ring runs on both
 
@@ -50,7 +51,7 @@ class Guarded:
 
     def __exit__(self, kind, *_):
         self.process.stdin.close()
-        status = self.process.wait(30)
+        status = self.process.wait(patient(30))
         assert kind or status == 0, self.errors.read_text()
 
     def answer(self):
@@ -99,7 +100,7 @@ def listening(cluster, node):
     """Return [(address, port, names of the processes)] of the listening sockets of a node that are not Slurm's."""
     command = ["ss", "-Hltunp"]
     argv = cluster.login_command(command, "/") if node == LOGIN else cluster.node_command(node, command)
-    shown = subprocess.run(argv, capture_output=True, text=True, check=True, timeout=20).stdout
+    shown = subprocess.run(argv, capture_output=True, text=True, check=True, timeout=patient(20)).stdout
     sockets = []
     for line in shown.splitlines():
         address, _, port = line.split()[4].rpartition(":")
@@ -204,9 +205,9 @@ def test_the_keys_are_nowhere_to_be_seen(cluster):
 
 def test_no_key_is_told_when_a_start_fails(cluster):
     """The controller and four of the six workers are there, and have keys, when it is given up."""
-    run = Guarded(cluster, HPCML_TEST_BROKEN="n2").start("timeout=5")
+    run = Guarded(cluster, HPCML_TEST_BROKEN="n2").start(f"timeout={patient(5)}")
     assert run.process.stdout.read() == ""
-    assert run.process.wait(20) == 1
+    assert run.process.wait(patient(20)) == 1
     run.process.stdin.close()
     assert "EngineError: 4 of 6 workers came within" in run.errors.read_text()
     keys = [key for file in run.keys.iterdir() for key in file.read_text().split()]
@@ -254,10 +255,8 @@ def test_a_start_goes_on_while_its_listeners_are_held(cluster):
     run = Guarded(cluster, HPCML_TEST_SLOW="n2")
     (run.keys / "n2").touch()
     run.start()
-    end = time.monotonic() + 20
-    while not (found := ports(cluster)):
-        assert time.monotonic() < end
-        time.sleep(0.1)
+    wait_until(lambda: ports(cluster))
+    found = ports(cluster)
     assert {address for address, _ in found} == {"127.0.0.1", cluster.shape.address("n1")}
     assert len(found) == 2
     with attack(cluster, attack="noise", ports=found, frames=2_000) as done:
@@ -265,7 +264,7 @@ def test_a_start_goes_on_while_its_listeners_are_held(cluster):
         (run.keys / "n2").unlink()
         began = time.monotonic()
         with run:
-            assert time.monotonic() - began < 5
+            assert time.monotonic() - began < patient(5)
             run.work(12)
 
 
@@ -279,7 +278,7 @@ class Recording:
 
     def end(self, ports):
         """Return what each connection to one of these ports has sent, in hexadecimal digits."""
-        streams = json.loads(self.process.communicate(timeout=30)[0])
+        streams = json.loads(self.process.communicate(timeout=patient(30))[0])
         return [data for port, data in streams if port in ports]
 
 

@@ -14,6 +14,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
+from patience import patient
 
 pytestmark = pytest.mark.release("22.05")  # the rest of the ring runs on both
 
@@ -33,11 +34,11 @@ class Script:
 
     def __exit__(self, *_):
         self.process.stdin.close()
-        self.process.wait(30)
+        self.process.wait(patient(30))
 
     def answer(self, seconds=60):
         """Return the next answer."""
-        ready, _, _ = select.select([self.process.stdout], [], [], seconds)
+        ready, _, _ = select.select([self.process.stdout], [], [], patient(seconds))
         line = self.process.stdout.readline() if ready else ""
         assert line, f"no answer, status {self.process.poll()}"
         return json.loads(line)
@@ -57,7 +58,7 @@ def salloc(cluster, **variables):
 
 
 def on(cluster, node, *command):
-    subprocess.run(cluster.node_command(node, list(command)), check=True, capture_output=True, timeout=10)
+    subprocess.run(cluster.node_command(node, list(command)), check=True, capture_output=True, timeout=patient(10))
 
 
 @contextmanager
@@ -74,15 +75,16 @@ def slurmctld_frozen(cluster):
 # -- nodes that do not come --------------------------------------------------------------------------------------
 @pytest.mark.release("22.05")
 def test_a_node_that_imports_for_too_long_is_shown_with_its_log(cluster):
-    slow = "import os, time\nprint('slowly')\nos.uname().nodename == 'n2' and time.sleep(30)\n"
+    slow = "import os, time\nprint('slowly')\nos.uname().nodename == 'n2' and time.sleep(600)\n"
     directory = cluster.write("slow_module.py", slow).parent
+    limit = patient(4)
     with salloc(cluster, PYTHONPATH=f"{directory}:{os.environ.get('PYTHONPATH', '')}") as script:
-        failed = script.open(timeout=4, preload=["slow_module"])
-        assert "4 of 6 workers came within 4.0 s" in failed["error"]
+        failed = script.open(timeout=limit, preload=["slow_module"])
+        assert f"4 of 6 workers came within {limit:.1f} s" in failed["error"]
         assert "n2 has no worker; its log ends with\n    1: slowly\n" in failed["error"]
         assert "Cluster(min_slots=4)" in failed["error"]
-        assert failed["seconds"] < 4 + SPARE
-        some = script.open(timeout=4, preload=["slow_module"], min_slots=3)
+        assert failed["seconds"] < limit + patient(SPARE)
+        some = script.open(timeout=limit, preload=["slow_module"], min_slots=3)
         assert (some["slots"], some["hosts"]) == (4, ["n1", "n3"])
         assert script.ask({"run": [12, 0.0]})["sum"] == 66
 
@@ -91,8 +93,8 @@ def test_a_library_that_is_missing_on_one_node_is_named(cluster):
     text = "import os, sys\nif os.uname().nodename == 'n2':\n    sys.modules['ipyparallel'] = None\n"
     directory = cluster.write("sitecustomize.py", text).parent
     with salloc(cluster, PYTHONPATH=f"{directory}:{os.environ.get('PYTHONPATH', '')}") as script:
-        failed = script.open(timeout=10)
-        assert failed["seconds"] < 10 + SPARE
+        failed = script.open(timeout=patient(10))
+        assert failed["seconds"] < patient(10 + SPARE)
         (reason,) = [part for part in failed["error"].split("\nn") if part.startswith("2 has no worker; its log")]
         assert "1: ModuleNotFoundError: No module named 'ipyparallel" in reason
 
@@ -120,7 +122,8 @@ def odd_networks(cluster):
 def test_the_address_is_one_that_every_node_reaches(cluster):
     with odd_networks(cluster):
         resolved = subprocess.run(
-            cluster.node_command("n1", ["getent", "hosts", "n1"]), capture_output=True, check=False, timeout=10
+            cluster.node_command("n1", ["getent", "hosts", "n1"]), capture_output=True, check=False,
+            timeout=patient(10),
         )
         assert resolved.returncode != 0, "n1 does not know its own name"
         program = f"#!/bin/bash\nexec {cluster.python} {PROGRAM} <<< '{json.dumps({'open': {'timeout': 20}})}'"
@@ -146,15 +149,15 @@ def test_a_firewall_between_nodes_is_shown_by_address_and_node(cluster):
     rejects = ("to", first, "ipproto", "tcp", "dport", "20000-65534", "prohibit")
     with salloc(cluster) as script:
         with firewall(cluster, "n1", *silent):
-            failed = script.open(timeout=20)
+            failed = script.open(timeout=patient(20))
         with firewall(cluster, "n3", *rejects):
-            some = script.open(timeout=9, min_slots=4)
+            some = script.open(timeout=patient(9), min_slots=4)
             assert script.ask({"run": [12, 0.0]})["sum"] == 66
     assert "no address of the controller can be reached from everywhere" in failed["error"]
     assert f"    n2: 127.0.0.1 Connection refused, {first} reached\n" in failed["error"]
     assert f"    n3: 127.0.0.1 Connection refused, {first} timed out\n" in failed["error"]
     assert "To go on with the nodes that reach one: Cluster(min_slots=4)" in failed["error"]
-    assert failed["seconds"] < 10, "as soon as it is known"
+    assert failed["seconds"] < patient(10), "as soon as it is known"
     assert (some["slots"], some["hosts"]) == (4, ["n1", "n2"])
 
 
@@ -162,7 +165,7 @@ def test_a_firewall_between_nodes_is_shown_by_address_and_node(cluster):
 def test_srun_is_the_only_command_of_slurm_that_a_run_needs(cluster):
     (cluster.shared_dir / "bin").mkdir()
     found = cluster.run(["sh", "-c", "command -v srun"], check=True).stdout.strip()
-    orders = "\n".join(json.dumps(order) for order in ({"open": {"timeout": 20}}, {"run": [12, 0.0]}))
+    orders = "\n".join(json.dumps(order) for order in ({"open": {"timeout": patient(20)}}, {"run": [12, 0.0]}))
     program = (
         f"#!/bin/bash\nln -s {found} {cluster.shared_dir}/bin/srun\nexport PATH={cluster.shared_dir}/bin\n"
         f"command -v scontrol squeue sacct\nexec {cluster.python} {PROGRAM} <<< '{orders}'"
@@ -177,18 +180,18 @@ def test_the_environment_of_a_job_that_is_over_is_an_error_at_once(cluster):
     printed = cluster.run(["salloc", "-Q", "-N2", "-n2", "env"], check=True).stdout
     left = [line for line in printed.splitlines() if line.startswith("SLURM_") and "CONF" not in line]
     with Script(cluster, "env", *left) as script:
-        failed = script.open(timeout=20)
+        failed = script.open(timeout=patient(20))
     assert "EngineError: 0 of 2 workers came" in failed["error"]
     assert "has expired" in failed["error"] or "nvalid job id" in failed["error"]
     assert "If that is a job which is over, forget it:  unset ${!SLURM_@}" in failed["error"]
-    assert failed["seconds"] < SPARE
+    assert failed["seconds"] < patient(SPARE)
 
 
 # -- many at once ------------------------------------------------------------------------------------------------
 @pytest.mark.release("24.11")
 def test_of_a_hundred_and_twenty_engines_that_register_at_once_none_is_missing(cluster):
     with salloc(cluster) as script:
-        opened = script.open(timeout=60, slots_per_node=40)
+        opened = script.open(timeout=patient(60), slots_per_node=40)
         assert opened["slots"] == 120
         assert script.ask({"run": [480, 0.0]})["sum"] == sum(range(480))
 
@@ -203,20 +206,20 @@ def with_few_ports(tmp_path, count, starts, **options):
         f"for number in $(seq {starts}); do ({each}) & done; wait"
     )
     command = ["unshare", "--net", "sh", "-c", script, sys.executable]
-    subprocess.run(command, check=True, timeout=60, stdin=subprocess.DEVNULL)
+    subprocess.run(command, check=True, timeout=patient(60), stdin=subprocess.DEVNULL)
     outputs = [(tmp_path / f"{number + 1}.out").read_text().splitlines() for number in range(starts)]
     return [[json.loads(line) for line in lines[1:]] for lines in outputs]
 
 
 def test_starts_at_once_do_not_take_each_others_ports(tmp_path):
-    answers = with_few_ports(tmp_path, 400, 6, engine="ipyparallel", slots_per_node=1, timeout=20)
+    answers = with_few_ports(tmp_path, 400, 6, engine="ipyparallel", slots_per_node=1, timeout=patient(20))
     assert [ran["sum"] for _, ran in answers] == [6] * 6
 
 
 def test_that_no_port_is_left_is_said_at_once(tmp_path):
-    ((failed,),) = with_few_ports(tmp_path, 12, 1, engine="ipyparallel", slots_per_node=1, timeout=20)
+    ((failed,),) = with_few_ports(tmp_path, 12, 1, engine="ipyparallel", slots_per_node=1, timeout=patient(20))
     assert "no port is free on 127.0.0.1" in failed["error"]
-    assert failed["seconds"] < SPARE
+    assert failed["seconds"] < patient(SPARE)
 
 
 # -- slurmctld ---------------------------------------------------------------------------------------------------
@@ -233,11 +236,11 @@ def test_a_slurmctld_that_does_not_answer(cluster):
     """A start waits for it until its timeout; what runs goes on, and asks it nothing."""
     with salloc(cluster) as script:
         with slurmctld_frozen(cluster):
-            failed = script.open(timeout=3)
+            failed = script.open(timeout=patient(3))
         assert "Slurm has not started the workers. `scontrol ping` tells whether it answers" in failed["error"]
-        assert failed["seconds"] < 3 + SPARE
+        assert failed["seconds"] < patient(3 + SPARE)
         with slurmctld_frozen(cluster):
-            script.process.stdin.write('{"open": {"timeout": 30}}\n')
+            script.process.stdin.write(json.dumps({"open": {"timeout": patient(30)}}) + "\n")
             script.process.stdin.flush()
             time.sleep(2)
         assert script.answer()["slots"] == 6, "it was asked again"

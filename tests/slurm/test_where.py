@@ -9,6 +9,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from patience import patient
 
 PROGRAMS = Path(__file__).parent / "programs"
 WORKERS = PROGRAMS / "workers.py"
@@ -63,7 +64,7 @@ def run_in_terminal(cluster, argv, timeout=60):
     ours, theirs = pty.openpty()
     process = cluster.popen(argv, stdin=theirs, stdout=theirs, stderr=theirs)
     os.close(theirs)
-    shown, end = b"", time.monotonic() + timeout
+    shown, end = b"", time.monotonic() + patient(timeout)
     os.set_blocking(ours, False)
     while time.monotonic() < end:
         try:
@@ -73,7 +74,7 @@ def run_in_terminal(cluster, argv, timeout=60):
         except OSError:  # the terminal is closed: the command has ended
             break
     os.close(ours)
-    status = process.wait(timeout=10)
+    status = process.wait(timeout=patient(10))
     return status, shown.decode(errors="replace").replace("\r\n", "\n")
 
 
@@ -102,14 +103,14 @@ def test_salloc_with_the_interactive_step(make_cluster):
     os.close(theirs)
     process.stdin.write(command)
     process.stdin.flush()
-    shown, end = b"", time.monotonic() + 60
+    shown, end = b"", time.monotonic() + patient(60)
     while time.monotonic() < end:
         try:
             shown += os.read(ours, 65536)
         except OSError:
             break
     os.close(ours)
-    assert process.wait(timeout=10) == 0, shown
+    assert process.wait(timeout=patient(10)) == 0, shown
     assert sum(per_node(workers_of(shown.decode())).values()) == 7
 
 

@@ -6,6 +6,7 @@ and must not be sent to, for sbcast gives up the others with it, after a minute 
 
 import itertools
 import queue
+import threading
 import time
 from collections.abc import Callable, Set
 from typing import Any
@@ -27,7 +28,7 @@ HOLDER_PATIENCE = 30.0  # seconds for a step to start
 class NodeData:
     """What the launchers have told about their directories, and the staging that follows from it.
 
-    One call at a time, as the `hpcml.store.Store` sees to; `take` is the news thread's.
+    One call at a time, as the `hpcml.store.Store` sees to; `take`, `note` and `forget` are the news thread's.
 
     Parameters
     ----------
@@ -44,6 +45,8 @@ class NodeData:
         self._told: dict[str, dict[str, Any]] = {}
         self._lost: frozenset[str] = frozenset()
         self._held: dict[frozenset[str], tuple[str, ...]] = {frozenset(): ()}  # steps without these lost nodes
+        self._awaited: set[str] = set()  # nodes whose launchers are being started again
+        self._changed = threading.Condition()  # protects these, which the news thread changes
         self._questions = itertools.count()
         self._answers: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
         shared = plan.data_dir if plan.allocation is not None else None
@@ -55,11 +58,21 @@ class NodeData:
 
     def note(self, node: str, told: dict[str, Any]) -> None:
         """Note the directories that `node` has, and the step that its launcher belongs to."""
-        self._told[node] = told
+        with self._changed:
+            self._told = {**self._told, node: told}
+            self._awaited.discard(node)
+            self._held = {frozenset(): tuple(dict.fromkeys(told["step"] for told in self._told.values()))}
+            self._changed.notify_all()
+
+    def forget(self, nodes: Set[str], awaited: Set[str]) -> None:
+        """Send nothing to `nodes`, whose launchers have ended, before those of them that are awaited are back."""
+        with self._changed:
+            self._told = {node: told for node, told in self._told.items() if node not in nodes}
+            self._awaited = (self._awaited - nodes) | awaited
+            self._changed.notify_all()
 
     def staging(self, environment: dict[str, str]) -> Staging:
         """Return the way for data to the nodes that have told of themselves."""
-        self._held[frozenset()] = tuple(dict.fromkeys(told["step"] for told in self._told.values()))
         if self._plan.allocation is None:
             return LocalStaging(self.directories)
         if self._shared and self.directories:
@@ -79,6 +92,8 @@ class NodeData:
 
     def room(self) -> dict[str, dict[str, int]]:
         """Ask all nodes how many bytes each of their directories can take; who is silent is lost."""
+        with self._changed:
+            self._changed.wait_for(lambda: not self._awaited, self._plan.timeout)
         asked = next(self._questions)
         self._tell({"room": asked})
         known = self._told.keys()

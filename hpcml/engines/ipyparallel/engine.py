@@ -4,6 +4,8 @@ import json
 import traceback
 from typing import Any
 
+from hpcml.engines.ipyparallel.outgoing import Outgoing
+
 __all__ = ["FRAME", "IMPORTS", "report_death", "run_engine"]
 
 FRAME = "hpcml_frame"  # in the content of a message whose one buffer is a frame
@@ -32,7 +34,7 @@ def run_engine(info: dict[str, Any], engine: int, predecessor: int | None, profi
     app.redirect_output = lambda _: None
     IPythonParallelKernel._publish_status = lambda *_, **__: None
     IPythonParallelKernel.set_parent = lambda *_, **__: None  # whom to send what is printed
-    _take_frames(IPythonParallelKernel)
+    _take_frames(IPythonParallelKernel, Outgoing(info["mux"]))
     app.connection_info_env = json.dumps(info)
     app.initialize(
         [
@@ -51,9 +53,10 @@ def run_engine(info: dict[str, Any], engine: int, predecessor: int | None, profi
     app.start()
 
 
-def _take_frames(kernel_class: Any) -> None:
+def _take_frames(kernel_class: Any, outgoing: Outgoing) -> None:
     """Have an engine's kernel run frames as they come: a function and its arguments cost it a quarter more."""
     from ipyparallel.serialize import serialize_object
+    from zmq import POLLOUT
 
     from hpcml.worker import run_frame
 
@@ -74,7 +77,10 @@ def _take_frames(kernel_class: Any) -> None:
                 "engine_info": kernel.get_engine_info("apply"),
             }
             buffers = []
+        before = outgoing.written()
         kernel.session.send(stream, "apply_reply", content, parent=parent, ident=ident, buffers=buffers)
+        stream.flush(POLLOUT)
+        outgoing.wait(before, sum(map(len, buffers)))  # the next frame begins when this one cannot be lost
 
     kernel_class.apply_request = answer
 

@@ -18,6 +18,8 @@ __all__ = ["Fleet"]
 
 log = logging.getLogger("hpcml")
 
+GENERATIONS = 1_000_000  # more engines than one slot can have before its step is started again
+
 
 class Fleet:
     """The controller's step and the launchers' steps.
@@ -37,6 +39,8 @@ class Fleet:
         self._programs: list[Program] = []
         self._orders: list[dict[str, Any]] = []  # what all launchers were told
         self._left_out = False
+        self._launched = 0  # launchers' steps, those that have ended included
+        self._generation = 0
         self._lost: set[str] = set()
 
     def start(self) -> None:
@@ -67,10 +71,12 @@ class Fleet:
     def _launch(self, nodes: tuple[Node, ...], command: Sequence[str]) -> None:
         """Start the launchers of `nodes`, and tell them what the others know already."""
         threads = thread_variables(nodes[0].cpus_per_slot)
-        launcher = self._start(f"workers-{len(self.launchers)}", command, {**self.environment, **threads})
+        launcher = self._start(f"workers-{self._launched}", command, {**self.environment, **threads})
+        self._launched += 1
         self.launchers.append((nodes, launcher))
         for message in self._orders:
-            launcher.send(message)
+            start = message.get("start")
+            launcher.send({"start": {**start, "generation": self._generation}} if start else message)
 
     def tell(self, message: dict[str, Any]) -> None:
         """Send a message to all launchers, and to those that are started later."""
@@ -91,14 +97,27 @@ class Fleet:
             return
         self._left_out = True
         for nodes, launcher in list(self.launchers):
-            speaking = [node for node in nodes if node.name not in silent]
+            speaking = tuple(node for node in nodes if node.name not in silent)
             if speaking and len(speaking) < len(nodes):
                 log.warning("starting without %s", compress(sorted(silent)))
                 launcher.terminate()
-                self.launchers.remove((nodes, launcher))
-                plan = replace(self.plan, nodes=tuple(speaking))
-                for group, command in programs(plan)[1]:
-                    self._launch(group, command)
+                self.drop(launcher)
+                self.start_again(speaking)
+
+    def nodes_of(self, launcher: Program) -> tuple[Node, ...]:
+        """Return the nodes of a launchers' step, none for any other program."""
+        return next((nodes for nodes, program in self.launchers if program is launcher), ())
+
+    def drop(self, launcher: Program) -> None:
+        """Count a launchers' step no longer."""
+        self.launchers = [(nodes, program) for nodes, program in self.launchers if program is not launcher]
+
+    def start_again(self, nodes: tuple[Node, ...], apart: bool = False) -> None:
+        """Start the launchers of `nodes` once more, in one step or in one each; their engines have new ids."""
+        self._generation += GENERATIONS
+        for members in [(node,) for node in nodes] if apart else [nodes]:
+            for group, command in programs(replace(self.plan, nodes=members))[1]:
+                self._launch(group, command)
 
     def hold(self, names: Collection[str]) -> None:
         """Start steps on some nodes that only say their names, each in a message."""

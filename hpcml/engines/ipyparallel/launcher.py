@@ -70,13 +70,14 @@ class Launcher:
             os.sched_getaffinity(0), self.slots, share["cpus_per_slot"], share["cpus"]
         )
         data = order["data"]
-        self.directories = DataDirectories(data["name"], data["places"])
+        generation = order.get("generation", 0)
+        self.directories = DataDirectories(data["name"], data["places"], again=generation > 0)
         self.shared = data["shared"]
         self.profile = tempfile.mkdtemp(prefix="hpcml-")  # ipyparallel wants one; nothing is kept in it
         self.living: dict[int, tuple[int, int]] = {}  # process id: (engine id, slot)
         self.oom_kills = oom_kills()
         self.homeless: list[int] = []  # slots that wait for a controller
-        self.generation = [0] * self.slots
+        self.generation = [generation] * self.slots
         self.young_deaths = [0] * self.slots
         self.forked_at = [0.0] * self.slots
 

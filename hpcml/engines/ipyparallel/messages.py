@@ -9,7 +9,8 @@
     driver -> controller   {"bind": address}
     controller -> driver   {"client": {…}, "engine": {…}}             ipyparallel's connection information
     driver -> launchers    {"start": {"engine": …, "nodes": {name: …}, "stride": …, "directory": …,
-                                      "data": {"name": …, "places": …, "shared": …}}}
+                                      "data": {"name": …, "places": …, "shared": …},
+                                      "generation": of the first engines, when a step is started again}}
     launcher -> driver     {"node": …, "forked": {id: slot}, "note": …, "data": {"directories": …, "step": …}}
     launcher -> driver     {"node": …, "died": id, "status": text, "forked": {id: slot}}
     driver -> launchers    {"kill": id}

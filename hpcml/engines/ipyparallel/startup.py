@@ -12,6 +12,7 @@ from hpcml.engines.ipyparallel.address import Address
 from hpcml.engines.ipyparallel.data import NodeData
 from hpcml.engines.ipyparallel.fleet import Fleet
 from hpcml.engines.ipyparallel.pulse import Pulse
+from hpcml.engines.ipyparallel.recovery import Recovery
 from hpcml.engines.ipyparallel.trouble import Seen, failures
 from hpcml.errors import EngineError
 from hpcml.plan import Plan
@@ -25,7 +26,6 @@ __all__ = ["Startup"]
 log = logging.getLogger("hpcml")
 
 ASK_SECONDS = 1.0
-CONTROLLER_RESTARTS = 3  # more in one run are no accident
 
 
 class Startup:
@@ -41,14 +41,13 @@ class Startup:
         self.inbox: Inbox = queue.SimpleQueue()
         self.fleet = Fleet(plan, self.inbox)
         self.here: set[str] = set()  # the nodes whose launcher has spoken
-        self.given_up = 0  # slots whose engines died again and again
         self.running = False
         self.address = Address(plan, self.fleet)
         self.pulse = Pulse(self.fleet)
-        self.restarts = 0
+        self.data = NodeData(plan, lambda order: self.inbox.put((None, order)), self.fleet.hold)
+        self.recovery = Recovery(plan, self.fleet, self.address, self.pulse, self.data)
         self._asked = 0.0  # when the hub was last asked who is there
         self.workers: EngineWorkers | None = None
-        self.data = NodeData(plan, lambda order: self.inbox.put((None, order)), self.fleet.hold)
         self.notes: dict[str, str] = {}
         self._stopping = False
         self._news = threading.Thread(target=self._listen, name="hpcml-news", daemon=True)
@@ -74,7 +73,7 @@ class Startup:
         return self.workers
 
     def _complete(self) -> bool:
-        return self.workers is not None and self.workers.ready + self.given_up >= self.plan.slots
+        return self.workers is not None and self.workers.ready + self.recovery.given_up >= self.plan.slots
 
     def _is_over(self) -> bool:
         return self.fleet.over() or self.plan.unwanted.is_set()
@@ -96,6 +95,7 @@ class Startup:
             self.data.take(message)
         elif "here" in message:
             self.here.add(message["here"])
+            self.recovery.spoke(message["here"])
         elif "addresses" in message or "reached" in message:
             self.address.take(message)
         elif "alive" in message:
@@ -108,7 +108,7 @@ class Startup:
             self.notes[message["node"]] = message.get("note", "")
             if "data" in message:
                 self.data.note(message["node"], message["data"])
-            self.given_up += "died" in message and not message["forked"]
+            self.recovery.given_up += "died" in message and not message["forked"]
             slots = {int(number): slot for number, slot in message["forked"].items()}
             self.workers.forked(message["node"], slots)
 
@@ -149,7 +149,7 @@ class Startup:
             info["client"],
             profile_dir=str(self.plan.run_dir),
             ipython_dir=str(self.plan.run_dir),
-            timeout=max(self.deadline - time.monotonic(), 1),
+            timeout=max(max(self.deadline, self.recovery.deadline) - time.monotonic(), 1),
         )
 
     def _kill(self, engine: int) -> None:
@@ -197,42 +197,7 @@ class Startup:
             if not self._stopping and self.workers is not None:
                 self.workers.end_silent()
                 self._ask_hub()
-                self._judge_loss(program if message is None else None, silent)
-
-    def _judge_loss(self, ended: Program | None, silent: bool) -> None:
-        """Replace a controller that has ended or fallen silent; give up where nothing can be done."""
-        assert self.workers is not None
-        lost = silent or ended is self.fleet.controller
-        if lost and self.restarts < CONTROLLER_RESTARTS and not self.fleet.alone():
-            self._replace_controller(silent)
-        elif ended is not None and self.fleet.over():
-            self.workers.fail(
-                f"the {ended.name} step ended with status {ended.status}; its log, {ended.log}, ends with\n"
-                f"{ended.log_tail()}"
-            )
-        elif self.given_up and not self.workers.slots:
-            self.workers.fail(f"every worker has ended again and again; the logs are in {self.plan.run_dir}")
-        elif self.restarts and not self.workers.slots and time.monotonic() > self.deadline:
-            self.workers.fail(
-                f"no worker came back after the controller's end; the logs are in {self.plan.run_dir}"
-            )
-
-    def _replace_controller(self, silent: bool) -> None:
-        """Start another controller: on the same node, or when that is silent on another."""
-        assert self.workers is not None
-        self.restarts += 1
-        self.deadline = time.monotonic() + self.plan.timeout
-        home, controller = self.fleet.home, self.fleet.controller
-        if silent:
-            log.warning("the controller on %s no longer answers: starting another elsewhere", home)
-            self.address.forget(home)
-            controller.terminate()
-        else:
-            log.warning("the controller ended with status %s: starting another", controller.status)
-        self.fleet.send({"engine": None})  # or they would go on with what nobody will hear of
-        self.workers.disconnect("the controller of the workers is gone")
-        self.fleet.restart_controller({home} if silent else set())
-        self.pulse.end()
+                self.recovery.judge(self.workers, program if message is None else None, silent)
 
     def stop(self) -> None:
         """End the programs, all at once, then the client and the news thread."""

@@ -9,20 +9,18 @@
 One lock protects the table of engines and the frames to interrupt.
 """
 
-import contextlib
 import logging
 import threading
 import time
 from collections.abc import Callable, Set
 from concurrent.futures import Future
-from typing import Any
 
 from ipyparallel import Client
 from ipyparallel.client.futures import MessageFuture
 from ipyparallel.error import NoEnginesRegistered, RemoteError
 
-from hpcml.engines.ipyparallel.engine import FRAME
 from hpcml.engines.ipyparallel.engine_state import EngineState, preference
+from hpcml.engines.ipyparallel.hub import ask_engines, send_frame
 from hpcml.errors import EngineError, WorkerDied
 from hpcml.staging import LocalStaging
 from hpcml.store import Staging
@@ -109,22 +107,11 @@ class EngineWorkers:
         self.on_change()
 
     def ask_hub(self) -> None:
-        """Ask which engines have registered, when some are missing; the answer comes to the client's IO thread.
-
-        The hub announces each once, and a client hears nothing before its connection for news stands, which
-        takes a while after it has been told who is there.
-        """
+        """Ask which engines have registered, when some are missing; see `hub.ask_engines`."""
         with self._lock:
             if all(engine.registered or engine.dead for engine in self._engines.values()):
                 return
-        client = self.client
-        with contextlib.suppress(OSError):  # the client is closed
-            asked = client._send(client._query_stream, "connection_request")
-            asked.add_done_callback(lambda answer: self._note_engines(client, answer))
-
-    def _note_engines(self, client: Client, answer: Any) -> None:
-        client._update_engines(answer.result()["content"]["engines"])
-        self._note_registered()
+        ask_engines(self.client, self._note_registered)
 
     def end_silent(self) -> None:
         """Kill engines that have fallen silent, and of whose end the launchers say nothing.
@@ -141,15 +128,36 @@ class EngineWorkers:
             log.warning("worker %s no longer answers; what it was doing runs elsewhere", engine.worker)
             self._kill(number)
 
-    def disconnect(self, reason: str) -> None:
-        """Give up all engines, for their controller is gone; what they had to do fails, and nobody is blamed."""
+    def having_engines(self) -> set[str]:
+        """Return the nodes with an engine that is alive, or has just been forked."""
         with self._lock:
-            futures = [future for engine in self._engines.values() for future in engine.outstanding]
+            return {engine.worker.host for engine in self._engines.values() if not engine.dead}
+
+    def lose(self, hosts: Set[str], reason: str) -> None:
+        """Give up the engines of `hosts`; what they had to do fails, and no task is held responsible."""
+        with self._lock:
+            lost = [engine for engine in self._engines.values() if engine.worker.host in hosts]
+            for engine in lost:
+                engine.dead, engine.ended, engine.silent_since = engine.dead or reason, True, 0.0
+        self._fail_outstanding(lost, reason)
+        self.on_change()
+
+    def disconnect(self, reason: str) -> None:
+        """Give up all engines, for their controller is gone, as `lose` does."""
+        with self._lock:
+            lost = list(self._engines.values())
             self._engines.clear()
-            self._unwanted.clear()
+        self._fail_outstanding(lost, reason)
+        self.client.close(linger=0)
+
+    def _fail_outstanding(self, engines: list[EngineState], reason: str) -> None:
+        with self._lock:
+            futures = [future for engine in engines for future in engine.outstanding]
+            self._unwanted.difference_update(futures)
+            for engine in engines:
+                engine.outstanding.clear()
         for future in futures:
             future.set_exception(WorkerDied(reason, started=False))
-        self.client.close(linger=0)
 
     def connect(self, client: Client) -> None:
         """Go on with another controller; its engines are about to be forked."""
@@ -175,25 +183,12 @@ class EngineWorkers:
                 engine.outstanding.append(future)
                 engine.sent = time.monotonic()
             try:
-                sent = self._request(number, frame)
+                sent = send_frame(self.client, number, frame)
             except (IndexError, NoEnginesRegistered):  # the client heard of its death before we did
                 with self._lock:
                     engine.dead = "is gone"
                     engine.outstanding.remove(future)
         sent.add_done_callback(lambda done: self._receive(engine, future, done))
-
-    def _request(self, number: int, frame: bytes) -> MessageFuture:
-        """Send what a DirectView would; its AsyncResult would take the driver as long as all the rest."""
-        client = self.client
-        [engine], _ = client._build_targets(number)
-        return client._send(
-            client._mux_stream,
-            "apply_request",
-            content={FRAME: True},
-            buffers=[frame],
-            ident=engine,
-            track_outstanding=True,
-        )
 
     def _receive(self, engine: EngineState, future: "Future[bytes]", done: MessageFuture) -> None:
         outcome = done.result()
@@ -221,12 +216,13 @@ class EngineWorkers:
         self, engine: EngineState, future: "Future[bytes]", error: BaseException | None, outcome: bytes = b""
     ) -> None:
         with self._lock:
-            if future in engine.outstanding:
+            outstanding = future in engine.outstanding  # else `_fail_outstanding` has resolved it
+            if outstanding:
                 engine.outstanding.remove(future)
             self._unwanted.discard(future)
         if self._unwanted:
             self._kill_unwanted()
-        if future.done():
+        if not outstanding:
             return
         if error is not None:
             future.set_exception(error)

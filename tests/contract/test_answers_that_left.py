@@ -1,0 +1,63 @@
+"""The death of an engine costs the task that it works on, and no other: the answer before has left it."""
+
+import builtins
+import os
+import signal
+import socket
+import threading
+import time
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from patience import patient
+
+import hpcml
+from hpcml.engines.ipyparallel.outgoing import Outgoing
+
+DEADLY = range(5, 60, 6)
+
+
+def task(directory, number):
+    """Work a while; a deadly number's engine is killed as soon as its next task begins, once."""
+    with open(Path(directory) / "begun", "a") as file:
+        file.write(f"{number}\n")
+    if getattr(builtins, "armed", False):
+        os.kill(os.getpid(), signal.SIGKILL)
+    time.sleep(0.22)  # travels alone, and the next is there before this one ends
+    mark = Path(directory) / f"deadly-{number}"
+    if number in DEADLY and not mark.exists():
+        mark.touch()
+        builtins.armed = True
+    return number
+
+
+def test_an_answer_is_not_lost_with_the_engine_that_has_begun_the_next_task(tmp_path):
+    options = {"slots_per_node": 4, "run_dir": tmp_path / "run", "progress": False, "retries": 10}
+    with hpcml.Cluster("ipyparallel", **options, timeout=patient(60)) as cluster:
+        futures = [cluster.submit(task, tmp_path, number) for number in range(60)]
+        assert [future.result(patient(60)) for future in futures] == list(range(60))
+    begun = Counter((tmp_path / "begun").read_text().split())
+    kills = len(list(tmp_path.glob("deadly-*")))
+    assert kills == len(DEADLY)
+    assert sum(begun.values()) - len(begun) <= kills, begun
+
+
+@pytest.mark.parametrize("nbytes", [1, 100_000])
+def test_what_the_kernel_was_given_is_counted(nbytes):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        outgoing = Outgoing(server.getsockname()[1])
+        assert outgoing.written() is None
+        with socket.create_connection(server.getsockname()) as here:
+            there, _ = server.accept()
+            before = outgoing.written()
+            late = threading.Timer(0.3, here.sendall, [bytes(nbytes)])
+            late.start()
+            began = time.monotonic()
+            outgoing.wait(before, nbytes)
+            assert time.monotonic() - began > 0.25
+            assert outgoing.written() == before + nbytes
+            there.close()
+            late.join()
+        outgoing.wait(before, 10 * nbytes)  # the connection is gone: nobody waits
+        assert outgoing.written() is None

@@ -1,0 +1,66 @@
+"""Directories for data that another process of a run has left, or still holds."""
+
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+from patience import patient
+
+from hpcml import takeover
+from hpcml.datafiles import DataDirectories
+
+HOLDER = """
+import sys
+from hpcml.datafiles import DataDirectories
+held = DataDirectories("run", [sys.argv[1]])
+print(held.paths[0], flush=True)
+sys.stdin.read()
+held.close()
+"""
+
+
+def holder(place):
+    command = [sys.executable, "-c", HOLDER, str(place)]
+    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+
+def test_what_a_killed_owner_has_left_is_taken_over_with_its_files(tmp_path):
+    with holder(tmp_path) as owner:
+        path = owner.stdout.readline().strip()
+        Path(path, "file").write_text("data")
+        owner.kill()
+        owner.wait(patient(10))
+    again = DataDirectories("run", [str(tmp_path)], again=True)
+    assert again.paths == [path]
+    assert Path(path, "file").read_text() == "data"
+    again.close()
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_owner_that_is_just_ending_is_waited_for(tmp_path):
+    with holder(tmp_path) as owner:
+        path = owner.stdout.readline().strip()
+        threading.Timer(0.5, owner.stdin.close).start()
+        again = DataDirectories("run", [str(tmp_path)], again=True)
+        assert owner.wait(patient(10)) == 0
+    assert again.paths == [path]
+    again.close()
+
+
+def test_a_directory_whose_owner_lives_on_is_left_to_it(tmp_path, monkeypatch):
+    monkeypatch.setattr(takeover, "PREDECESSOR", 0.3)
+    with holder(tmp_path) as owner:
+        owner.stdout.readline()
+        assert DataDirectories("run", [str(tmp_path)], again=True).paths == []
+        owner.stdin.close()
+
+
+def test_a_directory_of_another_user_is_not_taken_over(tmp_path, monkeypatch):
+    (tmp_path / "hpcml-run").mkdir()
+    (tmp_path / "hpcml-run" / "owner").touch()
+    began = time.monotonic()
+    monkeypatch.setattr("os.geteuid", lambda: 12345)
+    assert takeover.take_over(str(tmp_path / "hpcml-run")) is None
+    assert time.monotonic() - began < patient(5)

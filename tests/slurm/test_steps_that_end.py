@@ -1,0 +1,59 @@
+"""The workers' step, or a slurmd, ends in the midst of a search: it is started again, and what ran repeats."""
+
+import os
+import signal
+import subprocess
+import time
+
+import pytest
+from patience import patient, wait_until
+from searches import SLOTS, Search, assert_equal, one_process
+
+
+@pytest.fixture(scope="session")
+def expected(tmp_path_factory):
+    return one_process(tmp_path_factory.mktemp("expected") / "out")
+
+
+def kill_srun(cluster):
+    """Kill the srun of the workers; it has a child, which ends the step."""
+    found = [p.pid for p in cluster.processes("login") if "--job-name=hpcml-workers" in p.argv]
+    os.kill(min(found), signal.SIGKILL)
+
+
+def cancel_step(cluster):
+    lines = cluster.run(["squeue", "--steps", "--noheader", "--format=%i %j"], check=True).stdout.splitlines()
+    (step,) = [line.split()[0] for line in lines if "hpcml-workers" in line]
+    cluster.run(["scancel", step], check=True)
+
+
+@pytest.mark.parametrize("harm", [kill_srun, cancel_step], ids=["srun is killed", "scancel of the step"])
+def test_a_step_that_ends_is_started_again(cluster, expected, harm):
+    search = Search(cluster, seconds=0.4).start()
+    search.wait_ended(60)
+    ended = time.time()
+    harm(cluster)
+    assert_equal(search.finish(f"the step ends, {harm.__name__}"), expected)
+    assert search.lost == 0
+    assert search.repeated <= 2 * SLOTS  # a worker has its next fit already
+    early = {event[0] for event in search.events("end") if event[-1] < ended - 1}
+    assert not early & {event[0] for event in search.repeats(after=ended)}
+    assert search.errors.count("the workers' step ended with status") == 1
+    before = {event[1:3] for event in search.events("begin") if event[-1] < ended}
+    back = [event for event in search.events("begin") if event[1:3] not in before]
+    assert {event[1] for event in back} == {"n1", "n2", "n3"}
+    print(f"the first fit of another worker began {min(event[-1] for event in back) - ended:.1f} s after the end")
+
+
+def test_a_slurmd_that_is_started_anew_costs_nothing(cluster, expected):
+    """Slurm's steps outlive their slurmd: slurmstepd is a process of its own, and srun is connected to that."""
+    search = Search(cluster, seconds=0.4).start()
+    search.wait_ended(40)
+    (daemon,) = [p for p in cluster.all_processes("n2") if p.argv[:1] == ("slurmd",)]
+    os.kill(daemon.pid, signal.SIGKILL)
+    wait_until(lambda: daemon not in cluster.all_processes("n2"))
+    command = cluster.node_command("n2", ["slurmd", "-N", "n2"])
+    subprocess.run(command, env=cluster.environment(), check=True, timeout=patient(20))
+    assert_equal(search.finish("slurmd anew"), expected)
+    assert (search.lost, search.repeated) == (0, 0)
+    assert "ended" not in search.errors
