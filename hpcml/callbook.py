@@ -5,7 +5,9 @@ import weakref
 from collections.abc import Callable, Hashable
 from typing import Any
 
+from hpcml.arrays import Array
 from hpcml.datafiles import digest
+from hpcml.filemaps import is_copy_on_write
 from hpcml.payload import Packed, Payload, dumps_apart
 from hpcml.store import Entry, Loan, Store
 
@@ -37,6 +39,7 @@ class CallBook:
         self.smallest = self.limit if limit is None else min(limit, SMALLEST)
         self.travels = 1  # how many times what is packed now is going to travel
         self.store, self._private, self._keep = store, private, keep
+        self.maps = keep  # what is broadcast is content
         self._taken: dict[Hashable, Callable[[], Entry | None]] = {}
         self._pending: dict[str, tuple[Entry, memoryview]] = {}
         self._seen: set[Hashable] = set()
@@ -51,7 +54,7 @@ class CallBook:
             content = produce()
             entry = self.enter(content, digest(content))
             self._remember(key, owner, entry)
-        return Loan(entry, self._private)
+        return Loan(entry, self._private or (isinstance(owner, Array) and is_copy_on_write(owner)))
 
     def take_often(self, key: Hashable, owner: Any, produce: Callable[[], memoryview]) -> Loan | None:
         """Return a loan of content that has travelled often; see `hpcml.payload.Book`."""

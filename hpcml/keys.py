@@ -22,6 +22,7 @@ import cloudpickle
 from hpcml.arrays import Array, reduce_array
 from hpcml.broadcast import Broadcast
 from hpcml.datafiles import digest
+from hpcml.filemaps import refuse_map
 from hpcml.generators import reduce_generator
 from hpcml.individuals import reduce_individual
 from hpcml.sources import code_globals, code_modules, module_digest
@@ -85,8 +86,7 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle has no
         if id(thing) in self._named:
             return self._named[id(thing)][1]
         if isinstance(thing, Array):
-            reduced = reduce_array(thing, self._keys.lend)
-            return NotImplemented if reduced is None else reduced
+            return reduce_array(refuse_map(thing), self._keys.lend) or NotImplemented
         individual = reduce_individual(thing)
         if individual is None and (
             isinstance(thing, type | types.FunctionType) or is_named(thing)

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, Protocol
 
 import cloudpickle
 
-from hpcml.arrays import Array, address, is_mapped, reduce_array
+from hpcml.arrays import Array, address, reduce_returned, reduce_sent
 from hpcml.datafiles import DataPart, open_map
 from hpcml.generators import reduce_generator
 from hpcml.individuals import reduce_individual
@@ -72,6 +72,10 @@ class Book(Protocol):
     @property
     def store(self) -> Any:
         """Where the content goes."""
+
+    @property
+    def maps(self) -> bool:
+        """Writable maps of files are sent as their file; else they are content."""
 
     def take(self, key: Hashable, owner: Any, produce: Callable[[], memoryview]) -> Any:
         """Return what stands for the content; `key` holds while `owner` lives."""
@@ -150,8 +154,7 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle has no
         """Return how `thing` is reduced; see `pickle.Pickler.reducer_override`."""
         reduced = None
         if isinstance(thing, Array):
-            if thing.nbytes > self.smallest:
-                reduced = reduce_array(thing, self.out_of_band.lend)
+            reduced = reduce_sent(thing, self.out_of_band)
         elif type(thing) in reduces:
             reduced = reduces[type(thing)](thing, self.out_of_band)
         elif type(thing) is MethodType and isinstance(thing.__self__, Executor):
@@ -166,9 +169,7 @@ class _ResultPickler(cloudpickle.Pickler):  # type: ignore[misc]
 
     def reducer_override(self, thing: Any) -> Any:
         """Return how `thing` is reduced; see `pickle.Pickler.reducer_override`."""
-        if isinstance(thing, Array) and is_mapped(thing):
-            return thing.copy(order="K").__reduce_ex__(pickle.HIGHEST_PROTOCOL)
-        reduced = reduce_individual(thing)
+        reduced = reduce_returned(thing) if isinstance(thing, Array) else reduce_individual(thing)
         return super().reducer_override(thing) if reduced is None else reduced
 
 

@@ -43,6 +43,8 @@ class SbcastStaging:
         Directories of this host, for the file that is sent; it has no name there, so none can stay behind.
     """
 
+    distant = True
+
     def __init__(self, nodes: Nodes, scratch: Sequence[str], environment: Mapping[str, str]) -> None:
         self._nodes, self._scratch, self._environment = nodes, tuple(scratch), environment
         self._places = FirstWithRoom(nodes.directories)

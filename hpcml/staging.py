@@ -146,6 +146,8 @@ class LocalStaging:
     '12345'
     """
 
+    distant = False
+
     def __init__(self, directories: Sequence[str]) -> None:
         self._places = FirstWithRoom(directories)
 
@@ -179,6 +181,8 @@ class SharedStaging:
     remove_link
         Removes a path on all nodes, later.
     """
+
+    distant = True
 
     def __init__(self, shared: str, directory: str, remove_link: Callable[[str], None]) -> None:
         self._local = LocalStaging([shared])

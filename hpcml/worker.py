@@ -18,6 +18,7 @@ from typing import Any
 from hpcml.broadcast import keep_only
 from hpcml.chunks import call_noting, run_chunk
 from hpcml.errors import TaskError
+from hpcml.filemaps import flush_maps
 from hpcml.individuals import rebind_classes
 from hpcml.payload import Maps, Packed, Payload, loads
 from hpcml.pickling import dumps, dumps_parts, pack_error
@@ -145,6 +146,7 @@ def _run(
         if isinstance(raised, SystemExit) and not raised.code:  # the driver would end, as if all was well
             error = TaskError("a task called sys.exit(), which ends a script: let the function return instead")
     seconds = time.perf_counter() - tick
+    flush_maps()
     return _pack_outcome(value, error, (trace, started, seconds, _peak(), _printed(), _records(caught)))
 
 
