@@ -19,6 +19,7 @@ from hpcml.arrays import Array, address, reduce_returned, reduce_sent
 from hpcml.datafiles import DataPart, open_map
 from hpcml.generators import reduce_generator
 from hpcml.individuals import reduce_individual
+from hpcml.raised import reduce_error
 
 __all__ = [
     "Book",
@@ -157,6 +158,8 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle has no
             reduced = reduce_sent(thing, self.out_of_band)
         elif type(thing) in reduces:
             reduced = reduces[type(thing)](thing, self.out_of_band)
+        elif isinstance(thing, BaseException):
+            reduced = reduce_error(thing)
         elif type(thing) is MethodType and isinstance(thing.__self__, Executor):
             reduced = getattr, (thing.__self__, thing.__name__)  # a Cluster's own: it arrives as another class
         if reduced is None:
@@ -169,6 +172,8 @@ class _ResultPickler(cloudpickle.Pickler):  # type: ignore[misc]
 
     def reducer_override(self, thing: Any) -> Any:
         """Return how `thing` is reduced; see `pickle.Pickler.reducer_override`."""
+        if isinstance(thing, BaseException):
+            return reduce_error(thing, dumps_result)
         reduced = reduce_returned(thing) if isinstance(thing, Array) else reduce_individual(thing)
         return super().reducer_override(thing) if reduced is None else reduced
 

@@ -14,7 +14,8 @@ from typing import Any, NamedTuple, Protocol
 from hpcml.broadcast import open_keys
 from hpcml.errors import HpcmlError, TaskError, WorkerDied
 from hpcml.payload import Packed
-from hpcml.pickling import Rebuilt, dumps_parts
+from hpcml.pickling import dumps_parts
+from hpcml.raised import attach
 
 __all__ = [
     "Call",
@@ -208,10 +209,8 @@ def unpack_outcome(packed: bytes | memoryview, worker: str) -> Outcome:
     try:
         value, packed_error, trace, started, seconds, peak, printed, records = pickle.loads(packed)
         error = None if packed_error is None else pickle.loads(packed_error)
-        if isinstance(error, Rebuilt):
-            error = error.build()
-        if error is not None:  # past the class's own __setattr__: it may be a frozen dataclass
-            BaseException.__setattr__(error, "__cause__", RemoteTraceback(worker, trace))
+        if error is not None:
+            attach(error, RemoteTraceback(worker, trace))
     except BaseException as unreadable:  # a __setstate__ of the user's may raise anything
         lost = TaskError(f"the outcome of a task cannot be unpickled in the driver: {unreadable!r}")
         return Outcome(None, lost, worker)

@@ -44,6 +44,7 @@ FLOORS = {
         "deadline",
         "payload",
         "pickling",
+        "raised",
         "sbcast",
         "sources",
         "staging",
