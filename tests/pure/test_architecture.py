@@ -27,6 +27,7 @@ FLOORS = {
     },
     1: {
         "arrays",
+        "datadirs",
         "datafiles",
         "broadcast",
         "callbook",

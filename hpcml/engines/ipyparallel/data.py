@@ -61,9 +61,9 @@ class NodeData:
         """Return the way for data to the nodes that have told of themselves."""
         self._held[frozenset()] = tuple(dict.fromkeys(told["step"] for told in self._told.values()))
         if self._plan.allocation is None:
-            return LocalStaging(self.directories)
+            return LocalStaging(self.directories, self.room)
         if self._shared and self.directories:
-            return SharedStaging(make_shared(self._shared), self.directories[0], self.remove)
+            return SharedStaging(make_shared(self._shared), self.directories[0], self.remove, self.room)
         memory, *others = self._plan.data_places
         return SbcastStaging(self, (*others, memory), environment)
 
