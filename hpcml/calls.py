@@ -4,6 +4,7 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from hpcml.callbacks import watch
 from hpcml.callbook import CallBook
 from hpcml.generators import holds_generator
 from hpcml.keys import IGNORED_ARGUMENTS, Keys, is_named
@@ -50,6 +51,7 @@ class Calls:
         dump: Callable[[Any], Packed],
         wrap: Callable[[Any], Any] | None = None,
     ) -> None:
+        watch()
         self.book, self._ledger, self._dump, self._wrap = book, ledger, dump, wrap
         self.seconds: float | None = None  # that a call of a Parallel takes, once that is known
         self._keys = Keys(book.limit)

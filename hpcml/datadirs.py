@@ -102,7 +102,7 @@ def _is_locked(path: str, lock: int) -> bool:
 
 def _sweep(place: str) -> None:
     """Remove the directories in `place` that are ours and have lost their owner."""
-    for path in map(Path, glob.glob(directory_in(place, "*"))):
+    for path in map(Path, glob.glob(directory_in(glob.escape(place), "*"))):
         with contextlib.suppress(OSError):  # another process may be sweeping as well
             found = path.lstat()
             ours = stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid()

@@ -16,6 +16,7 @@ from types import BuiltinFunctionType, FunctionType
 from typing import Any
 
 from hpcml.broadcast import keep_only
+from hpcml.callbacks import with_messages
 from hpcml.chunks import call_noting, run_chunk
 from hpcml.errors import TaskError
 from hpcml.filemaps import flush_maps
@@ -147,7 +148,8 @@ def _run(
             error = TaskError("a task called sys.exit(), which ends a script: let the function return instead")
     seconds = time.perf_counter() - tick
     flush_maps()
-    return _pack_outcome(value, error, (trace, started, seconds, _peak(), _printed(), _records(caught)))
+    about = (trace, started, seconds, _peak(), _printed(), _records(caught))
+    return _pack_outcome(with_messages(value), error, about)
 
 
 def _is_read_only(error: BaseException) -> bool:
