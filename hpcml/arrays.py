@@ -2,10 +2,13 @@
 
 import copyreg
 import mmap
+import pickle
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from typing import Any
 
 import numpy
+
+from hpcml.filemaps import is_file_map, is_masked_map, reduce_map, reduce_own_map, reduce_read_only
 
 __all__ = [
     "Array",
@@ -20,6 +23,8 @@ __all__ = [
     "rebuild_array",
     "rebuild_masked",
     "reduce_array",
+    "reduce_returned",
+    "reduce_sent",
     "split_rows",
     "stack",
 ]
@@ -56,6 +61,26 @@ def reduce_array(array: Any, lend: Lend) -> tuple[Any, ...] | None:
     if content is None:
         return None
     return rebuild_array, (content, plain.dtype, straight.shape, axes, None if kind is Array else kind)
+
+
+def reduce_sent(array: Any, out_of_band: Any) -> tuple[Any, ...] | None:
+    """Return how the pickle of a call builds `array`; see `hpcml.payload.OutOfBand`.
+
+    A writable map of a file is that file; what is of any other map and read-only stays so.
+    """
+    book = out_of_band.book
+    if book.maps and is_file_map(array):
+        return reduce_map(array, flush=book.store.distant)
+    large = array.nbytes > out_of_band.smallest or is_masked_map(array)
+    reduced = reduce_array(array, out_of_band.lend) if large else None
+    return reduce_read_only(array, reduced) if is_mapped(array) else reduced
+
+
+def reduce_returned(array: Any) -> Any:
+    """Return how the pickle of a result builds `array`; what is read-only becomes the caller's own."""
+    if is_mapped(array):
+        return array.copy(order="K").__reduce_ex__(pickle.HIGHEST_PROTOCOL)
+    return reduce_own_map(array) if is_file_map(array) else None
 
 
 def plain_array(array: Any) -> Any:
@@ -137,7 +162,7 @@ def stack(arrays: Sequence[Any]) -> Any:
     for array in arrays:
         if array.shape != first.shape or array.dtype != first.dtype:
             return None
-        if not array.flags.c_contiguous or not array.flags.writeable:
+        if not array.flags.c_contiguous or not array.flags.writeable or is_file_map(array):
             return None
     return numpy.stack([numpy.asarray(array) for array in arrays])
 

@@ -5,8 +5,10 @@ import weakref
 from collections.abc import Callable, Hashable
 from typing import Any
 
+from hpcml.arrays import Array
 from hpcml.datafiles import digest
 from hpcml.digests import ContentDigests
+from hpcml.filemaps import is_copy_on_write
 from hpcml.packed import Packed
 from hpcml.payload import Packer
 from hpcml.store import Entry, Loan, Store
@@ -40,6 +42,7 @@ class CallBook:
         self.digests = ContentDigests(self.limit)
         self.travels = 1  # how many times what is packed now is going to travel
         self.store, self._private, self._keep = store, private, keep
+        self.maps = keep  # what is broadcast is content
         self._taken: dict[Hashable, Callable[[], Entry | None]] = {}
         self._pending: dict[str, tuple[Entry, memoryview]] = {}
         self._seen: set[Hashable] = set()
@@ -55,7 +58,7 @@ class CallBook:
             name = self.digests.of(content.nbytes, _memory(key), owner, lambda: content)
             entry = self.enter(content, name)
             self._remember(key, owner, entry)
-        return Loan(entry, self._private)
+        return Loan(entry, self._private or (isinstance(owner, Array) and is_copy_on_write(owner)))
 
     def take_often(self, key: Hashable, owner: Any, produce: Callable[[], memoryview]) -> Loan | None:
         """Return a loan of content that has travelled often; see `hpcml.payload.Book`."""

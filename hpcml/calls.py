@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
+from hpcml.callbacks import watch
 from hpcml.callbook import CallBook
 from hpcml.definitions import is_named
 from hpcml.keys import IGNORED_ARGUMENTS, Keys, Written
@@ -48,6 +49,7 @@ class Calls:
         at_once: bool,
         wrap: Callable[[Any], Any] | None = None,
     ) -> None:
+        watch()
         self.book, self._ledger, self._packer = book, ledger, CallPacker(book, at_once, wrap)
         self.prepared: Any = None  # what workers call before: the results may depend on it
         self.seconds: float | None = None  # that a call of a Parallel takes, once that is known

@@ -13,20 +13,24 @@ import contextlib
 import fcntl
 import mmap
 import os
-import shutil
-import stat
-import time
-from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
+import resource
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from hpcml.errors import DataMissing
-from hpcml.takeover import take_over
 
-__all__ = ["DataDirectories", "DataFile", "DataPart", "delivered", "digest", "directory_in", "open_map", "places"]
+__all__ = [
+    "Copies",
+    "DataFile",
+    "DataPart",
+    "delivered",
+    "digest",
+    "directory_in",
+    "open_map",
+    "places",
+]
 
 PREFIX = "hpcml-"  # of directories for data
-GRACE = 60.0  # seconds; a younger directory may not have its lock yet
 
 
 class DataFile(NamedTuple):
@@ -107,83 +111,6 @@ def directory_in(place: str, name: str) -> str:
     return os.path.join(place, PREFIX + name)
 
 
-class DataDirectories:
-    """One directory in each of `places` that takes one; they live as long as this object, and no longer.
-
-    Those that a killed process of the same user has left behind in the same places are removed.
-
-    Parameters
-    ----------
-    name
-        What they are called, the same on every node of a run.
-    again
-        Another process of this run had them on this node before: wait for its end, and take over what it leaves.
-    """
-
-    def __init__(self, name: str, places: Sequence[str], again: bool = False) -> None:
-        self.paths: list[str] = []
-        self._locks: list[int] = []
-        for place in places:
-            with contextlib.suppress(OSError):
-                _sweep(Path(place))
-            with contextlib.suppress(OSError):
-                path = directory_in(place, name)
-                if again and (left := take_over(path)) is not None:
-                    self.paths.append(path)
-                    self._locks.append(left)
-                    continue
-                os.mkdir(path, 0o700)  # one that exists is another node's: this place is not the node's own
-                self.paths.append(path)
-                lock = os.open(os.path.join(path, "owner"), os.O_RDWR | os.O_CREAT, 0o600)
-                self._locks.append(lock)
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-
-    def room(self) -> dict[str, int]:
-        """Return the bytes that each directory can take."""
-        found = {}
-        for path in self.paths:
-            with contextlib.suppress(OSError):
-                system = os.statvfs(path)
-                found[path] = system.f_bavail * system.f_frsize
-        return found
-
-    def remove(self, path: str) -> None:
-        """Remove a file of these directories, verified or not; workers that have it open keep what they see."""
-        if os.path.dirname(path) in self.paths:
-            for file in (path, delivered(path)):
-                with contextlib.suppress(OSError):
-                    os.unlink(file)
-
-    def close(self) -> None:
-        """Remove the directories with all that is in them."""
-        for path in self.paths:
-            shutil.rmtree(path, ignore_errors=True)
-        for lock in self._locks:
-            os.close(lock)
-        self.paths, self._locks = [], []
-
-
-def _sweep(place: Path) -> None:
-    """Remove the directories in `place` that are ours and have lost their owner."""
-    for path in place.glob(PREFIX + "*"):
-        with contextlib.suppress(OSError):  # another process may be sweeping as well
-            found = path.lstat()
-            ours = stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid()
-            if ours and found.st_mtime < time.time() - GRACE and _abandoned(path / "owner"):
-                shutil.rmtree(path, ignore_errors=True)
-
-
-def _abandoned(lock: Path) -> bool:
-    try:
-        with lock.open("rb") as file:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    except FileNotFoundError:  # not a directory of data
-        return False
-    return True
-
-
 def open_map(file: DataFile) -> mmap.mmap:
     """Map a file of shared data into this process; what is written to the map nobody else sees.
 
@@ -215,15 +142,26 @@ def _adopt(file: DataFile) -> int:
     with _locked(os.path.join(os.path.dirname(file.path), "verifying"), file):
         if not os.path.exists(file.path):
             source = file.shared or delivered(file.path)
-            try:
+            with _is_there(file):
                 _verify(source, file)
-            except FileNotFoundError as error:
-                raise DataMissing(f"{source} is not there", file.digest) from error
-            if file.shared:
-                os.symlink(source, file.path)
-            else:
-                os.rename(source, file.path)
-        return os.open(file.path, os.O_RDONLY)
+            with _is_there(file):
+                if file.shared:
+                    os.symlink(source, file.path)
+                else:
+                    os.rename(source, file.path)
+        with _is_there(file):
+            return os.open(file.path, os.O_RDONLY)
+
+
+@contextlib.contextmanager
+def _is_there(file: DataFile) -> Iterator[None]:
+    """Raise DataMissing where a file, or its directory, is removed at any moment."""
+    try:
+        yield
+    except FileExistsError:  # the lock was removed too, so that another worker has done the same
+        pass
+    except FileNotFoundError as error:
+        raise DataMissing(f"{error.filename} is not there", file.digest) from error
 
 
 @contextlib.contextmanager
@@ -247,3 +185,35 @@ def _verify(source: str, file: DataFile) -> None:
         with mmap.mmap(opened.fileno(), length, access=mmap.ACCESS_READ) as content:
             if digest(content) != file.digest:
                 raise DataMissing(f"{source} is not what was sent: its digest differs", file.digest)
+
+
+class Copies:
+    """Files that are held open, so that their content is still there when somebody removes them; not too many."""
+
+    def __init__(self) -> None:
+        self._open: dict[str, tuple[int, int]] = {}  # with their length
+        self._most = max(resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 4, 16)
+
+    def __del__(self) -> None:
+        for path in list(self._open):
+            self.drop(path)
+
+    def keep(self, path: str, source: str = "") -> None:
+        """Hold the file of `path` open, which lies at `source` where that is given."""
+        with contextlib.suppress(OSError):
+            descriptor = os.open(source or path, os.O_RDONLY | os.O_CLOEXEC)
+            self.drop(path)
+            self._open[path] = descriptor, os.fstat(descriptor).st_size
+        while len(self._open) > self._most:
+            self.drop(next(iter(self._open)))
+
+    def get(self, path: str) -> int | None:
+        """Return a descriptor of the file, None where it is not held open, or has another length than it had."""
+        descriptor, nbytes = self._open.get(path, (None, 0))
+        return descriptor if descriptor is not None and os.fstat(descriptor).st_size == nbytes else None
+
+    def drop(self, path: str) -> None:
+        """Hold it open no longer."""
+        known = self._open.pop(path, None)
+        if known is not None:
+            os.close(known[0])

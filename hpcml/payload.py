@@ -16,11 +16,12 @@ from typing import Any, Protocol
 
 import cloudpickle
 
-from hpcml.arrays import Array, address, is_constant, is_mapped, reduce_array
+from hpcml.arrays import Array, address, is_constant, reduce_returned, reduce_sent
 from hpcml.definitions import is_named
 from hpcml.generators import reduce_generator
 from hpcml.individuals import reduce_individual
 from hpcml.packed import Packed, Payload, Referring
+from hpcml.raised import reduce_error
 
 __all__ = [
     "Book",
@@ -52,6 +53,10 @@ class Book(Protocol):
     @property
     def store(self) -> Any:
         """Where the content goes."""
+
+    @property
+    def maps(self) -> bool:
+        """Writable maps of files are sent as their file; else they are content."""
 
     def take(self, key: Hashable, owner: Any, produce: Callable[[], memoryview]) -> Any:
         """Return what stands for the content; `key` holds while `owner` lives."""
@@ -130,10 +135,11 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle has no
         """Return how `thing` is reduced; see `pickle.Pickler.reducer_override`."""
         reduced = None
         if isinstance(thing, Array):
-            if thing.nbytes > self.smallest:
-                reduced = reduce_array(thing, self.out_of_band.lend)
+            reduced = reduce_sent(thing, self.out_of_band)
         elif type(thing) in reduces:
             reduced = reduces[type(thing)](thing, self.out_of_band)
+        elif isinstance(thing, BaseException):
+            reduced = reduce_error(thing)
         elif type(thing) is MethodType and isinstance(thing.__self__, Executor):
             reduced = getattr, (thing.__self__, thing.__name__)  # a Cluster's own: it arrives as another class
         if reduced is None:
@@ -146,9 +152,9 @@ class _ResultPickler(cloudpickle.Pickler):  # type: ignore[misc]
 
     def reducer_override(self, thing: Any) -> Any:
         """Return how `thing` is reduced; see `pickle.Pickler.reducer_override`."""
-        if isinstance(thing, Array) and is_mapped(thing):
-            return thing.copy(order="K").__reduce_ex__(pickle.HIGHEST_PROTOCOL)
-        reduced = reduce_individual(thing)
+        if isinstance(thing, BaseException):
+            return reduce_error(thing, dumps_result)
+        reduced = reduce_returned(thing) if isinstance(thing, Array) else reduce_individual(thing)
         return super().reducer_override(thing) if reduced is None else reduced
 
 

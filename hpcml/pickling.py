@@ -3,7 +3,6 @@
 import contextlib
 import pickle
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import cloudpickle
@@ -13,7 +12,6 @@ from hpcml.errors import HpcmlError, TaskError
 from hpcml.payload import dumps_result
 
 __all__ = [
-    "Rebuilt",
     "dumps",
     "dumps_parts",
     "is_plain",
@@ -99,44 +97,17 @@ def pack_object(
 
 
 def pack_error(error: BaseException) -> bytes:
-    """Pickle an exception so that it keeps its type, also where its ``__init__`` wants other arguments.
+    """Pickle an exception so that it keeps its type and what it holds; see `hpcml.raised`.
 
-    Attributes that cannot be pickled are left behind.
+    What cannot be pickled of it is left behind: an attribute, a cause, at last its type.
     """
-    state: dict[str, Any] = {}
-    with contextlib.suppress(Exception):  # a __dict__ of the class's own
-        state = {name: value for name, value in vars(error).items() if _travels(value)}
-    for form in (error, Rebuilt(type(error), error.args, state)):
-        try:
-            packed = dumps_result(form)
-            loaded = pickle.loads(packed)
-            if isinstance(loaded, Rebuilt):
-                loaded.build()
-        except Exception:
-            continue
-        return packed
+    for bare in (False, True):
+        if bare:
+            for link in ("__cause__", "__context__"):
+                BaseException.__setattr__(error, link, None)
+        with contextlib.suppress(Exception):
+            packed = dumps_result(error)
+            pickle.loads(packed)
+            return packed
     kind = f"{type(error).__module__}.{type(error).__qualname__}"
     return pickle.dumps(TaskError(f"{kind}, which cannot travel: {text_of(error)}"))
-
-
-def _travels(value: Any) -> bool:
-    try:
-        pickle.loads(dumps(value))
-    except Exception:
-        return False
-    return True
-
-
-@dataclass(frozen=True)
-class Rebuilt:
-    """What is needed to make an exception again without calling its ``__init__``."""
-
-    kind: type[BaseException]
-    args: tuple[Any, ...]
-    state: dict[str, Any]
-
-    def build(self) -> BaseException:
-        """Return the exception."""
-        error = self.kind.__new__(self.kind, *self.args)
-        vars(error).update(self.state)
-        return error

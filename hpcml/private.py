@@ -4,11 +4,12 @@ import errno
 import os
 import secrets
 import stat
+import tempfile
 from pathlib import Path
 
 from hpcml.errors import HpcmlError
 
-__all__ = ["check_directory", "create_secret", "open_private", "read_secret", "write_secret"]
+__all__ = ["check_directory", "create_secret", "open_private", "own_directory", "read_secret", "write_secret"]
 
 SECRET_BYTES = 32
 
@@ -22,6 +23,15 @@ def check_directory(path: Path) -> None:
     if not stat.S_ISDIR(found.st_mode):
         raise HpcmlError(f"{path} is a link or a file, where a directory is expected: remove it")
     _check(path, found, "700")
+
+
+def own_directory(path: str) -> str:
+    """Return `path`, or where that is no directory of this user's alone, not any more, a new one."""
+    try:
+        check_directory(Path(path))
+    except HpcmlError:
+        return tempfile.mkdtemp(prefix="hpcml-")
+    return path
 
 
 def open_private(path: Path, flags: int) -> int:

@@ -20,6 +20,7 @@ from hpcml.definitions import (
     module_parts,
     own_reduction,
 )
+from hpcml.filemaps import refuse_map
 from hpcml.generators import reduce_generator
 from hpcml.individuals import reduce_individual
 from hpcml.kinds import IGNORED, note_immutable
@@ -133,7 +134,7 @@ class Reducing(pickle.Pickler):
 
     def array(self, thing: Any) -> Any:
         """Return what stands for an array: its content's digest, and how that is laid out."""
-        dtype = thing.dtype
+        dtype = refuse_map(thing).dtype
         plain = dtype.kind in _KINDS
         if plain and type(thing) is Array and thing.nbytes < SMALL and thing.flags.c_contiguous:
             return nothing, (digest(thing), dtype.str, thing.shape)

@@ -1,11 +1,13 @@
 """Shared data on its way to the nodes of a Slurm allocation, by ``sbcast``."""
 
+import contextlib
+import errno
 import os
 import tempfile
 from collections.abc import Mapping, Sequence
 from typing import BinaryIO, Protocol
 
-from hpcml.datafiles import delivered
+from hpcml.datafiles import Copies, delivered
 from hpcml.errors import CommandError, DataError
 from hpcml.process import run
 from hpcml.srun import sbcast
@@ -43,9 +45,12 @@ class SbcastStaging:
         Directories of this host, for the file that is sent; it has no name there, so none can stay behind.
     """
 
+    distant = True
+
     def __init__(self, nodes: Nodes, scratch: Sequence[str], environment: Mapping[str, str]) -> None:
         self._nodes, self._scratch, self._environment = nodes, tuple(scratch), environment
         self._places = FirstWithRoom(nodes.directories)
+        self._copies = Copies()
         self._sources: dict[str, BinaryIO] = {}  # by path: what may have to be sent again
 
     def put(self, name: str, content: Parts) -> tuple[str, str]:
@@ -54,7 +59,7 @@ class SbcastStaging:
 
         def _send(path: str) -> None:
             try:
-                self._send_to_living(source, path)
+                self._send_to_living(source.fileno(), path)
             except BaseException:
                 self._nodes.remove(path)
                 raise
@@ -64,10 +69,11 @@ class SbcastStaging:
         except BaseException:
             source.close()
             raise
-        if os.path.exists(delivered(path)) or os.path.exists(path):
-            source.close()  # this host is one of the nodes: its copy can be sent again
-        else:
+        self._copies.keep(path, delivered(path))
+        if self._copies.get(path) is None:
             self._sources[path] = source
+        else:  # this host is one of the nodes: its copy can be sent again
+            source.close()
         return path, ""
 
     def _write_source(self, content: Parts) -> BinaryIO:
@@ -85,7 +91,7 @@ class SbcastStaging:
             + "\nSet TMPDIR to a directory with room, or name one that all nodes share: Cluster(data_dir=…)"
         )
 
-    def _send_to_living(self, source: BinaryIO, path: str) -> None:
+    def _send_to_living(self, source: int, path: str) -> None:
         """Send, and once more without the nodes that were lost meanwhile."""
         steps = self._nodes.steps()
         try:
@@ -97,8 +103,7 @@ class SbcastStaging:
                 raise
             self._send(source, path, left)
 
-    def _send(self, source: BinaryIO, path: str, steps: Sequence[str]) -> None:
-        descriptor = source.fileno()
+    def _send(self, descriptor: int, path: str, steps: Sequence[str]) -> None:
         nbytes = os.fstat(descriptor).st_size
         for step in steps:
             command = sbcast(step, f"/proc/self/fd/{descriptor}", delivered(path), nbytes)
@@ -106,19 +111,24 @@ class SbcastStaging:
 
     def put_again(self, path: str) -> None:
         """Send a file once more, to all nodes; see `hpcml.store.Staging`."""
-        source = self._sources.get(path)
+        if path not in self._sources and self._copies.get(path) is None:  # there were too many
+            self._copies.keep(path, path if os.path.exists(path) else delivered(path))
+        source = self._sources[path].fileno() if path in self._sources else self._copies.get(path)
         self._nodes.room()
         try:
-            if source is not None:
-                self._send_to_living(source, path)
-            else:
-                with open(path if os.path.exists(path) else delivered(path), "rb", buffering=0) as copy:
-                    self._send_to_living(copy, path)
+            if source is None:
+                raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
+            with contextlib.suppress(FileNotFoundError):  # sbcast would write to the file that it reads
+                os.unlink(delivered(path))
+            self._send_to_living(source, path)
         except (OSError, CommandError) as error:
             raise DataError(f"{path} is missing on a node and cannot be sent again: {error}") from error
+        if path not in self._sources:
+            self._copies.keep(path, delivered(path))
 
     def remove(self, path: str) -> None:
         """Remove the file on all nodes."""
+        self._copies.drop(path)
         source = self._sources.pop(path, None)
         if source is not None:
             source.close()

@@ -8,12 +8,13 @@ on the nodes belong to whoever runs there, an engine's launcher or this process
 import contextlib
 import errno
 import logging
+import mmap
 import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import BinaryIO
 
-from hpcml.datafiles import delivered
+from hpcml.datafiles import Copies, delivered
 from hpcml.errors import CommandError, DataError
 from hpcml.store import Parts
 
@@ -102,10 +103,13 @@ class FirstWithRoom:
             else:
                 self._warn(said, directory, nbytes)
                 return path
+        advice = "Name another directory that you can write to"
+        if not said or any(words in said[-1] for words in PASSES_ON):
+            advice = "Ask for nodes with more memory, or name a directory that all nodes share"
         raise DataError(
             f"{nbytes:,} bytes of data cannot be put on the nodes:\n    "
             + "\n    ".join(said or ["no directory"])
-            + "\nAsk for nodes with more memory, or name a directory that all nodes share: Cluster(data_dir=…)"
+            + f"\n{advice}: Cluster(data_dir=…)"
         )
 
     def _warn(self, said: list[str], used: str, nbytes: int) -> None:
@@ -146,23 +150,45 @@ class LocalStaging:
     '12345'
     """
 
-    def __init__(self, directories: Sequence[str]) -> None:
-        self._places = FirstWithRoom(directories)
+    distant = False
+
+    def __init__(self, directories: Sequence[str], renew: Callable[[], object] = lambda: None) -> None:
+        self._places, self._renew = FirstWithRoom(directories), renew
+        self._copies = Copies()
 
     def put(self, name: str, content: Parts) -> tuple[str, str]:
         """Write the file; see `hpcml.store.Staging`."""
-        path = self._places.try_each(lambda path: write_file(path, content), name, size(content), {})
+        path = self._places.try_each(lambda path: self._write(path, content), name, size(content), {})
+        self._copies.keep(path)
         return path, ""
 
+    def _write(self, path: str, content: Parts) -> None:
+        try:
+            write_file(path, content)
+        except FileNotFoundError:  # the directory was removed
+            self._renew()
+            write_file(path, content)
+
     def put_again(self, path: str) -> None:
-        """Raise DataError: there was but one copy."""
-        raise DataError(
-            f"{path} was removed while tasks needed it, by something that cleans up there. The next call writes "
-            "the data anew; Cluster(data_dir=…) puts it elsewhere"
-        )
+        """Write the file again from the copy that is held open; see `hpcml.store.Staging`."""
+        copy = self._copies.get(path)
+        try:
+            if copy is None:
+                raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(path)  # it may be cut off
+            with mmap.mmap(copy, 0, access=mmap.ACCESS_READ) as content, memoryview(content) as whole:
+                self._write(path, [whole])
+        except (OSError, ValueError) as error:
+            raise DataError(
+                f"{path} was removed while tasks needed it, by something that cleans up there, and cannot be "
+                f"written again: {error}. The next call writes it anew; Cluster(data_dir=…) puts it elsewhere"
+            ) from error
+        self._copies.keep(path)
 
     def remove(self, path: str) -> None:
         """Remove the file."""
+        self._copies.drop(path)
         with contextlib.suppress(OSError):
             os.unlink(path)
 
@@ -178,18 +204,30 @@ class SharedStaging:
         The directory that each node has of its own.
     remove_link
         Removes a path on all nodes, later.
+    renew_links
+        Has all nodes make their directory again, where it was removed.
     """
 
-    def __init__(self, shared: str, directory: str, remove_link: Callable[[str], None]) -> None:
-        self._local = LocalStaging([shared])
-        self._shared, self._directory, self._remove_link = shared, directory, remove_link
+    distant = True
+
+    def __init__(
+        self,
+        shared: str,
+        directory: str,
+        remove_link: Callable[[str], None],
+        renew_links: Callable[[], object] = lambda: None,
+    ) -> None:
+        self._local = LocalStaging([shared], lambda: make_shared(shared))
+        self._shared, self._directory = shared, directory
+        self._remove_link, self._renew_links = remove_link, renew_links
 
     def put(self, name: str, content: Parts) -> tuple[str, str]:
         """Write the file; see `hpcml.store.Staging`."""
         return os.path.join(self._directory, name), self._local.put(name, content)[0]
 
     def put_again(self, path: str) -> None:
-        """Raise DataError: there was but one copy."""
+        """Write the file again where it is gone, and have the nodes make their directories again."""
+        self._renew_links()
         self._local.put_again(os.path.join(self._shared, os.path.basename(path)))
 
     def remove(self, path: str) -> None:

@@ -26,6 +26,10 @@ Parts = Sequence[memoryview]
 class Staging(Protocol):
     """Puts files where all workers can open them."""
 
+    @property
+    def distant(self) -> bool:
+        """Tell whether there may be workers on other nodes than this process'."""
+
     def put(self, name: str, content: Parts) -> tuple[str, str]:
         """Return the path on every node, and where the file lies for all nodes, if it is one (see `DataFile`).
 
@@ -79,6 +83,7 @@ class Store:
 
     def __init__(self, staging: Staging) -> None:
         self._staging, self._process = staging, os.getpid()
+        self.distant = staging.distant
         self._entries: weakref.WeakValueDictionary[str, Entry] = weakref.WeakValueDictionary()
         self._files: weakref.WeakValueDictionary[str, _Held] = weakref.WeakValueDictionary()
         self._kept: dict[Hashable, tuple[Any, Entry]] = {}

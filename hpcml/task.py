@@ -16,8 +16,9 @@ from hpcml.broadcast import open_keys
 from hpcml.classes import loads_known
 from hpcml.errors import HpcmlError, TaskError, WorkerDied
 from hpcml.packed import Packed, Referring
-from hpcml.pickling import Rebuilt, dumps_parts
+from hpcml.pickling import dumps_parts
 from hpcml.preparation import Preparation
+from hpcml.raised import attach
 from hpcml.values import PackedValues
 
 __all__ = [
@@ -238,10 +239,7 @@ def unpack_outcome(
 def _unpack_error(packed: bytes, worker: str, trace: str) -> BaseException:
     try:
         error = loads_known(packed)
-        if isinstance(error, Rebuilt):
-            error = error.build()
-        # Past the class's own __setattr__: it may be a frozen dataclass.
-        BaseException.__setattr__(error, "__cause__", RemoteTraceback(worker, trace))
+        attach(error, RemoteTraceback(worker, trace))
     except BaseException as unreadable:
         return _unreadable(unreadable)
     found: BaseException = error

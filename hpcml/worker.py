@@ -17,9 +17,11 @@ from typing import Any
 
 from hpcml.arguments import Arguments, large_parts
 from hpcml.broadcast import keep_only
+from hpcml.callbacks import with_messages
 from hpcml.chunk_runner import Function, call_noting, run_chunk
 from hpcml.definitions import is_named
 from hpcml.errors import TaskError
+from hpcml.filemaps import flush_maps
 from hpcml.imported import imported_modules
 from hpcml.individuals import rebind_classes
 from hpcml.loading import Maps, loads
@@ -134,7 +136,9 @@ def _run(
         if isinstance(raised, SystemExit) and not raised.code:  # the driver would end, as if all was well
             error = TaskError("a task called sys.exit(), which ends a script: let the function return instead")
     seconds = time.perf_counter() - tick
-    return _pack_outcome(value, error, (trace, started, seconds, _peak(), _printed(), _records(caught)), limit)
+    flush_maps()
+    about = (trace, started, seconds, _peak(), _printed(), _records(caught))
+    return _pack_outcome(value, error, about, limit)
 
 
 def _is_read_only(error: BaseException) -> bool:
@@ -188,7 +192,7 @@ def _pack_outcome(value: Any, error: BaseException | None, about: tuple[Any, ...
     if isinstance(value, Values):
         value, limit = value.packed(), sys.maxsize  # each was looked at
     try:
-        packed = dumps_parts(value, None if error is None else pack_error(error), *about)
+        packed = dumps_parts(with_messages(value), None if error is None else pack_error(error), *about)
     except Exception as bad:
         return dumps_parts(None, pack_error(unpicklable(value, bad)), *about)
     if len(packed) <= limit:

@@ -24,7 +24,7 @@ from loky import ProcessPoolExecutor, process_executor
 from loky.backend import popen_loky_posix, resource_tracker
 from loky.process_executor import ShutdownExecutorError
 
-from hpcml.datafiles import DataDirectories
+from hpcml.datadirs import DataDirectories
 from hpcml.errors import EngineError, WorkerDied
 from hpcml.plan import Plan
 from hpcml.staging import LocalStaging
@@ -185,7 +185,7 @@ def start(plan: Plan) -> Iterator[LocalWorkers]:
     _outlive_main()
     node = plan.nodes[0]
     with _data_directories(plan) as directories:
-        staging = LocalStaging(directories)
+        staging = LocalStaging(tuple(directories.paths), directories.renew)
         workers = LocalWorkers(node.name, node.slots, thread_variables(node.cpus_per_slot), staging)
         try:
             workers.warm_up(plan.timeout, plan.unwanted)
@@ -195,14 +195,14 @@ def start(plan: Plan) -> Iterator[LocalWorkers]:
 
 
 @contextmanager
-def _data_directories(plan: Plan) -> Iterator[list[str]]:
+def _data_directories(plan: Plan) -> Iterator[DataDirectories]:
     """Make the directories for data; loky's tracker removes them when this process is killed."""
     directories = DataDirectories(plan.data_name, plan.data_places)
     paths = list(directories.paths)
     for path in paths:
         resource_tracker.register(path, "folder")
     try:
-        yield paths
+        yield directories
     finally:
         directories.close()
         for path in paths:

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from hpcml.datafiles import DataDirectories, DataFile, delivered, digest, open_map, places
+from hpcml.datadirs import DataDirectories
+from hpcml.datafiles import DataFile, delivered, digest, open_map, places
 from hpcml.errors import DataMissing
 from hpcml.staging import write_file
 

@@ -135,13 +135,28 @@ def test_content_that_was_lost_for_good_is_written_anew_by_the_next_call(store, 
     array = np.arange(1000.0)
     packed = CallBook(store, LIMIT).pack(array)
     (file,) = files(tmp_path)
-    file.unlink()
+    os.truncate(file, 8)
     with pytest.raises(DataMissing) as caught:
         loads(pickle.loads(pickle.dumps(packed)), Maps())
     with pytest.raises(DataError, match="removed while tasks needed it"):
         store.restore(caught.value.digest, time.monotonic())
     again = CallBook(store, LIMIT).pack(array)
     assert np.array_equal(loads(pickle.loads(pickle.dumps(again)), Maps()), array)
+
+
+def test_content_that_was_removed_is_written_again_until_nobody_needs_it(store, tmp_path):
+    array = np.arange(1000.0)
+    packed = CallBook(store, LIMIT).pack(array)
+    for _ in range(2):
+        for file in files(tmp_path):
+            file.unlink()
+        with pytest.raises(DataMissing) as caught:
+            loads(pickle.loads(pickle.dumps(packed)), Maps())
+        store.restore(caught.value.digest, time.monotonic())
+        assert np.array_equal(loads(pickle.loads(pickle.dumps(packed)), Maps()), array)
+    del packed, array
+    assert [file.name for file in files(tmp_path)] == ["verifying"]
+    assert not store._staging._copies._open
 
 
 def test_content_that_found_no_room_is_tried_again_in_the_same_call(tmp_path):
@@ -328,7 +343,7 @@ def test_a_full_place_falls_back_with_one_warning_and_a_full_last_place_is_an_er
 
 def test_a_directory_that_is_gone_is_an_error_that_says_so(tmp_path):
     store = Store(LocalStaging([str(tmp_path / "gone")]))
-    with pytest.raises(DataError, match=r"gone: No such file or directory\nAsk for nodes with more memory"):
+    with pytest.raises(DataError, match=r"gone: No such file or directory\nName another directory that you can"):
         CallBook(store, LIMIT).pack(np.arange(1000.0))
 
 

@@ -74,9 +74,9 @@ class NodeData:
     def staging(self, environment: dict[str, str]) -> Staging:
         """Return the way for data to the nodes that have told of themselves."""
         if self._plan.allocation is None:
-            return LocalStaging(self.directories)
+            return LocalStaging(self.directories, self.room)
         if self._shared and self.directories:
-            return SharedStaging(make_shared(self._shared), self.directories[0], self.remove)
+            return SharedStaging(make_shared(self._shared), self.directories[0], self.remove, self.room)
         memory, *others = self._plan.data_places
         return SbcastStaging(self, (*others, memory), environment)
 

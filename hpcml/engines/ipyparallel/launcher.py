@@ -24,11 +24,12 @@ import traceback
 from pathlib import Path
 from typing import Any, NoReturn
 
-from hpcml.datafiles import DataDirectories
+from hpcml.datadirs import DataDirectories
 from hpcml.engines.ipyparallel.binding import gpus_of_slot, slot_cpus
 from hpcml.engines.ipyparallel.engine import IMPORTS, run_engine
 from hpcml.engines.ipyparallel.memory import oom_kills
 from hpcml.engines.ipyparallel.messages import LineReader, claim_output, die_with_parent, reach, say
+from hpcml.private import own_directory
 from hpcml.worker import become_worker
 
 __all__ = ["Launcher", "import_all", "main", "probe", "probe_first", "watch"]
@@ -85,6 +86,7 @@ class Launcher:
         """Fork an engine for `slot` and return its id; ids are never used twice."""
         engine: int = self.first + slot + self.generation[slot] * self.stride
         self.generation[slot] += 1
+        self.profile = own_directory(self.profile)
         self.forked_at[slot] = time.monotonic()
         process = os.fork()
         if process == 0:

@@ -20,7 +20,8 @@ from typing import Any
 import cloudpickle
 
 from hpcml.errors import TaskError
-from hpcml.pickling import Rebuilt, dumps_parts, pack_error, pack_object
+from hpcml.pickling import dumps_parts, pack_error, pack_object
+from hpcml.raised import attach
 from hpcml.task import RemoteTraceback
 
 __all__ = ["dumps", "name_of", "pack_outcome", "pack_task", "unpack"]
@@ -118,8 +119,6 @@ def unpack(packed: bytes) -> Any:
     future, (kind, name, parcel, *about) = pickle.loads(packed)
     try:
         content = pickle.loads(parcel)
-        if isinstance(content, Rebuilt):
-            content = content.build()
     except BaseException as failure:  # of the user's, so anything
         if kind == "task":
             future.callable, future.args = _fail, (_unreadable(kind, name, "on a worker", failure),)
@@ -132,8 +131,8 @@ def unpack(packed: bytes) -> Any:
         future.resultValue = content
     else:
         worker, trace = about
-        if trace:  # past the class's own __setattr__
-            BaseException.__setattr__(content, "__cause__", RemoteTraceback(worker, trace))
+        if trace:
+            attach(content, RemoteTraceback(worker, trace))
         future.exceptionValue = content
     return future
 

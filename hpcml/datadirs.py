@@ -1,0 +1,127 @@
+"""Directories for shared data on one node: made, locked, made again, and removed by whoever owns them."""
+
+import contextlib
+import errno
+import fcntl
+import glob
+import logging
+import os
+import shutil
+import stat
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from hpcml.datafiles import delivered, directory_in
+from hpcml.takeover import take_over
+
+__all__ = ["DataDirectories"]
+
+log = logging.getLogger("hpcml")
+
+GRACE = 60.0  # seconds; a younger directory may not have its lock yet
+
+
+class DataDirectories:
+    """One directory in each of `places` that takes one; they live as long as this object, and no longer.
+
+    Those that a killed process of the same user has left behind in the same places are removed.
+
+    Parameters
+    ----------
+    name
+        What they are called, the same on every node of a run.
+    again
+        Another process of this run had them on this node before: wait for its end, and take over what it leaves.
+    """
+
+    def __init__(self, name: str, places: Sequence[str], again: bool = False) -> None:
+        self.paths: list[str] = []
+        self._locks: list[int] = []
+        for place in places:
+            with contextlib.suppress(OSError):
+                _sweep(place)
+            with contextlib.suppress(OSError):
+                path = directory_in(place, name)
+                lock = take_over(path) if again else None
+                if lock is None:
+                    os.mkdir(path, 0o700)  # one that exists is another node's: this place is not the node's own
+                    lock = _lock(path)
+                self._locks.append(lock)
+                self.paths.append(path)
+
+    def renew(self) -> None:
+        """Make again what something that cleans up has removed; the files were removed with it."""
+        for number, path in enumerate(self.paths):
+            if not _is_locked(path, self._locks[number]):
+                log.warning("%s was removed while it was in use: making it again", path)
+                with contextlib.suppress(OSError):
+                    os.makedirs(os.path.dirname(path), exist_ok=True)
+                    with contextlib.suppress(FileExistsError):
+                        os.mkdir(path, 0o700)
+                    lock = _lock(path)
+                    os.close(self._locks[number])
+                    self._locks[number] = lock
+
+    def room(self) -> dict[str, int]:
+        """Return the bytes that each directory can take; see `renew`."""
+        self.renew()
+        found = {}
+        for path in self.paths:
+            with contextlib.suppress(OSError):
+                system = os.statvfs(path)
+                found[path] = system.f_bavail * system.f_frsize
+        return found
+
+    def remove(self, path: str) -> None:
+        """Remove a file of these directories, verified or not; workers that have it open keep what they see."""
+        if os.path.dirname(path) in self.paths:
+            for file in (path, delivered(path)):
+                with contextlib.suppress(OSError):
+                    os.unlink(file)
+
+    def close(self) -> None:
+        """Remove the directories with all that is in them."""
+        for path in self.paths:
+            shutil.rmtree(path, ignore_errors=True)
+        for lock in self._locks:
+            os.close(lock)
+        self.paths, self._locks = [], []
+
+
+def _lock(path: str) -> int:
+    """Show that a directory has an owner; it must be this user's own. Raises OSError."""
+    found = os.lstat(path)
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o077:
+        raise PermissionError(errno.EACCES, "not a directory of this user's alone", path)
+    lock = os.open(os.path.join(path, "owner"), os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    return lock
+
+
+def _is_locked(path: str, lock: int) -> bool:
+    try:
+        return os.path.samestat(os.lstat(os.path.join(path, "owner")), os.fstat(lock))
+    except OSError:
+        return False
+
+
+def _sweep(place: str) -> None:
+    """Remove the directories in `place` that are ours and have lost their owner."""
+    for path in map(Path, glob.glob(directory_in(glob.escape(place), "*"))):
+        with contextlib.suppress(OSError):  # another process may be sweeping as well
+            found = path.lstat()
+            ours = stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid()
+            if ours and found.st_mtime < time.time() - GRACE and _abandoned(path / "owner"):
+                shutil.rmtree(path, ignore_errors=True)
+
+
+def _abandoned(lock: Path) -> bool:
+    try:
+        with lock.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except FileNotFoundError:  # not a directory of data
+        return False
+    return True
