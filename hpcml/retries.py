@@ -71,7 +71,11 @@ def _parts(task: Task, length: int, start: int = 0, alone: bool = False) -> list
     calls = split(task.call, length, start)
     ends = [min(end, task.call.length) for end in range(start + length, task.call.length + length, length)]
     futures = [_chunk_future(task).part(end - call.length, end) for call, end in zip(calls, ends, strict=True)]
-    return [Task(call, one, running=True, alone=alone) for call, one in zip(calls, futures, strict=True)]
+    around = task.surroundings
+    return [
+        Task(call, one, running=True, alone=alone, surroundings=around)
+        for call, one in zip(calls, futures, strict=True)
+    ]
 
 
 def _chunk_future(task: Task) -> ChunkFuture:

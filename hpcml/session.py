@@ -19,6 +19,7 @@ from hpcml.monitor import Monitor
 from hpcml.plan import Options, Plan, make_nodes, preloads
 from hpcml.progress import Totals, closing_line, display_for
 from hpcml.store import Store
+from hpcml.surroundings import Surroundings
 from hpcml.workers import Workers
 
 __all__ = ["Session", "usable_cpus"]
@@ -66,9 +67,7 @@ class Session:
             self.workers: Workers = self._owned.enter_context(start(self.plan))
             self.store = Store(self.workers.staging)
             self.monitor = Monitor(self._totals(began), self.display, self.ledger)
-            self.dispatcher = Dispatcher(
-                self.workers, self.store.restore, self.monitor, self.ending.limits, options.retries
-            )
+            self.dispatcher = self._new_dispatcher()
             self.ending.watch(self.dispatcher)
             self._begin_life()
         except BaseException:
@@ -78,6 +77,12 @@ class Session:
         # own end, for the last to register is the first to be called.
         threading._register_atexit(_close_at_exit, weakref.ref(self))  # type: ignore[attr-defined]
         self._say(_opening_line(name, self.plan, self.workers, time.monotonic() - began))
+
+    def _new_dispatcher(self) -> Dispatcher:
+        around = Surroundings(self.plan.directory, self.plan.environment)
+        self._owned.callback(around.close)
+        restore, limits, retries = self.store.restore, self.ending.limits, self.options.retries
+        return Dispatcher(self.workers, restore, self.monitor, limits, retries, surroundings=around.pack)
 
     def suits(self, options: Options) -> bool:
         """Tell whether these workers are what `options` ask for."""
@@ -133,6 +138,8 @@ class Session:
             if hasattr(self, "store"):
                 self.store.clear()
             self._owned.close()
+            if hasattr(self, "dispatcher"):
+                self.dispatcher.prints.show_rest()
             self.display.close()
             stopped = hasattr(self, "dispatcher") and self.dispatcher.out_of_time
             if self.ledger is not None:
@@ -155,6 +162,7 @@ def _plan(allocation: Allocation | None, options: Options, engine: str, run_dir:
         allocation=allocation if everywhere else None,
         run_dir=run_dir,
         environment=dict(os.environ),
+        directory=str(Path.cwd()),
         timeout=options.timeout,
         min_slots=options.min_slots,
         preload=chosen,

@@ -6,7 +6,6 @@ one `Call`, a chunk, with one outcome: a list of what they returned.
 """
 
 import pickle
-import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any, NamedTuple, Protocol
@@ -18,6 +17,7 @@ from hpcml.pickling import Rebuilt, dumps_parts
 
 __all__ = [
     "Call",
+    "Head",
     "Known",
     "Nested",
     "Outcome",
@@ -27,6 +27,7 @@ __all__ = [
     "name_of",
     "pack_again",
     "pack_frame",
+    "read_head",
     "split",
     "unpack_outcome",
     "unpack_outcomes",
@@ -106,7 +107,6 @@ class Outcome(NamedTuple):
     started: float = 0.0
     seconds: float = 0.0
     peak: int = 0
-    output: str = ""
     warnings: tuple[tuple[Any, ...], ...] = ()
 
 
@@ -131,6 +131,12 @@ class Watcher(Protocol):
 
     def died(self, death: WorkerDied, calls: list[Call]) -> None:
         """Take the death of a worker, and what it had been given to do."""
+
+    def printed(self, worker: str, stream: int, data: bytes, ended: bool) -> None:
+        """Take what a worker's tasks have printed: `stream` is 0 for standard output, 1 for standard error.
+
+        With `ended` nothing follows for now that belongs to the same line.
+        """
 
 
 def name_of(function: Callable[..., Any]) -> str:
@@ -177,36 +183,57 @@ class Nested:
             yield
 
 
-def pack_frame(calls: Iterable[Call], limit: int) -> bytes:
+def pack_frame(calls: Iterable[Call], limit: int, surroundings: bytes = b"") -> bytes:
     """Join packed calls into the bytes of one frame; equal functions travel once (pickle's memo).
 
-    This process' ``sys.path`` travels along, so that workers find the modules that the script has found,
-    the keys of its open broadcast handles, so that they forget the others, and the most bytes of a result.
+    The script's directory, environment and ``sys.path`` are sent along (`hpcml.surroundings`), the keys of its
+    open broadcast handles, so that workers forget the others, and the most bytes of a result.
     """
     packed = [(call.function, call.arguments, call.first, len(call.keys)) for call in calls]
-    return pickle.dumps((sys.path, open_keys(), limit, packed), pickle.HIGHEST_PROTOCOL)
+    return pickle.dumps((surroundings, open_keys(), limit, packed), pickle.HIGHEST_PROTOCOL)
 
 
-def join_outcomes(worker: str, outcomes: list[bytes]) -> bytes:
-    """Return the frame in which packed outcomes travel back."""
-    head = pickle.dumps((worker, [len(packed) for packed in outcomes]), pickle.HIGHEST_PROTOCOL)
+class Head(NamedTuple):
+    """What precedes the outcomes of a frame.
+
+    ``printed`` is what its calls have written to standard output and error; what the owner of the worker's streams
+    has taken, in ``readings`` readings up to now, comes before that.
+    """
+
+    worker: str
+    lengths: list[int]
+    printed: tuple[bytes, bytes] = (b"", b"")
+    readings: int = 0
+
+
+def join_outcomes(
+    worker: str, outcomes: list[bytes], printed: tuple[bytes, bytes] = (b"", b""), readings: int = 0
+) -> bytes:
+    """Return the frame in which packed outcomes are sent back; see `Head`."""
+    about = (worker, [len(packed) for packed in outcomes], printed, readings)
+    head = pickle.dumps(about, pickle.HIGHEST_PROTOCOL)
     return b"".join((len(head).to_bytes(8, "little"), head, *outcomes))
+
+
+def read_head(frame: bytes) -> Head:
+    """Return the head of a frame of outcomes."""
+    return Head(*pickle.loads(memoryview(frame)[8 : 8 + int.from_bytes(frame[:8], "little")]))
 
 
 def unpack_outcomes(frame: bytes) -> Iterator[tuple[memoryview, Outcome]]:
     """Yield the outcomes of a frame's calls, in order: each as it lies there, and unpacked."""
     begin = 8 + int.from_bytes(frame[:8], "little")
-    worker, lengths = pickle.loads(frame[8:begin])
-    for length in lengths:
+    head = read_head(frame)
+    for length in head.lengths:
         packed = memoryview(frame)[begin : begin + length]
-        yield packed, unpack_outcome(packed, worker)
+        yield packed, unpack_outcome(packed, head.worker)
         begin += length
 
 
 def unpack_outcome(packed: bytes | memoryview, worker: str) -> Outcome:
     """Return an outcome that `worker` has packed; an error has a `RemoteTraceback` as its cause."""
     try:
-        value, packed_error, trace, started, seconds, peak, printed, records = pickle.loads(packed)
+        value, packed_error, trace, started, seconds, peak, _, records = pickle.loads(packed)
         error = None if packed_error is None else pickle.loads(packed_error)
         if isinstance(error, Rebuilt):
             error = error.build()
@@ -215,7 +242,7 @@ def unpack_outcome(packed: bytes | memoryview, worker: str) -> Outcome:
     except BaseException as unreadable:  # a __setstate__ of the user's may raise anything
         lost = TaskError(f"the outcome of a task cannot be unpickled in the driver: {unreadable!r}")
         return Outcome(None, lost, worker)
-    return Outcome(value, error, worker, started, seconds, peak, printed, _unpack_records(records))
+    return Outcome(value, error, worker, started, seconds, peak, _unpack_records(records))
 
 
 def pack_again(outcome: Outcome) -> bytes:

@@ -14,15 +14,19 @@ from concurrent.futures import Future, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 from loky import ProcessPoolExecutor
 from loky.backend import resource_tracker
+from loky.backend._posix_reduction import DupFd
 from loky.process_executor import ShutdownExecutorError
 
 from hpcml.datafiles import DataDirectories
 from hpcml.errors import EngineError, WorkerDied
 from hpcml.plan import Plan
 from hpcml.staging import LocalStaging
+from hpcml.streams import Collector, Pipes, Streams, open_pipes
+from hpcml.surroundings import begin
 from hpcml.threads import thread_variables
 from hpcml.worker import Worker, become_worker, run_frame
 
@@ -31,8 +35,24 @@ __all__ = ["LocalWorkers", "start"]
 GONE = (BrokenProcessPool, ShutdownExecutorError)  # what loky says of a worker that died, or was killed
 
 
-def _initialize(host: str, slot: int, driver: int) -> None:
-    become_worker(host, slot)
+class _Ends:
+    """The ends of a slot's pipes: pickled for the worker that is started, they are inherited by it."""
+
+    def __init__(self, pipes: Pipes) -> None:
+        self._pipes = pipes
+
+    def __reduce__(self) -> Any:
+        return _inherited, tuple(DupFd(end) for end in (*self._pipes.readers, *self._pipes.writers))
+
+
+def _inherited(*ends: Any) -> Pipes:
+    out, err, to_out, to_err = [end.detach() for end in ends]
+    return Pipes((out, err), (to_out, to_err))
+
+
+def _initialize(worker: Worker, driver: int, pipes: Pipes, directory: str, environment: dict[str, str]) -> None:
+    begin(directory, environment)
+    become_worker(worker.host, worker.slot, Streams(pipes))
     threading.Thread(target=_end_with, args=(driver,), daemon=True, name="hpcml-driver-watch").start()
 
 
@@ -59,24 +79,29 @@ class _Slot:
 class LocalWorkers:
     """The worker processes of this computer; see `hpcml.workers.Workers`."""
 
-    def __init__(self, host: str, slots: int, environment: dict[str, str], staging: LocalStaging) -> None:
+    def __init__(self, plan: Plan, staging: LocalStaging) -> None:
         self.staging = staging
-        self.hosts = (host,)
-        self.slots = self.ready = slots
+        (node,) = plan.nodes
+        self.hosts = (node.name,)
+        self.slots = self.ready = node.slots
         self.on_change: Callable[[], None] = lambda: None
         self.on_broken: Callable[[BaseException], None] = lambda _: None
-        self._environment = environment
+        self.on_print: Callable[[str, int, bytes, bool], None] = lambda *_: None
+        self._threads = thread_variables(node.cpus_per_slot)
+        self._around = plan.directory, {**plan.environment, **self._threads}
+        self._pipes = [open_pipes() for _ in range(node.slots)]
+        self._printed = _Printed(self._pipes, self._print)
         self._lock = threading.Lock()  # protects the slots: submit runs in the dispatcher, _done in loky's threads
         self._stopped = False
         self._unwanted: set[Future[bytes]] = set()  # frames to interrupt; also under the lock
-        self._slots = [self._new_slot(Worker(host, number)) for number in range(slots)]
+        self._slots = [self._new_slot(Worker(node.name, number)) for number in range(node.slots)]
 
     def _new_slot(self, worker: Worker) -> _Slot:
         executor = ProcessPoolExecutor(
             max_workers=1,
             initializer=_initialize,
-            initargs=(worker.host, worker.slot, os.getpid()),
-            env=self._environment,
+            initargs=(worker, os.getpid(), _Ends(self._pipes[worker.slot]), *self._around),
+            env=self._threads,
         )
         return _Slot(worker, executor)
 
@@ -110,8 +135,11 @@ class LocalWorkers:
             self._kill_unwanted()
         error = done.exception()
         if error is None:
+            with self._printed.lock:  # what was read while the frame ran is on its way to be shown
+                pass
             result.set_result(done.result())
         elif isinstance(error, GONE):
+            self._printed.drain(slot.worker.slot)
             self._replace(slot)
             result.set_exception(WorkerDied(_first_line(error), str(slot.worker), started))
         else:
@@ -141,6 +169,45 @@ class LocalWorkers:
             self._stopped = True
         for slot in self._slots:
             slot.executor.shutdown(wait=True, kill_workers=True)
+        self._printed.close()
+
+    def _print(self, slot: int, stream: int, data: bytes, ended: bool) -> None:
+        self.on_print(f"{self.hosts[0]}:{slot}", stream, data, ended)
+
+
+class _Printed:
+    """Reads what workers print in frames that take long, in a thread of its own."""
+
+    def __init__(self, pipes: list[Pipes], show: Callable[[int, int, bytes, bool], None]) -> None:
+        self._show = show
+        self.lock = threading.Lock()  # protects the collector: nobody is between what was read and `show`
+        self._collector = Collector(pipes, lambda slot, stream, data, _: show(slot, stream, data, False))
+        self._wake, self._waker = os.pipe2(os.O_CLOEXEC)
+        self._thread = threading.Thread(target=self._read, name="hpcml-prints", daemon=True)
+        self._thread.start()
+
+    def _read(self) -> None:
+        while True:
+            ready = select.select([self._wake, *self._collector.watched], [], [], self._collector.timeout)[0]
+            if self._wake in ready:
+                return
+            with self.lock:
+                self._collector.look()
+
+    def drain(self, slot: int) -> None:
+        """Pass on the last words of a worker that has ended."""
+        with self.lock:
+            self._collector.drain(slot)
+            for stream in (0, 1):
+                self._show(slot, stream, b"", True)
+
+    def close(self) -> None:
+        """End the thread, and pass on what is left."""
+        os.write(self._waker, b"x")
+        self._thread.join(10)
+        self._collector.close()
+        os.close(self._wake)
+        os.close(self._waker)
 
 
 def _first_line(error: BaseException) -> str:
@@ -150,10 +217,8 @@ def _first_line(error: BaseException) -> str:
 @contextmanager
 def start(plan: Plan) -> Iterator[LocalWorkers]:
     """Start the worker processes; on exit none is left."""
-    node = plan.nodes[0]
     with _data_directories(plan) as directories:
-        staging = LocalStaging(directories)
-        workers = LocalWorkers(node.name, node.slots, thread_variables(node.cpus_per_slot), staging)
+        workers = LocalWorkers(plan, LocalStaging(directories))
         try:
             workers.warm_up(plan.timeout)
             yield workers

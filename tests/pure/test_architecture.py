@@ -22,6 +22,8 @@ FLOORS = {
         "lease",
         "private",
         "records",
+        "streams",
+        "surroundings",
         "threads",
         "variables",
     },
@@ -64,6 +66,7 @@ FLOORS = {
         "srun",
         "process",
         "plan",
+        "printed",
         "progress",
         "monitor",
         "report",
@@ -99,7 +102,7 @@ DOORS = {
 
 # Each has a process of its own.
 PROGRAMS = {"engines.ipyparallel.controller", "engines.ipyparallel.launcher", "engines.scoop.node"}
-READS_ENVIRON = {"session", "cli", *PROGRAMS}
+READS_ENVIRON = {"session", "cli", "surroundings", *PROGRAMS}
 
 
 def modules():

@@ -9,7 +9,7 @@ from hpcml.srun import controller_step, worker_step
 
 __all__ = ["PYTHON", "controller_home", "holder_steps", "programs", "worker_steps"]
 
-PYTHON = (sys.executable, "-P", "-u", "-m")  # -P: a random.py in the working directory is not our library
+PYTHON = (sys.executable, "-P", "-m")  # -P: a random.py in the working directory is not our library
 HOLD = """echo "{\\"node\\": \\"$SLURMD_NODENAME\\", \\"holds\\": \\"$SLURM_JOB_ID.$SLURM_STEP_ID\\"}"; exec cat"""
 
 Step = tuple[tuple[Node, ...], list[str]]

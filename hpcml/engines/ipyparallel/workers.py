@@ -23,6 +23,7 @@ from ipyparallel.error import NoEnginesRegistered, RemoteError
 
 from hpcml.engines.ipyparallel.engine import FRAME
 from hpcml.engines.ipyparallel.engine_state import EngineState, preference
+from hpcml.engines.ipyparallel.held import HeldOutcomes
 from hpcml.errors import EngineError, WorkerDied
 from hpcml.staging import LocalStaging
 from hpcml.store import Staging
@@ -51,6 +52,8 @@ class EngineWorkers:
         self.staging: Staging = LocalStaging([])
         self.on_change: Callable[[], None] = lambda: None
         self.on_broken: Callable[[BaseException], None] = lambda _: None
+        self.on_print: Callable[[str, int, bytes, bool], None] = lambda *_: None
+        self.held = HeldOutcomes()
         self._kill = kill
         self._lock = threading.Lock()  # protects _engines
         self._engines: dict[int, EngineState] = {}
@@ -186,14 +189,8 @@ class EngineWorkers:
         """Send what a DirectView would; its AsyncResult would take the driver as long as all the rest."""
         client = self.client
         [engine], _ = client._build_targets(number)
-        return client._send(
-            client._mux_stream,
-            "apply_request",
-            content={FRAME: True},
-            buffers=[frame],
-            ident=engine,
-            track_outstanding=True,
-        )
+        about = {"content": {FRAME: True}, "buffers": [frame], "ident": engine, "track_outstanding": True}
+        return client._send(client._mux_stream, "apply_request", **about)
 
     def _receive(self, engine: EngineState, future: "Future[bytes]", done: MessageFuture) -> None:
         outcome = done.result()
@@ -212,7 +209,8 @@ class EngineWorkers:
         except Exception as error:
             self._resolve(engine, future, error)
         else:
-            self._resolve(engine, future, None, outcome)
+            self._forget(engine, future)
+            self.held.add(engine.worker, outcome, lambda: self._resolve(engine, future, None, outcome))
         finally:
             self.client.purge_local_results(done.msg_id)
             self.client.history.clear()  # it would keep the number of each frame
@@ -220,10 +218,7 @@ class EngineWorkers:
     def _resolve(
         self, engine: EngineState, future: "Future[bytes]", error: BaseException | None, outcome: bytes = b""
     ) -> None:
-        with self._lock:
-            if future in engine.outstanding:
-                engine.outstanding.remove(future)
-            self._unwanted.discard(future)
+        self._forget(engine, future)
         if self._unwanted:
             self._kill_unwanted()
         if future.done():
@@ -232,6 +227,12 @@ class EngineWorkers:
             future.set_exception(error)
         else:
             future.set_result(outcome)
+
+    def _forget(self, engine: EngineState, future: "Future[bytes]") -> None:
+        with self._lock:
+            if future in engine.outstanding:
+                engine.outstanding.remove(future)
+            self._unwanted.discard(future)
 
     def interrupt(self, future: "Future[bytes]") -> None:
         """Kill the engine that works on a frame, now or when the frame's turn comes; another is forked."""
