@@ -17,6 +17,7 @@ import cloudpickle
 
 from hpcml.arrays import Array, address, is_mapped, reduce_array
 from hpcml.datafiles import DataPart, open_map
+from hpcml.decorated import reduce_decorated
 from hpcml.generators import reduce_generator
 from hpcml.individuals import reduce_individual
 
@@ -157,7 +158,7 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle has no
         elif type(thing) is MethodType and isinstance(thing.__self__, Executor):
             reduced = getattr, (thing.__self__, thing.__name__)  # a Cluster's own: it arrives as another class
         if reduced is None:
-            reduced = reduce_individual(thing) or reduce_generator(thing)
+            reduced = reduce_individual(thing) or reduce_generator(thing) or reduce_decorated(thing)
         return super().reducer_override(thing) if reduced is None else reduced
 
 
@@ -168,7 +169,7 @@ class _ResultPickler(cloudpickle.Pickler):  # type: ignore[misc]
         """Return how `thing` is reduced; see `pickle.Pickler.reducer_override`."""
         if isinstance(thing, Array) and is_mapped(thing):
             return thing.copy(order="K").__reduce_ex__(pickle.HIGHEST_PROTOCOL)
-        reduced = reduce_individual(thing)
+        reduced = reduce_individual(thing) or reduce_decorated(thing)
         return super().reducer_override(thing) if reduced is None else reduced
 
 

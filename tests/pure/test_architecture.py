@@ -16,6 +16,7 @@ FLOORS = {
     0: {
         "allocation",
         "checkpoint",
+        "decorated",
         "errors",
         "hostlist",
         "journal",
