@@ -17,6 +17,7 @@ from hpcml.broadcast import keep_only
 from hpcml.chunks import call_noting, run_chunk
 from hpcml.errors import HpcmlError, TaskError
 from hpcml.individuals import rebind_classes
+from hpcml.managers import note_manager
 from hpcml.payload import Maps, Packed, Payload, loads
 from hpcml.pickling import dumps, dumps_parts, pack_error
 from hpcml.streams import Streams
@@ -140,6 +141,7 @@ def _run(
     except BaseException as raised:
         if isinstance(raised, ValueError | TypeError) and _has_data(function, arguments) and _is_read_only(raised):
             raised.add_note(READ_ONLY)
+        note_manager(raised, str(_worker))
         error, trace = raised, traceback.format_exc()
         if isinstance(raised, SystemExit) and not raised.code:  # the driver would end, as if all was well
             error = TaskError("a task called sys.exit(), which ends a script: let the function return instead")

@@ -21,6 +21,7 @@ FLOORS = {
         "hostlist",
         "journal",
         "lease",
+        "managers",
         "private",
         "records",
         "streams",
