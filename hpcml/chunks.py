@@ -80,24 +80,29 @@ def call_noting(call: Callable[..., Any], args: Any, kwargs: dict[str, Any]) -> 
 
 
 def run_chunk(
-    packed: Packed, load: Callable[[], Any], load_calls: Callable[[], list[Any]], values: list[Any]
+    packed: Packed,
+    load: Callable[[], Any],
+    load_calls: Callable[[], list[Any]],
+    values: list[Any],
+    between: Callable[[], None] = lambda: None,
 ) -> None:
     """Append what each call returns to `values`, up to the first that raises, or until it takes too long.
 
     `load` gives the function that is `packed`, `load_calls` the calls. A function that calls have changed is
-    loaded again for each: results must not depend on which calls happened to travel together.
+    loaded again for each: results must not depend on which calls happened to travel together. `between` is called
+    after each call that returns.
     """
     until = time.perf_counter() + AT_ONCE
     key, call, calls = hash(packed), load(), load_calls()
     if len(calls) > 1 and key not in _fresh:
         _fresh[key] = snapshot(call)
-        _run(call, calls[:1], values, until)
+        _run(call, calls[:1], values, until, between)
         if snapshot(call) != _fresh[key]:
             _fresh[key] = None
     fresh, error = _fresh.get(key, b""), None
     if fresh is not None:
         try:
-            _run(call, calls[len(values) :], values, until)
+            _run(call, calls[len(values) :], values, until, between)
         except BaseException as raised:
             error = raised
         if len(calls) < 2 or len(fresh) > SMALL or snapshot(call) == fresh:
@@ -110,16 +115,17 @@ def run_chunk(
     for one in calls[len(values) :]:
         if values and time.perf_counter() > until:
             return
-        _run(load(), [one], values, until)
+        _run(load(), [one], values, until, between)
 
 
-def _run(call: Any, calls: list[Any], values: list[Any], until: float) -> None:
+def _run(call: Any, calls: list[Any], values: list[Any], until: float, between: Callable[[], None]) -> None:
     function = call.function if isinstance(call, Nested) else call
     with call.settings() if isinstance(call, Nested) else contextlib.nullcontext():
         for args, kwargs in calls:
             if values and time.perf_counter() > until:
                 return
             values.append(call_noting(function, args, kwargs))
+            between()
 
 
 def snapshot(function: Any) -> bytes | None:

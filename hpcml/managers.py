@@ -21,5 +21,5 @@ def note_manager(error: BaseException, node: str) -> None:
                     "`manager = multiprocessing.managers.SyncManager(address=(socket.gethostname(), 0)); "
                     "manager.start()`"
                 )
-            error.add_note(f"hpcml: the manager of multiprocessing at {address!r} is out of reach of {node}{advice}")
+            error.add_note(f"hpcml: multiprocessing's manager at {address!r} is out of reach of {node}{advice}")
             return

@@ -84,15 +84,20 @@ class Streams:
         plain = (sys.__stdout__, sys.__stderr__)
         self._encodings = [getattr(file, "encoding", None) or "utf-8" for file in plain]
         self._errors = [getattr(file, "errors", None) or "backslashreplace" for file in plain]
+        self._unbuffered = bool(getattr(sys.__stdout__, "write_through", False))  # PYTHONUNBUFFERED is set
         self._files: list[Any] = [None, None]
 
     def mend(self) -> None:
         """Undo what a task has done to its standard streams: closed, replaced or redirected them."""
+        if _identity(1) == self._identities[0] and _identity(2) == self._identities[1] and self._are_ours():
+            return
         for number, name in enumerate(_NAMES):
             shown, file = getattr(sys, name), self._files[number]
-            if shown is not file and shown is not None:
+            if shown is not file:
                 with contextlib.suppress(Exception):
                     shown.flush()
+                shown = None
+                setattr(sys, name, None)  # a wrapper that goes closes what it has wrapped: that is checked below
             if _identity(number + 1) != self._identities[number]:
                 os.dup2(self._pipes.writers[number], number + 1)
             if not self._is_whole(number):
@@ -101,6 +106,22 @@ class Streams:
                 setattr(sys, name, file)
                 setattr(sys, f"__{name}__", file)
 
+    def _are_ours(self) -> bool:
+        """Tell whether the files are those that a task should see, and open."""
+        out, err = self._files
+        shown = sys.stdout is out is sys.__stdout__ and sys.stderr is err is sys.__stderr__
+        return shown and self._is_whole(0) and self._is_whole(1)
+
+    def mend_quickly(self) -> None:
+        """Undo what a short call has done to `sys`; to look at the descriptors as well would cost too much."""
+        out, err = self._files
+        try:
+            if sys.stdout is out and sys.stderr is err and not out.closed and not err.closed:
+                return
+        except ValueError:  # without its buffer
+            pass
+        self.mend()
+
     def _is_whole(self, number: int) -> bool:
         """Tell whether the file of a stream is open; settings that a task has changed are set again."""
         file = self._files[number]
@@ -108,12 +129,11 @@ class Streams:
             if file is None or file.closed:
                 return False
             kept = file.encoding, file.errors, file.line_buffering, file.write_through
-            if kept != (self._encodings[number], self._errors[number], True, False):
+            wanted = self._encodings[number], self._errors[number], True, self._unbuffered
+            if kept != wanted:
+                encoding, errors, line_buffering, write_through = wanted
                 file.reconfigure(
-                    encoding=self._encodings[number],
-                    errors=self._errors[number],
-                    line_buffering=True,
-                    write_through=False,
+                    encoding=encoding, errors=errors, line_buffering=line_buffering, write_through=write_through
                 )
         except ValueError:  # it has given its buffer away
             return False
@@ -122,16 +142,16 @@ class Streams:
     def _new_file(self, number: int) -> io.TextIOWrapper:
         raw: Any = io.FileIO(number + 1, "w", closefd=False)
         raw.name = f"<{_NAMES[number]}>"
-        encoding, errors = self._encodings[number], self._errors[number]
-        file: Any = io.TextIOWrapper(io.BufferedWriter(raw), encoding, errors, line_buffering=True)
+        encoding, errors, through = self._encodings[number], self._errors[number], self._unbuffered
+        buffer: Any = raw if through else io.BufferedWriter(raw)
+        file: Any = io.TextIOWrapper(buffer, encoding, errors, line_buffering=True, write_through=through)
         file.mode = "w"
         return file  # type: ignore[no-any-return]
 
     def take(self) -> tuple[bytes, bytes]:
-        """Return what has been printed and the owner has not taken."""
-        for file in (*self._files, sys.stdout, sys.stderr):
-            with contextlib.suppress(Exception):
-                file.flush()
+        """Return what has been printed and the owner has not taken; to be called after `mend`."""
+        for file in self._files:
+            file.flush()
         if not self._poller.poll(0):
             return b"", b""
         return self._pipes.read(0), self._pipes.read(1)

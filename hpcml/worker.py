@@ -132,6 +132,7 @@ def _run(
                 lambda: functions.get(function) or _load(function, maps, functions),
                 lambda: calls.pop() if calls else loads(arguments, maps)[part],
                 value,
+                _between_calls,
             )
         else:
             call = functions.get(function) or _load(function, maps, functions)
@@ -147,6 +148,11 @@ def _run(
             error = TaskError("a task called sys.exit(), which ends a script: let the function return instead")
     seconds = time.perf_counter() - tick
     return _pack_outcome(value, error, (trace, started, seconds, _peak(), "", _records(caught)))
+
+
+def _between_calls() -> None:
+    if _streams is not None:
+        _streams.mend_quickly()
 
 
 def _is_read_only(error: BaseException) -> bool:

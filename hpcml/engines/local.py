@@ -5,6 +5,7 @@ concurrent.futures') is broken as a whole when one of them is killed; this way o
 worker are lost, and its executor is replaced.
 """
 
+import multiprocessing
 import os
 import select
 import threading
@@ -52,6 +53,7 @@ def _inherited(*ends: Any) -> Pipes:
 
 def _initialize(worker: Worker, driver: int, pipes: Pipes, directory: str, environment: dict[str, str]) -> None:
     begin(directory, environment)
+    multiprocessing.set_start_method(None, force=True)  # loky's own is for its own processes
     become_worker(worker.host, worker.slot, Streams(pipes))
     threading.Thread(target=_end_with, args=(driver,), daemon=True, name="hpcml-driver-watch").start()
 

@@ -94,7 +94,7 @@ def test_every_task_has_a_function_of_its_own_state(cluster):
 def test_logging_of_later_frames_arrives(cluster, capfd):
     for number in range(3):
         cluster.submit(log_it, number).result(20)
-    printed = capfd.readouterr().out
+    printed = capfd.readouterr().err
     assert [number for number in range(3) if f"message {number}" in printed] == [0, 1, 2]
 
 

@@ -15,6 +15,9 @@ import sys
 import threading
 import warnings
 
+FLAGS = sorted(name for name in vars(type(sys.flags)) if not name.startswith(("_", "n_", "count", "index")))
+OURS = ("OMP_", "OPENBLAS_", "MKL_", "BLIS_", "VECLIB_", "NUMBA_", "NUMEXPR_", "LOKY_", "SLURM_", "PYTEST_")
+
 
 def traits(_=None):
     """Return what a task sees of its process, name by name; nothing in it differs between two plain processes."""
@@ -22,7 +25,7 @@ def traits(_=None):
 
 
 def _streams():
-    found = {"stdout is __stdout__": sys.stdout is sys.__stdout__, "stderr is __stderr__": sys.stderr is sys.__stderr__}
+    found = {"the originals": (sys.stdout is sys.__stdout__, sys.stderr is sys.__stderr__)}
     for name in ("stdout", "stderr"):
         file = getattr(sys, name)
         found[f"{name} type"] = type(file).__name__, type(file.buffer).__name__, file.buffer.mode
@@ -37,8 +40,14 @@ def _streams():
 
 def _signals():
     handlers = {signum.name: _handler(signal.getsignal(signum)) for signum in signal.Signals}
-    return {"signals": handlers, "signal mask": sorted(signal.pthread_sigmask(signal.SIG_BLOCK, [])),
-            "wakeup": _wakeup(), "ignored": _status("SigIgn"), "blocked": _status("SigBlk"), "caught": _status("SigCgt")}
+    return {
+        "signals": handlers,
+        "signal mask": sorted(signal.pthread_sigmask(signal.SIG_BLOCK, [])),
+        "wakeup": _wakeup(),
+        "ignored": _status("SigIgn"),
+        "blocked": _status("SigBlk"),
+        "caught": int(_status("SigCgt"), 16) & 0x7FFFFFFF,  # the C library's own are for threads
+    }
 
 
 def _wakeup():
@@ -52,10 +61,8 @@ def _handler(handler):
 
 
 def _status(name):
-    for line in open("/proc/self/status"):
-        if line.startswith(name + ":"):
-            return line.split()[1]
-    return None
+    with open("/proc/self/status") as file:
+        return next(line.split()[1] for line in file if line.startswith(name + ":"))
 
 
 def _shell():
@@ -70,16 +77,13 @@ def _shell():
     found["thread hook"] = _handler(threading.excepthook)
     found["ps1"] = [hasattr(sys, name) for name in ("ps1", "ps2", "last_type", "tracebacklimit")]
     found["interactive"] = sys.flags.interactive, sys.flags.inspect
-    found["environment"] = {
-        name: os.environ.get(name)
-        for name in ("MPLBACKEND", "TERM", "CLICOLOR", "FORCE_COLOR", "CLICOLOR_FORCE", "PAGER", "GIT_PAGER", "PATH", "HOME",
-                     "IPYTHONDIR", "JPY_PARENT_PID", "PYDEVD_DISABLE_FILE_VALIDATION", "PYTHONPATH", "LANG")
-    }
+    found["environment"] = {name: value for name, value in os.environ.items() if not name.startswith(OURS)}
+    found["notebook"] = "ipykernel" in sys.modules, "debugpy" in sys.modules
     import matplotlib
 
     found["matplotlib"] = matplotlib.get_backend().lower(), matplotlib.is_interactive()
     import tqdm.auto
-    import tqdm.autonotebook  # noqa: F401
+    import tqdm.autonotebook
 
     found["tqdm"] = tqdm.auto.tqdm.__mro__[1].__module__
     return found
@@ -109,7 +113,7 @@ def _process():
         "thread name": threading.current_thread().name,
         "daemon": multiprocessing.current_process().daemon,
         "start method": multiprocessing.get_start_method(allow_none=True),
-        "flags": {name: getattr(sys.flags, name) for name in dir(sys.flags) if not name.startswith(("_", "n_", "count", "index"))},
+        "flags": dict(zip(FLAGS, map(sys.flags.__getattribute__, FLAGS), strict=True)),
         "recursion limit": sys.getrecursionlimit(),
         "switch interval": sys.getswitchinterval(),
         "trace": (sys.gettrace(), sys.getprofile(), threading.gettrace()),
@@ -118,27 +122,27 @@ def _process():
         "dont_write_bytecode": sys.dont_write_bytecode,
         "nice": os.nice(0),
         "umask": _status("Umask"),
-        "limits": {name: resource.getrlimit(getattr(resource, name)) for name in dir(resource) if name.startswith("RLIMIT_")},
+        "limits": [resource.getrlimit(getattr(resource, name)) for name in dir(resource) if name[:7] == "RLIMIT_"],
         "faulthandler": faulthandler.is_enabled(),
         "logging": (logging.getLogger().level, logging.getLogger().handlers, logging.raiseExceptions),
-        "warnings": [(what[0], str(what[1]), what[2].__name__, str(what[3]), what[4]) for what in warnings.filters],
+        "warnings": [(what[0], what[2].__name__, what[4]) for what in warnings.filters],
         "cwd": os.getcwd(),
-        "modules": [name for name in ("IPython", "ipykernel", "debugpy", "ipyparallel") if name in sys.modules],
         "debugger": sys.breakpointhook is sys.__breakpointhook__,
         "argv": sys.argv,
         "path": sys.path,
         "main": sorted(vars(sys.modules["__main__"])),
-        "threads": sorted(thread.name for thread in threading.enumerate()),
+        "threads": [thread.name for thread in threading.enumerate() if not thread.daemon],
         "group": os.getpgrp() == os.getpid(),
         "session": os.getsid(0) == os.getpid(),
         "priority": os.sched_getscheduler(0),
-        "new file": os.open(os.devnull, os.O_RDONLY) < 100,
     }
 
 
 def _child():
-    code = ("import signal,os;"
-            "print([int(signal.getsignal(n) == signal.SIG_DFL) for n in (15, 17, 13)], signal.getsignal(2).__name__,"
-            "sorted(signal.pthread_sigmask(0, [])), os.listdir('/proc/self/fd').__len__(), os.environ.get('MPLBACKEND'))")
+    code = (
+        "import os, signal\n"
+        "print([signal.getsignal(number) for number in (15, 17, 13, 2)], signal.pthread_sigmask(0, []))\n"
+        "print(len(os.listdir('/proc/self/fd')), os.environ.get('MPLBACKEND'))\n"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     return {"child": done.stdout + done.stderr}
