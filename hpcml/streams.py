@@ -92,7 +92,7 @@ class Streams:
         if _identity(1) == self._identities[0] and _identity(2) == self._identities[1] and self._are_ours():
             return
         for number, name in enumerate(_NAMES):
-            shown, file = getattr(sys, name), self._files[number]
+            shown, file = getattr(sys, name, None), self._files[number]
             if shown is not file:
                 with contextlib.suppress(Exception):
                     shown.flush()
@@ -102,14 +102,17 @@ class Streams:
                 os.dup2(self._pipes.writers[number], number + 1)
             if not self._is_whole(number):
                 file = self._files[number] = self._new_file(number)
-            if shown is not file or getattr(sys, f"__{name}__") is not file:
+            if shown is not file or getattr(sys, f"__{name}__", None) is not file:
                 setattr(sys, name, file)
                 setattr(sys, f"__{name}__", file)
 
     def _are_ours(self) -> bool:
         """Tell whether the files are those that a task should see, and open."""
         out, err = self._files
-        shown = sys.stdout is out is sys.__stdout__ and sys.stderr is err is sys.__stderr__
+        try:
+            shown = sys.stdout is out is sys.__stdout__ and sys.stderr is err is sys.__stderr__
+        except AttributeError:
+            return False
         return shown and self._is_whole(0) and self._is_whole(1)
 
     def mend_quickly(self) -> None:
@@ -118,7 +121,7 @@ class Streams:
         try:
             if sys.stdout is out and sys.stderr is err and not out.closed and not err.closed:
                 return
-        except ValueError:  # without its buffer
+        except (AttributeError, ValueError):  # removed, or without its buffer
             pass
         self.mend()
 
