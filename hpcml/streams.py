@@ -92,7 +92,8 @@ class Streams:
         if _identity(1) == self._identities[0] and _identity(2) == self._identities[1] and self._are_ours():
             return
         for number, name in enumerate(_NAMES):
-            shown, file = getattr(sys, name, None), self._files[number]
+            shown: Any = getattr(sys, name, None)
+            file = self._files[number]
             if shown is not file:
                 with contextlib.suppress(Exception):
                     shown.flush()
