@@ -9,6 +9,7 @@ Both may read, each takes what is there. The owner counts its readings before it
 with its outcome, so that the driver shows what the owner has taken first.
 """
 
+import codecs
 import contextlib
 import fcntl
 import io
@@ -83,7 +84,10 @@ class Streams:
         self._identities = [_identity(writer) for writer in pipes.writers]
         plain = (sys.__stdout__, sys.__stderr__)
         self._encodings = [getattr(file, "encoding", None) or "utf-8" for file in plain]
-        self._errors = [getattr(file, "errors", None) or "backslashreplace" for file in plain]
+        errors = [getattr(file, "errors", None) or "backslashreplace" for file in plain]
+        # A character that the encoding of a bare terminal lacks is shown as an escape, and does not fail its task.
+        wide = [codecs.lookup(encoding).name == "utf-8" for encoding in self._encodings]
+        self._errors = [kind if all(wide) or kind != "strict" else "backslashreplace" for kind in errors]
         self._unbuffered = bool(getattr(sys.__stdout__, "write_through", False))  # PYTHONUNBUFFERED is set
         self._files: list[Any] = [None, None]
 

@@ -157,7 +157,7 @@ def test_prints_that_the_terminal_cannot_show(tmp_path):
         "    print(c.submit(print, 'temp\\u00e9rature').exception(10), c.submit(pow, 2, 3).result(10))\n",
         PYTHONIOENCODING="ascii",
     )
-    assert done.stdout == "None 8\n", done.stderr
+    assert done.stdout == f"[{os.uname().nodename}:0] temp\\xe9rature\nNone 8\n", done.stderr
 
 
 def test_a_forked_child_does_not_close_the_parents_cluster(tmp_path):
