@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 from hpcml.classes import ClassNote, find_class
 from hpcml.errors import HpcmlError
 from hpcml.imported import are_current
+from hpcml.outcomes import Outcome, unpack_outcome
 from hpcml.records import Record
-from hpcml.task import Outcome, unpack_outcome
 
 __all__ = ["Answers"]
 

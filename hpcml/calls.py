@@ -10,9 +10,10 @@ from hpcml.callbook import CallBook
 from hpcml.definitions import is_named
 from hpcml.keys import IGNORED_ARGUMENTS, Keys, Written
 from hpcml.ledger import Ledger
+from hpcml.outcomes import Outcome
 from hpcml.packing import Called, CallPacker
 from hpcml.pickling import is_plain
-from hpcml.task import Call, Known, Outcome, name_of
+from hpcml.task import Call, Known, name_of
 
 __all__ = ["Calls", "Item", "is_uniform"]
 

@@ -56,8 +56,13 @@ def call_noting(call: Callable[..., Any], args: Any, kwargs: Mapping[str, Any]) 
         raise
 
 
-def run_chunk(function: Function, arguments: Arguments, values: Values) -> None:
-    """Add the value of each call to `values`, up to the first that raises, or until it takes too long."""
+def run_chunk(
+    function: Function, arguments: Arguments, values: Values, between: Callable[[], None] = lambda: None
+) -> None:
+    """Add the value of each call to `values`, up to the first that raises, or until it takes too long.
+
+    `between` is called after each call that returns.
+    """
     until = time.perf_counter() + AT_ONCE
     called = function.called
     with called.settings() if isinstance(called, Nested) else contextlib.nullcontext():
@@ -71,3 +76,4 @@ def run_chunk(function: Function, arguments: Arguments, values: Values) -> None:
             args, kwargs = next(loaded)
             called = function.called
             values.add(call_noting(called.function if isinstance(called, Nested) else called, args, kwargs))
+            between()

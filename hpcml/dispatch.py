@@ -21,8 +21,10 @@ from typing import Any, TypeVar
 from hpcml.errors import DataMissing, OutOfTime, TaskError, WorkerDied, closed
 from hpcml.frames import Frame, FutureLike, Group, Task, resolve_all, settle, settle_known
 from hpcml.limits import Limits
+from hpcml.outcomes import Outcome, pack_again, unpack_outcomes
+from hpcml.printed import Prints
 from hpcml.retries import ended_calls, send_data_again, settle_outcome, verdicts
-from hpcml.task import Call, Known, Outcome, Watcher, pack_again, pack_frame, unpack_outcomes
+from hpcml.task import Call, Known, Watcher
 from hpcml.waiting import Waiting
 from hpcml.workers import Workers
 
@@ -50,8 +52,8 @@ class Dispatcher:
         A task is run again after its worker died, until `retries` workers have died under it.
     watcher
         Hears of what happens, in the dispatcher thread, before the futures do.
-    limits
-        How long tasks may take, and how much they may return.
+    limits, surroundings
+        How long tasks may take and how much they may return; returns what the script has around them, packed.
     """
 
     def __init__(
@@ -61,17 +63,21 @@ class Dispatcher:
         watcher: Watcher,
         limits: Limits,
         retries: int = 3,
+        *,
+        surroundings: Callable[[], bytes] = bytes,
     ) -> None:
         self._workers, self._restore, self._retries, self._watcher = workers, restore, retries, watcher
         self._inbox: queue.SimpleQueue[tuple[Callable[..., None], Any] | None] = queue.SimpleQueue()
-        self._waiting, self._limits = Waiting(limits.task_timeout), limits
+        self._waiting, self._limits, self._surroundings = Waiting(limits.task_timeout), limits, surroundings
         self._in_flight: dict[Future[bytes], Frame] = {}
         self._broken: BaseException | None = None
         self._closed = False
         self._idle_waiters: list[threading.Event] = []
         self.disturbances = 0  # workers that were lost, or ended on purpose
+        self.prints = Prints(self._inbox, watcher)
         workers.on_change = lambda: self._inbox.put((lambda _: None, None))
-        workers.on_broken = self.break_down
+        workers.on_print = self.prints.put
+        workers.on_broken = lambda error: self._inbox.put((self._fail_all, error))
         self._thread = threading.Thread(target=self._loop, name="hpcml-dispatcher", daemon=True)
         self._thread.start()
 
@@ -84,11 +90,12 @@ class Dispatcher:
         if self._closed:
             raise closed()
         futures: list[FutureT] = []
+        around = self._surroundings()
         block: list[Task | tuple[FutureLike, Known | BaseException]] = []
         try:
             for call in calls:
                 future = new_future()
-                block.append(Task(call, future) if isinstance(call, Call) else (future, call))
+                block.append(Task(call, future, surroundings=around) if isinstance(call, Call) else (future, call))
                 futures.append(future)
                 if len(block) >= BLOCK or (isinstance(call, Call) and call.length > 1):
                     self._inbox.put((self._enqueue, block))
@@ -103,10 +110,6 @@ class Dispatcher:
     def abandon(self, futures: Iterable[FutureLike]) -> None:
         """Give up `futures`: what waits is cancelled, what runs is interrupted and its worker freed."""
         self._inbox.put((self._give_up, set(futures)))
-
-    def break_down(self, error: BaseException) -> None:
-        """Fail all that waits, and all that is submitted from now on, with `error`."""
-        self._inbox.put((self._fail_all, error))
 
     def stop(self, error: BaseException, seconds: float = 0.0) -> None:
         """Start no more tasks; after those that run, or in so many seconds, fail what is left with `error`."""
@@ -157,8 +160,8 @@ class Dispatcher:
 
     def _next(self) -> tuple[Callable[..., None], Any] | None:
         """Return the next order; a look at the clock where one is due and no other comes."""
+        ticks = self._limits.tick(self._waiting, self._in_flight)
         try:
-            ticks = self._limits.tick(self._waiting, self._in_flight)
             return self._inbox.get(timeout=TICK if ticks else None)
         except queue.Empty:
             return self._look_at_clock, None
@@ -189,8 +192,7 @@ class Dispatcher:
 
     def _send(self, frame: Frame) -> None:
         try:
-            packed = pack_frame([task.call for task in frame.tasks], self._limits.result)
-            future = self._workers.submit(packed, frame.avoid)
+            future = self._workers.submit(frame.pack(self._limits.result), frame.avoid)
         except Exception as error:
             self._waiting.returned(frame)
             resolve_all(frame.tasks, error)
@@ -199,18 +201,17 @@ class Dispatcher:
         future.add_done_callback(lambda done: self._inbox.put((self._receive, done)))
 
     def _receive(self, future: "Future[bytes]") -> None:
-        frame = self._in_flight.pop(future, None)
-        if frame is None:
+        if (frame := self._in_flight.pop(future, None)) is None:
             return
         self._waiting.returned(frame)
-        error = future.exception()
         if frame.abandoned:
             resolve_all(frame.tasks, TaskError("this task was interrupted because its call was abandoned"))
-        elif isinstance(error, WorkerDied):
+        elif isinstance(error := future.exception(), WorkerDied):
             self._run_again(frame, error)
         elif error is not None:
             resolve_all(frame.tasks, error)
         else:
+            self.prints.end_frame(future.result())
             for task, (packed, outcome) in zip(frame.tasks, unpack_outcomes(future.result()), strict=True):
                 self._finish(task, outcome, packed, frame.group)
 
@@ -260,6 +261,5 @@ class Dispatcher:
     def _fail_all(self, error: BaseException) -> None:
         self._broken = self._broken or error
         resolve_all(self._waiting.clear(), error)
-        for frame in self._in_flight.values():
-            resolve_all(frame.tasks, error)
+        resolve_all([task for frame in self._in_flight.values() for task in frame.tasks], error)
         self._in_flight.clear()

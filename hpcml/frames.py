@@ -8,7 +8,7 @@ from collections.abc import Container, Iterable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from hpcml.task import Call, Known, Watcher
+from hpcml.task import Call, Known, Watcher, pack_frame
 
 __all__ = [
     "ChunkFuture",
@@ -64,6 +64,7 @@ class Task:
     alone: bool = False  # it must not share a frame: one that it was in has come to nothing
     sent: float = 0.0
     data_sent_again: int = 0
+    surroundings: bytes = b""  # of the script when this was submitted
 
 
 @dataclass(eq=False)
@@ -95,7 +96,7 @@ class Group:
         taken: list[Task] = []
         calls = length = 0
         while self.waiting and calls < size and length < LARGEST_FRAME:
-            if taken and self.waiting[0].alone:
+            if taken and (self.waiting[0].alone or self.waiting[0].surroundings != taken[0].surroundings):
                 break
             task = self.waiting.popleft()
             if task.running or task.future.set_running_or_notify_cancel():
@@ -128,6 +129,10 @@ class Frame:
     def is_of(self, futures: Container[FutureLike]) -> bool:
         """Tell whether the futures of all tasks are among `futures`."""
         return all(is_of(task, futures) for task in self.tasks)
+
+    def pack(self, limit: int) -> bytes:
+        """Return what is sent to a worker, which may return `limit` bytes of each task."""
+        return pack_frame([task.call for task in self.tasks], limit, self.tasks[0].surroundings)
 
     def __post_init__(self) -> None:
         self.sent = time.monotonic()

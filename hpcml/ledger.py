@@ -35,9 +35,10 @@ from hpcml.datafiles import digest
 from hpcml.errors import JournalFull, cannot_begin
 from hpcml.journal import Journal
 from hpcml.lease import Holder, JobOver, Lease
+from hpcml.outcomes import Outcome, pack_again
 from hpcml.private import check_directory, create_secret, read_secret
 from hpcml.records import Record
-from hpcml.task import Call, Outcome, pack_again
+from hpcml.task import Call
 
 __all__ = ["Ledger"]
 

@@ -1,13 +1,16 @@
 """What the driver notes of each task that ends: the journal, totals, warnings, prints, progress."""
 
 import logging
+import sys
 import warnings
 from collections import Counter
 
 from hpcml.errors import HpcmlError, WorkerDied
 from hpcml.ledger import Ledger
+from hpcml.outcomes import Outcome
+from hpcml.printed import PrintedLines
 from hpcml.progress import Display, Totals
-from hpcml.task import Call, Known, Outcome
+from hpcml.task import Call, Known
 
 __all__ = ["Monitor"]
 
@@ -22,6 +25,7 @@ class Monitor:
         self._done: Counter[str] = Counter()
         self._expected: Counter[str] = Counter()
         self._warned: set[tuple[object, ...]] = set()
+        self._lines = PrintedLines(getattr(sys.__stdout__, "encoding", None) or "utf-8")
 
     def expect(self, group: str, tasks: int) -> None:
         """Note that so many tasks of `group` are about to come."""
@@ -49,22 +53,28 @@ class Monitor:
         if self._ledger is not None:
             self._ledger.died(death.worker, str(death), [call.name for call in calls])
 
+    def printed(self, worker: str, stream: int, data: bytes, ended: bool) -> None:
+        """Show what tasks have printed where they would have: on standard output or error, line by line."""
+        lines = self._lines.add(worker, stream, data, ended)
+        if lines:
+            try:
+                self.display.write(lines[:-1], error=stream == 1)
+            except Exception as error:  # see `finished`
+                log.debug("the display failed: %r", error)
+
     def recalled(self, known: Known) -> None:
         """Take one task that an earlier life of the run has done."""
         self.totals.recalled += 1
         self._advance(known.group)
 
     def note(self, call: Call, outcome: Outcome) -> None:
-        """Take one outcome: count it, pass on what it printed and warned of, and move the progress."""
+        """Take one outcome: count it, pass on what it warned of, and move the progress."""
         ended = call.length if outcome.error is None or not call.keys else len(outcome.value) + 1
         self.totals.tasks += ended
         self.totals.failed += outcome.error is not None
         self.totals.busy += outcome.seconds
         for record in outcome.warnings:
             self._warn(*record)
-        if outcome.output:
-            lines = outcome.output.rstrip("\n").split("\n")
-            self.display.write("\n".join(f"[{outcome.worker}] {line}" for line in lines))
         self._advance(call.group, ended)
 
     def _advance(self, group: str, tasks: int = 1) -> None:

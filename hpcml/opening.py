@@ -109,6 +109,7 @@ def make_plan(
         allocation=allocation if everywhere else None,
         run_dir=run_dir,
         environment=dict(environment),
+        directory=str(Path.cwd()),
         timeout=options.timeout,
         min_slots=options.min_slots,
         preload=chosen,

@@ -17,6 +17,7 @@ from typing import Any, Protocol
 import cloudpickle
 
 from hpcml.arrays import Array, address, is_constant, reduce_returned, reduce_sent
+from hpcml.decorated import reduce_decorated
 from hpcml.definitions import is_named
 from hpcml.generators import reduce_generator
 from hpcml.individuals import reduce_individual
@@ -143,7 +144,7 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle has no
         elif type(thing) is MethodType and isinstance(thing.__self__, Executor):
             reduced = getattr, (thing.__self__, thing.__name__)  # a Cluster's own: it arrives as another class
         if reduced is None:
-            reduced = reduce_individual(thing) or reduce_generator(thing)
+            reduced = reduce_individual(thing) or reduce_generator(thing) or reduce_decorated(thing)
         return super().reducer_override(thing) if reduced is None else reduced
 
 
@@ -154,7 +155,10 @@ class _ResultPickler(cloudpickle.Pickler):  # type: ignore[misc]
         """Return how `thing` is reduced; see `pickle.Pickler.reducer_override`."""
         if isinstance(thing, BaseException):
             return reduce_error(thing, dumps_result)
-        reduced = reduce_returned(thing) if isinstance(thing, Array) else reduce_individual(thing)
+        if isinstance(thing, Array):
+            reduced = reduce_returned(thing)
+        else:
+            reduced = reduce_individual(thing) or reduce_decorated(thing)
         return super().reducer_override(thing) if reduced is None else reduced
 
 

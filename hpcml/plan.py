@@ -89,6 +89,8 @@ class Plan:
         Where logs go; mode 0700.
     environment
         The environment variables that started programs get.
+    directory
+        The working directory of the workers, where their nodes have it.
     timeout
         Seconds until the workers must be there.
     min_slots
@@ -107,6 +109,7 @@ class Plan:
     allocation: Allocation | None
     run_dir: Path
     environment: Mapping[str, str]
+    directory: str = "/"
     timeout: float = 60.0
     min_slots: int | None = None
     preload: tuple[str, ...] = ()

@@ -107,8 +107,8 @@ class Display(Protocol):
     def update(self, group: str, done: int, expected: int | None) -> None:
         """Show that `done` of `expected` tasks of a group (None: not known) are done."""
 
-    def write(self, text: str) -> None:
-        """Print lines, without disturbing what is shown."""
+    def write(self, text: str, *, error: bool = False) -> None:
+        """Print lines on standard output, or error, without disturbing what is shown."""
 
     def close(self) -> None:
         """Remove or finish what is shown."""
@@ -134,9 +134,9 @@ class Bar:
         self._bar.total = total
         self._bar.update(sum(done for done, _ in self._groups.values()) - self._bar.n)
 
-    def write(self, text: str) -> None:
+    def write(self, text: str, *, error: bool = False) -> None:
         """Print lines above the bar."""
-        self._tqdm.write(text, file=sys.stdout)
+        self._tqdm.write(text, file=sys.stderr if error else sys.stdout)
 
     def close(self) -> None:
         """Remove the bar."""
@@ -174,9 +174,9 @@ class Lines:
             self._print(f"hpcml: {done} of {expected} tasks done ({100 * done / expected:.0f} %)")
             self._next[group] = math.floor(10 * done / expected + 1) * expected / 10
 
-    def write(self, text: str) -> None:
+    def write(self, text: str, *, error: bool = False) -> None:
         """Print lines."""
-        print(text, flush=True)
+        print(text, file=sys.stderr if error else sys.stdout, flush=True)
 
     def close(self) -> None:
         """Do nothing: the lines stay."""
@@ -191,9 +191,9 @@ class Quiet:
     def update(self, group: str, done: int, expected: int | None) -> None:
         """Do nothing."""
 
-    def write(self, text: str) -> None:
+    def write(self, text: str, *, error: bool = False) -> None:
         """Print lines."""
-        print(text, flush=True)
+        print(text, file=sys.stderr if error else sys.stdout, flush=True)
 
     def close(self) -> None:
         """Do nothing."""

@@ -6,7 +6,8 @@ from collections.abc import Callable
 from hpcml.chunks import chunk_length, split
 from hpcml.errors import DataMissing, TaskTimeout, WorkerDied
 from hpcml.frames import ChunkFuture, Frame, Task, settle
-from hpcml.task import Call, Outcome
+from hpcml.outcomes import Outcome
+from hpcml.task import Call
 
 __all__ = ["blame", "ended_calls", "send_data_again", "settle_outcome", "split_up", "verdicts"]
 
@@ -71,7 +72,11 @@ def _parts(task: Task, length: int, start: int = 0, alone: bool = False) -> list
     calls = split(task.call, length, start)
     ends = [min(end, task.call.length) for end in range(start + length, task.call.length + length, length)]
     futures = [_chunk_future(task).part(end - call.length, end) for call, end in zip(calls, ends, strict=True)]
-    return [Task(call, one, running=True, alone=alone) for call, one in zip(calls, futures, strict=True)]
+    around = task.surroundings
+    return [
+        Task(call, one, running=True, alone=alone, surroundings=around)
+        for call, one in zip(calls, futures, strict=True)
+    ]
 
 
 def _chunk_future(task: Task) -> ChunkFuture:

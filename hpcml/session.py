@@ -21,6 +21,7 @@ from hpcml.opening import Running, Start, make_plan, opening_line
 from hpcml.plan import Options
 from hpcml.progress import Totals, closing_line, display_for
 from hpcml.store import Store
+from hpcml.surroundings import Surroundings
 from hpcml.workers import Workers
 
 __all__ = ["Session", "usable_cpus"]
@@ -101,7 +102,10 @@ class Session:
         workers: Workers = self._owned.enter_context(start(self.plan))
         store = Store(workers.staging)
         monitor = Monitor(self._totals(workers), self.display, self.ledger)
-        dispatcher = Dispatcher(workers, store.restore, monitor, self.ending.limits, self.options.retries)
+        around = Surroundings(self.plan.directory, self.plan.environment)
+        self._owned.callback(around.close)
+        limits, retries = self.ending.limits, self.options.retries
+        dispatcher = Dispatcher(workers, store.restore, monitor, limits, retries, surroundings=around.pack)
         self.ending.watch(dispatcher)
         self._begin_life(workers, monitor.totals)
         self.say(opening_line(self.engine, self.plan, workers, time.monotonic() - self._began))
@@ -199,6 +203,8 @@ class Session:
             if running is not None:
                 running.store.clear()
             self._owned.close()
+            if running is not None:
+                running.dispatcher.prints.show_rest()
             self.display.close()
             stopped = running is not None and running.dispatcher.out_of_time
             if self.ledger is not None:

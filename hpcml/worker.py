@@ -1,7 +1,5 @@
-"""A task on its worker: run, timed, what it prints and warns of caught, and its outcome packed."""
+"""A task on its worker: run, timed, its warnings caught, and its outcome packed."""
 
-import contextlib
-import io
 import os
 import pickle
 import re
@@ -20,14 +18,18 @@ from hpcml.broadcast import keep_only
 from hpcml.callbacks import with_messages
 from hpcml.chunk_runner import Function, call_noting, run_chunk
 from hpcml.definitions import is_named
-from hpcml.errors import TaskError
+from hpcml.errors import HpcmlError, TaskError
 from hpcml.filemaps import flush_maps
 from hpcml.imported import imported_modules
 from hpcml.individuals import rebind_classes
 from hpcml.loading import Maps, loads
+from hpcml.managers import note_manager
+from hpcml.outcomes import join_outcomes
 from hpcml.packed import Packed, Referring
 from hpcml.pickling import dumps, dumps_parts, pack_error
-from hpcml.task import Nested, join_outcomes
+from hpcml.streams import Streams
+from hpcml.surroundings import adopt
+from hpcml.task import Nested
 from hpcml.values import Values, too_large, unpicklable
 
 __all__ = ["Worker", "become_worker", "current_worker", "run_frame"]
@@ -45,13 +47,17 @@ class Worker:
 
 
 _worker: Worker | None = None
+_streams: Streams | None = None
 
 
-def become_worker(host: str, slot: int) -> None:
-    """Tell this process which slot it fills; engines call it once in each worker."""
-    global _worker  # noqa: PLW0603  one process is one worker
+def become_worker(host: str, slot: int, streams: Streams | None = None) -> None:
+    """Note which slot this process fills, and its standard streams; engines call it once in each worker.
+
+    The streams are its own from its first frame on: what is printed before is the engine's.
+    """
+    global _worker, _streams
     rebind_classes()
-    _worker = Worker(host, slot)
+    _worker, _streams = Worker(host, slot), streams
 
 
 def current_worker() -> Worker | None:
@@ -71,40 +77,36 @@ READ_ONLY = (
     "are read-only. For a private copy write `X = X.copy()` in the task, or joblib.Parallel(mmap_mode='c')."
 )
 
-_output = io.StringIO()  # one for the life of a worker: logging handlers keep the stream they first saw
-
 
 def run_frame(frame: bytes) -> bytes:
     """Run all calls of a frame, one after the other, and return their packed outcomes."""
     began = time.time()
-    path: list[str]
     calls: list[tuple[Packed, Packed | Referring | Arguments]]
-    path, handles, limit, calls = pickle.loads(frame)
-    _adopt_path(path)
-    keep_only(handles)
+    surroundings, handles, limit, calls = pickle.loads(frame)
     worker = str(_worker or Worker(socket.gethostname(), os.getpid()))
+    if _streams is not None:
+        _streams.mend()
+    refusal = adopt(surroundings) if surroundings else None
+    keep_only(handles)
     functions: dict[Packed, Function] = {}
-    with (
-        contextlib.redirect_stdout(_output),
-        contextlib.redirect_stderr(_output),
-        warnings.catch_warnings(record=True) as caught,
-    ):
-        outcomes = []
+    outcomes = []
+    with warnings.catch_warnings(record=True) as caught:
         for function, arguments in calls:
+            if refusal is not None:
+                outcomes.append(_failed(refusal))
+                continue
             outcomes.append(_run(function, arguments, functions, limit, caught))
-            sys.stdout = sys.stderr = _output  # whatever the task has made of them
-    return join_outcomes(worker, outcomes, imported_modules(began))
+            if _streams is not None:
+                _streams.mend()
+    modules = imported_modules(began)
+    if _streams is None:
+        return join_outcomes(worker, outcomes, modules)
+    return join_outcomes(worker, outcomes, modules, _streams.take(), _streams.count())
 
 
-_adopted_path: list[str] = []
-
-
-def _adopt_path(path: list[str]) -> None:
-    """Put the driver's ``sys.path`` before this process' own."""
-    global _adopted_path  # noqa: PLW0603  a frame is compared with the one before
-    if path != _adopted_path:
-        _adopted_path = path
-        sys.path[:] = [*path, *(entry for entry in sys.path if entry not in path)]
+def _failed(error: HpcmlError) -> bytes:
+    """Return the outcome of a call that has not run, or whose own outcome cannot be sent."""
+    return _pack_outcome(None, error, ("", time.time(), 0.0, _peak(), "", b""), sys.maxsize)
 
 
 def _run(
@@ -127,18 +129,23 @@ def _run(
         else:
             value = Values(limit)
             tick = time.perf_counter()
-            run_chunk(function, arguments, value)
+            run_chunk(function, arguments, value, _between_calls)
     except BaseException as raised:
         has_data = large_parts(packed) or large_parts(arguments)
         if isinstance(raised, ValueError | TypeError) and has_data and _is_read_only(raised):
             raised.add_note(READ_ONLY)
+        note_manager(raised, str(_worker))
         error, trace = raised, traceback.format_exc()
         if isinstance(raised, SystemExit) and not raised.code:  # the driver would end, as if all was well
             error = TaskError("a task called sys.exit(), which ends a script: let the function return instead")
     seconds = time.perf_counter() - tick
     flush_maps()
-    about = (trace, started, seconds, _peak(), _printed(), _records(caught))
-    return _pack_outcome(value, error, about, limit)
+    return _pack_outcome(value, error, (trace, started, seconds, _peak(), "", _records(caught)), limit)
+
+
+def _between_calls() -> None:
+    if _streams is not None:
+        _streams.mend_quickly()
 
 
 def _is_read_only(error: BaseException) -> bool:
@@ -164,16 +171,6 @@ def _load(packed: Packed, functions: dict[Packed, Function]) -> Function:
 def _peak() -> int:
     """Return the most memory that this process has ever had, in MB (getrusage(2) counts kB)."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10
-
-
-def _printed() -> str:
-    """Return what was printed since the last time."""
-    if not _output.tell():
-        return ""
-    text = _output.getvalue()
-    _output.seek(0)
-    _output.truncate()
-    return text
 
 
 def _records(caught: list[warnings.WarningMessage]) -> bytes:

@@ -5,12 +5,10 @@ concurrent.futures') is broken as a whole when one of them is killed; this way o
 worker are lost, and its executor is replaced.
 """
 
-import contextlib
-import io
 import logging
+import multiprocessing
 import os
 import select
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Set
@@ -18,16 +16,21 @@ from concurrent.futures import Future, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from types import SimpleNamespace
+from typing import Any
 
-from loky import ProcessPoolExecutor, process_executor
-from loky.backend import popen_loky_posix, resource_tracker
+from loky import ProcessPoolExecutor
+from loky.backend import resource_tracker
+from loky.backend._posix_reduction import DupFd
 from loky.process_executor import ShutdownExecutorError
 
 from hpcml.datadirs import DataDirectories
+from hpcml.engines.local_end import outlive_main
+from hpcml.engines.local_prints import Printed
 from hpcml.errors import EngineError, WorkerDied
 from hpcml.plan import Plan
 from hpcml.staging import LocalStaging
+from hpcml.streams import Pipes, Streams, open_pipes
+from hpcml.surroundings import begin
 from hpcml.threads import thread_variables
 from hpcml.worker import Worker, become_worker, run_frame
 
@@ -39,8 +42,25 @@ LOOK_SECONDS = 0.1
 GONE = (BrokenProcessPool, ShutdownExecutorError)  # what loky says of a worker that died, or was killed
 
 
-def _initialize(host: str, slot: int, driver: int) -> None:
-    become_worker(host, slot)
+class _Ends:
+    """The ends of a slot's pipes: pickled for the worker that is started, they are inherited by it."""
+
+    def __init__(self, pipes: Pipes) -> None:
+        self._pipes = pipes
+
+    def __reduce__(self) -> Any:
+        return _inherited, tuple(DupFd(end) for end in (*self._pipes.readers, *self._pipes.writers))
+
+
+def _inherited(*ends: Any) -> Pipes:
+    out, err, to_out, to_err = [end.detach() for end in ends]
+    return Pipes((out, err), (to_out, to_err))
+
+
+def _initialize(worker: Worker, driver: int, pipes: Pipes, directory: str, environment: dict[str, str]) -> None:
+    begin(directory, environment)
+    multiprocessing.set_start_method(None, force=True)  # loky's own is for its own processes
+    become_worker(worker.host, worker.slot, Streams(pipes))
     threading.Thread(target=_end_with, args=(driver,), daemon=True, name="hpcml-driver-watch").start()
 
 
@@ -67,24 +87,29 @@ class _Slot:
 class LocalWorkers:
     """The worker processes of this computer; see `hpcml.workers.Workers`."""
 
-    def __init__(self, host: str, slots: int, environment: dict[str, str], staging: LocalStaging) -> None:
+    def __init__(self, plan: Plan, staging: LocalStaging) -> None:
         self.staging = staging
-        self.hosts = (host,)
-        self.slots = self.ready = slots
+        (node,) = plan.nodes
+        self.hosts = (node.name,)
+        self.slots = self.ready = node.slots
         self.on_change: Callable[[], None] = lambda: None
         self.on_broken: Callable[[BaseException], None] = lambda _: None
-        self._environment = environment
+        self.on_print: Callable[[str, int, bytes, bool], None] = lambda *_: None
+        self._threads = thread_variables(node.cpus_per_slot)
+        self._around = plan.directory, {**plan.environment, **self._threads}
+        self._pipes = [open_pipes() for _ in range(node.slots)]
+        self._printed = Printed(self._pipes, self._print)
         self._lock = threading.Lock()  # protects the slots: submit runs in the dispatcher, _done in loky's threads
         self._stopped = False
         self._unwanted: set[Future[bytes]] = set()  # frames to interrupt; also under the lock
-        self._slots = [self._new_slot(Worker(host, number)) for number in range(slots)]
+        self._slots = [self._new_slot(Worker(node.name, number)) for number in range(node.slots)]
 
     def _new_slot(self, worker: Worker) -> _Slot:
         executor = ProcessPoolExecutor(
             max_workers=1,
             initializer=_initialize,
-            initargs=(worker.host, worker.slot, os.getpid()),
-            env=self._environment,
+            initargs=(worker, os.getpid(), _Ends(self._pipes[worker.slot]), *self._around),
+            env=self._threads,
         )
         return _Slot(worker, executor)
 
@@ -122,8 +147,11 @@ class LocalWorkers:
             self._kill_unwanted()
         error = done.exception()
         if error is None:
+            with self._printed.lock:  # what was read while the frame ran is on its way to be shown
+                pass
             result.set_result(done.result())
         elif isinstance(error, GONE):
+            self._printed.drain(slot.worker.slot)
             self._replace(slot)
             result.set_exception(WorkerDied(_first_line(error), str(slot.worker), started))
         else:
@@ -153,40 +181,22 @@ class LocalWorkers:
             self._stopped = True
         for slot in self._slots:
             slot.executor.shutdown(wait=True, kill_workers=True)
+        self._printed.close()
+
+    def _print(self, slot: int, stream: int, data: bytes, ended: bool) -> None:
+        self.on_print(f"{self.hosts[0]}:{slot}", stream, data, ended)
 
 
 def _first_line(error: BaseException) -> str:
     return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
 
 
-def _outlive_main() -> None:
-    """Have loky end these workers when their Cluster is closed, not when the main thread ends.
-
-    loky registers its own end when an executor starts, unless it finds that done.
-    """
-    if sys.stdout is None or sys.stderr is None:  # was closed; loky would flush it before each start
-        streams = {"stdout": sys.stdout or io.StringIO(), "stderr": sys.stderr or io.StringIO()}
-        popen_loky_posix.sys = SimpleNamespace(**{**vars(sys), **streams})
-    if process_executor.process_pool_executor_at_exit is None:
-        process_executor.process_pool_executor_at_exit = _end_others
-        with contextlib.suppress(RuntimeError):  # the main thread has ended
-            threading._register_atexit(_end_others)  # type: ignore[attr-defined]
-
-
-def _end_others() -> None:
-    """Have executors of the script's own end as loky would: their threads are waited for next."""
-    if any(not thread.daemon for thread in list(process_executor._threads_wakeups)):
-        process_executor._python_exit()
-
-
 @contextmanager
 def start(plan: Plan) -> Iterator[LocalWorkers]:
     """Start the worker processes; on exit none is left."""
-    _outlive_main()
-    node = plan.nodes[0]
+    outlive_main()
     with _data_directories(plan) as directories:
-        staging = LocalStaging(tuple(directories.paths), directories.renew)
-        workers = LocalWorkers(node.name, node.slots, thread_variables(node.cpus_per_slot), staging)
+        workers = LocalWorkers(plan, LocalStaging(tuple(directories.paths), directories.renew))
         try:
             workers.warm_up(plan.timeout, plan.unwanted)
             yield workers

@@ -6,7 +6,7 @@ import threading
 import pytest
 
 import hpcml
-from hpcml.task import RemoteTraceback
+from hpcml.outcomes import RemoteTraceback
 
 
 class Picky(Exception):

@@ -95,7 +95,7 @@ def test_every_task_has_a_function_of_its_own_state(cluster):
 def test_logging_of_later_frames_arrives(cluster, capfd):
     for number in range(3):
         cluster.submit(log_it, number).result(20)
-    printed = capfd.readouterr().out
+    printed = capfd.readouterr().err
     assert [number for number in range(3) if f"message {number}" in printed] == [0, 1, 2]
 
 
@@ -158,7 +158,7 @@ def test_prints_that_the_terminal_cannot_show(tmp_path):
         "    print(c.submit(print, 'temp\\u00e9rature').exception(10), c.submit(pow, 2, 3).result(10))\n",
         PYTHONIOENCODING="ascii",
     )
-    assert done.stdout == "None 8\n", done.stderr
+    assert done.stdout == f"[{os.uname().nodename}:0] temp\\xe9rature\nNone 8\n", done.stderr
 
 
 def test_a_forked_child_does_not_close_the_parents_cluster(tmp_path):

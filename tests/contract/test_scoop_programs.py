@@ -13,8 +13,8 @@ import pytest
 import scoop_tasks as tasks
 
 from hpcml.errors import HpcmlError
+from hpcml.outcomes import RemoteTraceback
 from hpcml.scoop_programs import futures, shared
-from hpcml.task import RemoteTraceback
 
 SCRIPTS = Path(__file__).with_name("scoop_scripts")
 NO_SLURM = {name: value for name, value in os.environ.items() if not name.startswith("SLURM_")}

@@ -16,12 +16,16 @@ FLOORS = {
     0: {
         "allocation",
         "checkpoint",
+        "decorated",
         "errors",
         "hostlist",
         "journal",
         "lease",
+        "managers",
         "private",
         "records",
+        "streams",
+        "surroundings",
         "takeover",
         "threads",
         "variables",
@@ -54,6 +58,7 @@ FLOORS = {
         "limits",
         "loading",
         "map_results",
+        "outcomes",
         "packed",
         "packing",
         "lives",
@@ -86,6 +91,7 @@ FLOORS = {
         "srun",
         "process",
         "plan",
+        "printed",
         "progress",
         "monitor",
         "report",
@@ -111,7 +117,7 @@ DOORS = {
                     "engines.ipyparallel.hub", "engines.ipyparallel.startup",
                     "engines.ipyparallel.workers"},
     "joblib": {"joblib_backend", "joblib_default", "session", "task"},
-    "loky": {"engines.local"},
+    "loky": {"engines.local", "engines.local_end"},
     "numpy": {"arrays", "evolve.streams", "filemaps", "generators"},
     "psutil": {"engines.ipyparallel.controller"},
     "scoop": {"engines.scoop.library"},
@@ -126,7 +132,7 @@ DOORS = {
 # Each has a process of its own.
 PROGRAMS = {"at_start.sitecustomize", "engines.ipyparallel.controller", "engines.ipyparallel.launcher",
             "engines.scoop.node"}  # fmt: skip
-READS_ENVIRON = {"session", "cli", *PROGRAMS}
+READS_ENVIRON = {"session", "cli", "surroundings", *PROGRAMS}
 
 
 def modules():

@@ -157,7 +157,7 @@ def test_callbacks_never_run_within_submit(workers, dispatcher):
 def test_a_broken_engine_fails_everything_at_once(workers, dispatcher):
     futures = dispatcher.submit([pack(abs, (-n,)) for n in range(5)], Future)
     workers.wait(2)
-    dispatcher.break_down(ConnectionError("lost"))
+    workers.on_broken(ConnectionError("lost"))
     for future in futures:
         with pytest.raises(ConnectionError):
             future.result(patient(5))

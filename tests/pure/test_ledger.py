@@ -19,11 +19,12 @@ from hpcml.errors import CommandError, HpcmlError, JournalFull, RunInUse
 from hpcml.lease import this_process
 from hpcml.ledger import Ledger
 from hpcml.lives import job_over, last_run, open_run, remember_run, script_label
+from hpcml.outcomes import Outcome
 from hpcml.pickling import dumps_parts
 from hpcml.plan import Options, new_run_dir
 from hpcml.private import create_secret, read_secret
 from hpcml.records import Damage, Reader
-from hpcml.task import Call, Outcome
+from hpcml.task import Call
 
 ME = this_process()
 OLD, NEW = {"numpy": "1"}, {"numpy": "2"}

@@ -11,7 +11,7 @@ from hpcml.srun import controller_step, worker_step
 __all__ = ["PYTHON", "controller_home", "holder_steps", "programs", "worker_steps"]
 
 # -P: a random.py in the working directory is not our library
-PYTHON = (sys.executable, *worker_options(interpreter_options(sys.orig_argv)), "-P", "-u", "-m")
+PYTHON = (sys.executable, *worker_options(interpreter_options(sys.orig_argv)), "-P", "-m")
 HOLD = """echo "{\\"node\\": \\"$SLURMD_NODENAME\\", \\"holds\\": \\"$SLURM_JOB_ID.$SLURM_STEP_ID\\"}"; exec cat"""
 
 Step = tuple[tuple[Node, ...], list[str]]

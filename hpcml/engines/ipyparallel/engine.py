@@ -1,10 +1,13 @@
 """What a forked process does to be ipyparallel's engine; zmq is first used here."""
 
 import json
+import logging
 import traceback
-from typing import Any
+from collections.abc import MutableMapping
+from typing import Any, TextIO
 
 from hpcml.engines.ipyparallel.outgoing import Outgoing
+from hpcml.engines.ipyparallel.plain import PlainProcess
 
 __all__ = ["FRAME", "IMPORTS", "report_death", "run_engine"]
 
@@ -23,18 +26,32 @@ IMPORTS = (
 )
 
 
-def run_engine(info: dict[str, Any], engine: int, predecessor: int | None, profile: str) -> None:
-    """Run ipyparallel's engine in this process, after reporting the death of `predecessor`."""
+def run_engine(
+    info: dict[str, Any],
+    engine: int,
+    predecessor: int | None,
+    profile: str,
+    *,
+    log: TextIO,
+    environment: MutableMapping[str, str],
+) -> None:
+    """Run ipyparallel's engine in this process, after reporting the death of `predecessor`.
+
+    The engine's own errors go to `log`; standard output and error are the tasks'.
+    """
+    plain = PlainProcess(environment)
+    environment["IPYTHONDIR"] = profile  # the home directory may not be writable here
     from ipyparallel.engine.app import IPEngine
     from ipyparallel.engine.kernel import IPythonParallelKernel
 
     app = IPEngine.instance()
-    # What a task prints travels with its outcome, and nobody asks whether an engine is busy: without these, each
+    app.init_signal = lambda: None  # a task's children would inherit the engine's way to end
+    # What a task prints has ways of its own, and nobody asks whether an engine is busy: without these, each
     # frame costs its engine half as much again, for messages that the controller passes on to nobody.
     app.redirect_output = lambda _: None
     IPythonParallelKernel._publish_status = lambda *_, **__: None
     IPythonParallelKernel.set_parent = lambda *_, **__: None  # whom to send what is printed
-    _take_frames(IPythonParallelKernel, Outgoing(info["mux"]))
+    _take_frames(IPythonParallelKernel, plain, Outgoing(info["mux"]))
     app.connection_info_env = json.dumps(info)
     app.initialize(
         [
@@ -48,12 +65,15 @@ def run_engine(info: dict[str, Any], engine: int, predecessor: int | None, profi
         ]
     )
     app.log.setLevel("ERROR")  # the option is for what is shown; records would still be made of each step
+    for handler in app.log.handlers:
+        if isinstance(handler, logging.StreamHandler):
+            handler.setStream(log)
     if predecessor is not None:
         report_death(app, predecessor)
     app.start()
 
 
-def _take_frames(kernel_class: Any, outgoing: Outgoing) -> None:
+def _take_frames(kernel_class: Any, plain: PlainProcess, outgoing: Outgoing) -> None:
     """Have an engine's kernel run frames as they come: a function and its arguments cost it a quarter more."""
     from ipyparallel.serialize import serialize_object
     from zmq import POLLOUT
@@ -65,11 +85,12 @@ def _take_frames(kernel_class: Any, outgoing: Outgoing) -> None:
     def answer(kernel: Any, stream: Any, ident: Any, parent: dict[str, Any]) -> None:
         """Answer a request; what has no frame is the kernel's own."""
         if not parent["content"].get(FRAME):
+            plain.show()
             apply(kernel, stream, ident, parent)
             return
         content: dict[str, Any] = {"status": "ok"}
         try:
-            buffers = serialize_object(run_frame(parent["buffers"][0]))
+            buffers = serialize_object(plain.run(run_frame, parent["buffers"][0]))
         except BaseException as error:  # without an answer the driver would wait for ever
             content = {"status": "error", "ename": type(error).__name__, "evalue": str(error)}
             content |= {
@@ -82,7 +103,14 @@ def _take_frames(kernel_class: Any, outgoing: Outgoing) -> None:
         stream.flush(POLLOUT)
         outgoing.wait(before, sum(map(len, buffers)))  # the next frame begins when this one cannot be lost
 
-    kernel_class.apply_request = answer
+    execute = kernel_class.execute_request
+
+    def run_cell(kernel: Any, *request: Any) -> Any:
+        """Execute a cell in the kernel's shell."""
+        plain.show()
+        return execute(kernel, *request)
+
+    kernel_class.apply_request, kernel_class.execute_request = answer, run_cell
 
 
 def report_death(app: Any, engine: int) -> None:

@@ -27,8 +27,10 @@ from typing import Any, NoReturn
 from hpcml.datadirs import DataDirectories
 from hpcml.engines.ipyparallel.binding import gpus_of_slot, slot_cpus
 from hpcml.engines.ipyparallel.engine import IMPORTS, run_engine
+from hpcml.engines.ipyparallel.forked import close_input, default_signals, end_group
 from hpcml.engines.ipyparallel.memory import oom_kills
 from hpcml.engines.ipyparallel.messages import LineReader, claim_output, die_with_parent, reach, say
+from hpcml.engines.ipyparallel.prints import NodePrints
 from hpcml.private import own_directory
 from hpcml.worker import become_worker
 
@@ -81,6 +83,7 @@ class Launcher:
         self.generation = [generation] * self.slots
         self.young_deaths = [0] * self.slots
         self.forked_at = [0.0] * self.slots
+        self.prints = NodePrints(node, self.slots, output)
 
     def fork(self, slot: int, predecessor: int | None = None) -> int:
         """Fork an engine for `slot` and return its id; ids are never used twice."""
@@ -88,8 +91,7 @@ class Launcher:
         self.generation[slot] += 1
         self.profile = own_directory(self.profile)
         self.forked_at[slot] = time.monotonic()
-        process = os.fork()
-        if process == 0:
+        if (process := os.fork()) == 0:
             self._become_engine(engine, slot, predecessor)
         self.living[process] = (engine, slot)
         return engine
@@ -97,29 +99,28 @@ class Launcher:
     def _become_engine(self, engine: int, slot: int, predecessor: int | None) -> NoReturn:
         """Turn this forked process into an engine; it ends with the process."""
         status = 1
+        log = os.fdopen(os.dup(2), "w")  # the standard streams will be the tasks'
         try:
             die_with_parent()
-            signal.set_wakeup_fd(-1)
-            for signum in (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT):
-                signal.signal(signum, signal.SIG_DFL)
-            silence = os.open(os.devnull, os.O_RDWR)
-            os.dup2(silence, 0)
+            os.setpgid(0, 0)  # what a task starts ends with its worker
+            default_signals()
+            close_input()
             os.close(self.output)
             if self.cpus:
                 os.sched_setaffinity(0, self.cpus[slot])
             visible = gpus_of_slot(os.environ.get("CUDA_VISIBLE_DEVICES"), slot, self.slots)
             if visible is not None:
                 os.environ["CUDA_VISIBLE_DEVICES"] = visible
-            os.environ["IPYTHONDIR"] = self.profile  # the home directory may not be writable here
             gc.freeze()  # keeps the collector from copying the pages shared with the launcher
             gc.enable()
-            become_worker(self.node, slot)
+            become_worker(self.node, slot, self.prints.streams(slot))
             if "numpy.random" in sys.modules:  # all would draw the same; `random` sees to that itself
                 sys.modules["numpy.random"].seed()
-            run_engine(self.engine_info, engine, predecessor, self.profile)
+            run_engine(self.engine_info, engine, predecessor, self.profile, log=log, environment=os.environ)
             status = 0
         except BaseException:
-            traceback.print_exc()
+            traceback.print_exc(file=log)
+            log.flush()
         finally:
             os._exit(status)
 
@@ -131,6 +132,8 @@ class Launcher:
                 return
             if process in self.living:
                 engine, slot = self.living.pop(process)
+                end_group(process)
+                self.prints.drain(slot)
                 text = self._cause(os.waitstatus_to_exitcode(status))
                 print(f"hpcml: engine {engine} (slot {slot}) ended: {text}", file=sys.stderr, flush=True)
                 forked = {} if self._hopeless(slot) else {self.fork(slot, predecessor=engine): slot}
@@ -160,6 +163,7 @@ class Launcher:
         """End all engines, wait for their ends, and return their slots."""
         for process in self.living:
             os.kill(process, signal.SIGKILL)  # they hold nothing that wants a farewell
+            end_group(process)
         for process in self.living:
             with contextlib.suppress(ChildProcessError):
                 os.waitpid(process, 0)
@@ -177,6 +181,7 @@ class Launcher:
     def stop(self) -> None:
         """End all engines, and remove what they used."""
         self._end_engines()
+        self.prints.close()
         self.directories.close()
         for directory in filter(None, (self.profile, self.shared)):
             shutil.rmtree(directory, ignore_errors=True)
@@ -204,7 +209,9 @@ def watch(launcher: Launcher, inbox: LineReader) -> None:
     signal.signal(signal.SIGCHLD, lambda *_: None)  # without a handler the wake-up is not written
     launcher.reap()  # those that died before the handler stood
     while not inbox.ended:
-        ready = select.select([inbox.descriptor, wakeup], [], [])[0]
+        watched = [inbox.descriptor, wakeup, *launcher.prints.watched]
+        ready = select.select(watched, [], [], launcher.prints.timeout)[0]
+        launcher.prints.look()
         if wakeup in ready:
             os.read(wakeup, 4096)
             launcher.reap()

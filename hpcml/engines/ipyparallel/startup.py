@@ -1,11 +1,11 @@
 """How the controller, the launchers and the driver come together, and what is said when they do not."""
 
+import contextlib
 import logging
 import queue
 import threading
 import time
 from importlib import import_module
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hpcml.engines.ipyparallel.address import Address
@@ -102,15 +102,22 @@ class Startup:
             self.pulse.heard(message["alive"])
         elif "client" in message:
             self._connect(message)
-        elif "forked" in message and self.workers is not None:
+        elif self.workers is not None:
+            self._handle_engines(message, self.workers)
+
+    def _handle_engines(self, message: dict[str, Any], workers: "EngineWorkers") -> None:
+        """Take the news of a launcher: what its engines have printed, which have been forked, which have died."""
+        if "printed" in message:
+            workers.held.take(message, workers.on_print)
+        elif "forked" in message:
             if "died" in message:
-                self.workers.died(message["died"], message["status"])
+                workers.died(message["died"], message["status"])
             self.notes[message["node"]] = message.get("note", "")
             if "data" in message:
                 self.data.note(message["node"], message["data"])
             self.recovery.given_up += "died" in message and not message["forked"]
             slots = {int(number): slot for number, slot in message["forked"].items()}
-            self.workers.forked(message["node"], slots)
+            workers.forked(message["node"], slots)
 
     def _ask_hub(self) -> None:
         if self.workers is not None and time.monotonic() > self._asked + ASK_SECONDS:
@@ -135,7 +142,7 @@ class Startup:
             shares[node.name] = share
             first += node.slots
         order = {"engine": info["engine"], "nodes": shares, "stride": first}
-        order["directory"], order["data"] = str(Path.cwd()), self.data.order()
+        order["directory"], order["data"] = self.plan.directory, self.data.order()
         self.fleet.tell({"start": order})
         from hpcml.engines.ipyparallel.workers import EngineWorkers
 
@@ -196,8 +203,17 @@ class Startup:
                 log.warning("the news of %s could not be used: %s", program.name if program else "this run", error)
             if not self._stopping and self.workers is not None:
                 self.workers.end_silent()
+                self.workers.held.look()
                 self._ask_hub()
                 self.recovery.judge(self.workers, program if message is None else None, silent)
+
+    def _take_last_prints(self) -> None:
+        """Take what the launchers have sent of prints after the news thread's end."""
+        with contextlib.suppress(queue.Empty):
+            while True:
+                program, message = self.inbox.get_nowait()
+                if message is not None and "printed" in message:
+                    self._handle(program, message)
 
     def stop(self) -> None:
         """End the programs, all at once, then the client and the news thread."""
@@ -206,5 +222,6 @@ class Startup:
         self.inbox.put((None, None))
         if self._news.is_alive():
             self._news.join(10)
+        self._take_last_prints()
         if self.workers is not None:
             self.workers.client.close(linger=0)

@@ -20,6 +20,7 @@ from ipyparallel.client.futures import MessageFuture
 from ipyparallel.error import NoEnginesRegistered, RemoteError
 
 from hpcml.engines.ipyparallel.engine_state import EngineState, preference
+from hpcml.engines.ipyparallel.held import HeldOutcomes
 from hpcml.engines.ipyparallel.hub import ask_engines, send_frame
 from hpcml.errors import EngineError, WorkerDied
 from hpcml.staging import LocalStaging
@@ -49,6 +50,8 @@ class EngineWorkers:
         self.staging: Staging = LocalStaging([])
         self.on_change: Callable[[], None] = lambda: None
         self.on_broken: Callable[[BaseException], None] = lambda _: None
+        self.on_print: Callable[[str, int, bytes, bool], None] = lambda *_: None
+        self.held = HeldOutcomes()
         self._kill = kill
         self._lock = threading.Lock()  # protects _engines
         self._engines: dict[int, EngineState] = {}
@@ -203,31 +206,30 @@ class EngineWorkers:
                 if error.ename != "EngineError":  # it lives, in what state nobody knows: `end_silent` kills it
                     engine.silent_since = time.monotonic()
             death = WorkerDied(f"{engine.worker} {engine.dead}", str(engine.worker), started)
-            self._resolve(engine, future, death)
+            self._fail_one(engine, future, death)
         except Exception as error:
-            self._resolve(engine, future, error)
+            self._fail_one(engine, future, error)
         else:
-            self._resolve(engine, future, None, outcome)
+            if self._forget(engine, future):
+                self.held.add(engine.worker, outcome, lambda: future.set_result(outcome))
         finally:
             self.client.purge_local_results(done.msg_id)
             self.client.history.clear()  # it would keep the number of each frame
 
-    def _resolve(
-        self, engine: EngineState, future: "Future[bytes]", error: BaseException | None, outcome: bytes = b""
-    ) -> None:
+    def _fail_one(self, engine: EngineState, future: "Future[bytes]", error: BaseException) -> None:
+        if self._forget(engine, future):
+            future.set_exception(error)
+
+    def _forget(self, engine: EngineState, future: "Future[bytes]") -> bool:
+        """Take a frame off its engine; False where `_fail_outstanding` has resolved it."""
         with self._lock:
-            outstanding = future in engine.outstanding  # else `_fail_outstanding` has resolved it
+            outstanding = future in engine.outstanding
             if outstanding:
                 engine.outstanding.remove(future)
             self._unwanted.discard(future)
         if self._unwanted:
             self._kill_unwanted()
-        if not outstanding:
-            return
-        if error is not None:
-            future.set_exception(error)
-        else:
-            future.set_result(outcome)
+        return outstanding
 
     def interrupt(self, future: "Future[bytes]") -> None:
         """Kill the engine that works on a frame, now or when the frame's turn comes; another is forked."""

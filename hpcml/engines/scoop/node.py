@@ -30,6 +30,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from hpcml.engines.ipyparallel.binding import gpus_of_slot, slot_cpus
+from hpcml.engines.ipyparallel.forked import default_signals
 from hpcml.engines.ipyparallel.memory import oom_kills
 from hpcml.engines.ipyparallel.messages import LineReader, claim_output, die_with_parent, reach, say
 from hpcml.engines.scoop.curve import Keys, read_keys, with_curve
@@ -78,9 +79,7 @@ class NodeWorkers:
             if os.getppid() != launcher:
                 os._exit(1)
             os.setpgid(0, 0)  # what a task starts ends with its worker
-            signal.set_wakeup_fd(-1)
-            for signum in (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT):
-                signal.signal(signum, signal.SIG_DFL)
+            default_signals()
             self._take_streams()
             if self._cpus:
                 os.sched_setaffinity(0, self._cpus[slot])

@@ -20,9 +20,9 @@ from typing import Any
 import cloudpickle
 
 from hpcml.errors import TaskError
+from hpcml.outcomes import RemoteTraceback
 from hpcml.pickling import dumps_parts, pack_error, pack_object
 from hpcml.raised import attach
-from hpcml.task import RemoteTraceback
 
 __all__ = ["dumps", "name_of", "pack_outcome", "pack_task", "unpack"]
 

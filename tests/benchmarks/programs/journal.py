@@ -28,9 +28,10 @@ from hpcml.callbook import CallBook
 from hpcml.calls import Calls
 from hpcml.lease import this_process
 from hpcml.ledger import Ledger
+from hpcml.outcomes import Outcome
 from hpcml.pickling import dumps
 from hpcml.store import Store
-from hpcml.task import Call, Outcome
+from hpcml.task import Call
 
 RECORDS, TASKS = 100_000, 10_000
 RESULT = b"r" * 150  # a pickled score, its times, and the name of what was called

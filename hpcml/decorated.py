@@ -1,0 +1,86 @@
+"""Functions and properties of the script that functools has decorated: how they are pickled by value.
+
+Their own pickle is a name, which workers do not have, or has a lock or weak references in it. Rebuilt on a worker
+a cache is empty. A function that calls itself by its global name is given what was rebuilt, for the pickle knows
+the inner function before its globals.
+"""
+
+import functools
+import sys
+from collections.abc import Callable
+from types import FunctionType, MappingProxyType
+from typing import Any
+
+__all__ = ["reduce_decorated"]
+
+_Reduced = tuple[Any, ...]
+
+
+def reduce_decorated(thing: Any) -> _Reduced | None:
+    """Return how a decorated function, or a cached property, is rebuilt; None for all else.
+
+    Examples
+    --------
+    >>> import functools, pickle
+    >>> from hpcml.decorated import reduce_decorated
+    >>> rebuild, parts = reduce_decorated(functools.lru_cache(maxsize=7)(lambda n: n + 1))
+    >>> rebuilt = rebuild(*parts)
+    >>> rebuilt(3), rebuilt.cache_parameters()["maxsize"]
+    (4, 7)
+    """
+    reduce = _REDUCERS.get(type(thing))
+    return None if reduce is None else reduce(thing)
+
+
+def _reduce_cached(thing: Any) -> _Reduced | None:
+    if _is_named(thing):
+        return None
+    parameters = thing.cache_parameters()
+    return _cached, (thing.__wrapped__, parameters["maxsize"], parameters["typed"])
+
+
+def _cached(function: Callable[..., Any], maxsize: int | None, typed: bool) -> Any:
+    return functools.lru_cache(maxsize, typed)(function)
+
+
+def _reduce_dispatching(thing: Any) -> _Reduced | None:
+    registry = vars(thing).get("registry")
+    if type(registry) is not MappingProxyType or not hasattr(thing, "_clear_cache") or _is_named(thing):
+        return None
+    kinds = tuple((kind, function) for kind, function in registry.items() if kind is not object)
+    return _dispatching, (registry[object], kinds)
+
+
+def _dispatching(function: Callable[..., Any], kinds: tuple[tuple[Any, Callable[..., Any]], ...]) -> Any:
+    dispatcher = functools.singledispatch(function)
+    for kind, implementation in kinds:
+        dispatcher.register(kind, implementation)
+    return dispatcher
+
+
+def _reduce_property(thing: Any) -> _Reduced | None:
+    return _property, (thing.func, thing.attrname)
+
+
+def _property(function: Callable[[Any], Any], name: str | None) -> Any:
+    found: Any = functools.cached_property(function)
+    if name is not None:
+        found.__set_name__(None, name)
+    return found
+
+
+_REDUCERS: dict[type, Callable[[Any], _Reduced | None]] = {
+    functools._lru_cache_wrapper: _reduce_cached,
+    FunctionType: _reduce_dispatching,
+    functools.cached_property: _reduce_property,
+}
+
+
+def _is_named(thing: Any) -> bool:
+    """Tell whether workers find it by its name."""
+    found: Any = sys.modules.get(thing.__module__)
+    if thing.__module__ == "__main__" or found is None:
+        return False
+    for name in thing.__qualname__.split("."):
+        found = getattr(found, name, None)
+    return found is thing

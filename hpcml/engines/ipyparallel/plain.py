@@ -1,0 +1,114 @@
+"""A plain Python process for tasks, within the kernel of an engine.
+
+A kernel has a running event loop in the main thread, and a shell that libraries take for a notebook. Tasks see
+neither; requests of ipyparallel's own views and magics do.
+"""
+
+import builtins
+import contextvars
+import faulthandler
+import sys
+from asyncio import events
+from collections.abc import Callable, Iterator, MutableMapping
+from types import ModuleType
+from typing import Any, TypeVar
+
+__all__ = ["PlainProcess"]
+
+Result = TypeVar("Result")
+# Libraries look for these, to find out whether there is a notebook or a debugger.
+_TELLING = ("debugpy", "ipykernel", "ipykernel.zmqshell")
+_MISSING = object()
+
+
+class PlainProcess:
+    """What Python has before there is a shell; made before the engine is initialized.
+
+    Parameters
+    ----------
+    environment
+        That of this process; the shell's additions go with it.
+    """
+
+    def __init__(self, environment: MutableMapping[str, str]) -> None:
+        self._environment, self._variables = environment, dict(environment)
+        self._builtins = set(vars(builtins))
+        self._path = list(sys.path)
+        self._modules: dict[str, Any] = {"__main__": ModuleType("__main__")} | dict.fromkeys(_TELLING, _MISSING)
+        self._shell: list[tuple[Any, str, Any]] = []  # what is hidden: its place, its name there, and itself
+        self._began = self._hidden = False
+        self._policy: Any = None
+        self._context = contextvars.Context()
+
+    def run(self, task: Callable[[bytes], Result], frame: bytes) -> Result:
+        """Call `task` as a plain process would: no running loop, loops and context variables of its own."""
+        self.hide()
+        loop, policy = events._get_running_loop(), events._event_loop_policy  # type: ignore[attr-defined]
+        hooks = sys.get_asyncgen_hooks()
+        events._set_running_loop(None)
+        sys.set_asyncgen_hooks(None, None)
+        events._event_loop_policy = self._policy  # type: ignore[attr-defined]
+        try:
+            return self._context.run(task, frame)
+        finally:
+            self._policy = events._event_loop_policy  # type: ignore[attr-defined]
+            events._event_loop_policy = policy  # type: ignore[attr-defined]
+            events._set_running_loop(loop)
+            sys.set_asyncgen_hooks(*hooks)
+
+    def hide(self) -> None:
+        """Put the shell out of sight."""
+        if self._hidden:
+            return
+        if not self._began:
+            self._began = True
+            self._restore_variables()
+            sys.path[:] = self._path
+            faulthandler.enable(2)  # as in loky's workers: a task that crashes says where
+        plain: list[tuple[Any, str, Any]] = [(sys, "displayhook", sys.__displayhook__)]
+        plain += [(sys, "excepthook", sys.__excepthook__)]
+        plain += [(sys, name, _MISSING) for name in ("ps1", "ps2", "ps3")]
+        plain += [(builtins, name, _MISSING) for name in set(vars(builtins)) - self._builtins]
+        plain += [(kind, "_instance", None) for kind in _singletons()]
+        self._shell = [(place, name, vars(place).get(name, _MISSING)) for place, name, _ in plain]
+        for what in plain:
+            _set(*what)
+        self._exchange_modules()
+        self._hidden = True
+
+    def show(self) -> None:
+        """Have the shell where it was."""
+        if self._hidden:
+            for what in self._shell:
+                _set(*what)
+            self._exchange_modules()
+            self._hidden = False
+
+    def _exchange_modules(self) -> None:
+        for name, module in self._modules.items():
+            self._modules[name] = sys.modules.pop(name, _MISSING)
+            if module is not _MISSING:
+                sys.modules[name] = module
+
+    def _restore_variables(self) -> None:
+        for name in self._environment.keys() - self._variables.keys():
+            del self._environment[name]
+        self._environment.update(self._variables)
+
+
+def _set(place: Any, name: str, value: Any) -> None:
+    if value is not _MISSING:
+        setattr(place, name, value)
+    elif name in vars(place):
+        delattr(place, name)
+
+
+def _singletons() -> Iterator[Any]:
+    """Yield the classes of traitlets that have their one instance: shell, kernel, application."""
+    configurable = sys.modules.get("traitlets.config.configurable")
+    waiting = [configurable.SingletonConfigurable] if configurable is not None else []
+    while waiting:
+        kind = waiting.pop()
+        waiting += kind.__subclasses__()
+        if vars(kind).get("_instance") is not None:
+            yield kind

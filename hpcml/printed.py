@@ -1,0 +1,99 @@
+"""What tasks print, on its way to the user: whole lines, each with the name of its slot."""
+
+import logging
+import queue
+import threading
+from typing import Any
+
+from hpcml.outcomes import read_head
+from hpcml.task import Watcher
+
+__all__ = ["PrintedLines", "Prints"]
+
+log = logging.getLogger("hpcml")
+
+LONGEST_LINE = 1 << 16  # bytes; a longer one is shown in parts
+MOST = 64 << 20  # bytes that wait to be shown
+
+
+class PrintedLines:
+    """Joins what workers print into lines.
+
+    Examples
+    --------
+    >>> from hpcml.printed import PrintedLines
+    >>> lines = PrintedLines("utf-8")
+    >>> lines.add("n1:0", 0, b"one\\ntw"), lines.add("n1:0", 0, b"o\\n"), lines.add("n1:1", 0, b"3", ended=True)
+    ('[n1:0] one\\n', '[n1:0] two\\n', '[n1:1] 3\\n')
+    """
+
+    def __init__(self, encoding: str) -> None:
+        self._encoding = encoding
+        self._begun: dict[tuple[str, int], bytes] = {}
+
+    def add(self, worker: str, stream: int, data: bytes, ended: bool = False) -> str:
+        """Return the lines that are whole now, and with `ended` what has been begun of another."""
+        if not data and not self._begun:
+            return ""
+        data = self._begun.pop((worker, stream), b"") + data
+        whole, end, rest = data.rpartition(b"\n")
+        if rest and (ended or len(rest) > LONGEST_LINE):
+            whole, end, rest = data, b"\n", b""
+        if rest:
+            self._begun[worker, stream] = rest
+        if not end:
+            return ""
+        text = whole.decode(self._encoding, "replace")
+        return "".join(f"[{worker}] {line}\n" for line in text.split("\n"))
+
+
+class Prints:
+    """What engines have read from their workers' streams, on its way to the thread that shows it.
+
+    What finds no room there, because nobody takes what is shown, is counted and left out: no task waits for it.
+
+    Parameters
+    ----------
+    inbox
+        That thread's orders: functions and what to call them with.
+    watcher
+        Shows it, in that thread.
+    """
+
+    def __init__(self, inbox: "queue.SimpleQueue[Any]", watcher: Watcher, most: int = MOST) -> None:
+        self._inbox, self._watcher, self._most = inbox, watcher, most
+        self._waiting = self._left_out = 0  # bytes
+        self._lock = threading.Lock()  # protects the numbers: engines' threads put, the inbox's owner shows
+
+    def put(self, worker: str, stream: int, data: bytes, ended: bool) -> None:
+        """Take what a worker has printed; see `hpcml.task.Watcher`."""
+        with self._lock:
+            if self._waiting + len(data) > self._most:
+                self._left_out += len(data)
+                return
+            self._waiting += len(data)
+        self._inbox.put((self._show, (worker, stream, data, ended)))
+
+    def _show(self, printed: tuple[str, int, bytes, bool]) -> None:
+        with self._lock:
+            self._waiting -= len(printed[2])
+            left_out, self._left_out = self._left_out, 0
+        self._watcher.printed(*printed)
+        if left_out:
+            log.warning("%s bytes that tasks have printed are left out: they are not read here in time", left_out)
+
+    def end_frame(self, outcomes: bytes) -> None:
+        """Show the last of what a frame's calls have printed."""
+        head = read_head(outcomes)
+        for stream, data in enumerate(head.printed):
+            self._watcher.printed(head.worker, stream, data, True)
+
+    def show_rest(self) -> None:
+        """Show what is left when the thread has ended."""
+        while True:
+            try:
+                order = self._inbox.get_nowait()
+            except queue.Empty:
+                return
+            if order is not None and order[0] == self._show:
+                self._show(order[1])
