@@ -1,5 +1,6 @@
 """What a Cluster is going to be, and what is said when it is."""
 
+import os
 import sys
 import threading
 from collections.abc import Callable, Mapping
@@ -59,7 +60,14 @@ class Start:
     def meanwhile(self) -> None:
         """Start the workers in a thread: a daemon, so that no thread of theirs is waited for before they end."""
         self.begun = True
-        threading.Thread(target=self._start, name="hpcml-start", daemon=True).start()
+        self._thread = threading.Thread(target=self._start, name="hpcml-start", daemon=True)
+        os.register_at_fork(before=self._settle)
+        self._thread.start()
+
+    def _settle(self) -> None:
+        """Let no other thread fork before the start has ended: a child would find locks that nobody gives back."""
+        if threading.current_thread() is not self._thread:
+            self.error()
 
     def _start(self) -> None:
         try:
