@@ -92,12 +92,7 @@ def _take_frames(kernel_class: Any, plain: PlainProcess, outgoing: Outgoing) -> 
         try:
             buffers = serialize_object(plain.run(run_frame, parent["buffers"][0]))
         except BaseException as error:  # without an answer the driver would wait for ever
-            content = {"status": "error", "ename": type(error).__name__, "evalue": str(error)}
-            content |= {
-                "traceback": traceback.format_exc().splitlines(),
-                "engine_info": kernel.get_engine_info("apply"),
-            }
-            buffers = []
+            content, buffers = _failure(kernel, error), []
         before = outgoing.written()
         kernel.session.send(stream, "apply_reply", content, parent=parent, ident=ident, buffers=buffers)
         stream.flush(POLLOUT)
@@ -111,6 +106,15 @@ def _take_frames(kernel_class: Any, plain: PlainProcess, outgoing: Outgoing) -> 
         return execute(kernel, *request)
 
     kernel_class.apply_request, kernel_class.execute_request = answer, run_cell
+
+
+def _failure(kernel: Any, error: BaseException) -> dict[str, Any]:
+    """Return the content of an answer that tells of a defect."""
+    content = {"status": "error", "ename": type(error).__name__, "evalue": str(error)}
+    return content | {
+        "traceback": traceback.format_exc().splitlines(),
+        "engine_info": kernel.get_engine_info("apply"),
+    }
 
 
 def report_death(app: Any, engine: int) -> None:

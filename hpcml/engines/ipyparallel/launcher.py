@@ -244,8 +244,7 @@ def main() -> None:
     gc.disable()  # imports make no garbage, but are a tenth slower under the collector
     import_all([*IMPORTS, *modules])
     prober.join()
-    order = inbox.read(None)
-    if order is None:
+    if (order := inbox.read(None)) is None:
         return
     start = order["start"]
     if Path(start["directory"]).is_dir():
