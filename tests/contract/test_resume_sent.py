@@ -26,10 +26,6 @@ def total(pair):
     return sum(pair)
 
 
-def count(n, *_):
-    return n
-
-
 @pytest.fixture
 def options(tmp_path):
     return {"engine": "local", "slots_per_node": 2, "progress": False, "run_dir": tmp_path}
