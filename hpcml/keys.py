@@ -39,6 +39,8 @@ other n_jobs: the caller is the search, which is there for its callbacks; the re
 MOST = 1 << 24  # bytes; what is longer may be a few objects that share each other
 MOST_SORTED = 20_000  # elements of sets within sets within sets, before their order is given up
 
+DEEPEST = 3  # sets within sets whose elements are looked at to put the outermost in order
+
 _ATOMS = frozenset((int, float, str, bytes, bool, complex, type(None)))
 
 
@@ -198,6 +200,8 @@ class Keys:
         found = list(elements)
         if _ATOMS.issuperset(map(type, found)):
             return sorted(found, key=lambda one: (type(one).__name__, marshal.dumps(one, 2)))
+        if depth >= DEEPEST:  # enough for an order: what is in the sets is written where they are
+            return [len(found)]
         if depth:
             self._sorted += len(found)
         if self._sorted > MOST_SORTED:

@@ -9,41 +9,53 @@ import sysconfig
 from importlib import metadata
 from pathlib import Path
 
-__all__ = ["is_users", "local_packages", "version"]
+__all__ = ["is_users", "version"]
 
 _PLACES = tuple(
     os.path.join(os.path.realpath(sysconfig.get_path(name)), "")
     for name in ("stdlib", "platstdlib", "purelib", "platlib")
 )
 _INSTALLED = ("site-packages", "dist-packages")
+_INSTALLED_ENDS = tuple(f"{os.sep}{name}{os.sep}" for name in _INSTALLED)
 
 
 @functools.lru_cache(maxsize=10_000)
 def is_users(file: str) -> bool:
     """Tell whether a module's file is the user's own: not of an installed library, but for one made here."""
     full = os.path.realpath(file)
-    for place in _INSTALLED:
-        _, found, within = full.rpartition(f"{os.sep}{place}{os.sep}")
+    place, top = _place(full)
+    if any(f"{os.sep}{name}{os.sep}" in full for name in _INSTALLED):
+        return top in _packages(place)[True]
+    return not full.startswith(_PLACES) and top not in _packages(place)[False]
+
+
+def _place(full: str) -> tuple[str, str]:
+    """Return the directory in which python finds a file's package, and the package's name."""
+    for name in _INSTALLED:
+        before, found, within = full.rpartition(f"{os.sep}{name}{os.sep}")
         if found:
-            top = within.split(os.sep)[0].partition(".")[0]
-            return top in local_packages(full[: len(full) - len(within)])
-    return not full.startswith(_PLACES)
+            return before + found, within.split(os.sep)[0].partition(".")[0]
+    place, name = os.path.split(full)
+    while os.path.exists(os.path.join(place, "__init__.py")) and os.path.dirname(place) != place:
+        place, name = os.path.split(place)
+    return place, name.partition(".")[0]
 
 
 @functools.cache
-def local_packages(place: str) -> frozenset[str]:
-    """Return the packages in `place` that were installed from a directory, as ``pip install .`` does.
+def _packages(place: str) -> dict[bool, frozenset[str]]:
+    """Return the packages that were installed in a directory, by whether it was from a directory.
 
-    Their version may be the same when their code is not (PEP 610, direct_url.json).
+    That is what ``pip install .`` does: the version may be the same when the code is not (PEP 610).
     """
-    found: set[str] = set()
+    found: dict[bool, set[str]] = {True: set(), False: set()}
     with contextlib.suppress(OSError):
-        for note in Path(place).glob("*.dist-info/direct_url.json"):
+        for about in Path(place).glob("*.dist-info"):
             with contextlib.suppress(OSError, ValueError):
-                about = json.loads(note.read_text())
-                if str(about.get("url", "")).startswith("file:"):
-                    found.update(_tops(note.parent))
-    return frozenset(found - {"hpcml"})
+                note = about / "direct_url.json"
+                local = note.exists() and "dir_info" in json.loads(note.read_text())
+                if local or not place.endswith(_INSTALLED_ENDS):  # else all that is not local is a library
+                    found[local].update(_tops(about))
+    return {True: frozenset(found[True] - {"hpcml"}), False: frozenset(found[False] - found[True])}
 
 
 def _tops(about: Path) -> set[str]:

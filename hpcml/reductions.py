@@ -178,20 +178,16 @@ class Reducing(pickle.Pickler):
         return nothing, (type(thing), *tensor_parts(thing, digest))
 
 
-def _lent(pickler: Reducing, thing: Any) -> Any:
-    return nothing, _handle(thing)
-
-
-def _handle(handle: Broadcast) -> tuple[Any, ...]:
+def _lent(pickler: Reducing, handle: Broadcast) -> Any:
     """Return what stands for data that was put on the nodes: its digest, or those of its parts."""
     if handle._parts is None:
         raise TypeError("the broadcast handle is closed")
     if handle._digest:
-        return (handle._digest,)
+        return nothing, (handle._digest,)
     where, holes, buffers = handle._parts
     stream = where.entry.name if isinstance(where, Loan) else where
     loans = [loan.entry.name for loan in (*(loan for _, loan in holes), *buffers)]
-    return stream, [offset for offset, _ in holes], loans
+    return nothing, (stream, [offset for offset, _ in holes], loans)
 
 
 def _partly(pickler: Reducing, thing: Any) -> Any:
@@ -211,6 +207,10 @@ def _cache(pickler: Reducing, thing: Any) -> Any:
     if is_named(thing):
         return pickler.as_it_says(thing)
     return nothing, ("lru_cache", thing.__wrapped__)
+
+
+def _as_text(pickler: Reducing, thing: Any) -> Any:
+    return nothing, (repr(thing),)
 
 
 def _code(pickler: Reducing, thing: Any) -> Any:
@@ -248,6 +248,8 @@ _families: tuple[tuple[Any, _How], ...] = (
 
 def _how(kind: Any, table: Any) -> _How:
     note_immutable(kind)
+    if kind.__module__ == "numpy.dtypes":
+        return _as_text
     if (kind.__module__, kind.__qualname__) in IGNORED:
         return _partly
     if kind.__module__ == "deap.creator" and not issubclass(kind, type):

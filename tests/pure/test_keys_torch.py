@@ -1,0 +1,89 @@
+"""Keys of what torch makes: by content, and of a library whose version is a string of its own class."""
+
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+import types
+
+import pytest
+
+from hpcml import libraries, sources
+from hpcml.keys import Keys
+
+PROGRAM = r"""
+import copy, json, sys
+import torch
+from hpcml.keys import Keys
+
+def key(thing):
+    return Keys().digest(thing)
+
+torch.manual_seed(0)
+net = torch.nn.Sequential(torch.nn.Linear(3, 4), torch.nn.ReLU(), torch.nn.Linear(4, 1))
+optimizer = torch.optim.Adam(net.parameters())
+net(torch.ones(2, 3)).sum().backward()
+optimizer.step()
+t = torch.arange(6.0).reshape(2, 3)
+things = {
+    "tensor": t, "transposed": t.T, "part": t[1], "half": t.bfloat16(), "integers": t.int(), "booleans": t > 2,
+    "scalar": torch.tensor(3.0), "empty": torch.empty(0), "complex": t * 1j, "conjugate": (t * 1j).conj(),
+    "parameter": torch.nn.Parameter(t.clone()), "with gradient": t.clone().requires_grad_(), "module": net,
+    "state": net.state_dict(), "optimizer": optimizer, "its state": optimizer.state_dict(), "dtype": torch.float32,
+    "device": torch.device("cpu"), "sparse": t.to_sparse(), "csr": t.to_sparse_csr(), "shape": t.shape,
+    "storage": t.untyped_storage(), "generator": torch.Generator().manual_seed(3), "array": t.numpy(),
+    "function": torch.nn.functional.relu, "data": torch.utils.data.TensorDataset(t, t),
+    "lambda": lambda x: torch.relu(x), "one twice": [t, t], "two": [t, t.clone()],
+}
+keys = {name: key(thing) for name, thing in things.items()}
+assert len(set(keys.values())) == len(keys)
+for name, thing in things.items():
+    if name not in ("csr", "conjugate"):  # torch cannot copy the one, and makes another of the other
+        assert key(copy.deepcopy(thing)) == keys[name], name
+before = key(net.state_dict())
+with torch.no_grad():
+    net[2].bias += 1e-6
+assert key(net.state_dict()) != before and key(net) != keys["module"]
+print(json.dumps(keys))
+"""
+
+
+def test_what_torch_makes(tmp_path):
+    if importlib.util.find_spec("torch") is None:
+        pytest.skip("torch is not installed")
+    program = tmp_path / "program.py"
+    program.write_text(PROGRAM)
+    found = []
+    for seed in ("1", "2"):
+        command = [sys.executable, "-W", "ignore", str(program)]
+        environment = {**os.environ, "PYTHONHASHSEED": seed}
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=200, check=False)
+        assert done.returncode == 0, done.stderr
+        found.append(json.loads(done.stdout))
+    assert found[0] == found[1]
+
+
+def test_a_version_that_is_a_string_of_the_librarys_own_class(tmp_path, monkeypatch):
+    """Its class is of a module of the library, whose version is again such a string."""
+
+    def make(text):
+        library = types.ModuleType("peculiar")
+        library.__file__ = str(tmp_path / "site-packages" / "peculiar.py")
+
+        class Version(str):
+            __module__, __qualname__, __slots__ = "peculiar", "Version", ()
+
+        library.Version, library.__version__ = Version, Version(text)
+
+        def f(x):
+            return x
+
+        f.__module__, f.__qualname__, library.f = "peculiar", "f", f
+        monkeypatch.setitem(sys.modules, "peculiar", library)
+        sources._digests.clear()
+        libraries.version.cache_clear()
+        return Keys().digest(library.f), Keys().digest((library.__version__, [1]))
+
+    assert make("1.0") == make("1.0")
+    assert not set(make("1.0")) & set(make("2.0"))
