@@ -57,3 +57,17 @@ def test_a_slurmd_that_is_started_anew_costs_nothing(cluster, expected):
     assert_equal(search.finish("slurmd anew"), expected)
     assert (search.lost, search.repeated) == (0, 0)
     assert "ended" not in search.errors
+
+
+@pytest.mark.release("24.11")
+def test_a_step_that_ends_with_a_node_goes_on_without_that(cluster, expected):
+    """A step with a node that is lost does not begin: the others are started again without it."""
+    search = Search(cluster, seconds=0.4).start("--no-kill")
+    search.wait_ended(60)
+    ended = time.time()
+    cluster.kill_node("n3")
+    kill_srun(cluster)
+    assert_equal(search.finish("the step ends and a node is lost", timeout=150), expected)
+    assert search.lost == 0
+    assert search.repeated <= 2 * SLOTS
+    assert {event[1] for event in search.events("begin") if event[-1] > ended + 2} == {"n1", "n2"}

@@ -14,7 +14,6 @@ from hpcml.engines.ipyparallel.pulse import Pulse
 from hpcml.hostlist import compress
 from hpcml.plan import Plan
 from hpcml.process import Program
-from hpcml.srun import SLURM_FAILED
 
 if TYPE_CHECKING:
     from hpcml.engines.ipyparallel.workers import EngineWorkers
@@ -40,7 +39,7 @@ class Recovery:
         self._starts: Counter[str] = Counter()  # for each node, how often its step was started again
         self._awaited: dict[str, float] = {}  # nodes whose step was started again, and when they count as lost
         self._speaking: set[str] = set()  # nodes that have spoken since
-        self._apart: set[str] = set()  # nodes that Slurm has not started together: each gets a step of its own
+        self._apart: set[str] = set()  # nodes that did not begin together: each gets a step of its own
         self.given_up = 0
         self.deadline = 0.0  # by which a worker must have come back; 0 while some are there
 
@@ -75,7 +74,7 @@ class Recovery:
     def _replace_step(self, workers: "EngineWorkers", ended: Program, nodes: tuple[Node, ...]) -> None:
         """Start the launchers of a step that has ended again, on the nodes that had workers until then."""
         names = {node.name for node in nodes}
-        if ended.status == SLURM_FAILED and names <= self._awaited.keys():
+        if names & self._awaited.keys():  # it has ended before all have spoken: one node may keep back the others
             self._apart |= names
         known = workers.having_engines() | self._awaited.keys() | self._speaking
         chosen = tuple(node for node in nodes if node.name in known and self._starts[node.name] < STEP_RESTARTS)
