@@ -72,7 +72,7 @@ def isolated(
 
 
 class _Results(pickle.Unpickler):
-    """Reads results, and leaves the script's classes as they are: cloudpickle sets them as they are in the fork."""
+    """Reads results, and leaves the script's classes as they are; cloudpickle makes them those of the fork."""
 
     def find_class(self, module: str, name: str) -> Any:
         """Return what is pickled by its name."""

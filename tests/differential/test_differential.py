@@ -19,8 +19,8 @@ FEW = {"environment", "environment removed", "folder", "relative file", "umask"}
 STRANGE = {"of an own form", "group of strange", "slots"}
 NOT_LOKY = FEW | STRANGE | {"object of a changed class", "static method"}
 """Pieces in which loky differs from plain Python: the state of the script's process does not reach its workers;
-exceptions that are made with other arguments, and classes with slots, do not come back; a result gives a class of the
-script the attributes that the class has on the worker."""
+exceptions that are made with other arguments, and classes with slots, do not come back; a result gives a class of
+the script the attributes that the class has on the worker."""
 
 SETTINGS = settings(
     deadline=None,
