@@ -23,6 +23,7 @@ NOT_YET = {
     "relative file": "P4",
     "umask": "P4",
     "group of strange": "B6",
+    "returned strange error": "an exception with an __init__ of its own form is a value, not raised",
     "slots": "cloudpickle makes classes with __slots__ without them",
     "object of a changed class": "a result gives the script's class the attributes that it has on the worker",
     "static method": "a result gives the script's class the attributes that it has on the worker",

@@ -141,6 +141,7 @@ PIECES = (
     Piece("objects in an array", "out.append(np.array([Point(i), None], dtype=object))"),
     Piece("returned function", "out.append(functools.partial(note30, i))", "def note30(a, b=1):\n    return a + b"),
     Piece("returned error", "out.append(Problem('kept', i))"),
+    Piece("returned strange error", "out.append(Strange(i, 'kept'))"),
     Piece("cached", "out.append(Point.__dict__.get('cache', 0))"),
     Piece("function to itself", "out.append(fact31(i % 5))", "def fact31(n):\n    return 1 if n < 2 else n * fact31(n - 1)"),
     Piece("chain of closures", "out.append(add32(i))", "def make32(k):\n    kept = [k]\n    def add(n):\n        kept.append(n)\n        return sum(kept)\n    return add\nadd32 = make32(2)", "add32 = make32(3)", plain=False),

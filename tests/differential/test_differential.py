@@ -16,7 +16,7 @@ BATCH = 50
 PROGRAMS = int(os.environ.get("HPCML_PROGRAMS", BATCH))
 SERIAL = PROGRAMS // 5  # of these, plain Python and loky must give what is expected too
 FEW = {"environment", "environment removed", "folder", "relative file", "umask"}
-STRANGE = {"of an own form", "group of strange", "slots"}
+STRANGE = {"of an own form", "group of strange", "returned strange error", "slots"}
 NOT_LOKY = FEW | STRANGE | {"object of a changed class", "static method"}
 """Pieces in which loky differs from plain Python: the state of the script's process does not reach its workers;
 exceptions that are made with other arguments, and classes with slots, do not come back; a result gives a class of

@@ -13,6 +13,7 @@ NOT_YET = {
     "the folder is changed": "P4",
     "the umask is set": "P4",
     "a group of exceptions that want arguments": "B6",
+    "an exception that wants arguments is a value": "only what is raised is packed as its class and state",
     "classes with slots": "cloudpickle makes classes with __slots__ without them",
     "a result is of a class whose attribute a call has set": "cloudpickle sets the script's class back",
     "a class is changed while a call is under way": "cloudpickle sets the script's class back",
@@ -202,6 +203,16 @@ FOUND = {
         def f(i, x):
             mark(i)
             raise ExceptionGroup("several", [Strange(i, "here"), ValueError(i)])
+        run("submit", f, range(3), [None] * 3)
+    """,
+    "an exception that wants arguments is a value": """
+        class Strange(Exception):
+            def __init__(self, what, *, line):
+                super().__init__(what)
+                self.line = line
+        def f(i, x):
+            mark(i)
+            return Strange("kept", line=i)
         run("submit", f, range(3), [None] * 3)
     """,
     "classes with slots": """
