@@ -18,8 +18,6 @@ NOT_YET = {
     "classes with slots": "cloudpickle makes classes with __slots__ without them",
     "a result is of a class whose attribute a call has set": "cloudpickle sets the script's class back",
     "a class is changed while a call is under way": "cloudpickle sets the script's class back",
-    "classes of a run that is resumed": "W4",
-    "an enum of a run that is resumed": "W4",
 }
 """Found but not mended, each with the fault (a line of the list of faults)."""
 
