@@ -1,12 +1,13 @@
 # make demo   the main job: a virtual environment, the library in it, and a grid search over this computer
 # make test   all tests; as root on Debian with a real Slurm of three nodes, on two of its releases
+# make test-thirdparty   libraries that were not written for hpcml; make test-torch   torch
 # make lint   ruff, mypy, shellcheck
 # make bench  figures beside those of dask, ipyparallel and executorlib (needs root)
 PYTHON ?= python3
 BIN := .venv/bin
 PIP := -m pip install --quiet --disable-pip-version-check
 
-.PHONY: demo test test-environment lint bench clean
+.PHONY: demo test test-environment test-thirdparty test-torch lint bench clean
 
 demo: .venv/demo
 	$(BIN)/python tutorials/01_grid_search.py
@@ -18,6 +19,9 @@ lint: test-environment
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	sh tests/shell-lint
+
+test-thirdparty test-torch: test-%: .venv-%/test
+	.venv-$*/bin/python -m pytest tests/thirdparty
 
 bench: test-environment
 	$(BIN)/python tests/benchmarks/run
@@ -31,6 +35,11 @@ clean:
 .venv/demo: setup.cfg
 	$(PYTHON) -m venv .venv
 	$(BIN)/python $(PIP) --editable '.[sklearn]'
+	touch $@
+
+.venv-%/test: setup.cfg
+	$(PYTHON) -m venv .venv-$*
+	.venv-$*/bin/python $(PIP) --editable '.[test,$*]'
 	touch $@
 
 .venv/test: setup.cfg

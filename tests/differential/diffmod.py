@@ -1,0 +1,48 @@
+"""A module that programs of the differential test import: what is here travels by name."""
+
+import functools
+
+import numpy as np
+
+_out = np.zeros(3)
+_kept: list[int] = []
+
+
+def fill(number):
+    """Return a buffer that is filled again by each call."""
+    _out[:] = number
+    return _out
+
+
+def keep(number):
+    """Return a list of the module's, which each call fills again."""
+    _kept[:] = [number]
+    return _kept
+
+
+class scaled:  # noqa: N801  a decorator
+    """Scale what a function returns by an attribute that a script may set."""
+
+    def __init__(self, function):
+        functools.update_wrapper(self, function)
+        self.function, self.scale = function, 1
+
+    def __call__(self, number):
+        return self.function(number) * self.scale
+
+
+@scaled
+def identity(number):
+    return number
+
+
+class Box:
+    """A class of a module."""
+
+    def __init__(self, number=0):
+        self.number, self.held = number, []
+
+    def step(self, number):
+        self.number += 1
+        self.held.append(number)
+        return self.number
