@@ -19,6 +19,7 @@ from loky import ProcessPoolExecutor
 from loky.backend import resource_tracker
 from loky.process_executor import ShutdownExecutorError
 
+from hpcml.children import end_trees
 from hpcml.datadirs import DataDirectories
 from hpcml.errors import EngineError, WorkerDied
 from hpcml.plan import Plan
@@ -133,12 +134,14 @@ class LocalWorkers:
         with self._lock:
             slots = [slot for slot in self._slots if slot.outstanding and slot.outstanding[0] in self._unwanted]
         for slot in slots:
+            end_trees(list(slot.executor._processes or ()))
             slot.executor.shutdown(wait=False, kill_workers=True)
 
     def stop(self) -> None:
         """End all worker processes now."""
         with self._lock:
             self._stopped = True
+        end_trees([process for slot in self._slots for process in slot.executor._processes or ()])
         for slot in self._slots:
             slot.executor.shutdown(wait=True, kill_workers=True)
 

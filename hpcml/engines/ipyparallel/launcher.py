@@ -24,6 +24,7 @@ import traceback
 from pathlib import Path
 from typing import Any, NoReturn
 
+from hpcml.children import adopt_orphans, end_orphans, end_trees
 from hpcml.datadirs import DataDirectories
 from hpcml.engines.ipyparallel.binding import gpus_of_slot, slot_cpus
 from hpcml.engines.ipyparallel.engine import IMPORTS, run_engine
@@ -130,6 +131,7 @@ class Launcher:
                 return
             if process in self.living:
                 engine, slot = self.living.pop(process)
+                end_orphans(self.living)
                 text = self._cause(os.waitstatus_to_exitcode(status))
                 print(f"hpcml: engine {engine} (slot {slot}) ended: {text}", file=sys.stderr, flush=True)
                 forked = {} if self._hopeless(slot) else {self.fork(slot, predecessor=engine): slot}
@@ -153,12 +155,11 @@ class Launcher:
         for process, (living, slot) in self.living.items():
             if living == engine:
                 self.young_deaths[slot] = -1  # this death says nothing about the engine
-                os.kill(process, signal.SIGKILL)
+                end_trees([process])
 
     def _end_engines(self) -> list[int]:
         """End all engines, wait for their ends, and return their slots."""
-        for process in self.living:
-            os.kill(process, signal.SIGKILL)  # they hold nothing that wants a farewell
+        end_trees(list(self.living))  # they hold nothing that wants a farewell
         for process in self.living:
             with contextlib.suppress(ChildProcessError):
                 os.waitpid(process, 0)
@@ -242,6 +243,7 @@ def main() -> None:
     start = order["start"]
     if Path(start["directory"]).is_dir():
         os.chdir(start["directory"])
+    adopt_orphans()
     launcher = Launcher(node, start, output)
     try:
         forked = {launcher.fork(slot): slot for slot in range(launcher.slots)}
