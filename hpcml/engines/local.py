@@ -23,6 +23,7 @@ from loky.backend import resource_tracker
 from loky.backend._posix_reduction import DupFd
 from loky.process_executor import ShutdownExecutorError
 
+from hpcml.children import end_trees
 from hpcml.datadirs import DataDirectories
 from hpcml.engines.local_end import outlive_main
 from hpcml.engines.local_prints import Printed
@@ -173,12 +174,14 @@ class LocalWorkers:
         with self._lock:
             slots = [slot for slot in self._slots if slot.outstanding and slot.outstanding[0] in self._unwanted]
         for slot in slots:
+            end_trees(list(slot.executor._processes or ()))
             slot.executor.shutdown(wait=False, kill_workers=True)
 
     def stop(self) -> None:
         """End all worker processes now."""
         with self._lock:
             self._stopped = True
+        end_trees([process for slot in self._slots for process in slot.executor._processes or ()])
         for slot in self._slots:
             slot.executor.shutdown(wait=True, kill_workers=True)
         self._printed.close()

@@ -16,6 +16,7 @@ FLOORS = {
     0: {
         "allocation",
         "checkpoint",
+        "children",
         "decorated",
         "errors",
         "hostlist",

@@ -9,11 +9,11 @@ from pathlib import Path
 from patience import patient
 
 from hpcml import takeover
-from hpcml.datafiles import DataDirectories
+from hpcml.datadirs import DataDirectories
 
 HOLDER = """
 import sys
-from hpcml.datafiles import DataDirectories
+from hpcml.datadirs import DataDirectories
 held = DataDirectories("run", [sys.argv[1]])
 print(held.paths[0], flush=True)
 sys.stdin.read()

@@ -1,10 +1,9 @@
-"""What a forked worker needs to be a process like any other, and to end like one."""
+"""A forked worker as a process like any other."""
 
-import contextlib
 import os
 import signal
 
-__all__ = ["close_input", "default_signals", "end_group"]
+__all__ = ["close_input", "default_signals"]
 
 
 def default_signals() -> None:
@@ -20,9 +19,3 @@ def close_input() -> None:
     silence = os.open(os.devnull, os.O_RDONLY)
     os.dup2(silence, 0)
     os.close(silence)
-
-
-def end_group(process: int) -> None:
-    """Kill the processes of a worker's group: what its tasks have started."""
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(process, signal.SIGKILL)

@@ -24,10 +24,11 @@ import traceback
 from pathlib import Path
 from typing import Any, NoReturn
 
+from hpcml.children import adopt_orphans, end_orphans, end_trees
 from hpcml.datadirs import DataDirectories
 from hpcml.engines.ipyparallel.binding import gpus_of_slot, slot_cpus
 from hpcml.engines.ipyparallel.engine import IMPORTS, run_engine
-from hpcml.engines.ipyparallel.forked import close_input, default_signals, end_group
+from hpcml.engines.ipyparallel.forked import close_input, default_signals
 from hpcml.engines.ipyparallel.memory import oom_kills
 from hpcml.engines.ipyparallel.messages import LineReader, claim_output, die_with_parent, reach, say
 from hpcml.engines.ipyparallel.prints import NodePrints
@@ -102,7 +103,7 @@ class Launcher:
         log = os.fdopen(os.dup(2), "w")  # the standard streams will be the tasks'
         try:
             die_with_parent()
-            os.setpgid(0, 0)  # what a task starts ends with its worker
+            os.setpgid(0, 0)  # signals to the launcher's group are not for tasks
             default_signals()
             close_input()
             os.close(self.output)
@@ -132,7 +133,7 @@ class Launcher:
                 return
             if process in self.living:
                 engine, slot = self.living.pop(process)
-                end_group(process)
+                end_orphans(self.living)
                 self.prints.drain(slot)
                 text = self._cause(os.waitstatus_to_exitcode(status))
                 print(f"hpcml: engine {engine} (slot {slot}) ended: {text}", file=sys.stderr, flush=True)
@@ -157,13 +158,11 @@ class Launcher:
         for process, (living, slot) in self.living.items():
             if living == engine:
                 self.young_deaths[slot] = -1  # this death says nothing about the engine
-                os.kill(process, signal.SIGKILL)
+                end_trees([process])
 
     def _end_engines(self) -> list[int]:
         """End all engines, wait for their ends, and return their slots."""
-        for process in self.living:
-            os.kill(process, signal.SIGKILL)  # they hold nothing that wants a farewell
-            end_group(process)
+        end_trees(list(self.living))  # they hold nothing that wants a farewell
         for process in self.living:
             with contextlib.suppress(ChildProcessError):
                 os.waitpid(process, 0)
@@ -249,6 +248,7 @@ def main() -> None:
     start = order["start"]
     if Path(start["directory"]).is_dir():
         os.chdir(start["directory"])
+    adopt_orphans()
     launcher = Launcher(node, start, output)
     try:
         forked = {launcher.fork(slot): slot for slot in range(launcher.slots)}

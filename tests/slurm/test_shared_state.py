@@ -1,0 +1,25 @@
+"""What tasks share with the driver, on several nodes: files that they write to, callbacks, data that goes away."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+pytestmark = [pytest.mark.release("24.11"), pytest.mark.timeout(400)]
+
+PROGRAM = Path(__file__).parent / "programs" / "shared.py"
+
+
+def test_maps_callbacks_and_removed_data(cluster):
+    done = cluster.call(
+        ["salloc", "-Q", "-N3", "--ntasks-per-node=4", cluster.python, PROGRAM, cluster.shared_dir], timeout=300
+    )
+    assert done.returncode == 0, done.stderr
+    said = json.loads(done.stdout.splitlines()[-1])
+    assert said["hosts"] == ["n1", "n2", "n3"]
+    assert said["written"] == [float(n + 1) for n in range(48)]
+    assert said["local"]
+    assert all(one.startswith("DataError: /tmp/local.dat is not on n") for one in said["local"])
+    assert all("mode='r'" in one for one in said["local"])
+    assert said["sums"] == [300_000.0, 600_000.0]
+    assert said["equal"]
