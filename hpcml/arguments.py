@@ -11,7 +11,7 @@ import pickle
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
-from hpcml.columns import encode
+from hpcml.columns import PackClass, encode
 from hpcml.loading import Maps, loads
 from hpcml.packed import Packed, Referring, nbytes, parts_of
 from hpcml.payload import Objects
@@ -121,14 +121,17 @@ def large_parts(packed: "Packed | Referring | Arguments") -> list[Any]:
     return packed.large_parts if isinstance(packed, Plain | Each | Alike) else parts_of(packed)
 
 
-def encode_alike(calls: Sequence[CallArguments], objects: Objects) -> Alike | None:
-    """Return the arguments of calls as columns; None where they are not alike, or hold one of `objects`."""
+def encode_alike(calls: Sequence[CallArguments], objects: Objects, pack: PackClass) -> Alike | None:
+    """Return the arguments of calls as columns; None where they are not alike, or hold one of `objects`.
+
+    See `hpcml.columns.encode` for `pack`.
+    """
     if any(kwargs for _, kwargs in calls) or len({len(args) for args, _ in calls}) != 1:
         return None
     found = set(objects)
     columns = []
     for values in zip(*(args for args, _ in calls), strict=True):
-        column = encode(values, found)
+        column = encode(values, found, pack)
         if column is None:
             return None
         columns.append(column)

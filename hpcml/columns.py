@@ -5,7 +5,8 @@ The individuals of a generation have the same class, and genomes of one type: to
 anything else: for objects that differ in type, that share a part, or whose class says itself how to pickle them.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+import pickle
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain, islice, repeat
 from typing import Any, NamedTuple, Protocol
 
@@ -16,6 +17,8 @@ __all__ = ["Arrays", "Column", "Constant", "Found", "Individuals", "Numbers", "S
 
 Found = set[int]
 """The ids of the objects with an identity that were met so far."""
+
+PackClass = Callable[[type], bytes | None]
 
 _SEQUENCES = (list, tuple, set)
 _CONSTANTS = (type(None), str, bytes)
@@ -98,10 +101,11 @@ class Sequences(NamedTuple):
 class Individuals(NamedTuple):
     """Instances of one class of DEAP's creator: genomes, and the columns of their attributes.
 
-    ``genomes`` is None where attributes are all there is; ``names`` where these are as the class makes them.
+    ``kind`` is the pickle of the class. ``genomes`` is None where attributes are all there is; ``names`` where they
+    are as the class makes them.
     """
 
-    kind: Any
+    kind: bytes
     genomes: Any
     names: tuple[str, ...] | None
     attributes: tuple[Any, ...]
@@ -109,18 +113,18 @@ class Individuals(NamedTuple):
 
     def values(self) -> Iterator[Any]:
         """See `Column`."""
+        kind, names = pickle.loads(self.kind), self.names
         genomes = repeat(None, self.length) if self.genomes is None else self.genomes.values()
-        names = self.names
-        if names is None and base_of(self.kind) is list:
-            yield from new_lists(self.kind, genomes)
+        if names is None and base_of(kind) is list:
+            yield from new_lists(kind, genomes)
             return
         if names is None:
-            yield from (build_individual(self.kind, genome, None) for genome in genomes)
+            yield from (build_individual(kind, genome, None) for genome in genomes)
             return
         columns = [column.values() for column in self.attributes]
         states = zip(*columns, strict=True) if columns else repeat((), self.length)
         for genome, state in zip(genomes, states, strict=True):
-            yield build_individual(self.kind, genome, dict(zip(names, state, strict=True)))
+            yield build_individual(kind, genome, dict(zip(names, state, strict=True)))
 
     def part(self, first: int, last: int) -> "Individuals":
         """See `Column`."""
@@ -129,13 +133,19 @@ class Individuals(NamedTuple):
         return Individuals(self.kind, genomes, self.names, columns, last - first)
 
 
-def encode(values: Sequence[Any], found: Found) -> Column | None:
+def _no_class(kind: type) -> bytes | None:
+    return None
+
+
+def encode(values: Sequence[Any], found: Found, pack: PackClass = _no_class) -> Column | None:
     """Return values as a column; None where they are not alike.
 
     Parameters
     ----------
     found
         The objects that must not be met again, for then two things share them; what is met here is added.
+    pack
+        Pickles a class of DEAP's creator; None where that is not possible.
     """
     kinds = set(map(type, values))
     if len(kinds) != 1:
@@ -147,11 +157,11 @@ def encode(values: Sequence[Any], found: Found) -> Column | None:
     if array is not None:
         return Numbers(array, kind in (bool, int, float))
     if kind in _SEQUENCES:
-        return _sequences(kind, values, found)
+        return _sequences(kind, values, found, pack)
     if kind is Array:
         stacked = stack(values) if _are_new(values, found) else None
         return None if stacked is None else Arrays(stacked)
-    return _individuals(kind, values, found)
+    return _individuals(kind, values, found, pack)
 
 
 def _are_new(values: Sequence[Any], found: Found) -> bool:
@@ -163,32 +173,35 @@ def _are_new(values: Sequence[Any], found: Found) -> bool:
     return True
 
 
-def _sequences(kind: type, values: Sequence[Any], found: Found) -> Column | None:
+def _sequences(kind: type, values: Sequence[Any], found: Found, pack: PackClass) -> Column | None:
     if any(values) and not _are_new([value for value in values if value or kind is not tuple], found):
         return None
     lengths = tuple(map(len, values))
     flat = list(chain.from_iterable(values))
-    items = encode(flat, found) if flat else Constant(None, 0)
+    items = encode(flat, found, pack) if flat else Constant(None, 0)
     return None if items is None else Sequences(kind, lengths, items)
 
 
-def _individuals(kind: Any, values: Sequence[Any], found: Found) -> Column | None:
+def _individuals(kind: Any, values: Sequence[Any], found: Found, pack: PackClass) -> Column | None:
     base = base_of(kind)
     if base is None or not _are_new(values, found):
         return None
     genomes: Any = None
     if base in (list, set):
-        genomes = _sequences(list, [list(value) for value in values], found)
+        genomes = _sequences(list, [list(value) for value in values], found, pack)
     elif base is Array and (stacked := stack(values)) is not None:
         genomes = Arrays(stacked)
     if genomes is None and base is not object:
         return None
-    names, columns = _attributes(kind, values, found)
-    return None if columns is None else Individuals(kind, genomes, names, columns, len(values))
+    names, columns = _attributes(kind, values, found, pack)
+    packed = pack(kind)
+    if columns is None or packed is None:
+        return None
+    return Individuals(packed, genomes, names, columns, len(values))
 
 
 def _attributes(
-    kind: Any, values: Sequence[Any], found: Found
+    kind: Any, values: Sequence[Any], found: Found, pack: PackClass
 ) -> tuple[tuple[str, ...] | None, tuple[Column, ...] | None]:
     """Return the names and the columns of attributes; no names where all are as the class makes them."""
     states = [vars(value) for value in values]
@@ -198,7 +211,7 @@ def _attributes(
     names = tuple(states[0])
     columns: list[Column] = []
     for name in names if all(tuple(state) == names for state in states) else ():
-        column = encode([state[name] for state in states], found)
+        column = encode([state[name] for state in states], found, pack)
         if column is None:
             break
         columns.append(column)

@@ -59,6 +59,7 @@ class CallPacker:
     def __init__(self, book: CallBook, at_once: bool, wrap: Callable[[Any], Any] | None = None) -> None:
         self._book, self._at_once, self._wrap = book, at_once, wrap
         self._packer = Packer(book)
+        self._classes: dict[type, Packed] = {}
         self._functions: dict[int, tuple[Any, Packed, Objects]] = {}
 
     def pack(self, called: Called, args: Sequence[Any], kwargs: Any) -> tuple[Packed, Packed | Referring]:
@@ -86,10 +87,17 @@ class CallPacker:
     def _all(self, calls: Sequence[tuple[Any, Any]], name: str, objects: Objects) -> Arguments:
         if all(is_plain(*call) for call in calls):
             return Plain(pickle.dumps(calls, pickle.HIGHEST_PROTOCOL), 0, len(calls))
-        alike = encode_alike(calls, objects)
+        alike = encode_alike(calls, objects, self._class)
         if alike is not None:
             return alike
         return Each(tuple(self._arguments(*call, name, objects) for call in calls))
+
+    def _class(self, kind: type) -> bytes | None:
+        """Pickle a class of individuals, once."""
+        if kind not in self._classes:
+            self._classes[kind] = self._packer.pack(kind)
+        packed = self._classes[kind]
+        return packed if isinstance(packed, bytes) else None
 
     def _arguments(self, args: Sequence[Any], kwargs: Any, name: str, objects: Objects) -> Packed | Referring:
         args = tuple(args)

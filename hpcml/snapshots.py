@@ -15,6 +15,7 @@ import functools
 import operator
 import pathlib
 import re
+import sys
 import types
 import uuid
 from collections import OrderedDict, defaultdict, deque
@@ -35,7 +36,7 @@ MOST_BYTES = 1 << 20  # of arrays, for the same reason
 _CONSTANTS = (
     *(int, float, complex, str, bytes, type(None), type(...), type(NotImplemented), range, enum.Enum, re.Pattern),
     *(decimal.Decimal, fractions.Fraction, datetime.date, datetime.time, datetime.timedelta, datetime.tzinfo),
-    *(pathlib.PurePath, uuid.UUID, types.CodeType, types.ModuleType, types.GetSetDescriptorType),
+    *(pathlib.PurePath, uuid.UUID, types.CodeType, types.GetSetDescriptorType),
     *(types.MemberDescriptorType, types.WrapperDescriptorType, types.MethodDescriptorType, types.GenericAlias),
 )
 _HEAP_TYPE, _IMMUTABLE_TYPE = 1 << 9, 1 << 8  # Py_TPFLAGS_HEAPTYPE, Py_TPFLAGS_IMMUTABLETYPE
@@ -106,7 +107,7 @@ def take_snapshot(thing: Any) -> Snapshot | None:
                     met[id(part)] = part
                     waiting.append(part)
                     left -= 1
-            if left < 0 or sum(each.nbytes for each in arrays) > MOST_BYTES:
+            if left < 0 or sum(map(_nbytes, arrays)) > MOST_BYTES:
                 return None
         return Snapshot(views, arrays)
     except Exception:  # `_Opaque`; or a property of the user's that raises
@@ -127,6 +128,8 @@ def _look(thing: Any, views: list[Iterable[Any]], arrays: list[Any]) -> Iterable
 
 def _is_constant(thing: Any) -> bool:
     """Tell whether nothing that a call does can change an object, or the object belongs to the process."""
+    if isinstance(thing, types.ModuleType):
+        return sys.modules.get(thing.__name__) is thing
     if isinstance(thing, type | types.FunctionType) and is_named(thing):
         return True
     if isinstance(thing, _CONSTANTS) and not _attributes(thing):
@@ -138,8 +141,12 @@ def _look_at_array(thing: Any, views: list[Iterable[Any]], arrays: list[Any]) ->
     if isinstance(thing, Array) and thing.dtype.hasobject:
         raise _Opaque
     if not isinstance(thing, Array) or thing.flags.writeable:
-        arrays.append(memoryview(thing) if isinstance(thing, array.array) else thing)
+        arrays.append(thing)
     return _entries(_attributes(thing), views)
+
+
+def _nbytes(thing: Any) -> int:
+    return int(len(thing) * thing.itemsize if isinstance(thing, array.array) else thing.nbytes)
 
 
 def _entries(mapping: Any, views: list[Iterable[Any]]) -> Iterable[Any]:
@@ -208,6 +215,8 @@ def _look_at_instance(thing: Any, views: list[Iterable[Any]]) -> Iterable[Any]:
     """Return the parts of an instance of a class written in Python, or of a container."""
     kind = type(thing)
     if not all(base in _BASES or _is_pure(base) for base in kind.__mro__):
+        if is_named(thing):
+            return ()
         raise _Opaque
     parts: list[Any] = [kind]
     if isinstance(thing, dict):
