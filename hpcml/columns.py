@@ -101,8 +101,8 @@ class Sequences(NamedTuple):
 class Individuals(NamedTuple):
     """Instances of one class of DEAP's creator: genomes, and the columns of their attributes.
 
-    ``kind`` is the pickle of the class. ``genomes`` is None where attributes are all there is; ``names`` where they
-    are as the class makes them.
+    ``kind`` is the pickle of the class. ``genomes`` is None where attributes are all there is, ``names`` where all
+    attributes are as the class makes them.
     """
 
     kind: bytes

@@ -23,6 +23,7 @@ from hpcml.generators import reduce_generator
 from hpcml.individuals import reduce_individual
 from hpcml.packed import Packed, Payload, Referring
 from hpcml.raised import reduce_error
+from hpcml.slotted import with_slots
 
 __all__ = [
     "Book",
@@ -145,7 +146,7 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle has no
             reduced = getattr, (thing.__self__, thing.__name__)  # a Cluster's own: it arrives as another class
         if reduced is None:
             reduced = reduce_individual(thing) or reduce_generator(thing) or reduce_decorated(thing)
-        return super().reducer_override(thing) if reduced is None else reduced
+        return with_slots(thing, super().reducer_override(thing)) if reduced is None else reduced
 
 
 class _ResultPickler(cloudpickle.Pickler):  # type: ignore[misc]
@@ -159,7 +160,7 @@ class _ResultPickler(cloudpickle.Pickler):  # type: ignore[misc]
             reduced = reduce_returned(thing)
         else:
             reduced = reduce_individual(thing) or reduce_decorated(thing)
-        return super().reducer_override(thing) if reduced is None else reduced
+        return with_slots(thing, super().reducer_override(thing)) if reduced is None else reduced
 
 
 class _ReferringPickler(_Pickler):

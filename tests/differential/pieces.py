@@ -176,7 +176,7 @@ INPUTS = (
     Piece("partial", "functools.partial(max, i)"),
     Piece("array", "np.arange(i, i + 3.0)"),
     Piece("shared array", "A7", "A7 = np.zeros(3)", "A7[0] = 2"),
-    Piece("view of one array", "A8[i % 3 : i % 3 + 2]", "A8 = np.arange(6)", "A8[2] = 9"),
+    Piece("view of one array", "A8[i % 3 : i % 3 + 2]", "A8 = np.arange(6)", "A8[2] = 9", plain=False),
     Piece("overlapping views", "(A9[:3], A9[1:4])", "A9 = np.arange(5)"),
     Piece("large shared array", "A10", "A10 = np.zeros(10_000)"),
     Piece("object of a module", "diffmod.Box(i)"),

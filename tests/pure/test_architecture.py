@@ -79,6 +79,7 @@ FLOORS = {
         "classes",
         "culprits",
         "serial",
+        "slotted",
         "snapshots",
         "values",
         "frames",
