@@ -73,7 +73,7 @@ class Dispatcher:
         self._broken: BaseException | None = None
         self._closed = False
         self._idle_waiters: list[threading.Event] = []
-        self.disturbances = 0  # workers that were lost, or ended on purpose
+        self.disturbed = 0.0  # when a worker was lost, or ended on purpose
         self.prints = Prints(self._inbox, watcher)
         workers.on_change = lambda: self._inbox.put((lambda _: None, None))
         workers.on_print = self.prints.put
@@ -236,7 +236,7 @@ class Dispatcher:
 
     def _run_again(self, frame: Frame, death: WorkerDied) -> None:
         """Put tasks whose worker died back in front; those it had not begun are not blamed."""
-        self.disturbances += 1
+        self.disturbed = time.monotonic()
         if death.started and not frame.overdue:
             self._watcher.died(death, [task.call for task in frame.tasks])
         for task, error in reversed(verdicts(frame, death, self._retries, self._limits.exceeded)):
@@ -255,7 +255,7 @@ class Dispatcher:
 
     def _interrupt(self, futures: "Iterable[Future[bytes]]") -> None:
         for sent in futures:
-            self.disturbances += 1
+            self.disturbed = time.monotonic()
             self._workers.interrupt(sent)
 
     def _fail_all(self, error: BaseException) -> None:

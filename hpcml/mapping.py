@@ -18,6 +18,7 @@ __all__ = ["Mapping"]
 
 _VIEWS = tuple(map(type, (dict().keys(), dict().values(), dict().items())))  # noqa: C408
 _AT_REST = {list, tuple, range, str, bytes, dict, set, frozenset, Array, itertools.repeat, *_VIEWS}
+RESTART_SECONDS = 10.0  # in which workers that were ended are replaced
 SOME = 2  # calls of a map whose number is not known yet
 LEARNING = 0.05  # seconds that a map waits for its first results, to see whether its tasks are short
 
@@ -43,7 +44,7 @@ class Mapping:
         group: str,
     ) -> None:
         self._dispatcher, self._calls, self._function, self._group = dispatcher, calls, function, group
-        self._name, self._slots, self._began, self._disturbances = name_of(function), 1, 0.0, 0
+        self._name, self._slots, self._began = name_of(function), 1, 0.0
         tuples = zip(*iterables, strict=False)
         at_rest = all(type(iterable) in _AT_REST for iterable in iterables)
         self._sends = SOME  # how often the function is sent
@@ -64,7 +65,6 @@ class Mapping:
     def submit(self, slots: int) -> None:
         """Submit the calls, for so many slots."""
         name, self._slots, self._began = self._name, slots, time.monotonic()
-        self._disturbances = self._dispatcher.disturbances
         self._calls.seconds = self._dispatcher.seconds(self._group, name)
         if self._calls.seconds is None:
             self._submit(self._one(work, self.results.new_item()) for work in self._work[:slots])
@@ -90,9 +90,9 @@ class Mapping:
                 self._note()
 
     def _note(self) -> None:
-        """Note what the map has taken, unless workers were replaced meanwhile."""
+        """Note what the map has taken, unless workers were replaced meanwhile, or shortly before."""
         seconds = self._dispatcher.seconds(self._group, self._name)
-        if seconds is None or not self.futures or self._dispatcher.disturbances != self._disturbances:
+        if seconds is None or not self.futures or self._dispatcher.disturbed > self._began - RESTART_SECONDS:
             return
         note_map(self._name, len(self.results.values), seconds, self.results.filled - self._began, self._slots)
 

@@ -1,5 +1,7 @@
 """Functions whose calls must not see each other, in a module: they are sent by their names."""
 
+import sys
+
 import numpy as np
 
 _out = np.empty(3)
@@ -100,3 +102,18 @@ class UnreadableHere:
 
 def some_unreadable(number):
     return UnreadableHere() if number == 700 else [number]
+
+
+TARGET = 0
+
+
+def distance(individual):
+    return abs(sum(individual) - TARGET)
+
+
+def leave(individual):
+    if individual == [200]:
+        sys.exit()
+    if individual == [0]:
+        raise SystemExit
+    return individual
