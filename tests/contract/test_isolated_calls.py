@@ -348,7 +348,7 @@ def test_the_restart_of_workers_is_no_time_of_sending(cluster, caplog, monkeypat
     monkeypatch.setattr(granularity, "WORTH_SAYING", 0.0)
     results = Parallel(n_jobs=-1, backend="hpcml", return_as="generator")(delayed(slow)(n) for n in range(30))
     next(results)
-    with pytest.warns(UserWarning, match="not used"):
+    with pytest.warns(UserWarning, match="tasks"):
         results.close()
     list(cluster.map(abs, range(300)))
     assert "one takes" not in caplog.text
