@@ -113,7 +113,7 @@ def test_a_result_that_cannot_travel_is_named(cluster):
 
 def test_a_call_that_prints_is_heard(cluster, monkeypatch):
     lines = []
-    monkeypatch.setattr(cluster._session.display, "write", lines.append)
+    monkeypatch.setattr(cluster._session.display, "write", lambda text, error: lines.append(text))
     parallel(delayed(speak_at)(n, 1700) for n in range(MANY))
     assert len(lines) == 1
     assert lines[0].endswith("] here I am")
