@@ -154,7 +154,12 @@ class Calls:
         return self._ledger.keys(digests), classes
 
     def _is_costly(self, calls: Sequence[Item]) -> bool:
-        """Tell whether the keys of short calls take too long; now and then one is made to see."""
+        """Tell whether the keys of short calls take too long; now and then one is made to see.
+
+        None does while there are results to recall: their calls have had keys.
+        """
+        if self._ledger is not None and self._ledger.known:
+            return False
         if self.seconds is None or self._key_seconds < KEY_SHARE * self.seconds:
             return False
         self._key_seconds *= 0.9

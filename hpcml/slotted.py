@@ -1,7 +1,7 @@
 """Classes of the script with ``__slots__``, which cloudpickle makes anew without slots."""
 
 from types import MemberDescriptorType
-from typing import Any
+from typing import Any, NamedTuple
 
 __all__ = ["with_slots"]
 
@@ -22,7 +22,8 @@ def with_slots(thing: Any, reduced: Any) -> Any:
     if not isinstance(thing, type) or not isinstance(reduced, tuple) or "__slots__" not in vars(thing):
         return reduced
     make, arguments, state, *more = reduced
-    if getattr(make, "__name__", "") != "_make_skeleton_class":
+    made_by_typing = NamedTuple in vars(thing).get("__orig_bases__", ())
+    if made_by_typing or getattr(make, "__name__", "") != "_make_skeleton_class":
         return reduced
     settings = {**arguments[_TYPE_KWARGS], "__slots__": vars(thing)["__slots__"]}
     arguments = (*arguments[:_TYPE_KWARGS], settings, *arguments[_TYPE_KWARGS + 1 :])

@@ -124,7 +124,9 @@ def test_forks_and_what_comes_after_the_main_thread(tmp_path):
         "    print(when, Parallel(n_jobs=2)(delayed(abs)(-n) for n in range(4)), list(cluster.map(abs, [-5])))\n"
         "def outlive():\n    threading.main_thread().join()\n    work('thread')\n"
         "if os.fork() == 0:\n"  # has loky, for the Cluster's threads are its parent's
-        "    print('fork', Parallel(n_jobs=2)(delayed(abs)(-n) for n in range(4)), flush=True)\n    os._exit(0)\n"
+        "    print('fork', Parallel(n_jobs=2)(delayed(abs)(-n) for n in range(4)), flush=True)\n"
+        "    from joblib.externals.loky import get_reusable_executor\n"
+        "    get_reusable_executor().shutdown(kill_workers=True)\n    os._exit(0)\n"
         "os.wait()\n"
         "cluster = hpcml.Cluster()\n"
         "atexit.register(work, 'atexit'); threading.Thread(target=outlive).start()\n"
