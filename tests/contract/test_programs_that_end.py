@@ -1,5 +1,6 @@
 """The program that holds the engines of a computer ends in the midst of a run: only what was in flight repeats."""
 
+import contextlib
 import functools
 import signal
 import time
@@ -18,9 +19,18 @@ SLOTS = 2
 
 def launchers():
     """Return the launchers that this process has started."""
-    children = psutil.Process().children(recursive=True)
-    found = [child for child in children if any("ipyparallel.launcher" in word for word in child.cmdline())]
-    return [child for child in found if "launcher" not in "".join(child.parent().cmdline())]
+    found = []
+    for child in psutil.Process().children(recursive=True):
+        with contextlib.suppress(psutil.Error, AttributeError):  # it has ended meanwhile, or its parent has
+            if "launcher" in "".join(child.cmdline()) and "launcher" not in "".join(child.parent().cmdline()):
+                found.append(child)
+    return found
+
+
+def the_launcher():
+    """Return the launcher, as soon as there is one."""
+    wait_until(lambda: len(launchers()) == 1, what=launchers)
+    return launchers()[0]
 
 
 def note(directory, number):
@@ -49,6 +59,7 @@ def cluster(tmp_path):
     options = {"slots_per_node": SLOTS, "run_dir": tmp_path / "run", "progress": False}
     with hpcml.Cluster("ipyparallel", **options, timeout=patient(60)) as opened:
         yield opened
+        opened.shutdown(cancel_futures=True)
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM], ids=["killed", "terminated"])
@@ -57,7 +68,7 @@ def test_launchers_that_end_are_started_again(cluster, tmp_path, caplog, number)
     settled = {}  # what had ended when a launcher did, and how often it had begun
     for count in (12, 24):
         wait_until(functools.partial(has_begun, tmp_path, count))
-        (launcher,) = launchers()
+        launcher = the_launcher()
         done = [n for n, future in enumerate(futures) if future.done()]
         settled.update({n: begun(tmp_path).count(str(n)) for n in done})
         launcher.send_signal(number)
@@ -78,8 +89,7 @@ def total(array, scale):
 def test_data_is_where_it_was_and_engines_have_new_ids_when_launchers_are_started_again(cluster):
     array, first = np.arange(500_000.0), set(cluster.client.ids)
     assert cluster.submit(total, array, 1).result(patient(60)) == array.sum()
-    (launcher,) = launchers()
-    launcher.kill()
+    the_launcher().kill()
     wait_until(lambda: len(set(cluster.client.ids) - first) == SLOTS)
     assert min(set(cluster.client.ids) - first) > max(first)
     assert list(cluster.map(total, [array] * 4, range(4))) == [array.sum() * n for n in range(4)]
@@ -90,8 +100,7 @@ def test_data_is_where_it_was_and_engines_have_new_ids_when_launchers_are_starte
 def test_launchers_that_end_again_and_again_fail_what_waits(cluster, caplog):
     future = cluster.submit(time.sleep, 600)
     for _ in range(4):
-        wait_until(launchers)
-        (launcher,) = launchers()
+        launcher = the_launcher()
         launcher.kill()
         wait_for_end(launcher)
     with pytest.raises(hpcml.EngineError, match="step ended with status"):
