@@ -67,7 +67,7 @@ def open_a_cluster():
 def test_exceptions_of_any_make_fail_only_their_task(cluster):
     with pytest.raises(FrozenError):
         cluster.submit(raise_it, FrozenError, 1).result(20)
-    with pytest.raises(TaskError, match="NewError"):
+    with pytest.raises(NewError, match="message"):
         cluster.submit(raise_it, NewError, 1, 2).result(20)
     with pytest.raises(ValueError, match="locked") as caught:
         cluster.submit(raise_with_a_lock).result(20)
