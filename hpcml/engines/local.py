@@ -82,6 +82,7 @@ class _Slot:
     executor: ProcessPoolExecutor
     outstanding: list["Future[bytes]"] = field(default_factory=list)
     lost: bool = False  # its process is gone, and the frame that ran has been told
+    answered: bool = False  # its process has started: what is sent now runs at once
     sent: float = 0.0  # when it was last given something
 
 
@@ -92,7 +93,7 @@ class LocalWorkers:
         self.staging = staging
         (node,) = plan.nodes
         self.hosts = (node.name,)
-        self.slots = self.ready = node.slots
+        self.slots = node.slots
         self.on_change: Callable[[], None] = lambda: None
         self.on_broken: Callable[[BaseException], None] = lambda _: None
         self.on_print: Callable[[str, int, bytes, bool], None] = lambda *_: None
@@ -104,6 +105,21 @@ class LocalWorkers:
         self._stopped = False
         self._unwanted: set[Future[bytes]] = set()  # frames to interrupt; also under the lock
         self._slots = [self._new_slot(Worker(node.name, number)) for number in range(node.slots)]
+
+    @property
+    def ready(self) -> int:
+        """How many workers can take a frame now; a time limit of a task does not count the start of its worker."""
+        with self._lock:
+            return sum(slot.answered for slot in self._slots)
+
+    def _start_again(self, slot: _Slot) -> None:
+        """Note when the process of a new slot has started."""
+
+        def _note(started: "Future[int]") -> None:
+            slot.answered = True  # one that could not start fails its first frame
+            self.on_change()
+
+        slot.executor.submit(os.getpid).add_done_callback(_note)
 
     def _new_slot(self, worker: Worker) -> _Slot:
         executor = ProcessPoolExecutor(
@@ -123,12 +139,17 @@ class LocalWorkers:
                 continue
             log.debug("%d local workers did not come", len(left))
             raise EngineError(f"the local workers did not start within {timeout:g} s: try Cluster(timeout=…)")
+        for slot in self._slots:
+            slot.answered = True
 
     def submit(self, frame: bytes, avoid: Set[str] = frozenset()) -> "Future[bytes]":
         """Send a frame to the worker with the least to do; see `hpcml.workers.Workers`."""
         result: Future[bytes] = Future()
         with self._lock:
-            slot = min(self._slots, key=lambda slot: (len(slot.outstanding), str(slot.worker) in avoid, slot.sent))
+            slot = min(
+                self._slots,
+                key=lambda slot: (not slot.answered, len(slot.outstanding), str(slot.worker) in avoid, slot.sent),
+            )
             slot.outstanding.append(result)
             slot.sent = time.monotonic()
             try:
@@ -162,7 +183,8 @@ class LocalWorkers:
         with self._lock:
             slot.lost = True
             if slot in self._slots and not self._stopped:
-                self._slots[self._slots.index(slot)] = self._new_slot(slot.worker)
+                new = self._slots[self._slots.index(slot)] = self._new_slot(slot.worker)
+                self._start_again(new)
 
     def interrupt(self, future: "Future[bytes]") -> None:
         """End the work on a frame by ending its worker, now or when the frame's turn comes."""

@@ -19,7 +19,7 @@ from joblib import Parallel, delayed
 from patience import patient
 
 import hpcml
-from hpcml.errors import HpcmlError, TaskError, WorkerDied
+from hpcml.errors import HpcmlError, WorkerDied
 
 NO_SLURM = {name: value for name, value in os.environ.items() if not name.startswith("SLURM_")}
 
