@@ -69,10 +69,21 @@ def _property(function: Callable[[Any], Any], name: str | None) -> Any:
     return found
 
 
+def _reduce_method(thing: Any) -> _Reduced | None:
+    return _method, (thing.func, thing.dispatcher)
+
+
+def _method(function: Any, dispatcher: Any) -> Any:
+    found: Any = functools.singledispatchmethod(function)  # from Python 3.13 on with a cache of weak references
+    found.dispatcher = dispatcher
+    return found
+
+
 _REDUCERS: dict[type, Callable[[Any], _Reduced | None]] = {
     functools._lru_cache_wrapper: _reduce_cached,
     FunctionType: _reduce_dispatching,
     functools.cached_property: _reduce_property,
+    functools.singledispatchmethod: _reduce_method,
 }
 
 
