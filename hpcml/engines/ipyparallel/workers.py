@@ -68,7 +68,7 @@ class EngineWorkers:
     def ready(self) -> int:
         """How many engines are registered and alive."""
         with self._lock:
-            return len(self._living())
+            return sum(not engine.killed for engine in self._living().values())
 
     @property
     def hosts(self) -> tuple[str, ...]:
@@ -177,7 +177,8 @@ class EngineWorkers:
         sent = None
         while sent is None:
             with self._lock:
-                living = self._living()
+                # One that is being killed could still begin a frame, which would then run twice.
+                living = {number: one for number, one in self._living().items() if not one.killed}
                 if not living:
                     future.set_exception(WorkerDied("no worker is there just now", started=False))
                     return
