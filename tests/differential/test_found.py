@@ -8,8 +8,7 @@ from generator import HEAD, Program
 from programs import opened
 
 NOT_YET = {
-    "an exception that wants arguments is a value": "what is expected is made with cloudpickle, which cannot load the "
-    "value; hpcml returns the value, as one process does",
+    "an exception that wants arguments is a value": "the expected value is made by cloudpickle, which fails",
     "subclasses note themselves in their base class": "a class in a function and in its arguments is made twice",
 }
 """Found but not mended, each with the fault (a line of the list of faults)."""
