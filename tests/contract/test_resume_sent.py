@@ -23,11 +23,11 @@ def scaled(x):
     return x
 
 
-SHORT = 500
+SHORT = 150
 
 
 def total(pair):
-    time.sleep(0.0015)
+    time.sleep(0.005)
     return sum(pair)
 
 
@@ -53,7 +53,7 @@ def test_a_decorated_function_is_sent_as_it_is_at_each_call(options):
 
 
 def test_short_calls_with_lists_are_recalled(options):
-    """Of thousands of short calls all are recorded: a key takes a small part of the time that a call takes."""
+    """Of hundreds of short calls all are recorded: a key takes a small part of the time that a call takes."""
     with hpcml.Cluster(**options) as cluster:
         before = Parallel(n_jobs=2, backend="hpcml")(delayed(total)([n, 1]) for n in range(SHORT))
         mapped = list(cluster.map(total, [[n, 2] for n in range(SHORT)]))

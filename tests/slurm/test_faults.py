@@ -29,6 +29,7 @@ def kill_in_the_midst_of_a_fit(cluster, search):
     """Kill a worker whose fit has not ended, however long the signal takes to reach it; when, and its node."""
     while True:
         assert search.process.poll() is None, search.process.communicate()
+        wait_until(search.running)
         host, pid = search.running()[0]
         send(cluster, host, pid, signal.SIGSTOP)
         if (host, pid) in search.running():
@@ -73,6 +74,7 @@ def test_f2_workers_that_are_killed_again_and_again(cluster, expected):
 def test_f3_a_frozen_worker_is_replaced(cluster, expected):
     search = Search(cluster, seconds=0.8).start()
     search.wait_ended(12)
+    wait_until(search.running)
     (host, pid), frozen = search.running()[0], time.time()
     send(cluster, host, pid, signal.SIGSTOP)
     assert_equal(search.finish("F3"), expected)
