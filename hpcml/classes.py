@@ -19,14 +19,13 @@ import cloudpickle
 from hpcml.datafiles import digest
 from hpcml.definitions import code_parts
 from hpcml.errors import HpcmlError
-from hpcml.loading import joined
+from hpcml.loading import ClassUnpickler, holds_class, joined
 
 __all__ = ["ClassNote", "NewClasses", "class_note", "find_class", "loads_known"]
 
 FindClass = Callable[[str], type | None]
 
 _pickles = cloudpickle.cloudpickle
-_MARK = b"_make_skeleton_"
 SEARCHED = 1 << 20  # bytes; a longer pickle is read as if it held classes
 
 
@@ -101,12 +100,12 @@ def loads_known(packed: bytes | memoryview, find: FindClass = _find_none) -> Any
     find
         Returns the class with a number of another process, None where that is not known.
     """
-    if len(packed) < SEARCHED and _MARK not in bytes(packed):
+    if len(packed) < SEARCHED and not holds_class(packed):
         return pickle.loads(packed)
     return _Unpickler(joined([memoryview(packed)]), find).load()
 
 
-class _Unpickler(pickle.Unpickler):
+class _Unpickler(ClassUnpickler):
     """cloudpickle overwrites the attributes of a class that is there with those that the worker's copy has."""
 
     def __init__(self, stream: io.BufferedReader, find: FindClass) -> None:
@@ -116,17 +115,15 @@ class _Unpickler(pickle.Unpickler):
 
     def find_class(self, module: str, name: str) -> Any:
         """Return what a name in the pickle means; see `pickle.Unpickler.find_class`."""
-        if module == _pickles.__name__ and name in ("_make_skeleton_class", "_make_skeleton_enum"):
-            make = getattr(_pickles, name)
-            return lambda *parts: self._known(parts[-2]) or make(*parts)
         if module == _pickles.__name__ and name == "_class_setstate":
             return self._set_state
         return super().find_class(module, name)
 
-    def _known(self, number: str) -> type | None:
+    def known_class(self, number: str) -> type | None:
+        """Return the class that has a number in this process, or in the one that the pickle is from."""
         kind = self._find(number)
         if kind is None:
-            kind = _pickles._DYNAMIC_CLASS_TRACKER_BY_ID.get(number)
+            kind = super().known_class(number)
         if kind is not None:
             self._there.add(kind)
         return kind

@@ -2,13 +2,44 @@
 
 import io
 import pickle
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
+
+import cloudpickle
 
 from hpcml.datafiles import DataPart, open_map
 from hpcml.packed import Packed, Payload, Referring
 
-__all__ = ["Maps", "join", "joined", "loads", "loads_function"]
+__all__ = ["ClassUnpickler", "Maps", "holds_class", "join", "joined", "loads", "loads_function"]
+
+_pickles = cloudpickle.cloudpickle
+_MAKERS = ("_make_skeleton_class", "_make_skeleton_enum")
+_MARK = b"_make_skeleton_"
+
+
+class ClassUnpickler(pickle.Unpickler):
+    """An unpickler that makes no class anew that this process has: its bases and metaclass may note each class."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        """Return what a name in the pickle means; see `pickle.Unpickler.find_class`."""
+        if module == _pickles.__name__ and name in _MAKERS:
+            return partial(self._make, getattr(_pickles, name))
+        return super().find_class(module, name)
+
+    def _make(self, make: Callable[..., type], *parts: Any) -> type:
+        known = self.known_class(parts[-2])
+        return make(*parts) if known is None else known
+
+    def known_class(self, number: str) -> type | None:
+        """Return the class that has a number of cloudpickle's in this process."""
+        found: type | None = _pickles._DYNAMIC_CLASS_TRACKER_BY_ID.get(number)
+        return found
+
+
+def holds_class(packed: bytes | memoryview) -> bool:
+    """Tell whether a pickle holds a class by value."""
+    return _MARK in bytes(packed)
 
 
 class Maps:
@@ -41,7 +72,7 @@ def loads(packed: Packed | Referring, maps: Maps, objects: Mapping[int, Any] | N
         A file is not there, or is not the one that was sent.
     """
     if isinstance(packed, bytes):
-        return pickle.loads(packed)
+        return ClassUnpickler(io.BytesIO(packed)).load() if holds_class(packed) else pickle.loads(packed)
     if isinstance(packed, Payload):
         return join(*_opened(packed, maps))
     unpickler = _unpickler(_ReferringUnpickler, packed.packed, maps)
@@ -57,12 +88,12 @@ def loads_function(packed: Packed, maps: Maps) -> tuple[Any, Mapping[int, Any]]:
     DataMissing
         See `loads`.
     """
-    unpickler: Any = _unpickler(pickle.Unpickler, packed, maps)
+    unpickler: Any = _unpickler(ClassUnpickler, packed, maps)
     function = unpickler.load()
     return function, unpickler.memo.copy()
 
 
-class _ReferringUnpickler(pickle.Unpickler):
+class _ReferringUnpickler(ClassUnpickler):
     """One that knows the objects of a function."""
 
     objects: Mapping[int, Any]
@@ -87,9 +118,9 @@ def _unpickler(kind: type[Any], packed: Packed, maps: Maps) -> Any:
 
 def join(stream: bytes | memoryview, holes: Sequence[tuple[int, memoryview]], buffers: Sequence[Any]) -> Any:
     """Unpickle a stream with its holes filled and its buffers given."""
-    if not holes:
+    if not holes and not holds_class(stream):
         return pickle.loads(stream, buffers=buffers)
-    return pickle.Unpickler(_file(stream, holes), buffers=buffers).load()
+    return ClassUnpickler(_file(stream, holes), buffers=buffers).load()
 
 
 def _file(stream: bytes | memoryview, holes: Sequence[tuple[int, memoryview]]) -> Any:

