@@ -9,8 +9,9 @@ import time
 from collections import Counter
 from pathlib import Path
 
+import psutil
 import pytest
-from patience import patient
+from patience import patient, wait_until
 
 import hpcml
 from hpcml.engines.ipyparallel.outgoing import Outgoing
@@ -41,6 +42,35 @@ def test_an_answer_is_not_lost_with_the_engine_that_has_begun_the_next_task(tmp_
     kills = len(list(tmp_path.glob("deadly-*")))
     assert kills == len(DEADLY)
     assert sum(begun.values()) - len(begun) <= kills, begun
+
+
+def note_and_sleep(path):
+    with open(path, "a") as file:
+        file.write(f"{os.getpid()}\n")
+    time.sleep(0.3)
+    return "done"
+
+
+def test_an_answer_that_comes_after_the_news_of_the_death_counts(tmp_path, capfd):
+    """The programs that carry answers are stopped meanwhile; the one that tells of deaths is another."""
+    path = tmp_path / "begun"
+    options = {"slots_per_node": 2, "run_dir": tmp_path / "run", "progress": False, "timeout": patient(60)}
+    with hpcml.Cluster("ipyparallel", **options) as cluster:
+        before = set(cluster.client.ids)
+        result = cluster.submit(note_and_sleep, path)
+        wait_until(path.exists)
+        (controller,) = [one for one in psutil.Process().children() if "controller" in " ".join(one.cmdline())]
+        carriers = controller.children()
+        for carrier in carriers:
+            carrier.suspend()
+        time.sleep(patient(0.3) + 0.2)  # the task has ended, and its answer left the engine
+        os.kill(int(path.read_text()), signal.SIGKILL)
+        wait_until(lambda: before - set(cluster.client._ids))
+        for carrier in carriers:
+            carrier.resume()
+        assert result.result(patient(60)) == "done"
+    assert len(path.read_text().split()) == 1
+    assert "unknown result" not in capfd.readouterr().out
 
 
 @pytest.mark.parametrize("nbytes", [1, 100_000])

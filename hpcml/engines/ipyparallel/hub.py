@@ -9,7 +9,9 @@ from ipyparallel.client.futures import MessageFuture
 
 from hpcml.engines.ipyparallel.engine import FRAME
 
-__all__ = ["ask_engines", "send_frame"]
+__all__ = ["ask_engines", "await_late_answers", "send_frame"]
+
+LATE_SECONDS = 0.5  # an answer that had left a dead engine has come by then
 
 
 def ask_engines(client: Client, then: Callable[[], None]) -> None:
@@ -25,6 +27,16 @@ def ask_engines(client: Client, then: Callable[[], None]) -> None:
 
     with contextlib.suppress(OSError):  # the client is closed
         client._send(client._query_stream, "connection_request").add_done_callback(_note)
+
+
+def await_late_answers(client: Client) -> None:
+    """Have the client wait a moment before it fails what a dead engine had to do.
+
+    An answer and the news of a death come through different processes; the client says itself that it may take
+    them in the wrong order. Then it prints "got unknown result", and the task would run again.
+    """
+    fail = client._handle_stranded_msgs
+    client._handle_stranded_msgs = lambda *engine: client._io_loop.call_later(LATE_SECONDS, fail, *engine)
 
 
 def send_frame(client: Client, number: int, frame: bytes) -> MessageFuture:

@@ -21,7 +21,7 @@ from ipyparallel.error import NoEnginesRegistered, RemoteError
 
 from hpcml.engines.ipyparallel.engine_state import EngineState, preference
 from hpcml.engines.ipyparallel.held import HeldOutcomes
-from hpcml.engines.ipyparallel.hub import ask_engines, send_frame
+from hpcml.engines.ipyparallel.hub import ask_engines, await_late_answers, send_frame
 from hpcml.errors import EngineError, WorkerDied
 from hpcml.staging import LocalStaging
 from hpcml.store import Staging
@@ -165,6 +165,7 @@ class EngineWorkers:
     def connect(self, client: Client) -> None:
         """Go on with another controller; its engines are about to be forked."""
         self.client = client
+        await_late_answers(client)
         client._registration_callbacks.append(lambda _: self._note_registered())
 
     def submit(self, frame: bytes, avoid: Set[str] = frozenset()) -> "Future[bytes]":
