@@ -59,22 +59,25 @@ def test_f6_a_job_that_ends_at_its_time_limit_goes_on_after_a_requeue(cluster, e
 
 @pytest.mark.release("24.11")
 def test_f9_the_sbatch_script_is_requeued_and_no_fit_is_cut(cluster):
-    """As a user has it: the script of the house, in a directory with an environment and the tutorials."""
+    """As a user has it: the script of the house, in a directory with an environment and the tutorials.
+
+    A quarter of its fits.
+    """
     for name, target in ((".venv", sys.prefix), ("tutorials", ROOT / "tutorials")):
         (cluster.shared_dir / name).symlink_to(target)
     script = ROOT / "sbatch/requeue.sbatch"
-    job = cluster.sbatch(script, cwd=cluster.shared_dir)
+    job = cluster.sbatch(script, cwd=cluster.shared_dir, args=["--size=10"])
     wait_until(lambda: "(10 %)" in cluster.output(job), what=lambda: cluster.output(job))
     cluster.run(["scancel", "--batch", "--signal=USR1", str(job)], check=True)
     ended = cluster.wait(job, timeout=150)
     assert ended.state == "COMPLETED", ended.output
     assert "SIGUSR1: no further task starts; those that run have" in ended.output
     assert f"job {job} goes back to the queue, to be resumed" in ended.output
-    assert "fits             1200" in ended.output
+    assert "fits             300" in ended.output
     first = int(re.search(r"hpcml: (\d+) tasks on 12 slots", ended.output)[1])
     found = re.search(r"hpcml: (\d+) tasks, and (\d+) from the journal", ended.output)
     second, recalled = int(found[1]), int(found[2])
-    assert (first, first + second) == (recalled, 1200)
+    assert (first, first + second) == (recalled, 300)
     assert len(script.read_text().splitlines()) <= 10
 
 
@@ -103,20 +106,19 @@ def test_f8_scancel_keeps_what_has_ended(cluster, expected):
 @pytest.mark.release("22.05")
 def test_f7_a_driver_that_is_killed_is_started_again(cluster, expected):
     search = Search(cluster, resume=True)
-    for fits in (40, 110):
-        search.start()
-        search.wait_ended(fits)
-        (driver,) = [p for p in cluster.processes("login") if "counted.py" in " ".join(p.argv[:2])]
-        killed = time.monotonic()
-        os.kill(driver.pid, signal.SIGKILL)
-        search.process.communicate(timeout=patient(30))
-        while any("hpcml.engines" in " ".join(p.argv) for node in cluster.nodes for p in cluster.processes(node)):
-            assert time.monotonic() < killed + patient(15)
-            time.sleep(0.1)
+    search.start()
+    search.wait_ended(60)
+    (driver,) = [p for p in cluster.processes("login") if "counted.py" in " ".join(p.argv[:2])]
+    killed = time.monotonic()
+    os.kill(driver.pid, signal.SIGKILL)
+    search.process.communicate(timeout=patient(30))
+    while any("hpcml.engines" in " ".join(p.argv) for node in cluster.nodes for p in cluster.processes(node)):
+        assert time.monotonic() < killed + patient(15)
+        time.sleep(0.1)
     assert_equal(search.start().finish("F7"), expected)
     assert search.lost == 0
-    assert search.repeated <= 2 * 2 * SLOTS  # a worker has its next fit already
-    assert max(Counter(event[0] for event in search.events("begin")).values()) <= 3
+    assert search.repeated <= 2 * SLOTS  # a worker has its next fit already
+    assert max(Counter(event[0] for event in search.events("begin")).values()) <= 2
 
 
 @pytest.mark.release("22.05")

@@ -77,6 +77,7 @@ def test_a_script_that_raises_has_its_own_traceback_and_status(cluster):
     )
 
 
+@pytest.mark.release("22.05")
 def test_a_node_that_does_not_come_is_named(cluster):
     cluster.freeze_node("n3")
     limit = patient(8)
@@ -92,6 +93,7 @@ def test_a_node_that_does_not_come_is_named(cluster):
     cluster.thaw_node("n3")
 
 
+@pytest.mark.release("24.11")
 def test_min_slots_goes_on_without_a_node(cluster):
     cluster.freeze_node("n3")
     command = [cluster.python, WORKERS, f"timeout={patient(8)}", "min_slots=3"]

@@ -27,6 +27,7 @@ def cancel_step(cluster):
     cluster.run(["scancel", step], check=True)
 
 
+@pytest.mark.release("22.05")
 @pytest.mark.parametrize("harm", [kill_srun, cancel_step], ids=["srun is killed", "scancel of the step"])
 def test_a_step_that_ends_is_started_again(cluster, expected, harm):
     search = Search(cluster, seconds=0.4).start()
@@ -45,6 +46,7 @@ def test_a_step_that_ends_is_started_again(cluster, expected, harm):
     print(f"the first fit of another worker began {min(event[-1] for event in back) - ended:.1f} s after the end")
 
 
+@pytest.mark.release("24.11")
 def test_a_slurmd_that_is_started_anew_costs_nothing(cluster, expected):
     """Slurm's steps outlive their slurmd: slurmstepd is a process of its own, and srun is connected to that."""
     search = Search(cluster, seconds=0.4).start()
