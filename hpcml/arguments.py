@@ -9,23 +9,17 @@
 
 import pickle
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
-from hpcml.columns import PackClass, encode
+from hpcml.alike import Met, PackClass, encode
+from hpcml.columns import HasObjects
 from hpcml.loading import Maps, loads
 from hpcml.packed import Packed, Referring, nbytes, parts_of
 from hpcml.payload import Objects
 
-__all__ = ["Alike", "Arguments", "Each", "HasObjects", "Plain", "encode_alike", "large_parts", "size_of"]
+__all__ = ["Alike", "Arguments", "Each", "Plain", "encode_alike", "large_parts", "size_of"]
 
 CallArguments = tuple[Sequence[Any], Mapping[str, Any]]
-
-
-class HasObjects(Protocol):
-    """A function as a worker has loaded it."""
-
-    objects: Mapping[int, Any]
-    """Those in its pickle, as it was loaded last; see `hpcml.loading.loads_function`."""
 
 
 class Plain(NamedTuple):
@@ -105,7 +99,7 @@ class Alike(NamedTuple):
 
     def load(self, function: HasObjects) -> Iterator[CallArguments]:
         """See `Plain`."""
-        return ((row, {}) for row in zip(*(column.values() for column in self.columns), strict=True))
+        return ((row, {}) for row in zip(*(column.values(function) for column in self.columns), strict=True))
 
 
 Arguments = Plain | Each | Alike
@@ -122,16 +116,16 @@ def large_parts(packed: "Packed | Referring | Arguments") -> list[Any]:
 
 
 def encode_alike(calls: Sequence[CallArguments], objects: Objects, pack: PackClass) -> Alike | None:
-    """Return the arguments of calls as columns; None where they are not alike, or hold one of `objects`.
+    """Return the arguments of calls as columns; None where they are not alike, or share an object.
 
-    See `hpcml.columns.encode` for `pack`.
+    See `hpcml.alike.Met` for the parameters.
     """
     if any(kwargs for _, kwargs in calls) or len({len(args) for args, _ in calls}) != 1:
         return None
-    found = set(objects)
+    met = Met(objects, pack)
     columns = []
     for values in zip(*(args for args, _ in calls), strict=True):
-        column = encode(values, found, pack)
+        column = encode(values, met)
         if column is None:
             return None
         columns.append(column)

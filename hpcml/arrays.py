@@ -15,6 +15,7 @@ __all__ = [
     "Lend",
     "address",
     "content",
+    "integers",
     "is_constant",
     "is_mapped",
     "is_number",
@@ -152,6 +153,11 @@ def numbers(kind: type, values: Sequence[Any]) -> Any:
         return numpy.fromiter(values, _TYPES.get(kind, kind), len(values))
     except (OverflowError, TypeError, ValueError):
         return None
+
+
+def integers(values: Sequence[int]) -> Any:
+    """Return small numbers as an array."""
+    return numpy.array(values, numpy.int32)
 
 
 def stack(arrays: Sequence[Any]) -> Any:

@@ -22,6 +22,7 @@ log = logging.getLogger("hpcml")
 Item = tuple[Callable[..., Any], Sequence[Any], dict[str, Any]]  # a call, as joblib has it
 
 KEY_SHARE = 0.1  # of the time of short calls that their keys may take
+AGAIN = 4  # times as much for the first key, which takes longer than others
 KEY_SECONDS = 3e-5  # that the key of a call with lists or objects takes, until that is known
 
 _UNKNOWN = "calls of %s cannot be recognised when the run is resumed: %s"
@@ -56,7 +57,6 @@ class Calls:
         self.seconds: float | None = None  # that a call of a Parallel takes, once that is known
         self._keys = Keys(book.digests)
         self._digests: dict[int, tuple[Any, Written]] = {}
-        self._key_seconds = KEY_SECONDS
 
     def make(
         self,
@@ -135,34 +135,41 @@ class Calls:
         call's own time.
         """
         self._keys.digests.forget()
-        if self._ledger is None or (len(calls) > 1 and self._is_costly(calls)):
+        if self._ledger is None or (len(calls) > 1 and self._is_costly(calls, name)):
             return [""] * len(calls), ()
-        began = time.perf_counter()
         try:
-            digest, ignored = self._digest(function, same), IGNORED_ARGUMENTS.get(name)
-            classes, digests = set(digest.classes), []
-            for _, args, kwargs in calls:
-                named = kwargs if ignored is None else {key: kwargs[key] for key in kwargs if key not in ignored}
-                found = self._keys.call(digest, args, named)
-                digests.append(found.digest)
-                classes.update(found.classes)
+            digest = self._digest(function, same)
+            first = time.perf_counter()
+            written = [self._key(digest, calls[0], name)]
+            seconds = self._ledger.key_seconds[name] = time.perf_counter() - first
+            much = AGAIN * KEY_SHARE * (self.seconds or 1.0)
+            if len(calls) > 1 and seconds > much and self._is_costly(calls, name):
+                return [""] * len(calls), ()
+            written += [self._key(digest, call, name) for call in calls[1:]]
         except Exception as error:  # if it cannot be pickled at all, packing it says so
             _warn(_UNKNOWN, name, error)
             return [""] * len(calls), ()
-        self._key_seconds = (time.perf_counter() - began) / len(calls)
+        self._ledger.key_seconds[name] = (time.perf_counter() - first) / len(calls)
+        classes = {kind for one in (digest, *written) for kind in one.classes}
         self._ledger.meet(classes)
-        return self._ledger.keys(digests), classes
+        return self._ledger.keys([one.digest for one in written]), classes
 
-    def _is_costly(self, calls: Sequence[Item]) -> bool:
+    def _key(self, digest: Written, call: Item, name: str) -> Written:
+        _, args, kwargs = call
+        ignored = IGNORED_ARGUMENTS.get(name, ())
+        return self._keys.call(digest, args, {key: kwargs[key] for key in kwargs if key not in ignored})
+
+    def _is_costly(self, calls: Sequence[Item], name: str) -> bool:
         """Tell whether the keys of short calls take too long; now and then one is made to see.
 
         None does while there are results to recall: their calls have had keys.
         """
-        if self._ledger is not None and self._ledger.known:
+        if self._ledger is None or self._ledger.known or self.seconds is None:
             return False
-        if self.seconds is None or self._key_seconds < KEY_SHARE * self.seconds:
+        seconds = self._ledger.key_seconds.get(name, KEY_SECONDS)
+        if seconds < KEY_SHARE * self.seconds:
             return False
-        self._key_seconds *= 0.9
+        self._ledger.key_seconds[name] = seconds * 0.9
         return not all(is_plain(args, kwargs) for _, args, kwargs in calls)
 
     def _digest(self, function: Callable[..., Any], same: bool) -> Written:

@@ -27,6 +27,7 @@ class Function:
         self._packed = packed
         self._snapshot: Snapshot | None = None
         self._changes = 0
+        self.is_fixed = False  # there is nothing that a call could change
         self.load()
 
     def load(self) -> None:
@@ -36,6 +37,7 @@ class Function:
     def remember(self) -> None:
         """Take a snapshot, for calls that follow."""
         self._snapshot = take_snapshot(self.called) if self._changes < CHANGES else None
+        self.is_fixed = self._snapshot is not None and self._snapshot.is_empty
 
     def renew(self) -> None:
         """Be ready for the next call."""
@@ -57,7 +59,7 @@ def call_noting(call: Callable[..., Any], args: Any, kwargs: Mapping[str, Any]) 
 
 
 def run_chunk(
-    function: Function, arguments: Arguments, values: Values, between: Callable[[], None] = lambda: None
+    function: Function, arguments: Arguments, values: Values, between: Callable[[], None] | None = None
 ) -> None:
     """Add the value of each call to `values`, up to the first that raises, or until it takes too long.
 
@@ -67,13 +69,23 @@ def run_chunk(
     called = function.called
     with called.settings() if isinstance(called, Nested) else contextlib.nullcontext():
         function.remember()
-        loaded = arguments.load(function)
+        loaded, add, now = arguments.load(function), values.add, time.perf_counter
+        call = called.function if isinstance(called, Nested) else called
         for number in range(arguments.length):
             if number:
-                if time.perf_counter() > until or values.nbytes > LARGEST:
+                if now() > until or values.nbytes > LARGEST:
                     return
-                function.renew()
+                if not function.is_fixed:
+                    function.renew()
+                    called = function.called
+                    call = called.function if isinstance(called, Nested) else called
             args, kwargs = next(loaded)
-            called = function.called
-            values.add(call_noting(called.function if isinstance(called, Nested) else called, args, kwargs))
-            between()
+            try:
+                value = call(*args, **kwargs)
+            except Exception as error:
+                note_genome(error, args)
+                raise
+            add(value)
+            del value
+            if between is not None:
+                between()

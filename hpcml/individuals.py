@@ -66,6 +66,8 @@ def base_of(kind: Any) -> type | None:
     for content in (list, set):
         if base is content:
             return content
+    if (getattr(base, "__module__", ""), getattr(base, "__name__", "")) == ("deap.gp", "PrimitiveTree"):
+        return list  # the class adds methods, and no state
     if isinstance(base, type) and issubclass(base, Array):
         return Array
     return object if _holds_attributes_alone(base) else None

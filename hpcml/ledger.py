@@ -81,6 +81,7 @@ class Ledger:
         self._codes: dict[bytes, str] = {}  # digests of what workers say of their modules
         self._next_name = 0
         self._given: dict[str, int] = {}
+        self.key_seconds: dict[str, float] = {}  # that the key of a call takes, by the name of the function
         self._giving = threading.Lock()  # protects _given: equal calls may be made in several threads
         self._empty = True
         self._files = [directory / name for name in ("journal", "key")]

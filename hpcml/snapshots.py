@@ -76,17 +76,16 @@ class Snapshot:
     False
     """
 
-    __slots__ = ("_arrays", "_parts", "_views")
+    __slots__ = ("_arrays", "_parts", "_views", "is_empty")
 
     def __init__(self, views: list[Iterable[Any]], arrays: list[Any]) -> None:
         self._views = [view for each in views for view in (each, _END)]
         self._parts = tuple(chain.from_iterable(self._views))
         self._arrays = [(each, content(each)) for each in arrays]
+        self.is_empty = not views and not arrays  # nothing could be changed
 
     def holds(self) -> bool:
         """Tell whether the object still has this state."""
-        if not self._views and not self._arrays:
-            return True
         try:
             same = all(map(operator.is_, chain.from_iterable(self._views), self._parts))
         except Exception:  # a variable without a value, an attribute that is gone

@@ -2,9 +2,9 @@
 
 from typing import Any, NamedTuple
 
+from hpcml.alike import Met, encode
 from hpcml.arrays import is_number
 from hpcml.classes import FindClass, loads_known
-from hpcml.columns import encode
 from hpcml.errors import TaskError
 from hpcml.pickling import dumps_parts, is_plain
 
@@ -76,7 +76,8 @@ class Values:
         TaskError
             The value cannot be pickled, or is too large.
         """
-        if _is_constant(value):
+        parts = value if type(value) is tuple else (value,)
+        if _NUMBERS.issuperset(map(type, parts)) or _are_constant(parts):
             self._constants.append(value)
             return
         try:
@@ -91,14 +92,13 @@ class Values:
 
     def packed(self) -> PackedValues:
         """Return the values as they are sent."""
-        column = encode(self._constants, set()) if len(self._constants) > 1 and not self._pickles else None
+        column = encode(self._constants, Met()) if len(self._constants) > 1 and not self._pickles else None
         return PackedValues(self._constants if column is None else column, self._pickles)
 
 
-def _is_constant(value: Any) -> bool:
-    """Tell whether a value is a number or a short text, or a tuple of those."""
-    parts = value if type(value) is tuple else (value,)
-    return _NUMBERS.issuperset(map(type, parts)) or all(map(_is_number, parts)) or is_plain(parts, {})
+def _are_constant(parts: tuple[Any, ...]) -> bool:
+    """Tell whether the parts of a value are numbers, or short texts."""
+    return all(map(_is_number, parts)) or is_plain(parts, {})
 
 
 _NUMBERS = {int, float, bool}  # types, and those of numpy that were met

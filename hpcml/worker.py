@@ -129,7 +129,7 @@ def _run(
         else:
             value = Values(limit)
             tick = time.perf_counter()
-            run_chunk(function, arguments, value, _between_calls)
+            run_chunk(function, arguments, value, None if _streams is None else _streams.mend_quickly)
     except BaseException as raised:
         has_data = large_parts(packed) or large_parts(arguments)
         if isinstance(raised, ValueError | TypeError) and has_data and _is_read_only(raised):
@@ -141,11 +141,6 @@ def _run(
     seconds = time.perf_counter() - tick
     flush_maps()
     return _pack_outcome(value, error, (trace, started, seconds, _peak(), "", _records(caught)), limit)
-
-
-def _between_calls() -> None:
-    if _streams is not None:
-        _streams.mend_quickly()
 
 
 def _is_read_only(error: BaseException) -> bool:
@@ -186,10 +181,11 @@ def _records(caught: list[warnings.WarningMessage]) -> bytes:
 
 
 def _pack_outcome(value: Any, error: BaseException | None, about: tuple[Any, ...], limit: int) -> bytes:
-    if isinstance(value, Values):
-        value, limit = value.packed(), sys.maxsize  # each was looked at
+    packed_error = None if error is None else pack_error(error)
+    if isinstance(value, Values):  # each of them was looked at
+        return pickle.dumps((with_messages(value.packed()), packed_error, *about), pickle.HIGHEST_PROTOCOL)
     try:
-        packed = dumps_parts(with_messages(value), None if error is None else pack_error(error), *about)
+        packed = dumps_parts(with_messages(value), packed_error, *about)
     except Exception as bad:
         return dumps_parts(None, pack_error(unpicklable(value, bad)), *about)
     if len(packed) <= limit:

@@ -32,6 +32,7 @@ FLOORS = {
         "variables",
     },
     1: {
+        "alike",
         "arguments",
         "answers",
         "arrays",

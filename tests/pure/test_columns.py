@@ -12,8 +12,8 @@ from deap import base, creator, gp, tools
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hpcml.alike import Met, encode
 from hpcml.arguments import Alike, encode_alike
-from hpcml.columns import encode
 from hpcml.individuals import build_individual, reduce_individual
 from hpcml.payload import dumps_result
 
@@ -26,6 +26,7 @@ def classes():
     creator.create("ColumnList", list, fitness=creator.ColumnFitness)
     creator.create("ColumnVector", np.ndarray, fitness=creator.ColumnFitness)
     creator.create("ColumnSet", set, fitness=creator.ColumnFitness)
+    creator.create("ColumnTree", gp.PrimitiveTree, fitness=creator.ColumnFitness)
     creator.create("ColumnParticle", list, fitness=creator.ColumnFitness, speed=list, smin=None, best=None)
     yield
     for name in NAMES:
@@ -35,7 +36,7 @@ def classes():
 
 def returned(values):
     """Return values as a worker has them; None where they are no column."""
-    column = encode(values, set(), dumps_result)
+    column = encode(values, Met({}, dumps_result))
     return None if column is None else list(pickle.loads(pickle.dumps(column)).values())
 
 
@@ -89,7 +90,7 @@ def test_lists_of_floats_are_columns(values):
 @given(st.integers(0, 5), st.integers(0, 5), st.lists(st.lists(st.integers(0, 9)), min_size=5, max_size=5))
 def test_a_part_holds_the_values_from_first_to_last(first, last, values):
     first, last = sorted((first, last))
-    column = encode(values, set())
+    column = encode(values, Met())
     assert list(column.part(first, last).values()) == values[first:last]
 
 
@@ -134,11 +135,11 @@ def test_individuals_are_as_their_pickles(kind, evaluated):
 
 def test_parts_that_two_things_share_are_not_for_columns():
     shared = [1.0, 2.0]
-    assert encode([shared, shared], set()) is None
-    assert encode([[shared], [[1.0]], [shared]], set()) is None
+    assert encode([shared, shared], Met()) is None
+    assert encode([[shared], [[1.0]], [shared]], Met()) is None
     people = individuals("particles")
     people[3].best = people[2].best
-    assert encode(people, set(), dumps_result) is None
+    assert encode(people, Met({}, dumps_result)) is None
     assert encode_alike([((shared, [1.0]), {}), (([2.0], shared), {})], {}, dumps_result) is None
     assert encode_alike([((shared,), {}), (([2.0],), {})], {id(shared): (0, shared)}, dumps_result) is None
     assert isinstance(encode_alike([((shared, 1), {}), (([2.0], 2), {})], {}, dumps_result), Alike)
@@ -159,13 +160,57 @@ def test_what_differs_is_not_for_columns(tmp_path):
         ["a", "b"],
         [object()],
     ):
-        assert encode(values, set(), dumps_result) is None
+        assert encode(values, Met({}, dumps_result)) is None
 
 
-def test_trees_of_nodes_are_sent_by_their_pickles():
+@pytest.mark.parametrize("evaluated", [(2,), (0,), (0, 1, 2)])
+def test_individuals_some_of_which_have_a_fitness(evaluated):
+    people = [creator.ColumnList([number]) for number in range(3)]
+    for number in evaluated:
+        people[number].fitness.values = float(number), 1.0
+    here = returned(people)
+    assert (here is None) == (len(evaluated) < 3)
+    for one, other in zip(here or [], people, strict=bool(here)):
+        assert one.fitness.values == other.fitness.values
+        assert shape(one) == shape(other)
+
+
+class Loaded:
+    """A function that is loaded again after each call."""
+
+    def __init__(self, objects):
+        self.original, self.objects = objects, objects
+
+    def load_again(self):
+        self.objects = copy.deepcopy(self.original)
+
+
+def test_trees_refer_to_the_primitives_of_their_function():
+    known = gp.PrimitiveSet("MAIN", 1)
+    known.addPrimitive(operator.add, 2)
+    known.addTerminal(1)
+    people = [tools.initIterate(creator.ColumnTree, lambda: gp.genFull(known, 2, 2)) for _ in range(3)]
+    for tree, value in zip(people, (0.5, 1.0, 1.5), strict=True):
+        tree.fitness.values = value, 2.0
+    nodes = {id(node): node for tree in people for node in tree}
+    numbers = {key: (number, node) for number, (key, node) in enumerate(nodes.items())}
+    column = encode(people, Met(numbers, dumps_result))
+    function = Loaded(dict(numbers.values()))
+    arrived = []
+    for tree in pickle.loads(pickle.dumps(column.part(1, 3))).values(function):
+        arrived.append(tree)
+        known_here = {id(node): number for number, node in function.objects.items()}
+        sent = [numbers[id(node)][0] for node in people[len(arrived)]]
+        assert [known_here[id(node)] for node in tree] == sent
+        function.load_again()
+    assert [str(tree) for tree in arrived] == [str(tree) for tree in people[1:]]
+    assert [type(tree) for tree in arrived] == [creator.ColumnTree] * 2
+    assert [tree.fitness.values for tree in arrived] == [(1.0, 2.0), (1.5, 2.0)]
+
+
+def test_trees_of_other_nodes_are_sent_by_their_pickles():
     known = gp.PrimitiveSet("MAIN", 1)
     known.addPrimitive(operator.add, 2)
     known.addEphemeralConstant("column_constant", functools.partial(random.randint, -1, 1))
-    creator.create("ColumnTree", gp.PrimitiveTree, fitness=creator.ColumnFitness)
     people = [tools.initIterate(creator.ColumnTree, lambda: gp.genFull(known, 2, 2)) for _ in range(3)]
-    assert encode(people, set(), dumps_result) is None
+    assert encode(people, Met({}, dumps_result)) is None

@@ -11,7 +11,8 @@ from hpcml.engines.ipyparallel.workers import EngineWorkers
 def engines(monkeypatch):
     """Two engines of one node; a client that hears of those in ``ids``, and a list of the killed."""
     monkeypatch.setattr("hpcml.engines.ipyparallel.workers.REPORT_SECONDS", 0.0)
-    client, killed = SimpleNamespace(_ids={0, 1}, _registration_callbacks=[]), []
+    client = SimpleNamespace(_ids={0, 1}, _registration_callbacks=[], _handle_stranded_msgs=None)
+    killed = []
     workers = EngineWorkers(client, killed.append)
     workers.forked("n1", {0: 0, 1: 1})
 

@@ -652,7 +652,7 @@ class Given:
     known = 0
 
     def __init__(self):
-        self.digests = []
+        self.digests, self.key_seconds = [], {}
 
     def keys(self, digests):
         self.digests += digests

@@ -1,0 +1,128 @@
+"""Which objects are alike, and can be sent as a column; see `hpcml.columns`.
+
+`encode` returns None wherever a pickle would give anything else: for objects that differ in type, that share a
+part, or whose class says itself how to pickle them.
+"""
+
+from collections.abc import Callable, Sequence
+from itertools import chain
+from typing import Any
+
+from hpcml.arrays import Array, integers, numbers, stack
+from hpcml.columns import Arrays, Column, Constant, Individuals, Numbers, References, Sequences
+from hpcml.individuals import base_of, new_parts
+from hpcml.payload import Objects
+
+__all__ = ["Met", "encode"]
+
+PackClass = Callable[[type], bytes | None]
+
+_SEQUENCES = (list, tuple, set)
+_CONSTANTS = (type(None), str, bytes)
+
+
+def _no_class(kind: type) -> bytes | None:
+    return None
+
+
+class Met:
+    """What was met so far.
+
+    Parameters
+    ----------
+    objects
+        Those of the function, with their numbers; see `hpcml.payload.Packer.pack_function`.
+    pack
+        Pickles a class of DEAP's creator; None where that is not possible.
+    """
+
+    def __init__(self, objects: Objects | None = None, pack: PackClass = _no_class) -> None:
+        self.objects, self.pack = objects or {}, pack
+        self._ids: set[int] = set(self.objects)
+
+    def are_new(self, values: Sequence[Any]) -> bool:
+        """Tell whether none of these objects was met before; they count as met from now on.
+
+        One that is met again is shared by two things, which columns cannot express.
+        """
+        ids = set(map(id, values))
+        if len(ids) < len(values) or not self._ids.isdisjoint(ids):
+            return False
+        self._ids |= ids
+        return True
+
+
+def encode(values: Sequence[Any], met: Met) -> Column | None:
+    """Return values as a column; None where they are not alike."""
+    if id(values[0]) in met.objects:
+        return _references(values, met.objects)
+    kinds = set(map(type, values))
+    return _of_one_kind(kinds.pop(), values, met) if len(kinds) == 1 else None
+
+
+def _of_one_kind(kind: type, values: Sequence[Any], met: Met) -> Column | None:
+    if kind in _CONSTANTS:
+        return Constant(values[0], len(values)) if all(value is values[0] for value in values) else None
+    array = numbers(kind, values)
+    if array is not None:
+        return Numbers(array, kind in (bool, int, float))
+    if kind in _SEQUENCES:
+        return _sequences(kind, values, met)
+    if kind is Array:
+        stacked = stack(values) if met.are_new(values) else None
+        return None if stacked is None else Arrays(stacked)
+    return _individuals(kind, values, met)
+
+
+def _references(values: Sequence[Any], objects: Objects) -> Column | None:
+    try:
+        return References(integers([objects[id(value)][0] for value in values]))
+    except KeyError:
+        return None
+
+
+def _sequences(kind: type, values: Sequence[Any], met: Met) -> Column | None:
+    if any(values) and not met.are_new([value for value in values if value or kind is not tuple]):
+        return None
+    lengths = tuple(map(len, values))
+    flat = list(chain.from_iterable(values))
+    items = encode(flat, met) if flat else Constant(None, 0)
+    return None if items is None else Sequences(kind, lengths, items)
+
+
+def _individuals(kind: Any, values: Sequence[Any], met: Met) -> Column | None:
+    base = base_of(kind)
+    if base is None or not met.are_new(values):
+        return None
+    genomes: Any = None
+    if base in (list, set):
+        genomes = _sequences(list, [list(value) for value in values], met)
+    elif base is Array and (stacked := stack(values)) is not None:
+        genomes = Arrays(stacked)
+    if genomes is None and base is not object:
+        return None
+    names, columns = _attributes(kind, values, met)
+    packed = met.pack(kind)
+    if columns is None or packed is None:
+        return None
+    return Individuals(packed, genomes, names, columns, len(values))
+
+
+def _attributes(
+    kind: Any, values: Sequence[Any], met: Met
+) -> tuple[tuple[str, ...] | None, tuple[Column, ...] | None]:
+    """Return the names and the columns of attributes; no names where all are as the class makes them."""
+    states = [vars(value) for value in values]
+    made = new_parts(kind, states)
+    if made is not None:
+        return None, () if met.are_new(made) else None
+    names = tuple(states[0])
+    if any(tuple(state) != names for state in states):
+        return names, None
+    columns = []
+    for name in names:
+        column = encode([state[name] for state in states], met)
+        if column is None:
+            return names, None
+        columns.append(column)
+    return names, tuple(columns)
