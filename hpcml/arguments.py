@@ -12,8 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from hpcml.alike import Met, PackClass, encode
-from hpcml.columns import HasObjects
-from hpcml.loading import Maps, loads
+from hpcml.loading import LoadedFunction, loads_arguments
 from hpcml.packed import Packed, Referring, nbytes, parts_of
 from hpcml.payload import Objects
 
@@ -43,7 +42,7 @@ class Plain(NamedTuple):
         """Stand-ins for the large parts; there are none."""
         return []
 
-    def load(self, function: HasObjects) -> Iterator[CallArguments]:
+    def load(self, function: LoadedFunction) -> Iterator[CallArguments]:
         """Yield the arguments of each call, made for this call."""
         return iter(pickle.loads(self.packed)[self.first : self.first + self.length])
 
@@ -72,9 +71,9 @@ class Each(NamedTuple):
         """See `Plain`."""
         return [part for packed in self.packed for part in parts_of(packed)]
 
-    def load(self, function: HasObjects) -> Iterator[CallArguments]:
+    def load(self, function: LoadedFunction) -> Iterator[CallArguments]:
         """See `Plain`."""
-        return (loads(packed, Maps(), function.objects) for packed in self.packed)
+        return (loads_arguments(packed, function) for packed in self.packed)
 
 
 class Alike(NamedTuple):
@@ -97,7 +96,7 @@ class Alike(NamedTuple):
         """See `Plain`."""
         return []
 
-    def load(self, function: HasObjects) -> Iterator[CallArguments]:
+    def load(self, function: LoadedFunction) -> Iterator[CallArguments]:
         """See `Plain`."""
         return ((row, {}) for row in zip(*(column.values(function) for column in self.columns), strict=True))
 

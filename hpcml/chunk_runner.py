@@ -7,7 +7,7 @@ from typing import Any
 
 from hpcml.arguments import Arguments
 from hpcml.individuals import note_genome
-from hpcml.loading import Maps, loads_function
+from hpcml.loading import loads_function
 from hpcml.packed import Packed
 from hpcml.snapshots import Snapshot, take_snapshot
 from hpcml.task import Nested
@@ -32,7 +32,13 @@ class Function:
 
     def load(self) -> None:
         """Load the function."""
-        self.called, self.objects = loads_function(self._packed, Maps())
+        self.called, self.objects = loads_function(self._packed)
+        self.call = self.called.function if isinstance(self.called, Nested) else self.called
+
+    def load_again(self) -> None:
+        """Load the function as it was sent, for the next call."""
+        self.load()
+        self.remember()
 
     def remember(self) -> None:
         """Take a snapshot, for calls that follow."""
@@ -45,8 +51,7 @@ class Function:
             self._changes = 0
             return
         self._changes += 1
-        self.load()
-        self.remember()
+        self.load_again()
 
 
 def call_noting(call: Callable[..., Any], args: Any, kwargs: Mapping[str, Any]) -> Any:
@@ -70,18 +75,15 @@ def run_chunk(
     with called.settings() if isinstance(called, Nested) else contextlib.nullcontext():
         function.remember()
         loaded, add, now = arguments.load(function), values.add, time.perf_counter
-        call = called.function if isinstance(called, Nested) else called
         for number in range(arguments.length):
             if number:
                 if now() > until or values.nbytes > LARGEST:
                     return
                 if not function.is_fixed:
                     function.renew()
-                    called = function.called
-                    call = called.function if isinstance(called, Nested) else called
             args, kwargs = next(loaded)
             try:
-                value = call(*args, **kwargs)
+                value = function.call(*args, **kwargs)
             except Exception as error:
                 note_genome(error, args)
                 raise

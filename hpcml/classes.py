@@ -16,10 +16,11 @@ from typing import Any, NamedTuple
 
 import cloudpickle
 
+from hpcml.class_loading import ClassUnpickler, holds_class
 from hpcml.datafiles import digest
 from hpcml.definitions import code_parts
 from hpcml.errors import HpcmlError
-from hpcml.loading import ClassUnpickler, holds_class, joined
+from hpcml.loading import joined
 
 __all__ = ["ClassNote", "NewClasses", "class_note", "find_class", "loads_known"]
 
@@ -113,12 +114,6 @@ class _Unpickler(ClassUnpickler):
         self._find = find
         self._there: set[type] = set()
 
-    def find_class(self, module: str, name: str) -> Any:
-        """Return what a name in the pickle means; see `pickle.Unpickler.find_class`."""
-        if module == _pickles.__name__ and name == "_class_setstate":
-            return self._set_state
-        return super().find_class(module, name)
-
     def known_class(self, number: str) -> type | None:
         """Return the class that has a number in this process, or in the one that the pickle is from."""
         kind = self._find(number)
@@ -128,8 +123,9 @@ class _Unpickler(ClassUnpickler):
             self._there.add(kind)
         return kind
 
-    def _set_state(self, kind: type, state: Any) -> type:
-        return kind if kind in self._there else _pickles._class_setstate(kind, state)
+    def set_state(self, kind: type, state: Any) -> type:
+        """Set the attributes of a class that has come with the pickle."""
+        return kind if kind in self._there else super().set_state(kind, state)
 
 
 def _definition(kind: type) -> str:

@@ -5,27 +5,21 @@ The individuals of a generation have the same class, and genomes of one type: to
 """
 
 import pickle
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from itertools import islice, repeat
 from typing import Any, NamedTuple, Protocol
 
 from hpcml.arrays import split_rows
 from hpcml.individuals import base_of, build_individual, new_lists
+from hpcml.loading import LoadedFunction
 
-__all__ = ["Arrays", "Column", "Constant", "HasObjects", "Individuals", "Numbers", "References", "Sequences"]
-
-
-class HasObjects(Protocol):
-    """A function as a worker has loaded it."""
-
-    objects: Mapping[int, Any]
-    """Those in its pickle, as it was loaded last; see `hpcml.loading.loads_function`."""
+__all__ = ["Arrays", "Column", "Constant", "Individuals", "Numbers", "References", "Sequences"]
 
 
 class Column(Protocol):
     """Values of one type."""
 
-    def values(self, function: HasObjects | None = None) -> Iterable[Any]:
+    def values(self, function: LoadedFunction | None = None) -> Iterable[Any]:
         """Return the values, each made for whoever takes it; some may be objects of a function."""
 
     def part(self, first: int, last: int) -> "Column":
@@ -38,7 +32,7 @@ class Constant(NamedTuple):
     value: Any
     length: int
 
-    def values(self, function: HasObjects | None = None) -> Iterable[Any]:
+    def values(self, function: LoadedFunction | None = None) -> Iterable[Any]:
         """See `Column`."""
         return repeat(self.value, self.length)
 
@@ -53,7 +47,7 @@ class Numbers(NamedTuple):
     array: Any
     plain: bool
 
-    def values(self, function: HasObjects | None = None) -> Iterable[Any]:
+    def values(self, function: LoadedFunction | None = None) -> Iterable[Any]:
         """See `Column`."""
         found: Iterable[Any] = self.array.tolist() if self.plain else self.array
         return found
@@ -68,7 +62,7 @@ class Arrays(NamedTuple):
 
     array: Any
 
-    def values(self, function: HasObjects | None = None) -> Iterable[Any]:
+    def values(self, function: LoadedFunction | None = None) -> Iterable[Any]:
         """See `Column`."""
         return split_rows(self.array)
 
@@ -82,7 +76,7 @@ class References(NamedTuple):
 
     numbers: Any
 
-    def values(self, function: HasObjects | None = None) -> Iterator[Any]:
+    def values(self, function: LoadedFunction | None = None) -> Iterator[Any]:
         """See `Column`; a function that has been loaded again meanwhile has other objects."""
         assert function is not None
         for number in self.numbers.tolist():
@@ -100,7 +94,7 @@ class Sequences(NamedTuple):
     lengths: tuple[int, ...]
     items: Any
 
-    def values(self, function: HasObjects | None = None) -> Iterator[Any]:
+    def values(self, function: LoadedFunction | None = None) -> Iterator[Any]:
         """See `Column`."""
         items, kind = iter(self.items.values(function)), self.kind
         for length in self.lengths:
@@ -125,7 +119,7 @@ class Individuals(NamedTuple):
     attributes: tuple[Any, ...]
     length: int
 
-    def values(self, function: HasObjects | None = None) -> Iterator[Any]:
+    def values(self, function: LoadedFunction | None = None) -> Iterator[Any]:
         """See `Column`."""
         kind, names = pickle.loads(self.kind), self.names
         genomes = repeat(None, self.length) if self.genomes is None else self.genomes.values(function)

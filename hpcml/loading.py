@@ -4,42 +4,23 @@ import io
 import pickle
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
-import cloudpickle
-
+from hpcml.class_loading import ClassUnpickler, holds_class, load
 from hpcml.datafiles import DataPart, open_map
 from hpcml.packed import Packed, Payload, Referring
 
-__all__ = ["ClassUnpickler", "Maps", "holds_class", "join", "joined", "loads", "loads_function"]
-
-_pickles = cloudpickle.cloudpickle
-_MAKERS = ("_make_skeleton_class", "_make_skeleton_enum")
-_MARK = b"_make_skeleton_"
+__all__ = ["LoadedFunction", "Maps", "join", "joined", "loads_arguments", "loads_function"]
 
 
-class ClassUnpickler(pickle.Unpickler):
-    """An unpickler that makes no class anew that this process has: its bases and metaclass may note each class."""
+class LoadedFunction(Protocol):
+    """A function as a worker has loaded it."""
 
-    def find_class(self, module: str, name: str) -> Any:
-        """Return what a name in the pickle means; see `pickle.Unpickler.find_class`."""
-        if module == _pickles.__name__ and name in _MAKERS:
-            return partial(self._make, getattr(_pickles, name))
-        return super().find_class(module, name)
+    objects: Mapping[int, Any]
+    """Those in its pickle, as it was loaded last; see `loads_function`."""
 
-    def _make(self, make: Callable[..., type], *parts: Any) -> type:
-        known = self.known_class(parts[-2])
-        return make(*parts) if known is None else known
-
-    def known_class(self, number: str) -> type | None:
-        """Return the class that has a number of cloudpickle's in this process."""
-        found: type | None = _pickles._DYNAMIC_CLASS_TRACKER_BY_ID.get(number)
-        return found
-
-
-def holds_class(packed: bytes | memoryview) -> bool:
-    """Tell whether a pickle holds a class by value."""
-    return _MARK in bytes(packed)
+    def load_again(self) -> None:
+        """Load it as it was sent."""
 
 
 class Maps:
@@ -58,49 +39,56 @@ class Maps:
         return self._open[path][part.offset : end]
 
 
-def loads(packed: Packed | Referring, maps: Maps, objects: Mapping[int, Any] | None = None) -> Any:
-    """Unpickle a pickle of `hpcml.payload.Packer`, around the files on this node.
+def loads_arguments(packed: Packed | Referring, function: LoadedFunction) -> Any:
+    """Unpickle arguments, as a pickle of `hpcml.payload.Packer`, around the files on this node.
 
     Parameters
     ----------
-    objects
-        Those of the function, for arguments that refer to them; see `loads_function`.
+    function
+        The one that is called with them. It is loaded again where its state has noted a class of the arguments.
 
     Raises
     ------
     DataMissing
         A file is not there, or is not the one that was sent.
     """
-    if isinstance(packed, bytes):
-        return ClassUnpickler(io.BytesIO(packed)).load() if holds_class(packed) else pickle.loads(packed)
-    if isinstance(packed, Payload):
-        return join(*_opened(packed, maps))
-    unpickler = _unpickler(_ReferringUnpickler, packed.packed, maps)
-    unpickler.objects = objects or {}
-    return unpickler.load()
+    if isinstance(packed, bytes) and not holds_class(packed):
+        return pickle.loads(packed)
+    arguments, unpickler = _loads(packed, function)
+    if unpickler.notes_classes:
+        function.load_again()
+        arguments, _ = _loads(packed, function)
+    return arguments
 
 
-def loads_function(packed: Packed, maps: Maps) -> tuple[Any, Mapping[int, Any]]:
+def _loads(packed: Packed | Referring, function: LoadedFunction) -> tuple[Any, Any]:
+    if isinstance(packed, Referring):
+        return load(partial(_unpickler, partial(_ReferringUnpickler, function.objects), packed.packed, Maps()))
+    return load(partial(_unpickler, ClassUnpickler, packed, Maps()))
+
+
+def loads_function(packed: Packed) -> tuple[Any, Mapping[int, Any]]:
     """Unpickle a function; return also the objects in its pickle, by their numbers in the memo.
 
     Raises
     ------
     DataMissing
-        See `loads`.
+        See `loads_arguments`.
     """
-    unpickler: Any = _unpickler(ClassUnpickler, packed, maps)
-    function = unpickler.load()
+    function, unpickler = load(partial(_unpickler, ClassUnpickler, packed, Maps()))
     return function, unpickler.memo.copy()
 
 
 class _ReferringUnpickler(ClassUnpickler):
     """One that knows the objects of a function."""
 
-    objects: Mapping[int, Any]
+    def __init__(self, objects: Mapping[int, Any], stream: Any, **settings: Any) -> None:
+        super().__init__(stream, **settings)
+        self._objects = objects
 
     def persistent_load(self, number: int) -> Any:
         """Return an object; see `pickle.Unpickler.persistent_load`."""
-        return self.objects[number]
+        return self._objects[number]
 
 
 def _opened(packed: Payload, maps: Maps) -> tuple[bytes, list[tuple[int, memoryview]], list[memoryview]]:
@@ -109,7 +97,7 @@ def _opened(packed: Payload, maps: Maps) -> tuple[bytes, list[tuple[int, memoryv
     return packed.stream, [(offset, maps.content(part)) for offset, part in packed.holes], buffers
 
 
-def _unpickler(kind: type[Any], packed: Packed, maps: Maps) -> Any:
+def _unpickler(kind: Callable[..., Any], packed: Packed, maps: Maps) -> Any:
     if isinstance(packed, bytes):
         return kind(io.BytesIO(packed))
     stream, holes, buffers = _opened(packed, maps)
@@ -120,7 +108,7 @@ def join(stream: bytes | memoryview, holes: Sequence[tuple[int, memoryview]], bu
     """Unpickle a stream with its holes filled and its buffers given."""
     if not holes and not holds_class(stream):
         return pickle.loads(stream, buffers=buffers)
-    return ClassUnpickler(_file(stream, holes), buffers=buffers).load()
+    return load(lambda: ClassUnpickler(_file(stream, holes), buffers=buffers))[0]
 
 
 def _file(stream: bytes | memoryview, holes: Sequence[tuple[int, memoryview]]) -> Any:

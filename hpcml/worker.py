@@ -22,7 +22,7 @@ from hpcml.errors import HpcmlError, TaskError
 from hpcml.filemaps import flush_maps
 from hpcml.imported import imported_modules
 from hpcml.individuals import rebind_classes
-from hpcml.loading import Maps, loads
+from hpcml.loading import loads_arguments
 from hpcml.managers import note_manager
 from hpcml.outcomes import join_outcomes
 from hpcml.packed import Packed, Referring
@@ -123,7 +123,7 @@ def _run(
     try:
         function = functions.get(packed) or _load(packed, functions)
         if isinstance(arguments, Packed | Referring):
-            args, kwargs = loads(arguments, Maps(), function.objects)
+            args, kwargs = loads_arguments(arguments, function)
             tick = time.perf_counter()
             value = call_noting(function.called, args, kwargs)
         else:

@@ -1,7 +1,7 @@
 """How much longer than on the reference computer things take here, now: waits of tests are multiplied by it.
 
 A wait that ends with its event costs nothing when its bound is wide, so that bounds are wide. A bound that is
-itself what a test checks, seconds until a death is noticed for instance, is `patient` of what is promised.
+itself what a test checks, seconds until a death is noticed for instance, is measured again then: `promised`.
 """
 
 import os
@@ -29,9 +29,17 @@ def slowness() -> float:
     Other work on the computer counts, and comes in bursts: it is the mean of several loops.
     """
     if SLOWNESS not in os.environ:
-        mean = sum(_loop() for _ in range(SAMPLES)) / SAMPLES
-        os.environ[SLOWNESS] = f"{min(BESIDE * max(mean / REFERENCE, 1.0), LARGEST):.2f}"
+        os.environ[SLOWNESS] = f"{min(BESIDE * max(_measured(), 1.0), LARGEST):.2f}"
     return float(os.environ[SLOWNESS])
+
+
+def _measured() -> float:
+    return sum(_loop() for _ in range(SAMPLES)) / SAMPLES / REFERENCE
+
+
+def promised(seconds: float) -> float:
+    """Return what `seconds` that are promised to users may take now, whatever else the computer does."""
+    return round(seconds * max(slowness(), BESIDE * _measured()), 1)
 
 
 def patient(seconds: float) -> float:

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 import scipy.sparse as sp
 from joblib import Parallel, delayed, parallel_config
-from patience import patient
+from patience import promised
 from sklearn.decomposition import PCA
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.model_selection import GridSearchCV
@@ -200,7 +200,7 @@ def test_results_come_while_joblib_sends_data(cluster, slow_sending):
         waits.append(time.monotonic() - began)
         time.sleep(0.02)
     assert sums == [200_000.0 * n for n in range(8)]
-    assert sorted(waits)[len(waits) * 9 // 10] < patient(0.3)
+    assert sorted(waits)[len(waits) * 9 // 10] < promised(0.3)
 
 
 def test_replaced_workers_find_the_data(cluster, tmp_path):

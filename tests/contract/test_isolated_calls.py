@@ -8,6 +8,7 @@ import random
 import threading
 import time
 import weakref
+from typing import ClassVar
 
 import isolated
 import numpy as np
@@ -357,3 +358,32 @@ def test_the_restart_of_workers_is_no_time_of_sending(cluster, caplog, monkeypat
 def slow(number):
     time.sleep(0.2 if number else 0)
     return number
+
+
+def test_a_class_is_made_once_whatever_notes_it(cluster):
+    """cloudpickle makes such a class on each worker, and its base and metaclass note it a second time there."""
+
+    class Meta(type):
+        made: ClassVar = []
+
+        def __new__(kind, name, bases, space):
+            Meta.made.append(name)
+            return super().__new__(kind, name, bases, space)
+
+    class First(metaclass=Meta):
+        known: ClassVar = {}
+
+        def __init_subclass__(cls):
+            First.known.setdefault(cls.__name__, []).append(cls)
+
+    class Second(First):
+        pass
+
+    def seen(thing):
+        return list(Meta.made), {name: len(kinds) for name, kinds in First.known.items()}, type(thing).__name__
+
+    expected = [(["First", "Second"], {"Second": 1}, name) for name in ("First", "Second")] * 4
+    for _ in range(2):
+        assert list(cluster.map(seen, [First(), Second()] * 4)) == expected
+        assert [cluster.submit(seen, one).result(100) for one in [First(), Second()] * 4] == expected
+    assert Meta.made == ["First", "Second"]

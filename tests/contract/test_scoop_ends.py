@@ -5,7 +5,7 @@ import re
 import signal
 import time
 
-from patience import patient
+from patience import promised
 from scoop_runs import WORK, Run, parent, processes, workers
 
 ENDS = {
@@ -107,7 +107,7 @@ def test_a_busy_worker_that_is_killed_fails_the_run_at_once(start):
     done = run.end()
     assert done.status == 1
     assert "signal SIGKILL" in done.err
-    assert time.monotonic() - began < patient(10)
+    assert time.monotonic() - began < promised(10)
 
 
 def test_the_program_of_the_node_is_killed(start):
@@ -195,7 +195,7 @@ def test_a_task_that_still_runs_does_not_hold_the_end(run):
     began = time.monotonic()
     done = run(script, main=main)
     assert (done.status, done.out) == (0, "end\n"), done.err
-    assert time.monotonic() - began < patient(15)
+    assert time.monotonic() - began < promised(15)
 
 
 def test_workers_that_do_not_come_are_named(run):

@@ -16,7 +16,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from patience import patient
+from patience import promised
 from scoop_runs import WORK, processes
 
 from hpcml import engines
@@ -153,7 +153,7 @@ def test_long_tasks_run_once_and_all_at_the_same_time(run, tmp_path):
     assert done.status == 0, done.err
     begun = [path.name.split("-") for path in tmp_path.glob("begun-*")]
     assert len(begun) == len({pid for _, _, pid in begun}) == 3
-    assert time.monotonic() - began < patient(15)
+    assert time.monotonic() - began < promised(15)
 
 
 CMA = """

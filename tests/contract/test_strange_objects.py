@@ -11,7 +11,7 @@ from unittest import mock
 
 import pytest
 import tasks
-from patience import patient
+from patience import promised
 
 from hpcml.errors import TaskError
 from hpcml.pickling import dumps, pack_object
@@ -113,7 +113,7 @@ def test_an_argument_is_refused_with_its_path(name):
     with pytest.raises(TaskError, match=re.escape(said)) as caught:
         args = (make(),)
         pack_object((args, {}), "an argument of f", dumps, {"args": args, "kwargs": {}})
-    assert time.monotonic() - began < patient(10)
+    assert time.monotonic() - began < promised(10)
     assert str(caught.value).startswith("an argument of f cannot travel to a worker: args[0]")
     assert len(str(caught.value)) < 1000
 

@@ -10,6 +10,7 @@ import os
 import pickle
 import sys
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from typing import Any, NamedTuple
 
 import cloudpickle
@@ -53,6 +54,12 @@ def isolated(
         (alone, (i, x)) if type(x) in (int, str, type(None)) else (cloudpickle.dumps((function, i, x)), None)
         for i, x in zip(ids, xs, strict=False)
     ]
+    told = _in_fork(lambda: [_call_alone(call, describe) for call in packed])
+    return [Outcome(_Results(io.BytesIO(value)).load(), None, text) for value, text in told]
+
+
+def _in_fork(make: Callable[[], Any]) -> Any:
+    """Return what `make` returns in a fork of this process, which prints where this does."""
     sys.stdout.flush()
     reader, writer = os.pipe()
     child = os.fork()
@@ -60,7 +67,7 @@ def isolated(
         try:
             os.close(reader)
             with open(writer, "wb") as file:
-                file.write(pickle.dumps([_call_copy(call, describe) for call in packed]))
+                file.write(pickle.dumps(make()))
             sys.stdout.flush()
         finally:
             os._exit(0)
@@ -68,7 +75,16 @@ def isolated(
     with open(reader, "rb") as file:
         told = file.read()
     os.waitpid(child, 0)
-    return [Outcome(_Results(io.BytesIO(value)).load(), None, text) for value, text in pickle.loads(told)]
+    return pickle.loads(told)
+
+
+def _call_alone(
+    packed: tuple[bytes, tuple[int, Any] | None], describe: Callable[[BaseException], str]
+) -> tuple[bytes, str | None]:
+    """Call in a fork of its own where a class is sent: cloudpickle leaves what a call has added to the class."""
+    make = partial(_call_copy, packed, describe)
+    found: tuple[bytes, str | None] = _in_fork(make) if b"_make_skeleton_" in packed[0] else make()
+    return found
 
 
 class _Results(pickle.Unpickler):

@@ -204,6 +204,18 @@ FOUND = {
         run("map", f, range(6), [Box() for _ in range(6)])
         run("parallel:1", f, range(10, 16), [Box() for _ in range(6)])
     """,
+    "a call gives a class another attribute": """
+        class Kept:
+            pass
+        def f(i, x):
+            mark(i)
+            if not hasattr(Kept, "seen"):
+                Kept.seen = []
+            Kept.seen.append(i)
+            return len(Kept.seen), isinstance(x, Kept)
+        run("map", f, range(130), [Kept() for _ in range(130)])
+        run("parallel:1", f, range(130, 136), [Kept() for _ in range(6)])
+    """,
     "classes with slots": """
         class Slotted:
             __slots__ = ("n",)

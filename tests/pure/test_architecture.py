@@ -77,6 +77,7 @@ FLOORS = {
         "worker",
         "task",
         "chunks",
+        "class_loading",
         "classes",
         "culprits",
         "serial",
@@ -113,7 +114,8 @@ TOP = {"__init__", "__main__"}  # the front door opens on every floor
 DOORS = {
     "matplotlib": {"evolve.plot"},
     "deap": {"individuals", "evolve.algorithms", "evolve.state"},
-    "cloudpickle": {"classes", "culprits", "definitions", "individuals", "keys", "loading", "payload", "pickling",
+    "cloudpickle": {"class_loading", "classes", "culprits", "definitions", "individuals", "keys", "payload",
+                    "pickling",
                     "engines.scoop.parcels"},
     "ipykernel": set(),
     "ipyparallel": {"engines.ipyparallel.controller", "engines.ipyparallel.engine",

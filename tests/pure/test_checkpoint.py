@@ -11,7 +11,7 @@ import threading
 import time
 
 import pytest
-from patience import patient
+from patience import promised
 
 from hpcml import checkpoint as checkpoints
 from hpcml.checkpoint import Checkpoint
@@ -118,7 +118,7 @@ def test_a_second_process_is_told_of_the_first(tmp_path):
             began = time.monotonic()
             with pytest.raises(HpcmlError, match=f"process {process.pid} on .* is at work"):
                 Checkpoint(path)
-            assert time.monotonic() - began < patient(1)
+            assert time.monotonic() - began < promised(1)
         finally:
             process.kill()
     write(path, b"one")

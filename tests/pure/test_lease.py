@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from network_files import NetworkFiles
-from patience import patient
+from patience import patient, promised
 
 import hpcml.lease
 from hpcml.errors import HpcmlError, RunInUse
@@ -67,7 +67,7 @@ def test_the_second_is_refused_and_told_who_is_the_first(tmp_path, held):
     began = time.monotonic()
     with pytest.raises(RunInUse) as refused:
         Lease(tmp_path, ME, ended)  # whatever Slurm says of the job: the process is here
-    assert time.monotonic() - began < patient(2)
+    assert time.monotonic() - began < promised(2)
     assert f"is in use by process {held.pid} on {ME.host} of job 17: wait for its end" in str(refused.value)
     assert f"rm '{tmp_path}/lease-1'" in str(refused.value)
     assert sorted(os.listdir(tmp_path)) == ["lease-1"]

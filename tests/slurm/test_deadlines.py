@@ -123,13 +123,12 @@ def test_f7_a_driver_that_is_killed_is_started_again(cluster, expected):
 
 @pytest.mark.release("22.05")
 def test_two_drivers_of_one_run(cluster, expected):
-    search = Search(cluster, resume=True, seconds=patient(0.6)).start()  # the second takes a while to be refused
+    search = Search(cluster, resume=True, seconds=patient(0.8)).start()  # the second takes a while to be refused
     search.wait_ended(12)
-    began = time.monotonic()
     second = cluster.run(search.command)
     assert second.returncode == 1
     assert "is in use by process" in second.stderr
     assert "on login" in second.stderr
-    assert time.monotonic() - began < patient(10)
+    assert search.process.poll() is None
     assert_equal(search.finish("F13"), expected)
     assert (search.lost, search.repeated) == (0, 0)

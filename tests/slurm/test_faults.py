@@ -10,7 +10,7 @@ import time
 from collections import Counter
 
 import pytest
-from patience import patient, wait_until
+from patience import patient, promised, wait_until
 from searches import FITS, SLOTS, Search, assert_equal, one_process
 
 
@@ -47,7 +47,7 @@ def test_f1_a_worker_that_is_killed_costs_its_own_fit(cluster, expected):
     assert_equal(search.finish("F1"), expected)
     assert (search.lost, search.repeated) == (0, 1)
     (again,) = search.repeats(after=killed)
-    assert again[-1] - killed < patient(2)
+    assert again[-1] - killed < promised(2)
     workers = {event[1:3] for event in search.events("begin") if event[-1] > killed + 0.5}
     assert len({worker for worker in workers if worker[0] == host}) == 4  # another has taken its place
 
@@ -80,7 +80,7 @@ def test_f3_a_frozen_worker_is_replaced(cluster, expected):
     assert_equal(search.finish("F3"), expected)
     assert (search.lost, search.repeated) == (0, 1)
     (again,) = search.repeats(after=frozen)
-    assert again[-1] - frozen < patient(12)
+    assert again[-1] - frozen < promised(12)
     assert "no longer answers" in search.errors
 
 
@@ -114,7 +114,7 @@ def test_f5_a_node_is_lost(cluster, expected, harm):
             shutil.rmtree(cluster.seen_by("n3", f"/dev/shm/{name}"))
     assert search.lost == 0
     assert search.repeated <= (4 if harm == "kill_node" else 8)  # a node that lives on begins what it has already
-    assert all(event[-1] - lost < patient(15) for event in search.repeats(after=lost + 1))
+    assert all(event[-1] - lost < promised(15) for event in search.repeats(after=lost + 1))
 
 
 @pytest.mark.release("22.05")
@@ -128,7 +128,7 @@ def test_f5_the_node_of_the_controller_is_lost(cluster, expected):
     assert search.lost == 0
     assert search.repeated <= 2 * SLOTS
     assert "the controller on n1 no longer answers: starting another elsewhere" in search.errors
-    assert max(event[-1] for event in search.events("begin")) - lost < patient(45)
+    assert max(event[-1] for event in search.events("begin")) - lost < promised(45)
 
 
 @pytest.mark.release("22.05")

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from cluster_conf import LOGIN
-from patience import patient, wait_until
+from patience import patient, promised, wait_until
 
 pytestmark = pytest.mark.release("24.11")  # the rest of the ring runs on both
 
@@ -264,7 +264,7 @@ def test_a_start_goes_on_while_its_listeners_are_held(cluster):
         (run.keys / "n2").unlink()
         began = time.monotonic()
         with run:
-            assert time.monotonic() - began < patient(5)
+            assert time.monotonic() - began < promised(5)
             run.work(12)
 
 
