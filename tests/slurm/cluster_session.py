@@ -152,10 +152,14 @@ class ClusterSession(SlurmCluster):
     def end_test(self) -> list[str]:
         """Undo what the test did to nodes; then what it has left after CLEAN_TIMEOUT seconds, now removed."""
         self._repair()
-        end = time.monotonic() + patient(CLEAN_TIMEOUT)
-        while (left := self.leftovers()) and time.monotonic() < end:
+        began = time.monotonic()
+        given_up = False
+        while (left := self.leftovers()) and time.monotonic() < began + patient(CLEAN_TIMEOUT):
             for process in self._started:
                 process.poll()
+            if not given_up and time.monotonic() > began + patient(CLEAN_TIMEOUT) / 2:
+                given_up = True
+                self._give_up_completing()
             time.sleep(0.2)
         if left:
             self._clear()
@@ -172,6 +176,13 @@ class ClusterSession(SlurmCluster):
         for node, state in self.node_states().items():
             if "down" in state or "drain" in state:
                 self.call(["scontrol", "update", f"nodename={node}", "state=resume"])
+
+    def _give_up_completing(self) -> None:
+        """Have Slurm no longer wait for nodes that were lost; it looks for them again after minutes only."""
+        for node, state in self.node_states().items():
+            if "comp" in state:
+                for new in ("down", "resume"):
+                    self.call(["scontrol", "update", f"nodename={node}", f"state={new}", "reason=test"])
 
     def _clear(self) -> None:
         self.call(["scancel", "--full", "--signal=KILL", "--state=RUNNING"])
