@@ -22,7 +22,6 @@ log = logging.getLogger("hpcml")
 Item = tuple[Callable[..., Any], Sequence[Any], dict[str, Any]]  # a call, as joblib has it
 
 KEY_SHARE = 0.1  # of the time of short calls that their keys may take
-AGAIN = 4  # times as much for the first key, which takes longer than others
 KEY_SECONDS = 3e-5  # that the key of a call with lists or objects takes, until that is known
 
 _UNKNOWN = "calls of %s cannot be recognised when the run is resumed: %s"
@@ -139,17 +138,16 @@ class Calls:
             return [""] * len(calls), ()
         try:
             digest = self._digest(function, same)
-            first = time.thread_time()  # of a driver whose threads compete
-            written = [self._key(digest, calls[0], name)]
-            seconds = self._ledger.key_seconds[name] = time.thread_time() - first
-            much = AGAIN * KEY_SHARE * (self.seconds or 1.0)
-            if len(calls) > 1 and seconds > much and self._is_costly(calls, name):
-                return [""] * len(calls), ()
-            written += [self._key(digest, call, name) for call in calls[1:]]
+            written = [self._key(digest, calls[0], name)]  # takes longer than others
+            for number, call in enumerate(calls[1:]):
+                began = time.thread_time()  # not of the wall: the threads of a driver compete
+                written.append(self._key(digest, call, name))
+                self._ledger.key_seconds[name] = time.thread_time() - began
+                if number == 0 and self._is_costly(calls, name):
+                    return [""] * len(calls), ()
         except Exception as error:  # if it cannot be pickled at all, packing it says so
             _warn(_UNKNOWN, name, error)
             return [""] * len(calls), ()
-        self._ledger.key_seconds[name] = (time.thread_time() - first) / len(calls)
         classes = {kind for one in (digest, *written) for kind in one.classes}
         self._ledger.meet(classes)
         return self._ledger.keys([one.digest for one in written]), classes
