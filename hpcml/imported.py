@@ -49,7 +49,7 @@ def _look(name: str, module: object, since: float) -> tuple[str, str] | None:
     file = getattr(module, "__file__", None)
     if not isinstance(file, str) or name in ("__main__", "__mp_main__") or name.partition(".")[0] == "hpcml":
         return None
-    if not is_users(file):
+    if not os.path.isabs(file) or not is_users(file):  # torch.classes says "_classes.py", and is no file's
         return None
     path = os.path.abspath(file)
     with contextlib.suppress(OSError):

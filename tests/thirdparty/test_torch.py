@@ -129,7 +129,6 @@ def noted(x, log):
     return float(sum(part.detach().double().sum() for part in parts))
 
 
-@pytest.mark.xfail(strict=True, reason="L1: nothing that touches torch is recognised")
 def test_a_resumed_run_recognises_tensors_and_modules(tmp_path):
     log = tmp_path / "log"
     settings = {"slots_per_node": 2, "progress": False}

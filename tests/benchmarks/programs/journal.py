@@ -30,6 +30,7 @@ from hpcml.lease import this_process
 from hpcml.ledger import Ledger
 from hpcml.outcomes import Outcome
 from hpcml.pickling import dumps
+from hpcml.staging import LocalStaging
 from hpcml.store import Store
 from hpcml.task import Call
 
@@ -73,7 +74,7 @@ def key() -> dict[str, float]:
     with tempfile.TemporaryDirectory(dir=".") as place:
         os.chmod(place, 0o700)
         ledger = Ledger(Path(place), this_process(), {}, lambda job: None)
-        book = CallBook(Store(None), 1 << 20)  # nothing is large: it is never asked to send
+        book = CallBook(Store(LocalStaging([place])), 1 << 20)
         recorded, plain = Calls(book, ledger, dumps), Calls(book, None, dumps)
         try:
             joblib.Parallel.__call__ = lambda self, items: called(self, compare(items))
