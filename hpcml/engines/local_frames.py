@@ -1,8 +1,8 @@
 """Frames to the worker processes of engine ``local`` and their outcomes back, over a socket for each worker.
 
 A frame is written by the thread that submits it, and an outcome is read by one thread for all workers. loky's own
-queues need four threads for the same, which compete for the interpreter: a short task and its result took 2.0 ms with
-them, and take 1.1 ms so; beside a thread of the script that computes, 44 and 29 ms.
+queues need four threads for the same, which compete for the interpreter: a short task and its result took 2.0 ms
+with them, and take 1.1 ms so; beside a thread of the script that computes, 44 and 29 ms.
 """
 
 import os
