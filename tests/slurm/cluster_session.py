@@ -157,7 +157,8 @@ class ClusterSession(SlurmCluster):
         while (left := self.leftovers()) and time.monotonic() < began + patient(CLEAN_TIMEOUT):
             for process in self._started:
                 process.poll()
-            if not given_up and time.monotonic() > began + patient(CLEAN_TIMEOUT) / 2:
+            alone = all(one.startswith("squeue") for one in left)
+            if alone and not given_up and time.monotonic() > began + patient(CLEAN_TIMEOUT) / 2:
                 given_up = True
                 self._give_up_completing()
             time.sleep(0.2)
