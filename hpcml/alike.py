@@ -26,7 +26,7 @@ def _no_class(kind: type) -> bytes | None:
 
 
 class Met:
-    """What was met so far.
+    """Objects that columns have met so far.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""What Slurm granted, read from the ``SLURM_*`` variables and nothing else.
+"""Allocation of Slurm, read from the ``SLURM_*`` variables and nothing else.
 
 The nodes are the job's in a batch script and in salloc's shell, which may be on the login node or in Slurm's
 interactive step. They are the step's, ``SLURM_STEP_*``, in what srun started, with or without ``--pty``.
@@ -62,7 +62,7 @@ class Node:
 
 @dataclass(frozen=True)
 class Allocation:
-    """What Slurm granted, and where in it this process is.
+    """Allocation of Slurm, and the place of this process in it.
 
     Examples
     --------
@@ -79,7 +79,7 @@ class Allocation:
     task_rank: int | None = None
     """This process' rank among the tasks of its srun step; None outside of one."""
     task_count: int = 1
-    """How many tasks that step has: so many times srun started this program."""
+    """Number of tasks of that step: so many times srun started this program."""
     launch_node: str | None = None
     """The node this process is on; None on the login node."""
     end_time: float | None = None

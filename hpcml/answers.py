@@ -1,4 +1,4 @@
-"""What earlier lives of a run have done, as their records say, and whether it can be used in this one."""
+"""Results that earlier lives of a run have recorded, and whether this one can use them."""
 
 import logging
 from collections.abc import Callable, Iterable
@@ -67,12 +67,12 @@ class Answers:
 
     @property
     def retired(self) -> int:
-        """How many results cannot be used, for those had other versions."""
+        """Number of results that cannot be used, for those had other versions."""
         return len(self._retired.difference(self._answers))
 
     @property
     def known(self) -> int:
-        """How many results can be used."""
+        """Number of results that can be used."""
         return len(self._answers)
 
     def pop(self, key: str, classes: Iterable[type]) -> Outcome | None:

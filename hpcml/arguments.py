@@ -54,7 +54,7 @@ class Each(NamedTuple):
 
     @property
     def length(self) -> int:
-        """How many calls there are."""
+        """Number of calls."""
         return len(self.packed)
 
     def part(self, first: int, last: int) -> "Each":

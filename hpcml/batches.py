@@ -49,7 +49,7 @@ class Batches:
 
     @property
     def slots(self) -> int:
-        """How many tasks run at once."""
+        """Number of tasks that run at once."""
         return self._session.workers.slots
 
     def open_call(

@@ -1,4 +1,4 @@
-"""What one call sends: which content leaves its pickles, and what is known of it already."""
+"""Content that one call sends beside its pickles, and what is known of that already."""
 
 import contextlib
 import weakref
@@ -19,7 +19,7 @@ SMALLEST = 1 << 16  # bytes; less is not worth a file, however often it travels
 
 
 class CallBook:
-    """What one call has hashed: `Cluster.submit`, ``map``, or all batches of a ``joblib.Parallel``.
+    """Digests of one call: `Cluster.submit`, ``map``, or all batches of a ``joblib.Parallel``.
 
     The same memory above the limit is hashed once in a call. The next call hashes it again, for it may have
     changed. A smaller array is hashed from its second journey on, whenever it travels, at a hundredth of what

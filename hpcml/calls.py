@@ -1,4 +1,4 @@
-"""How calls are made ready to travel; one that an earlier life of the run has finished does not travel at all."""
+"""Calls, packed to be sent; one that an earlier life of the run has finished is not sent at all."""
 
 import logging
 import time

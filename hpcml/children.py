@@ -1,4 +1,4 @@
-"""What a worker's tasks have started: it ends with the worker.
+"""Processes that a worker's tasks have started: they end with the worker.
 
 A pool of loky's or multiprocessing's within a task has a resource tracker, which removes semaphores and memory
 maps when all others that use them are gone. So everything below a worker is killed but the trackers, which then

@@ -82,12 +82,6 @@ def run_chunk(
                 if not function.is_fixed:
                     function.renew()
             args, kwargs = next(loaded)
-            try:
-                value = function.call(*args, **kwargs)
-            except Exception as error:
-                note_genome(error, args)
-                raise
-            add(value)
-            del value
+            add(call_noting(function.call, args, kwargs))
             if between is not None:
                 between()

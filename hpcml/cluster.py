@@ -146,7 +146,7 @@ class Cluster(Unique, Executor):
 
     @property
     def slots(self) -> int:
-        """How many tasks run at once."""
+        """Number of tasks that run at once."""
         return self._session.workers.slots
 
     @property

@@ -1,4 +1,4 @@
-"""What is said of objects that cannot travel: which part of them it is."""
+"""Messages about objects that cannot be sent: which part of them it is."""
 
 import contextlib
 import functools

@@ -24,7 +24,7 @@ __all__ = ["Deadline"]
 log = logging.getLogger("hpcml")
 
 SIGNALS = (signal.SIGUSR1, signal.SIGUSR2, signal.SIGTERM, signal.SIGHUP)
-"""What Slurm sends before the end (``--signal``), at the end, and when an allocation is revoked. SIGINT stays
+"""Signals of Slurm before the end (``--signal``), at the end, and when an allocation is revoked. SIGINT stays
 Python's KeyboardInterrupt: the journal is whole at every moment, and whoever types Ctrl-C wants the prompt."""
 
 MARGIN = 5.0  # seconds that are kept for the flush, the end of the workers and the requeue

@@ -1,4 +1,4 @@
-"""What a pickle says of functions, classes and modules: their name, or all that they are."""
+"""Functions, classes and modules in a pickle: their name, or all that they are."""
 
 import sys
 import types

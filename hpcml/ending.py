@@ -1,4 +1,4 @@
-"""What happens when the job's time is over, or when it is told to end: stop, flush, requeue."""
+"""End of a run whose job has no time left, or gets a signal: stop, flush, requeue."""
 
 import logging
 import os

@@ -34,7 +34,7 @@ class BatchFuture(Future[list[Any]]):
 
     @property
     def parts(self) -> "list[BatchItem | ChunkItems]":
-        """What the dispatcher may have in place of it."""
+        """Future that the dispatcher may have in place of this one."""
         return [*self.items, *self._chunks]
 
     def chunk(self, items: "list[BatchItem]") -> "ChunkItems":

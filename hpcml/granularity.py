@@ -12,7 +12,7 @@ WORTH_SAYING = 1.0  # seconds that all maps of a function have taken
 
 @dataclass
 class Spent:
-    """What the maps of one function have taken.
+    """Times that the maps of one function have taken.
 
     Parameters
     ----------

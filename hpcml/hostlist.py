@@ -39,7 +39,7 @@ class _Item:
 
     @property
     def size(self) -> int:
-        """How many names the item stands for."""
+        """Number of names that the item stands for."""
         return math.prod(sum(last - first + 1 for first, last, _ in ranges) for ranges in self.brackets)
 
     @property

@@ -49,7 +49,7 @@ def _look(name: str, module: object, since: float) -> tuple[str, str] | None:
     file = getattr(module, "__file__", None)
     if not isinstance(file, str) or name in ("__main__", "__mp_main__") or name.partition(".")[0] == "hpcml":
         return None
-    if not os.path.isabs(file) or not is_users(file):  # torch.classes says "_classes.py", and is no file's
+    if not os.path.isabs(file) or not is_users(file):  # that of torch.classes is "_classes.py", which is no file
         return None
     path = os.path.abspath(file)
     with contextlib.suppress(OSError):
@@ -61,7 +61,7 @@ def _look(name: str, module: object, since: float) -> tuple[str, str] | None:
 
 
 class _Checked:
-    """What was found about the modules of a record, for a second."""
+    """Findings about the modules of a record, valid for a second."""
 
     def __init__(self) -> None:
         self.until, self.current = 0.0, False

@@ -33,11 +33,11 @@ __all__ = [
 
 
 class BatchExecutor(Protocol):
-    """What the backend needs of a Cluster."""
+    """Cluster, as far as the backend needs it."""
 
     @property
     def slots(self) -> int:
-        """How many tasks can run at once."""
+        """Number of tasks that can run at once."""
 
     def open_call(
         self, max_nbytes: int | None, private: bool, wrap: "Callable[[Any], Any] | None" = None

@@ -1,4 +1,4 @@
-"""What makes two calls the same: a digest of function, arguments and data, equal in every process.
+"""Keys of calls: a digest of function, arguments and data, equal in every process.
 
 A call is pickled for its digest alone, each of its objects in full wherever it occurs, and sets in order. Which of
 its mutable objects are one and the same is part of the digest, for tasks can tell; of strings, numbers and the
@@ -45,7 +45,7 @@ _ATOMS = frozenset((int, float, str, bytes, bool, complex, type(None)))
 
 
 class Written(NamedTuple):
-    """What was found in an object.
+    """Findings in an object.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""What a run has done, task by task: written to its journal, and answered from it in the run's next life.
+"""Results of a run, task by task: written to its journal, and answered from it in the run's next life.
 
 A life of a run begins with the record of who it is, on what, and with which versions. Then each task that ends
 has a record, whose body is the outcome as the worker packed it, and each death of a worker has one.
@@ -117,12 +117,12 @@ class Ledger:
 
     @property
     def retired(self) -> int:
-        """How many results of earlier lives cannot be used, for those had other versions."""
+        """Number of results of earlier lives that cannot be used, for those had other versions."""
         return self._answers.retired
 
     @property
     def known(self) -> int:
-        """How many results of earlier lives can be used."""
+        """Number of results of earlier lives that can be used."""
         return self._answers.known
 
     def _body(self, record: Record) -> bytes:

@@ -1,4 +1,4 @@
-"""How long tasks may take, each of them and all before the job ends; and how much they may return."""
+"""Limits of time, for each task and for all before the job ends; and of what tasks may return."""
 
 import math
 import time

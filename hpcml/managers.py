@@ -1,4 +1,4 @@
-"""What is said when a task cannot reach a manager of multiprocessing's that the script has started."""
+"""Error note for a task that cannot reach a manager of multiprocessing's which the script has started."""
 
 from multiprocessing import connection
 

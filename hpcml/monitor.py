@@ -1,4 +1,4 @@
-"""What the driver notes of each task that ends: the journal, totals, warnings, prints, progress."""
+"""Notes of the driver about each task that ends: the journal, totals, warnings, prints, progress."""
 
 import logging
 import sys

@@ -1,4 +1,4 @@
-"""What a Cluster is going to be, and what is said when it is."""
+"""Start of a Cluster, and the message when it is ready."""
 
 import os
 import sys
@@ -23,7 +23,7 @@ PATIENCE = 60.0  # seconds that a start is given to end after its own timeout
 
 @dataclass(frozen=True)
 class Running:
-    """What there is once the workers are ready."""
+    """Parts of a Cluster whose workers are ready."""
 
     workers: Workers
     store: Store

@@ -1,4 +1,4 @@
-"""How the outcome of a call returns: packed on its worker, unpacked in the driver; see `hpcml.task`."""
+"""Outcomes of calls: packed on its worker, unpacked in the driver; see `hpcml.task`."""
 
 import pickle
 from collections.abc import Callable, Iterator
@@ -34,7 +34,7 @@ class RemoteTraceback(Exception):
 
 
 class Outcome(NamedTuple):
-    """What became of a call on its worker.
+    """Value or error of a call on its worker.
 
     ``seconds`` is the wall time of the call alone, ``peak`` the most memory that its worker has ever had, in MB,
     ``modules`` those of the user that its worker had imported (`hpcml.imported.imported_modules`).
@@ -51,7 +51,7 @@ class Outcome(NamedTuple):
 
 
 class Head(NamedTuple):
-    """What precedes the outcomes of a frame.
+    """Head of a frame of outcomes.
 
     ``printed`` is what its calls have written to standard output and error; what the owner of the worker's streams
     has taken, in ``readings`` readings up to now, comes before that. For ``modules`` see `Outcome`.

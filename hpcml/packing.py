@@ -1,4 +1,4 @@
-"""How functions and arguments are packed: each call apart from the others, its function once for all."""
+"""Functions and arguments, packed: each call apart from the others, its function once for all."""
 
 import logging
 import pickle

@@ -1,4 +1,4 @@
-"""What a Cluster is going to start: pure functions from an allocation and options to a `Plan`."""
+"""Plan of what a Cluster starts: pure functions from an allocation and options to a `Plan`."""
 
 import ast
 import os
@@ -35,7 +35,7 @@ _BY_PART = {"scipy", "sklearn"}  # importing these alone loads little; their par
 
 @dataclass(frozen=True)
 class Options:
-    """What a user may say about a Cluster; see `hpcml.Cluster`."""
+    """Options that a user may give to a Cluster; see `hpcml.Cluster`."""
 
     engine: str = "auto"
     slots_per_node: int | None = None
@@ -77,7 +77,7 @@ class Options:
 
 @dataclass(frozen=True)
 class Plan:
-    """What an engine has to start.
+    """Workers that an engine has to start.
 
     Parameters
     ----------
@@ -119,7 +119,7 @@ class Plan:
 
     @property
     def data_name(self) -> str:
-        """What the directories for shared data are called."""
+        """Name of the directories for shared data."""
         return f"{self.run_dir.name}-{self.life}"
 
     @property

@@ -1,4 +1,4 @@
-"""What a worker does before its first task of a Parallel: ``Parallel(initializer=…, initargs=…)``."""
+"""Initializers of workers, before the first task of a Parallel: ``Parallel(initializer=…, initargs=…)``."""
 
 import pickle
 import uuid

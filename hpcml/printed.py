@@ -1,4 +1,4 @@
-"""What tasks print, on its way to the user: whole lines, each with the name of its slot."""
+"""Prints of tasks, as the user sees them: whole lines, each with the name of its slot."""
 
 import logging
 import queue
@@ -48,7 +48,7 @@ class PrintedLines:
 
 
 class Prints:
-    """What engines have read from their workers' streams, on its way to the thread that shows it.
+    """Bytes that engines have read from their workers' streams, until a thread shows them.
 
     What finds no room there, because nobody takes what is shown, is counted and left out: no task waits for it.
 

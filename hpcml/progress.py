@@ -1,4 +1,4 @@
-"""What a user sees while tasks run: a bar, or lines in a log; and the closing line."""
+"""Progress while tasks run: a bar, or lines in a log; and the closing line."""
 
 import itertools
 import math
@@ -15,7 +15,7 @@ __all__ = ["Bar", "Display", "Lines", "Quiet", "Totals", "closing_line", "displa
 
 @dataclass
 class Totals:
-    """What a Cluster has done so far; times in seconds."""
+    """Totals of a Cluster so far; times in seconds."""
 
     tasks: int = 0
     failed: int = 0

@@ -1,4 +1,4 @@
-"""What ``import hpcml`` gives: the names of its front door, and joblib's backend ``"hpcml"``."""
+"""Public names of ``import hpcml``: those of its front door, and joblib's backend ``"hpcml"``."""
 
 from hpcml.allocation import Allocation, Node, detect
 from hpcml.broadcast import Broadcast

@@ -1,4 +1,4 @@
-"""What stands for each kind of object in what a key is made from; see `hpcml.keys`."""
+"""Reductions: the content that stands for each kind of object in a key; see `hpcml.keys`."""
 
 import functools
 import pickle
@@ -35,7 +35,7 @@ _KINDS = frozenset("biufc")  # of dtypes whose name says all
 
 
 class _Asked(Protocol):
-    """What gives digests; see `hpcml.keys.Keys`."""
+    """Source of digests; see `hpcml.keys.Keys`."""
 
     digests: Any
     table: dict[type, Any]
@@ -236,7 +236,7 @@ _hows: dict[type, _How] = {
     functools._lru_cache_wrapper: _cache,
     Broadcast: _lent,
 }
-"""How objects of each type are reduced; a type is looked at once."""
+"""Reduction of each type; a type is looked at once."""
 
 _families: tuple[tuple[Any, _How], ...] = (
     (Array, Reducing.array),

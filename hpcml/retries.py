@@ -1,4 +1,4 @@
-"""What is run again: tasks whose worker died, whose data was not there, or which came back half done."""
+"""Retries: of tasks whose worker died, whose data was not there, or which came back half done."""
 
 import logging
 from collections.abc import Callable

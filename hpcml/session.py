@@ -131,17 +131,17 @@ class Session:
 
     @property
     def store(self) -> Store:
-        """What is on their nodes; see `running`."""
+        """Store of data on their nodes; see `running`."""
         return self.running.store
 
     @property
     def monitor(self) -> Monitor:
-        """What hears of tasks; see `running`."""
+        """Monitor of tasks; see `running`."""
         return self.running.monitor
 
     @property
     def dispatcher(self) -> Dispatcher:
-        """What hands out tasks; see `running`."""
+        """Dispatcher of tasks; see `running`."""
         return self.running.dispatcher
 
     def is_dispatching(self) -> bool:

@@ -1,4 +1,4 @@
-"""What a function depends on beyond its arguments: the files of the user's modules, and versions of libraries."""
+"""Sources that a function depends on: the files of the user's modules, and versions of libraries."""
 
 import ast
 import contextlib

@@ -1,4 +1,4 @@
-"""How shared data comes to where it is needed: on this computer, and on a shared file system.
+"""Staging of shared data where it is needed: on this computer, and on a shared file system.
 
 Each class here is a `hpcml.store.Staging`; `hpcml.sbcast` has the one that sends data to nodes. The directories
 on the nodes belong to whoever runs there, an engine's launcher or this process

@@ -202,7 +202,7 @@ class Collector:
 
     @property
     def watched(self) -> list[int]:
-        """What is to be waited for until the next `look`, beside `timeout`."""
+        """File descriptors to wait for until the next `look`, beside `timeout`."""
         return [] if self._since else [self._epoll.fileno()]
 
     @property

@@ -1,4 +1,4 @@
-"""What a script can change around its tasks while a Cluster is open: how it reaches the workers.
+"""State that a script can change around its tasks while a Cluster is open, and its way to the workers.
 
 Working directory, environment, ``sys.path``, ``sys.argv``, umask, and the key of multiprocessing (for managers).
 The driver packs them anew when something has changed; each frame carries the pack, and a worker that has seen

@@ -57,12 +57,12 @@ class Call(NamedTuple):  # a tuple, for there may be a million of them
 
     @property
     def length(self) -> int:
-        """How many calls it stands for."""
+        """Number of calls that it stands for."""
         return len(self.keys) or 1
 
     @property
     def nbytes(self) -> int:
-        """How many bytes its arguments add to a message."""
+        """Number of bytes that its arguments add to a message."""
         return size_of(self.arguments)
 
     @property

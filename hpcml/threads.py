@@ -1,4 +1,4 @@
-"""How many threads a worker's numeric libraries may start."""
+"""Number of threads that a worker's numeric libraries may start."""
 
 __all__ = ["thread_variables"]
 

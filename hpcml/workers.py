@@ -1,4 +1,4 @@
-"""What an engine owes: the one interface between the dispatcher and the systems that carry tasks."""
+"""Interface between the dispatcher and the engines."""
 
 from collections.abc import Callable, Set
 from concurrent.futures import Future
@@ -10,22 +10,22 @@ __all__ = ["Workers"]
 
 
 class Workers(Protocol):
-    """What an engine's context manager yields: the workers, ready."""
+    """Workers that an engine's context manager yields, ready."""
 
     @property
     def slots(self) -> int:
-        """How many workers there are, those included that are just being replaced."""
+        """Number of workers, those included that are just being replaced."""
 
     @property
     def ready(self) -> int:
-        """How many of them can take a frame now."""
+        """Number of workers that can take a frame now."""
 
     @property
     def hosts(self) -> tuple[str, ...]:
         """The nodes they are on, each once."""
 
     staging: Staging
-    """How data is put on their nodes."""
+    """Staging of data on their nodes."""
 
     on_change: Callable[[], None]
     """Called by the engine when workers have come or gone."""

@@ -71,7 +71,7 @@ class LocalWorkers:
 
     @property
     def ready(self) -> int:
-        """How many workers can take a frame now; a time limit of a task does not count the start of its worker."""
+        """Number of workers that can take a frame now: a task's time limit does not count its worker's start."""
         with self._lock:
             return sum(slot.answered for slot in self._slots)
 
@@ -168,7 +168,7 @@ class LocalWorkers:
         """End all worker processes now."""
         with self._lock:
             self._stopped = True
-        end_trees([number for slot in self._slots for number in slot.process.numbers])
+        end_trees([number for slot in self._slots for number in slot.process.process_ids])
         for slot in self._slots:
             slot.process.kill(wait=True)
         self._channels.close()

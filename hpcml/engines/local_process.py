@@ -71,13 +71,13 @@ class LocalProcess:
         self._channels.drop(self._channel)
 
     @property
-    def numbers(self) -> list[int]:
-        """The number of the process, while it lives."""
+    def process_ids(self) -> list[int]:
+        """Id of the process, in a list, which is empty when the process has ended."""
         return list(self._executor._processes or ())
 
     def kill(self, wait: bool = False) -> None:
         """End the process and all that it has started."""
-        end_trees(self.numbers)
+        end_trees(self.process_ids)
         self._executor.shutdown(wait=wait, kill_workers=True)
 
 

@@ -25,7 +25,7 @@ Population = list[Any]
 
 
 class Algorithm(Protocol):
-    """What a generation consists of; its attributes are kept in checkpoints."""
+    """Parts of a generation; the attributes are kept in checkpoints."""
 
     generates: ClassVar[bool]
     """Whether it makes all its individuals, with no first population."""

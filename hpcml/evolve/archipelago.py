@@ -27,7 +27,7 @@ TOPOLOGIES = ("ring", "random")
 
 @dataclass
 class Epoch:
-    """What is there after the islands have evolved and before they send their best to each other.
+    """State after the islands have evolved and before they send their best to each other.
 
     Parameters
     ----------

@@ -58,7 +58,7 @@ def _record(logbook: Any, place: int) -> dict[str, Any]:
 
 @dataclass
 class Migration:
-    """How islands send their best to each other.
+    """Migration: islands send their best to each other.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""What a checkpoint holds, as bytes: with what it is about, and the versions that wrote it."""
+"""Content of a checkpoint, as bytes: with its subject, and the versions that wrote it."""
 
 import io
 import logging

@@ -151,7 +151,7 @@ class _Flight:
 
     @property
     def flying(self) -> int:
-        """How many are being evaluated."""
+        """Number of individuals that are being evaluated."""
         return len(self._futures)
 
     def send(self) -> None:

@@ -1,4 +1,4 @@
-"""What to ask Slurm for next time, and why."""
+"""Advice for the next request to Slurm, with reasons."""
 
 import math
 from bisect import bisect_left

@@ -23,7 +23,7 @@ class Row(NamedTuple):
 
 
 class Cell(NamedTuple):
-    """What a row did in a piece of time: slots that were there, busy ones (both means), the busiest function."""
+    """Use of a row in a piece of time: slots that were there, busy ones (both means), the busiest function."""
 
     there: float = 0.0
     busy: float = 0.0
@@ -38,7 +38,7 @@ class Cell(NamedTuple):
 
 
 class Histogram(NamedTuple):
-    """How many tasks took how long: bin ``i`` is from ``edges[i]`` to ``edges[i + 1]`` seconds."""
+    """Histogram of the tasks' seconds: bin ``i`` is from ``edges[i]`` to ``edges[i + 1]`` seconds."""
 
     edges: list[float]
     counts: list[int]

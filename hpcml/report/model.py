@@ -1,4 +1,4 @@
-"""What is told of a run, as dataclasses.
+"""Content of a report, as dataclasses.
 
 Times are in seconds, and points in time in seconds since the epoch; memory is in MB.
 """
@@ -92,7 +92,7 @@ class Death:
 
 @dataclass
 class Slot:
-    """What was done in one slot.
+    """Tasks of one slot.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""How numbers, times and names are written in a report."""
+"""Numbers, times and names, as a report writes them."""
 
 import datetime
 

@@ -1,4 +1,4 @@
-"""What a task of a SCOOP program takes along to its worker, and where this process is."""
+"""Data that a task of a SCOOP program is sent with, and the place of this process."""
 
 import os
 from collections.abc import Callable, Mapping

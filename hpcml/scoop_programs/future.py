@@ -138,12 +138,12 @@ class Future:
 
     @property
     def resultValue(self) -> Any:
-        """What the call returned; None while it has not."""
+        """Value that the call returned; None while it has not."""
         return self._inner.result() if self.isDone and self.exceptionValue is None else None
 
     @property
     def exceptionValue(self) -> BaseException | None:
-        """What the call raised, CancelledError where it was cancelled; None while it has not."""
+        """Exception that the call raised, CancelledError where it was cancelled; None while it has not."""
         if not self.isDone:
             return None
         return CancelledError() if self.cancelled() else self._inner.exception()
@@ -166,7 +166,7 @@ class Future:
 
 
 class DoneAndNotDoneFutures(NamedTuple):
-    """What `hpcml.scoop_programs.futures.wait` returns."""
+    """Result of `hpcml.scoop_programs.futures.wait`."""
 
     done: set[Future]
     not_done: set[Future]

@@ -1,4 +1,4 @@
-"""What `hpcml run` does so that ``import scoop`` finds the modules of this package."""
+"""Service of `hpcml run` by which ``import scoop`` finds the modules of this package."""
 
 import sys
 from pathlib import Path

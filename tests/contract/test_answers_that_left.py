@@ -52,7 +52,7 @@ def note_and_sleep(path):
 
 
 def test_an_answer_that_comes_after_the_news_of_the_death_counts(tmp_path, capfd):
-    """The programs that carry answers are stopped meanwhile; the one that tells of deaths is another."""
+    """The programs that carry answers are stopped meanwhile; the one that reports deaths is another."""
     path = tmp_path / "begun"
     options = {"slots_per_node": 2, "run_dir": tmp_path / "run", "progress": False, "timeout": patient(60)}
     with hpcml.Cluster("ipyparallel", **options) as cluster:

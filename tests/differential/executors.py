@@ -54,8 +54,8 @@ def isolated(
         (alone, (i, x)) if type(x) in (int, str, type(None)) else (cloudpickle.dumps((function, i, x)), None)
         for i, x in zip(ids, xs, strict=False)
     ]
-    told = _in_fork(lambda: [_call_alone(call, describe) for call in packed])
-    return [Outcome(_Results(io.BytesIO(value)).load(), None, text) for value, text in told]
+    results = _in_fork(lambda: [_call_alone(call, describe) for call in packed])
+    return [Outcome(_Results(io.BytesIO(value)).load(), None, text) for value, text in results]
 
 
 def _in_fork(make: Callable[[], Any]) -> Any:
@@ -73,9 +73,9 @@ def _in_fork(make: Callable[[], Any]) -> Any:
             os._exit(0)
     os.close(writer)
     with open(reader, "rb") as file:
-        told = file.read()
+        packed = file.read()
     os.waitpid(child, 0)
-    return pickle.loads(told)
+    return pickle.loads(packed)
 
 
 def _call_alone(

@@ -22,7 +22,7 @@ def test_a_module_of_the_user_is_told_with_the_digest_of_its_file(tmp_path, monk
 
 
 def test_an_object_that_is_no_file_has_none(monkeypatch):
-    """torch.classes stands in sys.modules, and says that its file is "_classes.py"."""
+    """torch.classes stands in sys.modules, with the file name "_classes.py"."""
     peculiar = types.ModuleType("peculiar_classes")
     peculiar.__file__ = "_classes.py"
     monkeypatch.setitem(sys.modules, "peculiar_classes", peculiar)

@@ -26,7 +26,7 @@ HOLDER_PATIENCE = 30.0  # seconds for a step to start
 
 
 class NodeData:
-    """What the launchers have told about their directories, and the staging that follows from it.
+    """Directories that the launchers have reported, and the staging that follows from them.
 
     One call at a time, as the `hpcml.store.Store` sees to; `take`, `note` and `forget` are the news thread's.
 

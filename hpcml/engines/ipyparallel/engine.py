@@ -1,4 +1,4 @@
-"""What a forked process does to be ipyparallel's engine; zmq is first used here."""
+"""Engine of ipyparallel in a forked process; zmq is first used here."""
 
 import json
 import logging

@@ -1,4 +1,4 @@
-"""What the driver knows of one engine."""
+"""State of one engine, as the driver knows it."""
 
 from collections.abc import Set
 from concurrent.futures import Future

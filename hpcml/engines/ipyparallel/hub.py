@@ -1,4 +1,4 @@
-"""What the driver asks of ipyparallel's client beside its public methods."""
+"""Requests to ipyparallel's client beside its public methods."""
 
 import contextlib
 from collections.abc import Callable
@@ -32,8 +32,8 @@ def ask_engines(client: Client, then: Callable[[], None]) -> None:
 def await_late_answers(client: Client) -> None:
     """Have the client wait a moment before it fails what a dead engine had to do.
 
-    An answer and the news of a death come through different processes; the client says itself that it may take
-    them in the wrong order. Then it prints "got unknown result", and the task would run again.
+    An answer and the news of a death come through different processes, and the client may take them in the wrong
+    order (its `_handle_stranded_msgs`). Then it prints "got unknown result", and the task would run again.
     """
     fail = client._handle_stranded_msgs
     client._handle_stranded_msgs = lambda *engine: client._io_loop.call_later(LATE_SECONDS, fail, *engine)

@@ -1,4 +1,4 @@
-"""What the driver and its programs on the nodes say to each other: JSON objects, one a line.
+"""Messages between the driver and its programs on the nodes: JSON objects, one a line.
 
 ::
 

@@ -22,7 +22,7 @@ _MISSING = object()
 
 
 class PlainProcess:
-    """What Python has before there is a shell; made before the engine is initialized.
+    """State of Python before there is a shell; made before the engine is initialized.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""What the engines of a node print: their streams, and the launcher's readings of them, sent to the driver."""
+"""Prints of the engines of a node: their streams, and the launcher's readings of them, sent to the driver."""
 
 import contextlib
 import mmap

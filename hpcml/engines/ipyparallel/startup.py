@@ -1,4 +1,4 @@
-"""How the controller, the launchers and the driver come together, and what is said when they do not."""
+"""Start of the controller and the launchers, and the errors when they do not come."""
 
 import contextlib
 import logging

@@ -1,4 +1,4 @@
-"""What is said when nodes or the controller do not come."""
+"""Error messages for nodes or a controller that do not come."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ __all__ = ["Seen", "failures", "unreachable"]
 
 @dataclass(frozen=True)
 class Seen:
-    """What was seen of the controller."""
+    """State of the controller, as far as the driver has seen it."""
 
     program: Program
     ended: bool

@@ -60,13 +60,13 @@ class EngineWorkers:
 
     @property
     def slots(self) -> int:
-        """How many engines there are, those included that a launcher has just forked."""
+        """Number of engines, those included that a launcher has just forked."""
         with self._lock:
             return sum(not engine.dead for engine in self._engines.values())
 
     @property
     def ready(self) -> int:
-        """How many engines are registered and alive."""
+        """Number of engines that are registered and alive."""
         with self._lock:
             return sum(not engine.killed for engine in self._living().values())
 

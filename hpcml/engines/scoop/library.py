@@ -29,7 +29,7 @@ USED: dict[str, tuple[str, ...]] = {
     "broker.Broker": ("getPorts", "processConfig", "run"),
     "structs": ("BrokerInfo",),
 }  # fmt: skip
-"""What of SCOOP is used or replaced; see `load` for the names."""
+"""Parts of SCOOP that are used or replaced; see `load` for the names."""
 
 
 def check_version(found: str) -> None:

@@ -1,4 +1,4 @@
-"""What travels: SCOOP's futures, each around a pickle of its own that only those concerned open.
+"""Futures of SCOOP as they are sent, each around a pickle of its own that only those concerned open.
 
 SCOOP pickles a future as a whole, so that a task, result or exception that cannot be unpickled ends the process
 that receives it. Here it becomes the error of the one future.

@@ -1,4 +1,4 @@
-"""What is changed in SCOOP, from outside: it executes long tasks twice, is lost when a worker ends, and more.
+"""Changes to SCOOP, from outside: it executes long tasks twice, is lost when a worker ends, and more.
 
 ========================  ========================================================================================
 as it is                  as it is here

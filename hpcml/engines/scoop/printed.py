@@ -1,4 +1,4 @@
-"""What the workers of a node print: it goes on to the script's own streams, line by line."""
+"""Prints of the workers of a node: they go on to the script's own streams, line by line."""
 
 import codecs
 import os
@@ -13,7 +13,7 @@ CHUNK = 600  # bytes; the message stays below PIPE_BUF (pipe(7)) even when each 
 
 
 class Printed:
-    """What all workers of the node print to one of their two streams, passed on line by line."""
+    """Prints of all workers of the node to one of their two streams, passed on line by line."""
 
     def __init__(self, node: str, stream: int, output: int) -> None:
         self._about, self._output = {"node": node, "stream": stream}, output

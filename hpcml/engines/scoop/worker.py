@@ -1,4 +1,4 @@
-"""What a forked process does to be a worker: it loads the script as a module, and executes tasks."""
+"""Worker in a forked process: it loads the script as a module, and executes tasks."""
 
 import sys
 from pathlib import Path
