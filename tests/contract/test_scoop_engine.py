@@ -24,7 +24,7 @@ from hpcml.engines.scoop import command, library
 from hpcml.errors import EngineError
 
 API = """
-import functools, os, sys, warnings
+import functools, os, sys, time, warnings
 import scoop
 from scoop import futures, shared
 
@@ -34,6 +34,7 @@ def times(x):
     return FACTOR * x
 
 def where(x):
+    time.sleep(0.05)  # long enough for every worker to ask for one
     return os.getpid(), scoop.worker, scoop.IS_ORIGIN
 
 def logged(function):
@@ -117,6 +118,22 @@ def test_all_of_scoops_interface_works_unchanged(run):
     assert done.status == 0, done.err
     assert done.out == "['a', 'b c'] __main__ 4 True\ncalled with 6\nall is well\n"
     assert "scoop" not in done.err, "SCOOP's own warnings are not shown"
+
+
+def test_no_result_is_lost_between_workers_that_serve_each_other(run):
+    """Each worker waits for tasks of the eleven others; a pair may connect in both directions at once."""
+    script = """
+        import time
+        from scoop import futures
+        def leaf(x):
+            time.sleep(0.002)
+            return x
+        def branch(x):
+            return sum(futures.map(leaf, range(x, x + 12)))
+    """
+    for _ in range(4):
+        done = run(script, main="print(sum(futures.map(branch, range(60))))", slots=12)
+        assert (done.status, done.out) == (0, "25200\n"), done.err
 
 
 def test_the_opening_line_and_what_workers_print(run, tmp_path):

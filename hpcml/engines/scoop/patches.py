@@ -15,6 +15,8 @@ that are done
 a bad pickle ends all     it is the error of its future (`parcels`)
 ``_waitAny`` raises       it raises what was waited for
 what was not waited for
+peers are connected in    each process sends results on sockets of its own to each peer: of two connections
+both directions at once   between the same two, a ROUTER reads one only, and the results in the other were lost
 lambdas and methods are   they travel with their tasks, by value; variables of a lambda's surroundings too
 shared first, with a wait
 ports by `random`         by the system's random numbers: scripts seed Python's, and would get them again
@@ -64,7 +66,8 @@ def patch(library: Any, zmq: Any, worker: str) -> None:
     communicator._reportFutures = lambda self: None
     communicator._recv = functools.partialmethod(_receive, library)
     communicator.sendFuture = functools.partialmethod(_send_future, library)
-    communicator.sendResult = functools.partialmethod(_send_result, worker)
+    communicator.sendResult = functools.partialmethod(_send_result, library, worker)
+    communicator.addPeer = _add_peer
     library.futures._waitAny = functools.partial(_wait_any, library)
     library.futures._createFuture = functools.partial(_create_future, library)
     library.control.execStats = _NoTimes()
@@ -160,10 +163,24 @@ def _fail(communicator: Any, library: Any, future: Any, error: Exception) -> Non
         communicator.sendResult(future)
 
 
-def _send_result(communicator: Any, worker: str, future: Any) -> None:
-    """Send an executed task's outcome to the process that waits for it."""
+def _add_peer(communicator: Any, peer: bytes) -> None:
+    """Connect to the process that waits for a task's result, on a socket for results to that process."""
+    peers = vars(communicator).setdefault("peers", {})
+    if peer not in peers:
+        peers[peer] = communicator.createZMQSocket(communicator.socket.type)
+        peers[peer].connect(f"tcp://{peer.decode()}")
+
+
+def _send_result(communicator: Any, library: Any, worker: str, future: Any) -> None:
+    """Send an executed task's outcome to the process that waits for it: straight, or by the broker until then."""
+    zmq, destination = library.comm.zmq, future.id[0]
     parcel = pack_outcome(future, name_of(future.callable), worker)
-    communicator._sendReply(future.id[0], pickle.dumps(future.id), parcel)
+    communicator.addPeer(destination)
+    try:
+        communicator.peers[destination].send_multipart([library.comm.REPLY, parcel], zmq.NOBLOCK)
+    except zmq.Again:
+        communicator.socket.send_multipart([library.comm.REPLY, parcel, destination])
+    communicator.socket.send_multipart([library.comm.STATUS_DONE, pickle.dumps(future.id)])
 
 
 def _wait_any(library: Any, *children: Any) -> Iterator[Any]:
