@@ -23,6 +23,7 @@ __all__ = [
     "new_lists",
     "new_parts",
     "note_genome",
+    "parts_of_new",
     "rebind_classes",
     "reduce_individual",
 ]
@@ -108,6 +109,15 @@ def new_parts(kind: Any, states: Sequence[dict[str, Any]]) -> list[Any] | None:
     if any(getattr(one, "wvalues", None) != () for one in set(map(type, parts))):
         return None
     return parts if all(not state or state == _NO_VALUES for state in map(vars, parts)) else None
+
+
+def parts_of_new(thing: Any) -> list[Any] | None:
+    """Return all attributes of an individual whose base is `list`, where they are as new; None for all else."""
+    kind: Any = type(thing)
+    meta = getattr(sys.modules.get("deap.creator"), "MetaCreator", None)
+    if meta is None or type(kind) is not meta or kind.reduce_args[1] is not list:
+        return None
+    return new_parts(kind, [vars(thing)])
 
 
 def build_individual(kind: Any, genome: Any, state: dict[str, Any] | None) -> Any:

@@ -17,8 +17,10 @@ from typing import Any, NamedTuple
 
 import cloudpickle
 
+from hpcml.arrays import numbers
 from hpcml.datafiles import digest
 from hpcml.digests import ContentDigests
+from hpcml.individuals import parts_of_new
 from hpcml.kinds import IMMUTABLE
 from hpcml.reductions import Reducing, nothing
 
@@ -135,7 +137,7 @@ class Keys:
         self.digests = digests or ContentDigests()
         self.table = dict(cloudpickle.Pickler.dispatch_table)  # as it is now: that one is a slow ChainMap
         self.named: dict[int, tuple[Any, str]] = {id(nothing): (nothing, "")}  # see `Reducing`, by id
-        self.made: dict[int, tuple[Any, str]] = {}  # digests of DEAP's classes, by id
+        self._made: dict[int, tuple[Any, str]] = {}  # digests of DEAP's classes, by id
         self._sorted = 0
 
     def digest(self, thing: Any) -> str:
@@ -147,11 +149,29 @@ class Keys:
         """Return what was found in the arguments of a call, with the digest of the whole call."""
         if not kwargs and _ATOMS.issuperset(map(type, args)):
             return Written(digest(function.digest.encode(), marshal.dumps(tuple(args), 2)))
+        if not kwargs and len(args) == 1 and (of_new := self._of_new(function, args[0])):
+            return Written(of_new)
         found = self.write((tuple(args), kwargs) if kwargs else [*args])
         both = function.places.keys() & found.places.keys()
         shared = sorted((function.places[one][0], found.places[one][0]) for one in both)
         whole = digest(f"{function.digest} {found.digest} {shared}".encode())
         return Written(whole, found.places, found.classes)
+
+    def _of_new(self, function: Written, thing: Any) -> str:
+        """Return the digest of a call with a new individual of numbers, in a tenth of the time; else ""."""
+        parts = parts_of_new(thing)
+        if parts is None or not function.places.keys().isdisjoint(map(id, (thing, *parts))):
+            return ""
+        genome, names = _genome(thing)
+        about = f"{function.digest} {self.made_class(type(thing))} {names}"
+        return "" if genome is None else digest(about.encode(), genome)
+
+    def made_class(self, kind: Any) -> str:
+        """Return the digest of a class of DEAP's creator."""
+        known = self._made.get(id(kind))
+        if known is None:
+            known = self._made[id(kind)] = kind, self.write(kind.reduce_args).digest
+        return known[1]
 
     def write(self, thing: Any) -> Written:
         """Return what is found in an object that can be pickled."""
@@ -211,6 +231,15 @@ class Keys:
     def lend(self, nbytes: int, key: Hashable, owner: Any, produce: Callable[[], memoryview]) -> str:
         """Return the digest of an array's content; see `hpcml.arrays.Lend`."""
         return self.digests.of(nbytes, key, owner, produce)
+
+
+def _genome(individual: list[Any]) -> tuple[Any, list[str]]:
+    """Return the content of a list of numbers, None for that of others, and the names of the types in it."""
+    kinds = set(map(type, individual))
+    names = sorted(kind.__name__ for kind in kinds)
+    if _ATOMS.issuperset(kinds):
+        return marshal.dumps(list(individual), 2), names
+    return numbers(kinds.pop(), individual) if len(kinds) == 1 else None, names
 
 
 def content_key(thing: Any) -> str:

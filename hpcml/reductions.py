@@ -40,10 +40,9 @@ class _Asked(Protocol):
     digests: Any
     table: dict[type, Any]
     named: dict[int, tuple[Any, str]]
-    made: dict[int, tuple[Any, str]]
 
-    def digest(self, thing: Any) -> str:
-        """Return the digest of any object."""
+    def made_class(self, kind: Any) -> str:
+        """Return the digest of a class of DEAP's creator."""
 
     def in_order(self, elements: Any, depth: int = 0) -> list[Any]:
         """Return the elements of a set in order."""
@@ -155,10 +154,7 @@ class Reducing(pickle.Pickler):
             return next(hows, Reducing.as_it_says)(self, thing)
         if not isinstance(thing, type):
             return nothing, reduced[1]
-        made = self.keys.made.get(id(thing))
-        if made is None:
-            made = self.keys.made[id(thing)] = thing, self.keys.digest(reduced[1])
-        return nothing, (thing.__name__, made[1])
+        return nothing, (thing.__name__, self.keys.made_class(thing))
 
     def unordered(self, thing: Any) -> Any:
         """Return what stands for an object of a subclass of set or frozenset."""
