@@ -95,10 +95,10 @@ class Ending:
         try:
             if not self._job:
                 raise CommandError("this is not a Slurm job")
+            # Slurm may end this process before its command returns.
+            log.warning("job %s goes back to the queue, to be resumed", self._job)
             run(requeue(self._job), step_environment(self._environment), timeout=20)
         except CommandError as error:
             log.error(
                 "the job cannot be requeued: %s\nSubmit it again: with --resume it goes on where it was", error
             )
-        else:
-            log.warning("job %s goes back to the queue, to be resumed", self._job)
