@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from types import SimpleNamespace
 
 import pytest
-from patience import promised
+from patience import patient, promised
 
 from hpcml.allocation import Node, detect
 from hpcml.engines.ipyparallel.messages import reach
@@ -88,13 +88,26 @@ def test_an_address_counts_only_when_the_controller_itself_answers_there():
         refused.bind(("127.0.0.4", 0))
         ports["127.0.0.4"] = refused.getsockname()[1]
         began = time.monotonic()
-        assert reach(ports.items(), TOKEN, timeout=0.3) == {
+        assert reach(ports.items(), TOKEN, timeouts=(0.3,)) == {
             "127.0.0.1": "",
             "127.0.0.2": "somebody else answers",
             "127.0.0.3": "timed out",
             "127.0.0.4": "Connection refused",
         }
         assert time.monotonic() - began < promised(5)
+
+
+def test_a_controller_on_a_busy_host_has_more_time_to_answer():
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def greet_the_second():
+            first = listener.accept()[0]
+            greet(listener, TOKEN)
+            first.close()
+
+        threading.Thread(target=greet_the_second, daemon=True).start()
+        found = reach([listener.getsockname()], TOKEN, timeouts=(0.1, patient(10)))
+    assert found == {"127.0.0.1": ""}
 
 
 def test_a_firewall_is_shown_by_address_and_node():

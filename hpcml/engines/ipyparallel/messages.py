@@ -36,12 +36,14 @@ import select
 import signal
 import socket
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 __all__ = ["LineReader", "answer_probes", "claim_output", "die_with_parent", "reach", "say"]
 
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
+PROBE_SECONDS = (2.0, 10.0)  # until an address counts as one that does not answer: at first, and the second time
+SILENT = "timed out"  # as the module socket says it
 
 
 def die_with_parent() -> None:
@@ -108,13 +110,24 @@ def answer_probes(listeners: Iterable[socket.socket], token: bytes, until: int) 
                     connection.sendall(token)
 
 
-def reach(addresses: Iterable[tuple[str, int]], token: bytes, timeout: float = 2.0) -> dict[str, str]:
+def reach(
+    addresses: Iterable[tuple[str, int]], token: bytes, timeouts: Sequence[float] = PROBE_SECONDS
+) -> dict[str, str]:
     """Try each address; return what happened there, "" where a listener greeted with `token`.
 
     The token tells the controller from a stranger at the same address: 127.0.0.1, or the address of a
-    container bridge, exist on every node.
+    container bridge, exist on every node. While none has greeted, those that gave no answer are tried again with
+    the next of `timeouts`: a host that is busy is no firewall.
     """
-    return {address: _greeting(address, port, token, timeout) for address, port in addresses}
+    found: dict[str, str] = {}
+    ports = dict(addresses)
+    for timeout in timeouts:
+        for address, port in ports.items():
+            if found.get(address, SILENT) == SILENT:
+                found[address] = _greeting(address, port, token, timeout)
+        if "" in found.values():
+            break
+    return found
 
 
 def _greeting(address: str, port: int, token: bytes, timeout: float) -> str:
