@@ -1,5 +1,6 @@
 """Short calls of one function that are sent as one: how many, and how they are joined and split."""
 
+import itertools
 import math
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -12,6 +13,7 @@ __all__ = ["CHUNK_SECONDS", "chunk_length", "chunk_lengths", "join_calls", "spli
 CHUNK_SECONDS = 0.05  # of joblib's batches, which it sizes itself: a quarter of a frame
 LONGEST_CHUNK = 10_000
 MESSAGE_SECONDS = 0.002  # that the driver is busy with a message and its answer
+SEND_SECONDS = 0.001  # of these, until the message is sent and the next one's turn
 
 
 def chunk_length(seconds: float | None, waiting: int, longest: float = CHUNK_SECONDS) -> int:
@@ -38,15 +40,16 @@ def chunk_lengths(seconds: float | None, waiting: int, slots: int, longest: floa
 
     Round by round each slot gets half of its share (factoring: Hummel, Schonberg and Flynn 1992,
     doi:10.1145/135226.135232), until the driver could not send the halves as fast as they are done: then the
-    whole. Nothing that takes more than `longest` seconds, and no more slots than messages are worth.
+    whole, more of it to the slots that are sent their part first, so that all end together. No message takes more
+    than `longest` seconds, and no more slots are used than messages are worth.
 
     Examples
     --------
     >>> from hpcml.chunks import chunk_lengths
     >>> list(chunk_lengths(0.003, 100, slots=4, longest=0.2))
-    [13, 13, 13, 13, 6, 6, 6, 6, 3, 3, 3, 3, 3, 3, 3, 3]
+    [13, 13, 13, 13, 6, 6, 6, 6, 3, 3, 3, 3, 4, 3, 3, 2]
     >>> list(chunk_lengths(1e-5, 600, slots=12, longest=0.2))
-    [300, 300]
+    [350, 250]
     """
     seconds = longest if seconds is None else max(seconds, 1e-9)
     most = max(1, min(int(longest / seconds), LONGEST_CHUNK))
@@ -54,10 +57,22 @@ def chunk_lengths(seconds: float | None, waiting: int, slots: int, longest: floa
     while waiting > 0:
         share = math.ceil(waiting / slots)
         half = math.ceil(share / 2)
-        length = min(half if half * seconds >= slots * MESSAGE_SECONDS else share, most)
+        if half * seconds < slots * MESSAGE_SECONDS and share <= most:
+            yield from _last_lengths(waiting, math.ceil(waiting / share), most, SEND_SECONDS / seconds)
+            return
+        length = min(half, most)
         for _ in range(min(slots, math.ceil(waiting / length))):
             yield min(length, waiting)
             waiting -= length
+
+
+def _last_lengths(waiting: int, messages: int, most: int, later: float) -> Iterator[int]:
+    """Yield the lengths of the last messages; the slot of each begins by `later` calls after the one before."""
+    mean, steps = waiting / messages, max(messages - 1, 1)
+    later = min(later, 2 * (mean - 1) / steps, 2 * (most - mean) / steps)  # none is empty, none too long
+    ends = [round(number * (mean + later * (messages - number) / 2)) for number in range(messages + 1)]
+    for begin, end in itertools.pairwise(ends):
+        yield end - begin
 
 
 def split(chunk: Call, length: int, start: int = 0) -> list[Call]:
