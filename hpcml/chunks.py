@@ -58,7 +58,7 @@ def chunk_lengths(seconds: float | None, waiting: int, slots: int, longest: floa
         share = math.ceil(waiting / slots)
         half = math.ceil(share / 2)
         if half * seconds < slots * MESSAGE_SECONDS and share <= most:
-            yield from _last_lengths(waiting, math.ceil(waiting / share), most, SEND_SECONDS / seconds)
+            yield from _last_lengths(waiting, min(slots, waiting), most, SEND_SECONDS / seconds)
             return
         length = min(half, most)
         for _ in range(min(slots, math.ceil(waiting / length))):
