@@ -3,6 +3,7 @@
 import logging
 import time
 from collections.abc import Callable, Iterable, Sequence
+from functools import cache
 from typing import Any
 
 from hpcml.callbacks import watch
@@ -83,7 +84,7 @@ class Calls:
         """
         name = name_of(function)
         same = travels > 0 or is_named(function)
-        keys, classes = self._chunk_keys(function, [(function, args, kwargs)], name, same)
+        keys, classes = self._chunk_keys(function, [(function, args, kwargs)], name, same, _never)
         known = self._answers(keys, classes)[0]
         if known is not None:
             return Known(known, group)
@@ -109,14 +110,15 @@ class Calls:
         """
         name = name_of(function)
         same = travels > 0 or is_named(function)
-        keys, classes = self._chunk_keys(function, calls, name, same)
+        plain = cache(lambda: all(is_plain(args, kwargs) for _, args, kwargs in calls))
+        keys, classes = self._chunk_keys(function, calls, name, same, plain)
         answers = self._answers(keys, classes)
         known = [None if outcome is None else Known(outcome, group) for outcome in answers]
         new = [number for number, one in enumerate(known) if one is None]
         if not new:
             return known, None
         given = [(tuple(calls[n][1]), calls[n][2]) for n in new]
-        packed, arguments = self._packer.pack_all(Called(function, name, travels, same), given)
+        packed, arguments = self._packer.pack_all(Called(function, name, travels, same), given, plain())
         return known, Call(packed, arguments, name, group, width, keys=tuple(keys[n] for n in new))
 
     def _answers(self, keys: Sequence[str], classes: Iterable[type]) -> list[Outcome | None]:
@@ -126,24 +128,30 @@ class Calls:
         return [self._ledger.answer(key, classes) if key else None for key in keys]
 
     def _chunk_keys(
-        self, function: Callable[..., Any], calls: Sequence[Item], name: str, same: bool
+        self,
+        function: Callable[..., Any],
+        calls: Sequence[Item],
+        name: str,
+        same: bool,
+        plain: Callable[[], bool],
     ) -> tuple[list[str], Iterable[type]]:
         """Return what the journal knows calls by, and the classes of the script that they hold.
 
         A key is "" where a call cannot be told from others, or the key would take more than a small share of a
-        call's own time.
+        call's own time; not where all calls are `plain`, for then keys take next to no time.
         """
         self._keys.digests.forget()
-        if self._ledger is None or (len(calls) > 1 and self._is_costly(calls, name)):
+        if self._ledger is None or (len(calls) > 1 and self._is_costly(name) and not plain()):
             return [""] * len(calls), ()
         try:
             digest = self._digest(function, same)
-            written = [self._key(digest, calls[0], name)]  # takes longer than others
-            for number, call in enumerate(calls[1:]):
+            written = self._written(digest, calls[:1], name)  # takes longer than others
+            for some in (calls[1:2], calls[2:]):
                 began = time.thread_time()  # not of the wall: the threads of a driver compete
-                written.append(self._key(digest, call, name))
-                self._ledger.key_seconds[name] = time.thread_time() - began
-                if number == 0 and self._is_costly(calls, name):
+                written += self._written(digest, some, name)
+                if some:
+                    self._ledger.key_seconds[name] = (time.thread_time() - began) / len(some)
+                if len(written) == 2 and self._is_costly(name) and not plain():
                     return [""] * len(calls), ()
         except Exception as error:  # if it cannot be pickled at all, packing it says so
             _warn(_UNKNOWN, name, error)
@@ -152,13 +160,15 @@ class Calls:
         self._ledger.meet(classes)
         return self._ledger.keys([one.digest for one in written]), classes
 
-    def _key(self, digest: Written, call: Item, name: str) -> Written:
-        _, args, kwargs = call
-        ignored = IGNORED_ARGUMENTS.get(name, ())
-        return self._keys.call(digest, args, {key: kwargs[key] for key in kwargs if key not in ignored})
+    def _written(self, digest: Written, calls: Sequence[Item], name: str) -> list[Written]:
+        ignored = IGNORED_ARGUMENTS.get(name)
+        if ignored is None:
+            return [self._keys.call(digest, args, kwargs) for _, args, kwargs in calls]
+        kept = [{key: kwargs[key] for key in kwargs if key not in ignored} for _, _, kwargs in calls]
+        return [self._keys.call(digest, args, named) for (_, args, _), named in zip(calls, kept, strict=True)]
 
-    def _is_costly(self, calls: Sequence[Item], name: str) -> bool:
-        """Tell whether the keys of short calls take too long; now and then one is made to see.
+    def _is_costly(self, name: str) -> bool:
+        """Tell whether a key takes too much of the time of short calls; now and then one is made to see.
 
         None does while there are results to recall: their calls have had keys.
         """
@@ -168,7 +178,7 @@ class Calls:
         if seconds < KEY_SHARE * self.seconds:
             return False
         self._ledger.key_seconds[name] = seconds * 0.9
-        return not all(is_plain(args, kwargs) for _, args, kwargs in calls)
+        return True
 
     def _digest(self, function: Callable[..., Any], same: bool) -> Written:
         known = self._digests.get(id(function))
@@ -185,6 +195,10 @@ def _warn(message: str, name: str, *words: object) -> None:
     if (message, name) not in _warned:
         _warned.add((message, name))
         log.warning(message, name, *words)
+
+
+def _never() -> bool:
+    return False
 
 
 def is_uniform(calls: Sequence[Item]) -> bool:

@@ -27,7 +27,9 @@ def fallback(
     function, args, kwargs
         The call that joblib was given.
     """
-    if name_of(function) != FIT_AND_SCORE or not isinstance(kwargs.get("error_score", float("nan")), Number):
+    if not kwargs or name_of(function) != FIT_AND_SCORE:
+        return None
+    if not isinstance(kwargs.get("error_score", float("nan")), Number):
         return None
     return lambda error: _failed_fit(error, function, args, kwargs)
 

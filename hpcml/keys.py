@@ -148,7 +148,7 @@ class Keys:
     def call(self, function: Written, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Written:
         """Return what was found in the arguments of a call, with the digest of the whole call."""
         if not kwargs and _ATOMS.issuperset(map(type, args)):
-            return Written(digest(function.digest.encode(), marshal.dumps(tuple(args), 2)))
+            return Written(digest(function.digest.encode() + marshal.dumps(tuple(args), 2)))
         if not kwargs and len(args) == 1 and (of_new := self._of_new(function, args[0])):
             return Written(of_new)
         found = self.write((tuple(args), kwargs) if kwargs else [*args])

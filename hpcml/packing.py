@@ -11,7 +11,7 @@ from hpcml.callbook import CallBook
 from hpcml.generators import holds_generator
 from hpcml.packed import Packed, Referring
 from hpcml.payload import Objects, Packer
-from hpcml.pickling import is_plain, pack_object, pack_plain
+from hpcml.pickling import pack_object, pack_plain
 
 __all__ = ["CallPacker", "Called"]
 
@@ -76,16 +76,16 @@ class CallPacker:
             self._book.stage()
         return packed, arguments
 
-    def pack_all(self, called: Called, calls: Sequence[tuple[Any, Any]]) -> tuple[Packed, Arguments]:
-        """Return a function and the arguments of several calls, packed; see `pack`."""
+    def pack_all(self, called: Called, calls: Sequence[tuple[Any, Any]], plain: bool) -> tuple[Packed, Arguments]:
+        """Return a function and the arguments of several calls, packed, all `plain` or not; see `pack`."""
         packed, objects = self._function(called)
-        arguments = self._all(calls, called.name, objects)
+        arguments = self._all(calls, called.name, objects, plain)
         if self._at_once:
             self._book.stage()
         return packed, arguments
 
-    def _all(self, calls: Sequence[tuple[Any, Any]], name: str, objects: Objects) -> Arguments:
-        if all(is_plain(*call) for call in calls):
+    def _all(self, calls: Sequence[tuple[Any, Any]], name: str, objects: Objects, plain: bool) -> Arguments:
+        if plain:
             return Plain(pickle.dumps(calls, pickle.HIGHEST_PROTOCOL), 0, len(calls))
         alike = encode_alike(calls, objects, self._class)
         if alike is not None:

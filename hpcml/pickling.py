@@ -22,7 +22,7 @@ __all__ = [
 
 PackedT = TypeVar("PackedT")
 
-_PLAIN = (int, float, str, bytes, bool, type(None))
+_PLAIN = frozenset((int, float, str, bytes, bool, type(None)))
 _SMALL = 1 << 17  # bytes
 _SHORT = 1 << 10
 
@@ -61,10 +61,10 @@ def is_plain(args: Sequence[Any], kwargs: Mapping[str, Any]) -> bool:
     >>> is_plain((1, "a"), {"x": 2.0}), is_plain(([1],), {})
     (True, False)
     """
-    return all(
-        type(part) in _PLAIN and not (isinstance(part, str | bytes) and len(part) > _SHORT)
-        for part in (*args, *kwargs.values())
-    )
+    parts = (*args, *kwargs.values()) if kwargs else args
+    if not _PLAIN.issuperset(map(type, parts)):
+        return False
+    return all(len(part) <= _SHORT for part in parts if isinstance(part, str | bytes))
 
 
 def pack_plain(args: tuple[Any, ...], kwargs: dict[str, Any]) -> bytes | None:
