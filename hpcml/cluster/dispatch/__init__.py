@@ -1,0 +1,3 @@
+"""Dispatch: the tasks that wait, those that are sent, and those that are run again."""
+
+__all__: list[str] = []

@@ -1,0 +1,3 @@
+"""joblib: the backend, its batches, and its default in `hpcml run`."""
+
+__all__: list[str] = []

@@ -1,0 +1,3 @@
+"""Commands: ``hpcml run``, ``info`` and ``report``."""
+
+__all__: list[str] = []

@@ -1,0 +1,5 @@
+"""Engine ``local``: workers on this computer."""
+
+from hpcml.engines.local.engine import start
+
+__all__ = ["start"]

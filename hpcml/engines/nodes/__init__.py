@@ -1,0 +1,3 @@
+"""Programs on nodes: what those of all engines share."""
+
+__all__: list[str] = []
