@@ -2,6 +2,6 @@
 
 import sys
 
-from hpcml.cli import main
+from hpcml.commands.main import main
 
 sys.exit(main())

@@ -1,8 +1,8 @@
 """Public names of ``import hpcml``: those of its front door, and joblib's backend ``"hpcml"``."""
 
-from hpcml.allocation import Allocation, Node, detect
-from hpcml.broadcast import Broadcast
-from hpcml.cluster import Cluster
+from hpcml.cluster.cluster import Cluster
+from hpcml.cluster.joblib.backend import register as _register
+from hpcml.data.broadcast import Broadcast
 from hpcml.errors import (
     AllocationError,
     CommandError,
@@ -17,7 +17,7 @@ from hpcml.errors import (
     TaskTimeout,
     WorkerDied,
 )
-from hpcml.joblib_backend import register as _register
+from hpcml.slurm.allocation import Allocation, Node, detect
 
 __all__ = [
     "Allocation",

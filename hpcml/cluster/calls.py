@@ -6,15 +6,15 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import cache
 from typing import Any
 
-from hpcml.callbacks import watch
-from hpcml.callbook import CallBook
-from hpcml.definitions import is_named
-from hpcml.keys import IGNORED_ARGUMENTS, Keys, Written
-from hpcml.ledger import Ledger
-from hpcml.outcomes import Outcome
-from hpcml.packing import Called, CallPacker
-from hpcml.pickling import is_plain
-from hpcml.task import Call, Known, name_of
+from hpcml.data.call_data import CallBook
+from hpcml.data.callbacks import watch
+from hpcml.data.definitions import is_named
+from hpcml.data.envelope import Call, Known, name_of
+from hpcml.data.outcomes import Outcome
+from hpcml.data.packing import Called, CallPacker
+from hpcml.data.pickling import is_plain
+from hpcml.journal.call_keys import IGNORED_ARGUMENTS, Keys, Written
+from hpcml.journal.run_journal import Ledger
 
 __all__ = ["Calls", "Item", "is_uniform"]
 
@@ -73,7 +73,7 @@ class Calls:
         Parameters
         ----------
         group, width
-            See `hpcml.task.Call`.
+            See `hpcml.data.envelope.Call`.
         travels
             How often the function is going to travel, as it is now; 0: it may change from call to call.
 

@@ -8,19 +8,19 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from hpcml import joblib_backend
-from hpcml.batches import Batches
-from hpcml.broadcast import Broadcast, broadcast
-from hpcml.callbook import CallBook
-from hpcml.calls import Calls
+from hpcml.cluster.calls import Calls
+from hpcml.cluster.joblib import backend as joblib_backend
+from hpcml.cluster.joblib.batches import Batches
+from hpcml.cluster.map.map_call import Mapping
+from hpcml.cluster.serial import SerialCluster, Unique
+from hpcml.cluster.session import Session
+from hpcml.data.broadcast import Broadcast, broadcast
+from hpcml.data.call_data import CallBook
+from hpcml.data.envelope import name_of
+from hpcml.engines.plan import Options
+from hpcml.engines.worker import current_worker
 from hpcml.errors import HpcmlError, closed
-from hpcml.keys import content_key
-from hpcml.mapping import Mapping
-from hpcml.plan import Options
-from hpcml.serial import SerialCluster, Unique
-from hpcml.session import Session
-from hpcml.task import name_of
-from hpcml.worker import current_worker
+from hpcml.journal.call_keys import content_key
 
 __all__ = ["Cluster", "open_shared"]
 

@@ -7,14 +7,14 @@ import threading
 import time
 from collections.abc import Mapping
 
-from hpcml.deadline import MARGIN, Deadline
-from hpcml.dispatch import Dispatcher
+from hpcml.cluster.dispatch.dispatcher import Dispatcher
+from hpcml.cluster.dispatch.limits import Limits
+from hpcml.engines.plan import Options
 from hpcml.errors import CommandError, OutOfTime
-from hpcml.ledger import Ledger
-from hpcml.limits import Limits
-from hpcml.plan import Options
-from hpcml.process import run
-from hpcml.srun import parse_time_left, requeue, step_environment, time_left_query
+from hpcml.journal.run_journal import Ledger
+from hpcml.slurm.commands import parse_time_left, requeue, step_environment, time_left_query
+from hpcml.slurm.deadline import MARGIN, Deadline
+from hpcml.slurm.process import run
 
 __all__ = ["Ending"]
 

@@ -5,12 +5,12 @@ import sys
 import warnings
 from collections import Counter
 
+from hpcml.cluster.dispatch.prints import PrintedLines
+from hpcml.cluster.progress import Display, Totals
+from hpcml.data.envelope import Call, Known
+from hpcml.data.outcomes import Outcome
 from hpcml.errors import HpcmlError, WorkerDied
-from hpcml.ledger import Ledger
-from hpcml.outcomes import Outcome
-from hpcml.printed import PrintedLines
-from hpcml.progress import Display, Totals
-from hpcml.task import Call, Known
+from hpcml.journal.run_journal import Ledger
 
 __all__ = ["Monitor"]
 
@@ -32,7 +32,7 @@ class Monitor:
         self._expected[group] += tasks
 
     def finished(self, call: Call, outcome: Outcome, packed: bytes | memoryview) -> None:
-        """Record an outcome, and show it; see `hpcml.task.Watcher`."""
+        """Record an outcome, and show it; see `hpcml.data.envelope.Watcher`."""
         if self._ledger is not None:
             self._ledger.finished(call, outcome, packed)
         try:
@@ -41,7 +41,7 @@ class Monitor:
             log.debug("the display failed: %r", error)
 
     def failed(self, call: Call, error: HpcmlError) -> None:
-        """Record a call that has ended its worker too often, or ran too long; see `hpcml.task.Watcher`."""
+        """Record a call that has ended its worker too often, or ran too long; see `hpcml.data.envelope.Watcher`."""
         self.totals.tasks += 1
         self.totals.failed += 1
         if self._ledger is not None:
@@ -49,7 +49,7 @@ class Monitor:
         self._advance(call.group)
 
     def died(self, death: WorkerDied, calls: list[Call]) -> None:
-        """Record the death of a worker; see `hpcml.task.Watcher`."""
+        """Record the death of a worker; see `hpcml.data.envelope.Watcher`."""
         if self._ledger is not None:
             self._ledger.died(death.worker, str(death), [call.name for call in calls])
 

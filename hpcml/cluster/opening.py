@@ -8,13 +8,13 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
 
-from hpcml.allocation import Allocation
-from hpcml.dispatch import Dispatcher
+from hpcml.cluster.dispatch.dispatcher import Dispatcher
+from hpcml.cluster.monitor import Monitor
+from hpcml.data.staging.store import Store
+from hpcml.engines.interface import Workers
+from hpcml.engines.plan import Options, Plan, make_nodes, preloads
 from hpcml.errors import EngineError
-from hpcml.monitor import Monitor
-from hpcml.plan import Options, Plan, make_nodes, preloads
-from hpcml.store import Store
-from hpcml.workers import Workers
+from hpcml.slurm.allocation import Allocation
 
 __all__ = ["Running", "Start", "make_plan", "opening_line"]
 

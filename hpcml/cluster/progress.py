@@ -36,7 +36,7 @@ def closing_line(totals: Totals, now: float) -> str:
 
     Examples
     --------
-    >>> from hpcml.progress import Totals, closing_line
+    >>> from hpcml.cluster.progress import Totals, closing_line
     >>> closing_line(Totals(tasks=400, busy=3000, slots=12, hosts=3, opened=0, allocated_cpus=12), 300)
     'hpcml: 400 tasks on 12 slots of 3 hosts in 300.0 s, 83 % busy, 0.83 of 1.00 core-hours used'
     """
@@ -67,7 +67,7 @@ def expected_length(iterable: Iterable[Any] | None) -> int | None:
     Examples
     --------
     >>> import itertools
-    >>> from hpcml.progress import expected_length
+    >>> from hpcml.cluster.progress import expected_length
     >>> expected_length((a + b) for a, b in itertools.product(range(20), range(5)))
     100
     >>> expected_length(n for n in range(20) if n % 2) is None

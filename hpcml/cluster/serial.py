@@ -24,7 +24,7 @@ class SerialCluster(Executor):
 
     Examples
     --------
-    >>> from hpcml.serial import SerialCluster
+    >>> from hpcml.cluster.serial import SerialCluster
     >>> cluster = SerialCluster()
     >>> list(cluster.map(pow, [2, 3], [3, 2])), cluster.submit(abs, -1).result()
     ([8, 9], 1)

@@ -12,17 +12,17 @@ from contextlib import ExitStack
 from functools import partial
 
 from hpcml import engines
-from hpcml.allocation import detect
-from hpcml.dispatch import Dispatcher
-from hpcml.ending import Ending
-from hpcml.lives import open_run
-from hpcml.monitor import Monitor
-from hpcml.opening import Running, Start, make_plan, opening_line
-from hpcml.plan import Options
-from hpcml.progress import Totals, closing_line, display_for
-from hpcml.store import Store
-from hpcml.surroundings import Surroundings
-from hpcml.workers import Workers
+from hpcml.cluster.dispatch.dispatcher import Dispatcher
+from hpcml.cluster.job_end import Ending
+from hpcml.cluster.monitor import Monitor
+from hpcml.cluster.opening import Running, Start, make_plan, opening_line
+from hpcml.cluster.progress import Totals, closing_line, display_for
+from hpcml.data.staging.store import Store
+from hpcml.data.surroundings import Surroundings
+from hpcml.engines.interface import Workers
+from hpcml.engines.plan import Options
+from hpcml.journal.runs import open_run
+from hpcml.slurm.allocation import detect
 
 __all__ = ["Session", "usable_cpus"]
 

@@ -20,7 +20,7 @@ from hpcml.errors import CommandError, HpcmlError
 from hpcml.interpreter import interpreter_options, program_command, program_environment
 
 if TYPE_CHECKING:
-    from hpcml.allocation import Allocation
+    from hpcml.slurm.allocation import Allocation
 
 __all__ = ["describe", "main", "parser", "print_info", "run_script"]
 
@@ -128,8 +128,8 @@ def _cluster_options(arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 def _run_with_scoop(arguments: argparse.Namespace, program: list[str]) -> int:
-    from hpcml.engines.scoop.command import run_with_scoop
-    from hpcml.session import usable_cpus
+    from hpcml.cluster.session import usable_cpus
+    from hpcml.commands.run_scoop import run_with_scoop
 
     if program[0] in ("-m", "-c", "-"):
         raise HpcmlError(f"engine 'scoop' runs scripts only, for its workers read them too: {program[0]} is none")
@@ -140,14 +140,14 @@ def _run_with_scoop(arguments: argparse.Namespace, program: list[str]) -> int:
 
 
 def _print_report(arguments: argparse.Namespace) -> int:
-    from hpcml.report.command import report_run
+    from hpcml.commands.report.command import report_run
 
     return report_run(arguments.run, arguments.json, arguments.html)
 
 
 def print_info(arguments: argparse.Namespace) -> int:
     """Print the allocation, or what takes its place outside Slurm."""
-    from hpcml.allocation import detect
+    from hpcml.slurm.allocation import detect
 
     allocation = detect(os.environ)
     facts = describe(allocation)
@@ -167,7 +167,7 @@ def print_info(arguments: argparse.Namespace) -> int:
 def describe(allocation: "Allocation | None") -> dict[str, Any]:
     """Return what ``hpcml info`` shows, as plain data."""
     if allocation is None:
-        from hpcml.session import usable_cpus
+        from hpcml.cluster.session import usable_cpus
 
         cpus = usable_cpus()
         node = {"name": os.uname().nodename, "slots": cpus, "cpus_per_slot": 1, "cpus": cpus}
@@ -187,8 +187,8 @@ def describe(allocation: "Allocation | None") -> dict[str, Any]:
 
 def _asked_end_time(job_id: int) -> float | None:
     """Ask Slurm: its variables tell the end only from 23.02 on."""
-    from hpcml.process import run
-    from hpcml.srun import end_time_query, parse_end_time
+    from hpcml.slurm.commands import end_time_query, parse_end_time
+    from hpcml.slurm.process import run
 
     try:
         return parse_end_time(run(end_time_query(job_id), timeout=10))

@@ -6,14 +6,14 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from hpcml.allocation import Allocation, detect
+from hpcml.engines.plan import Options, Plan, make_nodes, new_run_dir, preloads, script_imports
 from hpcml.engines.scoop.curve import with_curve
 from hpcml.engines.scoop.library import load
 from hpcml.engines.scoop.origin import ending_signals, run_as_origin
 from hpcml.engines.scoop.pool import Pool
 from hpcml.engines.scoop.script import run_as_main
 from hpcml.errors import EngineError
-from hpcml.plan import Options, Plan, make_nodes, new_run_dir, preloads, script_imports
+from hpcml.slurm.allocation import Allocation, detect
 
 __all__ = ["plan_run", "refuse_options", "run_with_scoop"]
 

@@ -20,12 +20,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from hpcml.cluster import Cluster, open_shared
+from hpcml.cluster.cluster import Cluster, open_shared
+from hpcml.cluster.joblib.default import make_default
+from hpcml.cluster.scoop.import_path import finish, serve
+from hpcml.cluster.session import Session
+from hpcml.engines.plan import Options, preloads, script_imports
 from hpcml.errors import HpcmlError, OutOfTime
-from hpcml.joblib_default import make_default
-from hpcml.plan import Options, preloads, script_imports
-from hpcml.scoop_programs.serving import finish, serve
-from hpcml.session import Session
 
 __all__ = ["begin", "program_source", "status"]
 

@@ -1,4 +1,4 @@
-"""Which objects are alike, and can be sent as a column; see `hpcml.columns`.
+"""Which objects are alike, and can be sent as a column; see `hpcml.data.columns`.
 
 `encode` returns None wherever a pickle would give anything else: for objects that differ in type, that share a
 part, or whose class says itself how to pickle them.
@@ -8,10 +8,10 @@ from collections.abc import Callable, Sequence
 from itertools import chain
 from typing import Any
 
-from hpcml.arrays import Array, integers, numbers, stack
-from hpcml.columns import Arrays, Column, Constant, Individuals, Numbers, References, Sequences
-from hpcml.individuals import base_of, new_parts
-from hpcml.payload import Objects
+from hpcml.data.arrays import Array, integers, numbers, stack
+from hpcml.data.columns import Arrays, Column, Constant, Individuals, Numbers, References, Sequences
+from hpcml.data.deap import base_of, new_parts
+from hpcml.data.out_of_band import Objects
 
 __all__ = ["Met", "encode"]
 
@@ -31,7 +31,7 @@ class Met:
     Parameters
     ----------
     objects
-        Those of the function, with their numbers; see `hpcml.payload.Packer.pack_function`.
+        Those of the function, with their numbers; see `hpcml.data.out_of_band.Packer.pack_function`.
     pack
         Pickles a class of DEAP's creator; None where that is not possible.
     """

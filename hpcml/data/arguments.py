@@ -11,10 +11,10 @@ import pickle
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from hpcml.alike import Met, PackClass, encode
-from hpcml.loading import LoadedFunction, loads_arguments
-from hpcml.packed import Packed, Referring, nbytes, parts_of
-from hpcml.payload import Objects
+from hpcml.data.alike import Met, PackClass, encode
+from hpcml.data.loading import LoadedFunction, loads_arguments
+from hpcml.data.out_of_band import Objects
+from hpcml.data.packed import Packed, Referring, nbytes, parts_of
 
 __all__ = ["Alike", "Arguments", "Each", "Plain", "encode_alike", "large_parts", "size_of"]
 
@@ -117,7 +117,7 @@ def large_parts(packed: "Packed | Referring | Arguments") -> list[Any]:
 def encode_alike(calls: Sequence[CallArguments], objects: Objects, pack: PackClass) -> Alike | None:
     """Return the arguments of calls as columns; None where they are not alike, or share an object.
 
-    See `hpcml.alike.Met` for the parameters.
+    See `hpcml.data.alike.Met` for the parameters.
     """
     if any(kwargs for _, kwargs in calls) or len({len(args) for args, _ in calls}) != 1:
         return None

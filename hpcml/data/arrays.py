@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy
 
-from hpcml.filemaps import is_file_map, is_masked_map, reduce_map, reduce_own_map, reduce_read_only
+from hpcml.data.file_maps import is_file_map, is_masked_map, reduce_map, reduce_own_map, reduce_read_only
 
 __all__ = [
     "Array",
@@ -65,7 +65,7 @@ def reduce_array(array: Any, lend: Lend) -> tuple[Any, ...] | None:
 
 
 def reduce_sent(array: Any, out_of_band: Any) -> tuple[Any, ...] | None:
-    """Return how the pickle of a call builds `array`; see `hpcml.payload.OutOfBand`.
+    """Return how the pickle of a call builds `array`; see `hpcml.data.out_of_band.OutOfBand`.
 
     A writable map of a file is that file; what is of any other map and read-only stays so.
     """
@@ -137,7 +137,7 @@ def is_number(thing: Any) -> bool:
     Examples
     --------
     >>> import numpy
-    >>> from hpcml.arrays import is_number
+    >>> from hpcml.data.arrays import is_number
     >>> is_number(1.5), is_number(numpy.float64(1.5)), is_number([1.5])
     (True, True, False)
     """

@@ -7,13 +7,13 @@ from collections.abc import Callable, Iterable, Sequence
 from types import TracebackType
 from typing import Any, Self
 
-from hpcml.callbook import CallBook
-from hpcml.datafiles import digest
+from hpcml.data.call_data import CallBook
+from hpcml.data.loading import join
+from hpcml.data.out_of_band import OutOfBand, reduces
+from hpcml.data.pickling import pack_object
+from hpcml.data.staging.files import digest
+from hpcml.data.staging.store import Loan, Store
 from hpcml.errors import HpcmlError
-from hpcml.loading import join
-from hpcml.payload import OutOfBand, reduces
-from hpcml.pickling import pack_object
-from hpcml.store import Loan, Store
 
 __all__ = ["Broadcast", "broadcast", "keep_only", "open_keys"]
 

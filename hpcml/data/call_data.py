@@ -5,13 +5,13 @@ import weakref
 from collections.abc import Callable, Hashable
 from typing import Any
 
-from hpcml.arrays import Array
-from hpcml.datafiles import digest
-from hpcml.digests import ContentDigests
-from hpcml.filemaps import is_copy_on_write
-from hpcml.packed import Packed
-from hpcml.payload import Packer
-from hpcml.store import Entry, Loan, Store
+from hpcml.data.arrays import Array
+from hpcml.data.digests import ContentDigests
+from hpcml.data.file_maps import is_copy_on_write
+from hpcml.data.out_of_band import Packer
+from hpcml.data.packed import Packed
+from hpcml.data.staging.files import digest
+from hpcml.data.staging.store import Entry, Loan, Store
 
 __all__ = ["CallBook"]
 
@@ -50,7 +50,7 @@ class CallBook:
         self._often: dict[str, Entry] = {}  # stays until the end of the call
 
     def take(self, key: Hashable, owner: Any, produce: Callable[[], memoryview]) -> Loan:
-        """Return a loan of some content; see `hpcml.payload.Book`."""
+        """Return a loan of some content; see `hpcml.data.out_of_band.Book`."""
         known = self._taken.get(key)
         entry = known() if known is not None else None
         if entry is None or entry.lost:
@@ -61,7 +61,7 @@ class CallBook:
         return Loan(entry, self._private or (isinstance(owner, Array) and is_copy_on_write(owner)))
 
     def take_often(self, key: Hashable, owner: Any, produce: Callable[[], memoryview]) -> Loan | None:
-        """Return a loan of content that has travelled often; see `hpcml.payload.Book`."""
+        """Return a loan of content that has travelled often; see `hpcml.data.out_of_band.Book`."""
         if self.travels == 1 and key not in self._seen:
             self._seen.add(key)
             return None

@@ -11,7 +11,7 @@ import sys
 from multiprocessing import AuthenticationError
 from typing import Any
 
-from hpcml.payload import OutOfBand, reduces
+from hpcml.data.out_of_band import OutOfBand, reduces
 
 __all__ = ["watch", "with_messages"]
 

@@ -16,11 +16,11 @@ from typing import Any, NamedTuple
 
 import cloudpickle
 
-from hpcml.class_loading import ClassUnpickler, holds_class
-from hpcml.datafiles import digest
-from hpcml.definitions import code_parts
+from hpcml.data.class_loading import ClassUnpickler, holds_class
+from hpcml.data.definitions import code_parts
+from hpcml.data.loading import joined
+from hpcml.data.staging.files import digest
 from hpcml.errors import HpcmlError
-from hpcml.loading import joined
 
 __all__ = ["ClassNote", "NewClasses", "class_note", "find_class", "loads_known"]
 

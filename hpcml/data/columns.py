@@ -9,9 +9,9 @@ from collections.abc import Iterable, Iterator
 from itertools import islice, repeat
 from typing import Any, NamedTuple, Protocol
 
-from hpcml.arrays import split_rows
-from hpcml.individuals import base_of, build_individual, new_lists
-from hpcml.loading import LoadedFunction
+from hpcml.data.arrays import split_rows
+from hpcml.data.deap import base_of, build_individual, new_lists
+from hpcml.data.loading import LoadedFunction
 
 __all__ = ["Arrays", "Column", "Constant", "Individuals", "Numbers", "References", "Sequences"]
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import cloudpickle
 
-from hpcml.arrays import Array, plain_array
+from hpcml.data.arrays import Array, plain_array
 
 __all__ = [
     "base_of",

@@ -22,7 +22,7 @@ def reduce_decorated(thing: Any) -> _Reduced | None:
     Examples
     --------
     >>> import functools, pickle
-    >>> from hpcml.decorated import reduce_decorated
+    >>> from hpcml.data.decorated import reduce_decorated
     >>> rebuild, parts = reduce_decorated(functools.lru_cache(maxsize=7)(lambda n: n + 1))
     >>> rebuilt = rebuild(*parts)
     >>> rebuilt(3), rebuilt.cache_parameters()["maxsize"]

@@ -7,7 +7,7 @@ from typing import Any
 
 import cloudpickle
 
-from hpcml.sources import code_globals, code_modules
+from hpcml.data.code_versions import code_globals, code_modules
 
 __all__ = [
     "class_parts",
@@ -33,7 +33,7 @@ def is_named(thing: Any) -> bool:
     Examples
     --------
     >>> import functools, math
-    >>> from hpcml.definitions import is_named
+    >>> from hpcml.data.definitions import is_named
     >>> is_named(math.sqrt), is_named(functools.partial(pow, 2)), is_named(lambda x: x)
     (True, False, False)
     """

@@ -4,7 +4,7 @@ import weakref
 from collections.abc import Callable, Hashable
 from typing import Any
 
-from hpcml.datafiles import digest
+from hpcml.data.staging.files import digest
 
 __all__ = ["ContentDigests"]
 
@@ -20,7 +20,7 @@ class ContentDigests:
     Examples
     --------
     >>> import numpy
-    >>> from hpcml.digests import ContentDigests
+    >>> from hpcml.data.digests import ContentDigests
     >>> digests, owner = ContentDigests(), numpy.zeros(1 << 14)
     >>> first = digests.of(owner.nbytes, "key", owner, lambda: owner)
     >>> digests.known(owner.nbytes, "key") == first
@@ -36,7 +36,7 @@ class ContentDigests:
         self._small: dict[Hashable, tuple[Any, str]] = {}
 
     def of(self, nbytes: int, key: Hashable, owner: Any, produce: Callable[[], Any]) -> str:
-        """Return the digest of what `produce` gives; see `hpcml.arrays.Lend`."""
+        """Return the digest of what `produce` gives; see `hpcml.data.arrays.Lend`."""
         if nbytes < SMALLEST:
             return digest(produce())
         found = self.known(nbytes, key)

@@ -10,12 +10,12 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any, NamedTuple, Protocol
 
-from hpcml.arguments import Arguments, large_parts, size_of
-from hpcml.broadcast import open_keys
+from hpcml.data.arguments import Arguments, large_parts, size_of
+from hpcml.data.broadcast import open_keys
+from hpcml.data.outcomes import Outcome
+from hpcml.data.packed import Packed, Referring
+from hpcml.data.preparation import Preparation
 from hpcml.errors import HpcmlError, WorkerDied
-from hpcml.outcomes import Outcome
-from hpcml.packed import Packed, Referring
-from hpcml.preparation import Preparation
 
 __all__ = [
     "Call",
@@ -157,7 +157,7 @@ class Nested:
 def pack_frame(calls: Iterable[Call], limit: int, surroundings: bytes = b"") -> bytes:
     """Join packed calls into the bytes of one frame; equal functions travel once (pickle's memo).
 
-    The script's directory, environment and ``sys.path`` are sent along (`hpcml.surroundings`), the keys of its
+    The script's directory, environment and ``sys.path`` are sent along (`hpcml.data.surroundings`), the keys of its
     open broadcast handles, so that workers forget the others, and the most bytes of a result.
     """
     packed = [(call.function, call.arguments) for call in calls]

@@ -72,7 +72,7 @@ def is_file_map(array: Any) -> bool:
     Examples
     --------
     >>> import numpy, tempfile
-    >>> from hpcml.filemaps import is_file_map
+    >>> from hpcml.data.file_maps import is_file_map
     >>> with tempfile.NamedTemporaryFile() as file:
     ...     out = numpy.memmap(file.name, mode="w+", shape=(4,))
     ...     is_file_map(out), is_file_map(numpy.asarray(out)[1:]), is_file_map(out.copy())

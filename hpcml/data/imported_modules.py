@@ -11,9 +11,9 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from hpcml.datafiles import digest
-from hpcml.libraries import is_users
-from hpcml.sources import source_of
+from hpcml.data.code_versions import source_of
+from hpcml.data.libraries import is_users
+from hpcml.data.staging.files import digest
 
 __all__ = ["are_current", "imported_modules"]
 

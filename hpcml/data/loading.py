@@ -1,4 +1,4 @@
-"""Pickles loaded around the files on this node that hold their large parts; see `hpcml.payload`."""
+"""Pickles loaded around the files on this node that hold their large parts; see `hpcml.data.out_of_band`."""
 
 import io
 import pickle
@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, Protocol
 
-from hpcml.class_loading import ClassUnpickler, holds_class, load
-from hpcml.datafiles import DataPart, open_map
-from hpcml.packed import Packed, Payload, Referring
+from hpcml.data.class_loading import ClassUnpickler, holds_class, load
+from hpcml.data.packed import Packed, Payload, Referring
+from hpcml.data.staging.files import DataPart, open_map
 
 __all__ = ["LoadedFunction", "Maps", "join", "joined", "loads_arguments", "loads_function"]
 
@@ -40,7 +40,7 @@ class Maps:
 
 
 def loads_arguments(packed: Packed | Referring, function: LoadedFunction) -> Any:
-    """Unpickle arguments, as a pickle of `hpcml.payload.Packer`, around the files on this node.
+    """Unpickle arguments, as a pickle of `hpcml.data.out_of_band.Packer`, around the files on this node.
 
     Parameters
     ----------

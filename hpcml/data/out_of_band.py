@@ -16,14 +16,14 @@ from typing import Any, Protocol
 
 import cloudpickle
 
-from hpcml.arrays import Array, address, is_constant, reduce_returned, reduce_sent
-from hpcml.decorated import reduce_decorated
-from hpcml.definitions import is_named
-from hpcml.generators import reduce_generator
-from hpcml.individuals import reduce_individual
-from hpcml.packed import Packed, Payload, Referring
-from hpcml.raised import reduce_error
-from hpcml.slotted import with_slots
+from hpcml.data.arrays import Array, address, is_constant, reduce_returned, reduce_sent
+from hpcml.data.deap import reduce_individual
+from hpcml.data.decorated import reduce_decorated
+from hpcml.data.definitions import is_named
+from hpcml.data.exceptions import reduce_error
+from hpcml.data.packed import Packed, Payload, Referring
+from hpcml.data.random_state import reduce_generator
+from hpcml.data.slotted import with_slots
 
 __all__ = [
     "Book",

@@ -1,14 +1,14 @@
-"""Outcomes of calls: packed on its worker, unpacked in the driver; see `hpcml.task`."""
+"""Outcomes of calls: packed on its worker, unpacked in the driver; see `hpcml.data.envelope`."""
 
 import pickle
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
-from hpcml.classes import loads_known
+from hpcml.data.classes import loads_known
+from hpcml.data.exceptions import attach
+from hpcml.data.pickling import dumps_parts
+from hpcml.data.values import PackedValues
 from hpcml.errors import TaskError
-from hpcml.pickling import dumps_parts
-from hpcml.raised import attach
-from hpcml.values import PackedValues
 
 __all__ = [
     "Head",
@@ -37,7 +37,7 @@ class Outcome(NamedTuple):
     """Value or error of a call on its worker.
 
     ``seconds`` is the wall time of the call alone, ``peak`` the most memory that its worker has ever had, in MB,
-    ``modules`` those of the user that its worker had imported (`hpcml.imported.imported_modules`).
+    ``modules`` those of the user that its worker had imported (`hpcml.data.imported_modules.imported_modules`).
     """
 
     value: Any = None
@@ -100,7 +100,7 @@ def unpack_outcome(
 ) -> Outcome:
     """Return an outcome that `worker` has packed; an error has a `RemoteTraceback` as its cause.
 
-    See `Outcome` for `modules`, and `hpcml.classes.loads_known` for `find`.
+    See `Outcome` for `modules`, and `hpcml.data.classes.loads_known` for `find`.
     """
     try:
         value, packed_error, trace, started, seconds, peak, _, records = loads_known(packed, find)

@@ -6,12 +6,12 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
-from hpcml.arguments import Arguments, Each, Plain, encode_alike
-from hpcml.callbook import CallBook
-from hpcml.generators import holds_generator
-from hpcml.packed import Packed, Referring
-from hpcml.payload import Objects, Packer
-from hpcml.pickling import pack_object, pack_plain
+from hpcml.data.arguments import Arguments, Each, Plain, encode_alike
+from hpcml.data.call_data import CallBook
+from hpcml.data.out_of_band import Objects, Packer
+from hpcml.data.packed import Packed, Referring
+from hpcml.data.pickling import pack_object, pack_plain
+from hpcml.data.random_state import holds_generator
 
 __all__ = ["CallPacker", "Called"]
 

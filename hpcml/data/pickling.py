@@ -7,9 +7,9 @@ from typing import Any, TypeVar
 
 import cloudpickle
 
-from hpcml.culprits import blame, pickles, text_of
+from hpcml.data.out_of_band import dumps_result
+from hpcml.data.unpicklable import blame, pickles, text_of
 from hpcml.errors import HpcmlError, TaskError
-from hpcml.payload import dumps_result
 
 __all__ = [
     "dumps",
@@ -57,7 +57,7 @@ def is_plain(args: Sequence[Any], kwargs: Mapping[str, Any]) -> bool:
 
     Examples
     --------
-    >>> from hpcml.pickling import is_plain
+    >>> from hpcml.data.pickling import is_plain
     >>> is_plain((1, "a"), {"x": 2.0}), is_plain(([1],), {})
     (True, False)
     """
@@ -97,7 +97,7 @@ def pack_object(
 
 
 def pack_error(error: BaseException) -> bytes:
-    """Pickle an exception so that it keeps its type and what it holds; see `hpcml.raised`.
+    """Pickle an exception so that it keeps its type and what it holds; see `hpcml.data.exceptions`.
 
     What cannot be pickled of it is left behind: an attribute, a cause, at last its type.
     """

@@ -5,7 +5,7 @@ import uuid
 from collections.abc import Callable
 from typing import Any
 
-from hpcml.pickling import dumps, pack_object
+from hpcml.data.pickling import dumps, pack_object
 
 __all__ = ["Preparation", "preparation"]
 

@@ -39,7 +39,7 @@ def holds_generator(pickled: bytes) -> bool:
     Examples
     --------
     >>> import pickle, random
-    >>> from hpcml.generators import holds_generator
+    >>> from hpcml.data.random_state import holds_generator
     >>> holds_generator(pickle.dumps([random.Random(1)], 5)), holds_generator(pickle.dumps(random.Random, 5))
     (True, False)
     """

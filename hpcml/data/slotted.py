@@ -14,7 +14,7 @@ def with_slots(thing: Any, reduced: Any) -> Any:
     Examples
     --------
     >>> import pickle, io
-    >>> from hpcml.pickling import dumps_parts
+    >>> from hpcml.data.pickling import dumps_parts
     >>> Point = type("Point", (), {"__slots__": ("x",), "__module__": "__main__"})
     >>> hasattr(pickle.loads(dumps_parts(Point()))[0], "__dict__")
     False

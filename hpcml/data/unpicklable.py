@@ -10,7 +10,7 @@ from typing import Any
 
 import cloudpickle
 
-from hpcml.payload import reduces
+from hpcml.data.out_of_band import reduces
 
 __all__ = ["blame", "pickles", "text_of"]
 

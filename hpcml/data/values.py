@@ -2,11 +2,11 @@
 
 from typing import Any, NamedTuple
 
-from hpcml.alike import Met, encode
-from hpcml.arrays import is_number
-from hpcml.classes import FindClass, loads_known
+from hpcml.data.alike import Met, encode
+from hpcml.data.arrays import is_number
+from hpcml.data.classes import FindClass, loads_known
+from hpcml.data.pickling import dumps_parts, is_plain
 from hpcml.errors import TaskError
-from hpcml.pickling import dumps_parts, is_plain
 
 __all__ = ["PackedValues", "Values", "too_large", "unpicklable"]
 
@@ -28,7 +28,7 @@ class PackedValues(NamedTuple):
     def load(self, find: FindClass) -> tuple[list[Any], BaseException | None]:
         """Return the values, up to the first that cannot be unpickled here, and what is raised by that.
 
-        See `hpcml.classes.loads_known` for `find`.
+        See `hpcml.data.classes.loads_known` for `find`.
         """
         values = self.constants if isinstance(self.constants, list) else list(self.constants.values())
         place = 0
@@ -50,7 +50,7 @@ class Values:
 
     Examples
     --------
-    >>> from hpcml.values import Values
+    >>> from hpcml.data.values import Values
     >>> values, same = Values(1000), []
     >>> for number in range(3):
     ...     same.append(number)

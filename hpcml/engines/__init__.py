@@ -1,7 +1,7 @@
 """The engines: each carries frames to workers by one foreign system, in a module of its own.
 
 An engine module has one public function, ``start(plan)``: a context manager that yields
-`hpcml.workers.Workers`, ready, and leaves no process, step, socket or file behind.
+`hpcml.engines.interface.Workers`, ready, and leaves no process, step, socket or file behind.
 """
 
 import importlib
@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, cast
 from hpcml.errors import EngineError
 
 if TYPE_CHECKING:
-    from hpcml.plan import Plan
-    from hpcml.workers import Workers
+    from hpcml.engines.interface import Workers
+    from hpcml.engines.plan import Plan
 
 __all__ = ["LIBRARIES", "Starter", "import_library", "load"]
 

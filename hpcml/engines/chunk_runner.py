@@ -5,13 +5,13 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from hpcml.arguments import Arguments
-from hpcml.individuals import note_genome
-from hpcml.loading import loads_function
-from hpcml.packed import Packed
-from hpcml.snapshots import Snapshot, take_snapshot
-from hpcml.task import Nested
-from hpcml.values import Values
+from hpcml.data.arguments import Arguments
+from hpcml.data.deap import note_genome
+from hpcml.data.envelope import Nested
+from hpcml.data.loading import loads_function
+from hpcml.data.packed import Packed
+from hpcml.data.values import Values
+from hpcml.engines.snapshots import Snapshot, take_snapshot
 
 __all__ = ["Function", "call_noting", "run_chunk"]
 

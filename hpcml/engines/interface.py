@@ -4,7 +4,7 @@ from collections.abc import Callable, Set
 from concurrent.futures import Future
 from typing import Protocol
 
-from hpcml.store import Staging
+from hpcml.data.staging.store import Staging
 
 __all__ = ["Workers"]
 
@@ -34,7 +34,7 @@ class Workers(Protocol):
     """Called by the engine when no worker will ever answer again."""
 
     on_print: Callable[[str, int, bytes, bool], None]
-    """Called by the engine with what its workers print meanwhile; see `hpcml.task.Watcher.printed`."""
+    """Called by the engine with what its workers print meanwhile; see `hpcml.data.envelope.Watcher.printed`."""
 
     def submit(self, frame: bytes, avoid: Set[str] = frozenset()) -> "Future[bytes]":
         """Send a frame to the worker with the least to do, of equal ones not where those in `avoid` have died.

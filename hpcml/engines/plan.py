@@ -11,9 +11,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from hpcml.allocation import Allocation, Node
-from hpcml.datafiles import places
+from hpcml.data.staging.files import places
 from hpcml.errors import AllocationError, HpcmlError
+from hpcml.slurm.allocation import Allocation, Node
 
 __all__ = ["Options", "Plan", "make_nodes", "new_run_dir", "preloads", "script_imports"]
 
@@ -186,7 +186,7 @@ def preloads(modules: Iterable[str]) -> tuple[str, ...]:
 
     Examples
     --------
-    >>> from hpcml.plan import preloads
+    >>> from hpcml.engines.plan import preloads
     >>> preloads(["os", "numpy", "sklearn.svm", "sklearn.svm._base", "my_module"])
     ('numpy', 'sklearn.svm')
     """
@@ -200,7 +200,7 @@ def script_imports(source: str) -> list[str]:
 
     Examples
     --------
-    >>> from hpcml.plan import script_imports
+    >>> from hpcml.engines.plan import script_imports
     >>> script_imports("import numpy as np\\nfrom sklearn.svm import SVC")
     ['numpy', 'sklearn.svm']
     """

@@ -23,10 +23,10 @@ from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
 from typing import Any
 
-from hpcml.arrays import Array, content, is_constant
-from hpcml.definitions import is_named
-from hpcml.generators import reduce_generator
-from hpcml.payload import reduces
+from hpcml.data.arrays import Array, content, is_constant
+from hpcml.data.definitions import is_named
+from hpcml.data.out_of_band import reduces
+from hpcml.data.random_state import reduce_generator
 
 __all__ = ["Snapshot", "take_snapshot"]
 
@@ -66,7 +66,7 @@ class Snapshot:
 
     Examples
     --------
-    >>> from hpcml.snapshots import take_snapshot
+    >>> from hpcml.engines.snapshots import take_snapshot
     >>> things = [1, {"a": 2}]
     >>> snapshot = take_snapshot(things)
     >>> snapshot.holds()

@@ -13,24 +13,24 @@ from dataclasses import dataclass
 from types import BuiltinFunctionType, FunctionType
 from typing import Any
 
-from hpcml.arguments import Arguments, large_parts
-from hpcml.broadcast import keep_only
-from hpcml.callbacks import with_messages
-from hpcml.chunk_runner import Function, call_noting, run_chunk
-from hpcml.definitions import is_named
+from hpcml.data.arguments import Arguments, large_parts
+from hpcml.data.broadcast import keep_only
+from hpcml.data.callbacks import with_messages
+from hpcml.data.deap import rebind_classes
+from hpcml.data.definitions import is_named
+from hpcml.data.envelope import Nested
+from hpcml.data.file_maps import flush_maps
+from hpcml.data.imported_modules import imported_modules
+from hpcml.data.loading import loads_arguments
+from hpcml.data.outcomes import join_outcomes
+from hpcml.data.packed import Packed, Referring
+from hpcml.data.pickling import dumps, dumps_parts, pack_error
+from hpcml.data.surroundings import adopt
+from hpcml.data.values import Values, too_large, unpicklable
+from hpcml.engines.chunk_runner import Function, call_noting, run_chunk
+from hpcml.engines.managers import note_manager
+from hpcml.engines.streams import Streams
 from hpcml.errors import HpcmlError, TaskError
-from hpcml.filemaps import flush_maps
-from hpcml.imported import imported_modules
-from hpcml.individuals import rebind_classes
-from hpcml.loading import loads_arguments
-from hpcml.managers import note_manager
-from hpcml.outcomes import join_outcomes
-from hpcml.packed import Packed, Referring
-from hpcml.pickling import dumps, dumps_parts, pack_error
-from hpcml.streams import Streams
-from hpcml.surroundings import adopt
-from hpcml.task import Nested
-from hpcml.values import Values, too_large, unpicklable
 
 __all__ = ["Worker", "become_worker", "current_worker", "run_frame"]
 
@@ -65,7 +65,7 @@ def current_worker() -> Worker | None:
 
     Examples
     --------
-    >>> from hpcml.worker import current_worker
+    >>> from hpcml.engines.worker import current_worker
     >>> current_worker() is None
     True
     """

@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hpcml.checkpoint import Checkpoint
+from hpcml.data.out_of_band import dumps_result
 from hpcml.evolve.algorithms import Algorithm
 from hpcml.evolve.island import Island, Migration, evolve_island
-from hpcml.evolve.kept import pack_state, unpack_state
-from hpcml.evolve.streams import get_states, new_seed, set_states, states_of
-from hpcml.payload import dumps_result
+from hpcml.evolve.random_streams import get_states, new_seed, set_states, states_of
+from hpcml.evolve.saved_state import pack_state, unpack_state
+from hpcml.journal.checkpoint import Checkpoint
 
 __all__ = ["Epoch", "islands"]
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from hpcml.evolve.loop import generations
+from hpcml.evolve.random_streams import get_states, keep_states, set_states
 from hpcml.evolve.strategies import borrow_selections
-from hpcml.evolve.streams import get_states, keep_states, set_states
 
 __all__ = ["Island", "Migration", "evolve_island"]
 

@@ -6,11 +6,11 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
-from hpcml.checkpoint import Checkpoint
 from hpcml.evolve.algorithms import Algorithm
+from hpcml.evolve.random_streams import evaluate_all, new_seed
 from hpcml.evolve.state import Generation, State
 from hpcml.evolve.strategies import check_strategies
-from hpcml.evolve.streams import evaluate_all, new_seed
+from hpcml.journal.checkpoint import Checkpoint
 
 __all__ = ["generations"]
 

@@ -35,7 +35,7 @@ class Evaluation:
     Examples
     --------
     >>> import random
-    >>> from hpcml.evolve.streams import Evaluation, keep_states
+    >>> from hpcml.evolve.random_streams import Evaluation, keep_states
     >>> noisy = Evaluation(lambda individual: (individual[0] + random.random(),), "a run")
     >>> with keep_states():
     ...     noisy([1.0], 7) == noisy([1.0], 7) != noisy([1.0], 8)

@@ -9,9 +9,9 @@ from pathlib import Path
 from types import FunctionType
 from typing import Any
 
+from hpcml.data.deap import creator_class, reduce_individual
+from hpcml.data.out_of_band import dumps_result
 from hpcml.errors import HpcmlError
-from hpcml.individuals import creator_class, reduce_individual
-from hpcml.payload import dumps_result
 
 __all__ = ["pack_state", "unpack_state"]
 

@@ -7,9 +7,9 @@ from typing import Any
 
 from hpcml.errors import HpcmlError
 from hpcml.evolve.algorithms import Algorithm
-from hpcml.evolve.kept import pack_state, unpack_state
+from hpcml.evolve.random_streams import get_states, new_seed, set_states
+from hpcml.evolve.saved_state import pack_state, unpack_state
 from hpcml.evolve.strategies import get_strategies, set_strategies
-from hpcml.evolve.streams import get_states, new_seed, set_states
 
 __all__ = ["Generation", "State", "best_of", "restore_best"]
 

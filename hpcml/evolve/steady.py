@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hpcml.checkpoint import Checkpoint
+from hpcml.data.deap import note_genome
 from hpcml.errors import HpcmlError
-from hpcml.evolve.kept import pack_state, unpack_state
+from hpcml.evolve.random_streams import Evaluation, get_states, keep_states, new_seed, set_fitness, set_states
+from hpcml.evolve.saved_state import pack_state, unpack_state
 from hpcml.evolve.state import best_of, restore_best
 from hpcml.evolve.strategies import get_strategies, set_strategies
-from hpcml.evolve.streams import Evaluation, get_states, keep_states, new_seed, set_fitness, set_states
-from hpcml.individuals import note_genome
+from hpcml.journal.checkpoint import Checkpoint
 
 __all__ = ["Arrival", "steady_state"]
 

@@ -17,12 +17,12 @@ from typing import Any, NamedTuple
 
 import cloudpickle
 
-from hpcml.arrays import numbers
-from hpcml.datafiles import digest
-from hpcml.digests import ContentDigests
-from hpcml.individuals import parts_of_new
-from hpcml.kinds import IMMUTABLE
-from hpcml.reductions import Reducing, nothing
+from hpcml.data.arrays import numbers
+from hpcml.data.deap import parts_of_new
+from hpcml.data.digests import ContentDigests
+from hpcml.data.staging.files import digest
+from hpcml.journal.kinds import IMMUTABLE
+from hpcml.journal.reductions import Reducing, nothing
 
 __all__ = ["IGNORED_ARGUMENTS", "Keys", "Written", "content_key"]
 
@@ -120,11 +120,11 @@ class Keys:
     Parameters
     ----------
     digests
-        Of the arrays that the calls send; see `hpcml.callbook.CallBook`, which needs them too.
+        Of the arrays that the calls send; see `hpcml.data.call_data.CallBook`, which needs them too.
 
     Examples
     --------
-    >>> from hpcml.keys import Keys
+    >>> from hpcml.journal.call_keys import Keys
     >>> Keys().digest(({"b", "a"}, lambda x: x + 1)) == Keys().digest(({"a", "b"}, lambda x: x + 1))
     True
     >>> Keys().digest(lambda x: x + 1) == Keys().digest(lambda x: x + 2)
@@ -229,7 +229,7 @@ class Keys:
         return sorted(found, key=lambda one: self._carefully(one, depth + 1).digest)
 
     def lend(self, nbytes: int, key: Hashable, owner: Any, produce: Callable[[], memoryview]) -> str:
-        """Return the digest of an array's content; see `hpcml.arrays.Lend`."""
+        """Return the digest of an array's content; see `hpcml.data.arrays.Lend`."""
         return self.digests.of(nbytes, key, owner, produce)
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from types import TracebackType
 
 from hpcml.errors import HpcmlError
-from hpcml.private import open_private
+from hpcml.journal.private_files import open_private
 
 __all__ = ["Checkpoint"]
 
@@ -47,7 +47,7 @@ class Checkpoint:
     Examples
     --------
     >>> import tempfile
-    >>> from hpcml.checkpoint import Checkpoint
+    >>> from hpcml.journal.checkpoint import Checkpoint
     >>> with tempfile.TemporaryDirectory() as place:
     ...     with Checkpoint(f"{place}/state") as checkpoint:
     ...         checkpoint.offer(lambda: b"generation 1")

@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from hpcml.errors import HpcmlError, JournalFull, closed
-from hpcml.private import open_private
-from hpcml.records import HEADER_BYTES, Damage, Reader, Record, new_header, pack_record
+from hpcml.journal.private_files import open_private
+from hpcml.journal.records import HEADER_BYTES, Damage, Reader, Record, new_header, pack_record
 
 __all__ = ["Journal"]
 
@@ -44,14 +44,14 @@ class Journal:
     Raises
     ------
     HpcmlError
-        The file is no journal of this run; see `hpcml.records.Reader`.
+        The file is no journal of this run; see `hpcml.journal.records.Reader`.
     JournalFull
         There is no room for a new journal.
 
     Examples
     --------
     >>> import tempfile
-    >>> from hpcml.journal import Journal
+    >>> from hpcml.journal.journal_file import Journal
     >>> with tempfile.TemporaryDirectory() as directory:
     ...     path = Path(directory, "journal")
     ...     first = Journal(path, b"the key")

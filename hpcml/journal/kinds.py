@@ -10,12 +10,12 @@ import types
 import uuid
 from typing import Any
 
-from hpcml.arrays import Array
+from hpcml.data.arrays import Array
 
 __all__ = ["IGNORED", "IMMUTABLE", "note_immutable"]
 
 IGNORED: dict[tuple[str, str], tuple[str, ...] | None] = {
-    ("hpcml.scoop_programs.carried", "Carried"): ("slots",),
+    ("hpcml.cluster.scoop.task_context", "Carried"): ("slots",),
     ("sklearn.utils.parallel", "_FuncWrapper"): ("warning_filters",),
     ("sklearn.callback._callback_context", "CallbackContext"): None,
 }

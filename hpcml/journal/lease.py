@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from hpcml.errors import HpcmlError, RunInUse
-from hpcml.private import open_private
+from hpcml.journal.private_files import open_private
 
 __all__ = ["Holder", "Lease", "is_gone", "this_process"]
 
@@ -102,7 +102,7 @@ class Lease:
     Examples
     --------
     >>> import tempfile
-    >>> from hpcml.lease import Lease, this_process
+    >>> from hpcml.journal.lease import Lease, this_process
     >>> with tempfile.TemporaryDirectory() as directory:
     ...     Lease(Path(directory), this_process(), lambda job: None).release()
     ...     sorted(os.listdir(directory))

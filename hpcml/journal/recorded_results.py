@@ -4,11 +4,11 @@ import logging
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
-from hpcml.classes import ClassNote, find_class
+from hpcml.data.classes import ClassNote, find_class
+from hpcml.data.imported_modules import are_current
+from hpcml.data.outcomes import Outcome, unpack_outcome
 from hpcml.errors import HpcmlError
-from hpcml.imported import are_current
-from hpcml.outcomes import Outcome, unpack_outcome
-from hpcml.records import Record
+from hpcml.journal.records import Record
 
 __all__ = ["Answers"]
 
@@ -39,7 +39,7 @@ class Answers:
         self._answers: dict[str, _Answer] = {}
         self._chunk: tuple[int, Outcome] = (-1, Outcome())  # the one that was read last, and where it begins
         self._retired: set[str] = set()
-        self.modules: dict[str, dict[str, Any]] = {}  # see `hpcml.imported`, by their digest
+        self.modules: dict[str, dict[str, Any]] = {}  # see `hpcml.data.imported_modules`, by their digest
         self.classes: dict[str, ClassNote] = {}  # by the number that pickles know them by
         self._said: set[str] = set()
 

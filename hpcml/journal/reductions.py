@@ -1,4 +1,4 @@
-"""Reductions: the content that stands for each kind of object in a key; see `hpcml.keys`."""
+"""Reductions: the content that stands for each kind of object in a key; see `hpcml.journal.call_keys`."""
 
 import functools
 import pickle
@@ -7,10 +7,11 @@ import types
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from hpcml.arrays import Array, reduce_array
-from hpcml.broadcast import Broadcast
-from hpcml.datafiles import digest
-from hpcml.definitions import (
+from hpcml.data.arrays import Array, reduce_array
+from hpcml.data.broadcast import Broadcast
+from hpcml.data.code_versions import module_digest
+from hpcml.data.deap import reduce_individual
+from hpcml.data.definitions import (
     class_parts,
     code_parts,
     function_parts,
@@ -20,13 +21,12 @@ from hpcml.definitions import (
     module_parts,
     own_reduction,
 )
-from hpcml.filemaps import refuse_map
-from hpcml.generators import reduce_generator
-from hpcml.individuals import reduce_individual
-from hpcml.kinds import IGNORED, note_immutable
-from hpcml.sources import module_digest
-from hpcml.store import Loan
-from hpcml.tensors import is_tensor, tensor_parts
+from hpcml.data.file_maps import refuse_map
+from hpcml.data.random_state import reduce_generator
+from hpcml.data.staging.files import digest
+from hpcml.data.staging.store import Loan
+from hpcml.data.tensors import is_tensor, tensor_parts
+from hpcml.journal.kinds import IGNORED, note_immutable
 
 __all__ = ["Reducing", "nothing"]
 
@@ -35,7 +35,7 @@ _KINDS = frozenset("biufc")  # of dtypes whose name says all
 
 
 class _Asked(Protocol):
-    """Source of digests; see `hpcml.keys.Keys`."""
+    """Source of digests; see `hpcml.journal.call_keys.Keys`."""
 
     digests: Any
     table: dict[type, Any]

@@ -11,8 +11,8 @@ has a record, whose body is the outcome as the worker packed it, and each death 
            ``t`` (start), ``s`` (seconds), ``m`` (the most memory that its worker has had, MB), ``error`` (the
            class of what it raised)
 ``keys``   those of a chunk of tasks that ended, as ``task``; of all of them: ``name``, ``at``, ``t``, ``s``, ``m``
-``code``   digest of the user's modules that a worker had imported, ``c`` of tasks; ``of``: see `hpcml.imported`
-``class``  number of a class of the script in pickles; ``of``: see `hpcml.classes.ClassNote`
+``code``   digest of the user's modules that a worker had imported, ``c`` of tasks; ``of``: see `hpcml.data.imported_modules`
+``class``  number of a class of the script in pickles; ``of``: see `hpcml.data.classes.ClassNote`
 ``death``  worker that died; ``t``, ``cause``, ``tasks`` (names of what it was doing)
 ``end``    how the life ended; ``t``
 =========  ======================================================================================================
@@ -29,16 +29,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from hpcml.answers import Answers
-from hpcml.classes import NewClasses
-from hpcml.datafiles import digest
+from hpcml.data.classes import NewClasses
+from hpcml.data.envelope import Call
+from hpcml.data.outcomes import Outcome, pack_again
+from hpcml.data.staging.files import digest
 from hpcml.errors import JournalFull, cannot_begin
-from hpcml.journal import Journal
-from hpcml.lease import Holder, JobOver, Lease
-from hpcml.outcomes import Outcome, pack_again
-from hpcml.private import check_directory, create_secret, read_secret
-from hpcml.records import Record
-from hpcml.task import Call
+from hpcml.journal.journal_file import Journal
+from hpcml.journal.lease import Holder, JobOver, Lease
+from hpcml.journal.private_files import check_directory, create_secret, read_secret
+from hpcml.journal.recorded_results import Answers
+from hpcml.journal.records import Record
 
 __all__ = ["Ledger"]
 
@@ -148,7 +148,7 @@ class Ledger:
         self._classes.meet(classes)
 
     def answer(self, key: str, classes: Iterable[type] = ()) -> Outcome | None:
-        """Return the outcome of a task that an earlier life has finished; once; see `hpcml.answers.Answers`."""
+        """Return the outcome of a task that an earlier life has finished; once; see `hpcml.journal.recorded_results.Answers`."""
         outcome = self._answers.pop(key, classes)
         self.used += outcome is not None
         return outcome

@@ -11,14 +11,14 @@ from collections.abc import Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 
-from hpcml.datafiles import digest
+from hpcml.data.staging.files import digest
+from hpcml.engines.plan import Options, new_run_dir
 from hpcml.errors import CommandError, HpcmlError, JournalFull
-from hpcml.lease import this_process
-from hpcml.ledger import Ledger
-from hpcml.plan import Options, new_run_dir
-from hpcml.private import check_directory, open_private
-from hpcml.process import run
-from hpcml.srun import job_query, step_environment
+from hpcml.journal.lease import this_process
+from hpcml.journal.private_files import check_directory, open_private
+from hpcml.journal.run_journal import Ledger
+from hpcml.slurm.commands import job_query, step_environment
+from hpcml.slurm.process import run
 
 __all__ = ["job_over", "last_run", "open_run", "remember_run", "script_label", "versions"]
 

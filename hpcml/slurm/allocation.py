@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from hpcml.errors import AllocationError
-from hpcml.hostlist import compress
-from hpcml.variables import Reader
+from hpcml.slurm.hostlist import compress
+from hpcml.slurm.variables import Reader
 
 __all__ = ["Allocation", "Node", "detect"]
 

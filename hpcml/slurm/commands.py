@@ -36,7 +36,7 @@ def step_environment(env: Mapping[str, str]) -> dict[str, str]:
 
     Examples
     --------
-    >>> from hpcml.srun import step_environment
+    >>> from hpcml.slurm.commands import step_environment
     >>> step_environment({"PATH": "/bin", "SLURM_JOB_ID": "7", "SLURM_NTASKS": "12"})
     {'PATH': '/bin', 'SLURM_JOB_ID': '7', 'SLURM_EXIT_ERROR': '113'}
     """
@@ -97,7 +97,7 @@ def sbcast(step: str, source: str, target: str, nbytes: int) -> list[str]:
 
     Examples
     --------
-    >>> from hpcml.srun import sbcast
+    >>> from hpcml.slurm.commands import sbcast
     >>> sbcast("7.0", "/tmp/data", "/dev/shm/data", 10**8)
     ['sbcast', '--jobid=7.0', '--force', '--size=1250000', '/tmp/data', '/dev/shm/data']
     """
@@ -125,7 +125,7 @@ def parse_time_left(text: str) -> float | None:
 
     Examples
     --------
-    >>> from hpcml.srun import parse_time_left
+    >>> from hpcml.slurm.commands import parse_time_left
     >>> parse_time_left("1-02:03:04"), parse_time_left("59:30"), parse_time_left("UNLIMITED")
     (93784.0, 3570.0, None)
     """
@@ -152,7 +152,7 @@ def parse_end_time(text: str) -> float | None:
 
     Examples
     --------
-    >>> from hpcml.srun import parse_end_time
+    >>> from hpcml.slurm.commands import parse_end_time
     >>> parse_end_time("N/A") is None
     True
     """

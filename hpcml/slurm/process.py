@@ -41,7 +41,7 @@ def run(
 
     Examples
     --------
-    >>> from hpcml.process import run
+    >>> from hpcml.slurm.process import run
     >>> run(["echo", "hello"])
     'hello\\n'
     """

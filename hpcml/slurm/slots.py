@@ -26,7 +26,7 @@ def slot_cpus(
 
     Examples
     --------
-    >>> from hpcml.engines.ipyparallel.binding import slot_cpus
+    >>> from hpcml.slurm.slots import slot_cpus
     >>> slot_cpus({0, 1, 2, 3}, slots=2, cpus_per_slot=2, cpus=4)
     ([{0, 1}, {2, 3}], '')
     >>> slot_cpus({0, 1}, slots=4, cpus_per_slot=1, cpus=4)
@@ -48,7 +48,7 @@ def gpus_of_slot(visible: str | None, slot: int, slots: int) -> str | None:
 
     Examples
     --------
-    >>> from hpcml.engines.ipyparallel.binding import gpus_of_slot
+    >>> from hpcml.slurm.slots import gpus_of_slot
     >>> [gpus_of_slot("0,1,2,3", slot, 2) for slot in range(2)]
     ['0,1', '2,3']
     >>> [gpus_of_slot("0,1", slot, 4) for slot in range(4)]

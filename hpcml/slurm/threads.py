@@ -21,7 +21,7 @@ def thread_variables(cpus: int) -> dict[str, str]:
 
     Examples
     --------
-    >>> from hpcml.threads import thread_variables
+    >>> from hpcml.slurm.threads import thread_variables
     >>> thread_variables(4)["OMP_NUM_THREADS"]
     '4'
     """

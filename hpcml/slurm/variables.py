@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping
 
 from hpcml.errors import AllocationError
-from hpcml.hostlist import compress, expand, expand_counts
+from hpcml.slurm.hostlist import compress, expand, expand_counts
 
 __all__ = ["Reader"]
 

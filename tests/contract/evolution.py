@@ -9,7 +9,7 @@ import time
 import numpy as np
 from deap import base, benchmarks, creator, gp
 
-from hpcml.worker import current_worker
+from hpcml.engines.worker import current_worker
 
 
 def make_creator():

@@ -106,7 +106,7 @@ def run_some(place, algorithm, ngen):
 
 
 def steady(population, executor=None, evaluate=count_ones, evaluations=20, **settings):
-    from hpcml.serial import SerialCluster
+    from hpcml.cluster.serial import SerialCluster
 
     toolbox = bit_toolbox(evaluate=evaluate)
     return evolve.steady_state(toolbox, population, evaluations, executor or SerialCluster(), **settings)

@@ -22,9 +22,9 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 import hpcml
-from hpcml import lives
-from hpcml.ledger import Ledger
-from hpcml.worker import current_worker
+from hpcml.engines.worker import current_worker
+from hpcml.journal import runs as lives
+from hpcml.journal.run_journal import Ledger
 
 SHIFT = 0.5
 

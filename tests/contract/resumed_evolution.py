@@ -13,7 +13,7 @@ import numpy as np
 from deap import base, cma, creator, tools
 
 from hpcml import evolve
-from hpcml.serial import SerialCluster
+from hpcml.cluster.serial import SerialCluster
 
 NGEN = 9
 what, _, when = os.environ.get("KILL", "nothing 0").partition(" ")

@@ -8,7 +8,7 @@ import warnings
 
 import numpy as np
 
-from hpcml.worker import current_worker
+from hpcml.engines.worker import current_worker
 
 
 def add(a, b=0):

@@ -8,10 +8,10 @@ import pytest
 from joblib import Parallel, delayed
 
 import hpcml
-from hpcml import chunk_runner
-from hpcml.arguments import Plain
+from hpcml.data.arguments import Plain
+from hpcml.data.values import Values
+from hpcml.engines import chunk_runner
 from hpcml.errors import TaskError, WorkerDied
-from hpcml.values import Values
 
 MANY = 3000
 

@@ -180,7 +180,7 @@ def test_a_toolbox_with_its_map_can_travel(cluster):
 
 
 def test_genomes_travel_compactly():
-    from hpcml.payload import dumps_result
+    from hpcml.data.out_of_band import dumps_result
 
     population = bits(100)
     assert len(dumps_result(population)) < len(pickle.dumps([list(one) for one in population])) + 100 * 12 + 600

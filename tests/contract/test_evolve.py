@@ -247,7 +247,7 @@ def test_a_population_that_an_algorithm_cannot_take_is_refused_before_it_is_eval
 
 
 def test_short_calls_are_told_of_once(cluster, caplog, monkeypatch):
-    from hpcml import granularity
+    from hpcml.cluster.map import granularity
 
     monkeypatch.setattr(granularity, "_spent", {})
     monkeypatch.setattr(granularity, "WORTH_SAYING", 0.0)

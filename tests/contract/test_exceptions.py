@@ -6,7 +6,7 @@ import threading
 import pytest
 
 import hpcml
-from hpcml.outcomes import RemoteTraceback
+from hpcml.data.outcomes import RemoteTraceback
 
 
 class Picky(Exception):

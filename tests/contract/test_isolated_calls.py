@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from joblib import Parallel, delayed
 
-from hpcml import granularity
+from hpcml.cluster.map import granularity
 from hpcml.errors import TaskError
 
 MANY = 2000

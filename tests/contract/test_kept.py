@@ -13,8 +13,8 @@ from deap import base, creator, tools
 from evolving import Pbil, bit_toolbox, bits, numbers, real_toolbox, run_some, statistics
 
 from hpcml import evolve
+from hpcml.data.out_of_band import dumps_result
 from hpcml.errors import HpcmlError
-from hpcml.payload import dumps_result
 
 pytestmark = pytest.mark.usefixtures("creator_classes")
 
@@ -88,7 +88,7 @@ def test_a_checkpoint_with_other_strategies_is_refused(tmp_path):
 def test_the_memory_of_a_selection_goes_on_from_a_checkpoint(kind, tmp_path):
     creator.create("Two", base.Fitness, weights=(-1.0, -1.0))
     creator.create("Numbers", list, fitness=creator.Two)
-    from hpcml.serial import SerialCluster
+    from hpcml.cluster.serial import SerialCluster
 
     def run(place, leave=None):
         random.seed(2)

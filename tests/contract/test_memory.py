@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from patience import patient
 
-from hpcml.engines.ipyparallel.memory import oom_counters
+from hpcml.engines.nodes.memory import oom_counters
 
 SCRIPT = """
 import json, sys

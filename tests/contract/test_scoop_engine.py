@@ -20,7 +20,8 @@ from patience import promised
 from scoop_runs import WORK, processes
 
 from hpcml import engines
-from hpcml.engines.scoop import command, library
+from hpcml.commands import run_scoop as command
+from hpcml.engines.scoop import library
 from hpcml.errors import EngineError
 
 API = """

@@ -12,8 +12,8 @@ import numpy
 import pytest
 import scoop_tasks as tasks
 
+from hpcml.data.outcomes import RemoteTraceback
 from hpcml.errors import HpcmlError
-from hpcml.outcomes import RemoteTraceback
 from hpcml.scoop_programs import futures, shared
 
 SCRIPTS = Path(__file__).with_name("scoop_scripts")

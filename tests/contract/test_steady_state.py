@@ -28,7 +28,7 @@ def test_steady_state_can_be_repeated_by_its_order(cluster):
     first = run(cluster)
     assert sorted(first[2]) == list(range(200))
     assert run(cluster, first[2]) == first
-    from hpcml.serial import SerialCluster
+    from hpcml.cluster.serial import SerialCluster
 
     assert run(SerialCluster(), first[2]) == first
     with pytest.raises(ValueError, match="order is of another"):
@@ -55,7 +55,7 @@ def test_an_evaluation_that_fails_ends_it(cluster):
 
 def test_steady_state_goes_on_with_what_was_in_flight(cluster, tmp_path):
     """Left in the middle and gone on with, it is what its order gives in one piece."""
-    from hpcml.serial import SerialCluster
+    from hpcml.cluster.serial import SerialCluster
 
     def run(executor, leave=1000, **settings):
         random.seed(6)

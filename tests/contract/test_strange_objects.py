@@ -13,8 +13,8 @@ import pytest
 import tasks
 from patience import promised
 
+from hpcml.data.pickling import dumps, pack_object
 from hpcml.errors import TaskError
-from hpcml.pickling import dumps, pack_object
 
 LOCK = threading.Lock()
 

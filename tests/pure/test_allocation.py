@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hpcml.allocation import Allocation, Node, detect
 from hpcml.errors import AllocationError
+from hpcml.slurm.allocation import Allocation, Node, detect
 
 RECORDED = sorted((Path(__file__).parents[1] / "data" / "environments").glob("*/*.json"))
 YEAR = 365 * 24 * 3600  # what Slurm plans for a job without limit

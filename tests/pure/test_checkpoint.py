@@ -13,9 +13,9 @@ import time
 import pytest
 from patience import promised
 
-from hpcml import checkpoint as checkpoints
-from hpcml.checkpoint import Checkpoint
 from hpcml.errors import HpcmlError
+from hpcml.journal import checkpoint as checkpoints
+from hpcml.journal.checkpoint import Checkpoint
 
 
 def write(path, *contents):
@@ -74,7 +74,7 @@ def test_a_damaged_file_does_not_take_the_place_of_the_one_before(reads, tmp_pat
 
 def test_a_process_killed_while_it_writes_leaves_nothing_for_good(tmp_path):
     program = (
-        "import os, signal, sys\nfrom hpcml.checkpoint import Checkpoint\n"
+        "import os, signal, sys\nfrom hpcml.journal.checkpoint import Checkpoint\n"
         "os.replace = lambda *_: os.kill(os.getpid(), signal.SIGKILL)\n"
         "Checkpoint(sys.argv[1]).write(lambda: b'killed')\n"
     )
@@ -105,7 +105,7 @@ def test_a_place_where_nothing_can_be_written_is_named(tmp_path, monkeypatch):
 
 
 HOLD = (
-    "import sys, time\nfrom hpcml.checkpoint import Checkpoint\n"
+    "import sys, time\nfrom hpcml.journal.checkpoint import Checkpoint\n"
     "checkpoint = Checkpoint(sys.argv[1])\nprint('held', flush=True)\ntime.sleep(60)\n"
 )
 
@@ -175,7 +175,7 @@ def test_a_lock_that_others_can_open_is_refused(tmp_path):
 
 def test_a_lock_of_another_node_is_waited_for(tmp_path, monkeypatch):
     """A node that died held it, and its file system has not noticed yet."""
-    monkeypatch.setattr("hpcml.checkpoint.LEASE_SECONDS", 0.5)
+    monkeypatch.setattr("hpcml.journal.checkpoint.LEASE_SECONDS", 0.5)
     with open(tmp_path / "state.lock", "w") as other:
         (tmp_path / "state.lock").chmod(0o600)
         other.write("process 7 on another-node")

@@ -12,10 +12,10 @@ from deap import base, creator, gp, tools
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hpcml.alike import Met, encode
-from hpcml.arguments import Alike, encode_alike
-from hpcml.individuals import build_individual, reduce_individual
-from hpcml.payload import dumps_result
+from hpcml.data.alike import Met, encode
+from hpcml.data.arguments import Alike, encode_alike
+from hpcml.data.deap import build_individual, reduce_individual
+from hpcml.data.out_of_band import dumps_result
 
 NAMES = ("ColumnFitness", "ColumnList", "ColumnVector", "ColumnSet", "ColumnParticle", "ColumnTree")
 

@@ -6,7 +6,7 @@ import sys
 
 SCRIPT = """
 import functools, pickle, sys
-from hpcml.payload import dumps_result
+from hpcml.data.out_of_band import dumps_result
 
 @functools.lru_cache(maxsize=None, typed=True)
 def fib(n): return n if n < 2 else fib(n - 1) + fib(n - 2)
@@ -54,8 +54,8 @@ def test_they_do_elsewhere_what_they_do_in_the_script():
 def test_what_is_found_by_its_name_goes_by_its_name():
     from functools import lru_cache
 
-    from hpcml import sources
-    from hpcml.decorated import reduce_decorated
+    from hpcml.data import code_versions as sources
+    from hpcml.data.decorated import reduce_decorated
 
     cached = next(thing for thing in vars(sources).values() if type(thing) is type(lru_cache(abs)))
     assert reduce_decorated(cached) is None

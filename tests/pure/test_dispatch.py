@@ -9,15 +9,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from patience import patient
 
-from hpcml.dispatch import Dispatcher
+from hpcml.cluster.dispatch.dispatcher import Dispatcher
+from hpcml.cluster.dispatch.frames import frame_size
+from hpcml.cluster.dispatch.limits import Limits
+from hpcml.cluster.monitor import Monitor
+from hpcml.cluster.progress import Quiet, Totals
+from hpcml.data.envelope import Call, name_of
+from hpcml.data.pickling import dumps
+from hpcml.engines.worker import run_frame
 from hpcml.errors import TaskError, WorkerDied
-from hpcml.frames import frame_size
-from hpcml.limits import Limits
-from hpcml.monitor import Monitor
-from hpcml.pickling import dumps
-from hpcml.progress import Quiet, Totals
-from hpcml.task import Call, name_of
-from hpcml.worker import run_frame
 
 
 def pack(function, args):

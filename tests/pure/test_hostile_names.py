@@ -9,10 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import hpcml
-from hpcml.allocation import Allocation, Node
 from hpcml.engines.ipyparallel.commands import HOLD, holder_steps, programs
-from hpcml.plan import Plan
-from hpcml.srun import controller_step, sbcast, step_environment, worker_step
+from hpcml.engines.plan import Plan
+from hpcml.slurm.allocation import Allocation, Node
+from hpcml.slurm.commands import controller_step, sbcast, step_environment, worker_step
 
 PIECES = [*" '\"\n\\;&|*", "$(touch x)", "`touch x`", "${HOME}", "#SBATCH", "--", "%j", "n1", "é", "\U0001f600"]
 SHELLS = {"system", "popen", "getoutput", "getstatusoutput", "create_subprocess_shell"}

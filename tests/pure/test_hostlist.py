@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from patience import promised
 
 from hpcml.errors import AllocationError
-from hpcml.hostlist import MAX_NAMES, compress, expand, expand_counts
+from hpcml.slurm.hostlist import MAX_NAMES, compress, expand, expand_counts
 
 WORD = st.text("abn-._01239", min_size=1, max_size=6)
 DIGITS = st.integers(0, 120).flatmap(lambda n: st.integers(1, 4).map(lambda width: f"{n:0{width}d}"))

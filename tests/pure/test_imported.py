@@ -5,7 +5,7 @@ import sys
 import time
 import types
 
-from hpcml.imported import imported_modules
+from hpcml.data.imported_modules import imported_modules
 
 
 def test_a_module_of_the_user_is_told_with_the_digest_of_its_file(tmp_path, monkeypatch):

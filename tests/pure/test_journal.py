@@ -11,10 +11,10 @@ import zlib
 
 import pytest
 
-import hpcml.journal
+import hpcml.journal.journal_file
 from hpcml.errors import HpcmlError, JournalFull
-from hpcml.journal import Journal
-from hpcml.records import HEADER_BYTES, MARK, PREFIX, Damage, Reader, pack_record
+from hpcml.journal.journal_file import Journal
+from hpcml.journal.records import HEADER_BYTES, MARK, PREFIX, Damage, Reader, pack_record
 
 KEY = bytes(range(32))
 
@@ -367,7 +367,7 @@ def test_it_is_told_again_when_there_was_room_in_between(path, file_limit):
 
 
 def test_what_is_held_is_bounded_and_lives_are_kept(path, file_limit, monkeypatch):
-    monkeypatch.setattr(hpcml.journal, "BACKLOG", 1000)
+    monkeypatch.setattr(hpcml.journal.journal_file, "BACKLOG", 1000)
     journal = Journal(path, KEY)
     file_limit(HEADER_BYTES)
     with pytest.raises(JournalFull):

@@ -21,13 +21,14 @@ from sklearn.model_selection import GridSearchCV, KFold
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from hpcml import libraries, sources
-from hpcml.callbook import CallBook
-from hpcml.calls import Calls
-from hpcml.definitions import is_named
-from hpcml.digests import ContentDigests
+from hpcml.cluster.calls import Calls
+from hpcml.data import code_versions as sources
+from hpcml.data import libraries
+from hpcml.data.call_data import CallBook
+from hpcml.data.definitions import is_named
+from hpcml.data.digests import ContentDigests
 from hpcml.errors import TaskError
-from hpcml.keys import Keys
+from hpcml.journal.call_keys import Keys
 
 
 def key(thing):
@@ -47,7 +48,7 @@ from sklearn.model_selection import GridSearchCV, KFold, RandomizedSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 import sklearn.model_selection._search as search
-from hpcml.keys import Keys
+from hpcml.journal.call_keys import Keys
 
 WORDS = {f"word {n}" for n in range(50)}
 FACTOR = 3
@@ -190,12 +191,12 @@ COST = """
 import time
 X, y = np.arange(400_000.0).reshape(20_000, 20), np.arange(20_000) % 2
 calls = caught(GridSearchCV(LogisticRegression(), {"C": list(np.arange(1.0, 101.0))}, cv=3))
-from hpcml.digests import ContentDigests
+from hpcml.data.digests import ContentDigests
 shared = Keys(ContentDigests(1 << 20))
 times = []
 for function, args, kwargs in calls:
     began = time.perf_counter()
-    kwargs.pop("caller")  # see hpcml.keys.IGNORED_ARGUMENTS
+    kwargs.pop("caller")  # see hpcml.journal.call_keys.IGNORED_ARGUMENTS
     shared.call(shared.write(function), args, kwargs)
     times.append(time.perf_counter() - began)
 print(f"{sorted(times)[len(times) // 2] * 1e6:.0f}")
@@ -417,7 +418,7 @@ first = second = print
 def test_a_virtual_environment_around_the_users_modules(tmp_path):
     """`python -m venv .` in the folder of a project does not make its modules a library."""
     program = (
-        "import sys; sys.prefix = sys.argv[1]; import mine, hpcml.sources as s; print(s.module_digest('mine'))"
+        "import sys; sys.prefix = sys.argv[1]; import mine, hpcml.data.code_versions as s; print(s.module_digest('mine'))"
     )
     found = []
     for text in ("A = 1", "A = 2"):

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 from deap import base, creator
 
-from hpcml.keys import Keys
+from hpcml.journal.call_keys import Keys
 
 SCRIPT = """
 from deap import base, creator
-from hpcml.keys import Keys
+from hpcml.journal.call_keys import Keys
 creator.create("KeyMost", base.Fitness, weights=(1.0,))
 creator.create("KeyBits", list, fitness=creator.KeyMost)
 print(Keys().call(Keys().write(max), (creator.KeyBits([1, 0, 2.5]),), {}).digest)

@@ -16,8 +16,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hpcml.definitions import is_named
-from hpcml.keys import Keys
+from hpcml.data.definitions import is_named
+from hpcml.journal.call_keys import Keys
 
 
 def key(thing):
@@ -257,7 +257,7 @@ def test_what_is_named_is_what_cloudpickle_sends_as_a_name(thing):
 PROGRAM = r"""
 import json, sys
 import hpcml
-from hpcml.keys import Keys
+from hpcml.journal.call_keys import Keys
 
 class Words(set):
     def __init__(self, words=(), owner=None):

@@ -9,13 +9,14 @@ import types
 
 import pytest
 
-from hpcml import libraries, sources
-from hpcml.keys import Keys
+from hpcml.data import code_versions as sources
+from hpcml.data import libraries
+from hpcml.journal.call_keys import Keys
 
 PROGRAM = r"""
 import copy, json, sys
 import torch
-from hpcml.keys import Keys
+from hpcml.journal.call_keys import Keys
 
 def key(thing):
     return Keys().digest(thing)

@@ -15,9 +15,9 @@ import pytest
 from network_files import NetworkFiles
 from patience import patient, promised
 
-import hpcml.lease
+import hpcml.journal.lease
 from hpcml.errors import HpcmlError, RunInUse
-from hpcml.lease import Lease, is_gone, this_process
+from hpcml.journal.lease import Lease, is_gone, this_process
 
 
 def unknown(job):
@@ -38,7 +38,7 @@ OTHER = dataclasses.replace(ME, host="n2", boot="another boot", pids="pid:[1]", 
 HOLD = """
 import sys, time
 from pathlib import Path
-from hpcml.lease import Lease, this_process
+from hpcml.journal.lease import Lease, this_process
 lease = Lease(Path(sys.argv[1]), this_process(sys.argv[2]), lambda job: None)
 print("held", flush=True)
 time.sleep(60)
@@ -76,7 +76,7 @@ def test_the_second_is_refused_and_told_who_is_the_first(tmp_path, held):
 def test_the_lease_of_a_killed_process_is_taken_over(tmp_path, held):
     os.kill(held.pid, signal.SIGKILL)
     deadline = time.monotonic() + 10
-    while not is_gone(hpcml.lease.Lease._holder(_bare(tmp_path), 1), ME, unknown):  # a zombie is gone as well
+    while not is_gone(hpcml.journal.lease.Lease._holder(_bare(tmp_path), 1), ME, unknown):  # a zombie is gone as well
         assert time.monotonic() < deadline
     lease = Lease(tmp_path, ME, unknown)
     assert lease.path.name == "lease-2"
@@ -177,7 +177,7 @@ RACE = """
 import sys, time
 from pathlib import Path
 from hpcml.errors import RunInUse
-from hpcml.lease import Lease, this_process
+from hpcml.journal.lease import Lease, this_process
 for directory in sorted(Path(sys.argv[1]).iterdir()):
     try:
         Lease(directory, this_process(), lambda job: None)

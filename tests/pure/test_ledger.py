@@ -14,17 +14,17 @@ from pathlib import Path
 import pytest
 from network_files import NetworkFiles
 
-from hpcml import lives
+from hpcml.data.envelope import Call
+from hpcml.data.outcomes import Outcome
+from hpcml.data.pickling import dumps_parts
+from hpcml.engines.plan import Options, new_run_dir
 from hpcml.errors import CommandError, HpcmlError, JournalFull, RunInUse
-from hpcml.lease import this_process
-from hpcml.ledger import Ledger
-from hpcml.lives import job_over, last_run, open_run, remember_run, script_label
-from hpcml.outcomes import Outcome
-from hpcml.pickling import dumps_parts
-from hpcml.plan import Options, new_run_dir
-from hpcml.private import create_secret, read_secret
-from hpcml.records import Damage, Reader
-from hpcml.task import Call
+from hpcml.journal import runs as lives
+from hpcml.journal.lease import this_process
+from hpcml.journal.private_files import create_secret, read_secret
+from hpcml.journal.records import Damage, Reader
+from hpcml.journal.run_journal import Ledger
+from hpcml.journal.runs import job_over, last_run, open_run, remember_run, script_label
 
 ME = this_process()
 OLD, NEW = {"numpy": "1"}, {"numpy": "2"}
@@ -636,7 +636,7 @@ def test_files_of_another_user(run, name):
 AS_NOBODY = """
 import os, sys
 from pathlib import Path
-from hpcml.private import open_private, read_secret
+from hpcml.journal.private_files import open_private, read_secret
 os.setgid(65534); os.setuid(65534)
 for act in (lambda path: open_private(path, os.O_RDWR), read_secret):
     try:

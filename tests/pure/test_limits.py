@@ -9,13 +9,13 @@ from concurrent.futures import Future
 import pytest
 from patience import patient, wait_until
 
-from hpcml.deadline import MARGIN, Deadline
+from hpcml.cluster.dispatch.frames import Task
+from hpcml.cluster.dispatch.limits import Limits
+from hpcml.cluster.dispatch.queue import Waiting
+from hpcml.data.envelope import Call
 from hpcml.errors import OutOfTime, WorkerDied
-from hpcml.frames import Task
-from hpcml.limits import Limits
-from hpcml.srun import parse_time_left
-from hpcml.task import Call
-from hpcml.waiting import Waiting
+from hpcml.slurm.commands import parse_time_left
+from hpcml.slurm.deadline import MARGIN, Deadline
 
 
 def waiting(seconds, tasks=3, limit=None):
@@ -113,7 +113,7 @@ def test_a_handler_of_the_users_stays_and_a_forked_child_dies_as_ever():
     code = """
 import os, signal, time
 signal.signal(signal.SIGUSR1, lambda *_: print("mine", flush=True))
-from hpcml.deadline import Deadline
+from hpcml.slurm.deadline import Deadline
 deadline = Deadline(None, None, lambda number: print("ours", number, flush=True))
 os.kill(os.getpid(), signal.SIGUSR1)
 reader, writer = os.pipe()

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from patience import patient, wait_until
 
-from hpcml.engines.local_frames import Channel, Channels, serve
+from hpcml.engines.local.frames import Channel, Channels, serve
 
 LENGTHS = (0, 1, 7, 8, 65_527, 65_528, 65_536, 300_000, 5_000_000)
 

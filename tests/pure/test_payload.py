@@ -20,12 +20,12 @@ from sklearn.neighbors import KNeighborsRegressor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from hpcml.callbook import CallBook
-from hpcml.loading import loads_function
-from hpcml.packed import Payload
-from hpcml.payload import dumps_result
-from hpcml.staging import LocalStaging
-from hpcml.store import Store
+from hpcml.data.call_data import CallBook
+from hpcml.data.loading import loads_function
+from hpcml.data.out_of_band import dumps_result
+from hpcml.data.packed import Payload
+from hpcml.data.staging.file_system import LocalStaging
+from hpcml.data.staging.store import Store
 
 LIMIT = 1000
 RANDOM = np.random.default_rng(1)

@@ -2,10 +2,10 @@
 
 import pytest
 
-from hpcml.allocation import Allocation, Node
-from hpcml.engines.ipyparallel.binding import gpus_of_slot, slot_cpus
+from hpcml.engines.plan import Options, make_nodes, preloads, script_imports
 from hpcml.errors import AllocationError
-from hpcml.plan import Options, make_nodes, preloads, script_imports
+from hpcml.slurm.allocation import Allocation, Node
+from hpcml.slurm.slots import gpus_of_slot, slot_cpus
 
 UNEVEN = Allocation(5, (Node("n1", 28, 1, cpus=28), Node("n2", 3, 1, cpus=4)), "batch", launch_node="n1")
 

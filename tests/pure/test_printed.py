@@ -8,9 +8,9 @@ import sys
 
 import pytest
 
-from hpcml import streams
-from hpcml.printed import PrintedLines, Prints
-from hpcml.streams import Collector, open_pipes
+from hpcml.cluster.dispatch.prints import PrintedLines, Prints
+from hpcml.engines import streams
+from hpcml.engines.streams import Collector, open_pipes
 
 
 class Shown:
@@ -101,7 +101,7 @@ HARM = """
 import io, os, sys, traceback
 log = os.fdopen(os.dup(2), "w")
 sys.excepthook = lambda *error: traceback.print_exception(*error, file=log)
-from hpcml.streams import Streams, open_pipes
+from hpcml.engines.streams import Streams, open_pipes
 pipes = open_pipes()
 streams = Streams(pipes)
 streams.mend()

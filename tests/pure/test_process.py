@@ -5,7 +5,7 @@ from pathlib import Path
 
 from patience import patient
 
-from hpcml.process import Program
+from hpcml.slurm.process import Program
 
 
 def test_a_program_that_has_ended_has_its_status(tmp_path: Path):

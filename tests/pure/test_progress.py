@@ -9,7 +9,7 @@ from sklearn.datasets import load_iris
 from sklearn.linear_model import Ridge
 from sklearn.model_selection import GridSearchCV
 
-from hpcml.progress import Bar, Lines, Quiet, Totals, closing_line, display_for, expected_length
+from hpcml.cluster.progress import Bar, Lines, Quiet, Totals, closing_line, display_for, expected_length
 
 
 def test_a_line_for_each_tenth():

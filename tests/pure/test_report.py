@@ -12,17 +12,17 @@ from pathlib import Path
 
 import pytest
 
-from hpcml import cli
+from hpcml.commands import main as cli
+from hpcml.commands.report.advice import advise, enough_slots, wall_with
+from hpcml.commands.report.command import find_run, plain_data, read_run
+from hpcml.commands.report.from_journal import make_report
+from hpcml.commands.report.html import render_html
+from hpcml.commands.report.text import render_text
+from hpcml.commands.report.timeline import busy_slots, histogram, make_grid, make_rows
 from hpcml.errors import HpcmlError
-from hpcml.journal import Journal
-from hpcml.private import create_secret
-from hpcml.records import HEADER_BYTES, Damage, Record
-from hpcml.report.advice import advise, enough_slots, wall_with
-from hpcml.report.command import find_run, plain_data, read_run
-from hpcml.report.grid import busy_slots, histogram, make_grid, make_rows
-from hpcml.report.html import render_html
-from hpcml.report.reading import make_report
-from hpcml.report.text import render_text
+from hpcml.journal.journal_file import Journal
+from hpcml.journal.private_files import create_secret
+from hpcml.journal.records import HEADER_BYTES, Damage, Record
 
 SVG = "{http://www.w3.org/2000/svg}"
 ALLOWED = {"html", "head", "meta", "title", "style", "body", "header", "section", "h1", "h2", "p", "div", "b"}

@@ -9,13 +9,13 @@ import threading
 
 import pytest
 
+from hpcml.cluster.scoop.future import Future
+from hpcml.cluster.scoop.import_path import FOLDER, finish, serve
+from hpcml.cluster.scoop.reductions import branches, join_scans, joined, reduce_tree, scan_tree
+from hpcml.cluster.scoop.task_context import Carried
+from hpcml.data.envelope import name_of
 from hpcml.errors import HpcmlError
 from hpcml.scoop_programs import futures, shared
-from hpcml.scoop_programs.carried import Carried
-from hpcml.scoop_programs.future import Future
-from hpcml.scoop_programs.serving import FOLDER, finish, serve
-from hpcml.scoop_programs.trees import branches, join_scans, joined, reduce_tree, scan_tree
-from hpcml.task import name_of
 
 
 @pytest.mark.parametrize("length", [1, 2, 3, 7, 8, 33])

@@ -9,7 +9,7 @@ import types
 import numpy as np
 import pytest
 
-from hpcml.snapshots import take_snapshot
+from hpcml.engines.snapshots import take_snapshot
 
 
 class Plain:

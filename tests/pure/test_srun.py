@@ -5,7 +5,7 @@ import datetime
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hpcml.srun import controller_step, end_time_query, parse_end_time, step_environment, worker_step
+from hpcml.slurm.commands import controller_step, end_time_query, parse_end_time, step_environment, worker_step
 
 COMMON = [
     "--overlap",

@@ -9,11 +9,11 @@ from types import SimpleNamespace
 import pytest
 from patience import patient, promised
 
-from hpcml.allocation import Node, detect
-from hpcml.engines.ipyparallel.messages import reach
-from hpcml.engines.ipyparallel.trouble import Seen, failures, unreachable
-from hpcml.hostlist import MAX_NAMES, expand
-from hpcml.process import Program
+from hpcml.engines.ipyparallel.failures import Seen, failures, unreachable
+from hpcml.engines.nodes.messages import reach
+from hpcml.slurm.allocation import Node, detect
+from hpcml.slurm.hostlist import MAX_NAMES, expand
+from hpcml.slurm.process import Program
 
 TOKEN = b"0123456789abcdef"
 

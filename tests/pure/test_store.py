@@ -12,15 +12,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
-import hpcml.callbook
-import hpcml.digests
-from hpcml.broadcast import broadcast
-from hpcml.callbook import CallBook
-from hpcml.datafiles import DataPart
+import hpcml.data.call_data
+import hpcml.data.digests
+from hpcml.data.broadcast import broadcast
+from hpcml.data.call_data import CallBook
+from hpcml.data.loading import loads_function
+from hpcml.data.staging.file_system import LocalStaging, SharedStaging
+from hpcml.data.staging.files import DataPart
+from hpcml.data.staging.store import Store
 from hpcml.errors import DataError, DataMissing, HpcmlError
-from hpcml.loading import loads_function
-from hpcml.staging import LocalStaging, SharedStaging
-from hpcml.store import Store
 
 LIMIT = 1000
 
@@ -33,8 +33,8 @@ def store(tmp_path: Path) -> Store:
 @pytest.fixture
 def hashed(monkeypatch) -> list[int]:
     """The lengths of what is hashed."""
-    lengths, digest = [], hpcml.callbook.digest
-    for module in (hpcml.callbook, hpcml.digests):
+    lengths, digest = [], hpcml.data.call_data.digest
+    for module in (hpcml.data.call_data, hpcml.data.digests):
         monkeypatch.setattr(module, "digest", lambda data: lengths.append(len(data)) or digest(data))
     return lengths
 

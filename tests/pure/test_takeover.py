@@ -8,12 +8,12 @@ from pathlib import Path
 
 from patience import patient, promised
 
-from hpcml import takeover
-from hpcml.datadirs import DataDirectories
+from hpcml.data.staging import takeover
+from hpcml.data.staging.directories import DataDirectories
 
 HOLDER = """
 import sys
-from hpcml.datadirs import DataDirectories
+from hpcml.data.staging.directories import DataDirectories
 held = DataDirectories("run", [sys.argv[1]])
 print(held.paths[0], flush=True)
 sys.stdin.read()

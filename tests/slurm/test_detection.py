@@ -6,10 +6,10 @@ import random
 import pytest
 from cluster_session import ClusterSession
 
-from hpcml.hostlist import compress, expand
+from hpcml.slurm.hostlist import compress, expand
 
 DETECT = """import dataclasses, json, os
-from hpcml.allocation import detect
+from hpcml.slurm.allocation import detect
 print("found", json.dumps(dataclasses.asdict(detect(os.environ))))"""
 
 

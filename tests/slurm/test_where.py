@@ -13,7 +13,7 @@ from patience import patient
 
 PROGRAMS = Path(__file__).parent / "programs"
 WORKERS = PROGRAMS / "workers.py"
-HPCML = "hpcml.cli"
+HPCML = "hpcml.commands.main"
 
 
 def workers_of(text):

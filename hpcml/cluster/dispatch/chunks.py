@@ -5,8 +5,8 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from hpcml.arguments import Each
-from hpcml.task import Call
+from hpcml.data.arguments import Each
+from hpcml.data.envelope import Call
 
 __all__ = ["CHUNK_SECONDS", "chunk_length", "chunk_lengths", "join_calls", "split"]
 
@@ -23,7 +23,7 @@ def chunk_length(seconds: float | None, waiting: int, longest: float = CHUNK_SEC
 
     Examples
     --------
-    >>> from hpcml.chunks import chunk_length
+    >>> from hpcml.cluster.dispatch.chunks import chunk_length
     >>> chunk_length(None, 1000), chunk_length(1e-2, 1000), chunk_length(1e-3, 7)
     (1, 5, 4)
     """
@@ -45,7 +45,7 @@ def chunk_lengths(seconds: float | None, waiting: int, slots: int, longest: floa
 
     Examples
     --------
-    >>> from hpcml.chunks import chunk_lengths
+    >>> from hpcml.cluster.dispatch.chunks import chunk_lengths
     >>> list(chunk_lengths(0.003, 100, slots=4, longest=0.2))
     [13, 13, 13, 13, 6, 6, 6, 6, 3, 3, 3, 3, 4, 3, 3, 2]
     >>> list(chunk_lengths(1e-5, 600, slots=12, longest=0.2))
@@ -80,9 +80,9 @@ def split(chunk: Call, length: int, start: int = 0) -> list[Call]:
 
     Examples
     --------
-    >>> from hpcml.arguments import Each
-    >>> from hpcml.chunks import split
-    >>> from hpcml.task import Call
+    >>> from hpcml.data.arguments import Each
+    >>> from hpcml.cluster.dispatch.chunks import split
+    >>> from hpcml.data.envelope import Call
     >>> chunk = Call(b"f", Each((b"1", b"2", b"3", b"4")), "f", "group", keys=("a", "b", "c", "d"))
     >>> [(part.arguments.packed, part.keys) for part in split(chunk, 2, start=1)]
     [((b'2', b'3'), ('b', 'c')), ((b'4',), ('d',))]

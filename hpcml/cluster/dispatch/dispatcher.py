@@ -18,15 +18,15 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from typing import Any, TypeVar
 
+from hpcml.cluster.dispatch.frames import Frame, FutureLike, Group, Task, resolve_all, settle, settle_known
+from hpcml.cluster.dispatch.limits import Limits
+from hpcml.cluster.dispatch.prints import Prints
+from hpcml.cluster.dispatch.queue import Waiting
+from hpcml.cluster.dispatch.retries import ended_calls, send_data_again, settle_outcome, verdicts
+from hpcml.data.envelope import Call, Known, Watcher
+from hpcml.data.outcomes import Outcome, pack_again, unpack_outcomes
+from hpcml.engines.interface import Workers
 from hpcml.errors import DataMissing, OutOfTime, TaskError, WorkerDied, closed
-from hpcml.frames import Frame, FutureLike, Group, Task, resolve_all, settle, settle_known
-from hpcml.limits import Limits
-from hpcml.outcomes import Outcome, pack_again, unpack_outcomes
-from hpcml.printed import Prints
-from hpcml.retries import ended_calls, send_data_again, settle_outcome, verdicts
-from hpcml.task import Call, Known, Watcher
-from hpcml.waiting import Waiting
-from hpcml.workers import Workers
 
 __all__ = ["Dispatcher"]
 

@@ -8,7 +8,7 @@ from collections.abc import Container, Iterable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from hpcml.task import Call, Known, Watcher, pack_frame
+from hpcml.data.envelope import Call, Known, Watcher, pack_frame
 
 __all__ = [
     "ChunkFuture",
@@ -154,7 +154,7 @@ def frame_size(seconds: float | None, waiting: int, slots: int) -> int:
 
     Examples
     --------
-    >>> from hpcml.frames import frame_size
+    >>> from hpcml.cluster.dispatch.frames import frame_size
     >>> frame_size(0.001, waiting=100_000, slots=12), frame_size(0.001, waiting=240, slots=12)
     (200, 10)
     >>> frame_size(30.0, waiting=100_000, slots=12), frame_size(None, waiting=100_000, slots=12)

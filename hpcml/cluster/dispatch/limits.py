@@ -5,9 +5,9 @@ import time
 from collections.abc import Callable, Collection, Iterable
 from typing import Any
 
+from hpcml.cluster.dispatch.frames import Frame, Task
+from hpcml.cluster.dispatch.queue import Waiting
 from hpcml.errors import OutOfTime, TaskTimeout, WorkerDied
-from hpcml.frames import Frame, Task
-from hpcml.waiting import Waiting
 
 __all__ = ["Limits"]
 

@@ -5,8 +5,8 @@ import queue
 import threading
 from typing import Any
 
-from hpcml.outcomes import read_head
-from hpcml.task import Watcher
+from hpcml.data.envelope import Watcher
+from hpcml.data.outcomes import read_head
 
 __all__ = ["PrintedLines", "Prints"]
 
@@ -21,7 +21,7 @@ class PrintedLines:
 
     Examples
     --------
-    >>> from hpcml.printed import PrintedLines
+    >>> from hpcml.cluster.dispatch.prints import PrintedLines
     >>> lines = PrintedLines("utf-8")
     >>> lines.add("n1:0", 0, b"one\\ntw"), lines.add("n1:0", 0, b"o\\n"), lines.add("n1:1", 0, b"3", ended=True)
     ('[n1:0] one\\n', '[n1:0] two\\n', '[n1:1] 3\\n')
@@ -66,7 +66,7 @@ class Prints:
         self._lock = threading.Lock()  # protects the numbers: engines' threads put, the inbox's owner shows
 
     def put(self, worker: str, stream: int, data: bytes, ended: bool) -> None:
-        """Take what a worker has printed; see `hpcml.task.Watcher`."""
+        """Take what a worker has printed; see `hpcml.data.envelope.Watcher`."""
         with self._lock:
             if self._waiting + len(data) > self._most:
                 self._left_out += len(data)

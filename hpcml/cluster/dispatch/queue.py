@@ -3,7 +3,7 @@
 from collections import deque
 from collections.abc import Iterable
 
-from hpcml.frames import Frame, FutureLike, Group, Task, frame_size, is_of
+from hpcml.cluster.dispatch.frames import Frame, FutureLike, Group, Task, frame_size, is_of
 
 __all__ = ["Waiting"]
 

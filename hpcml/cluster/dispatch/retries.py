@@ -3,11 +3,11 @@
 import logging
 from collections.abc import Callable
 
-from hpcml.chunks import chunk_length, split
+from hpcml.cluster.dispatch.chunks import chunk_length, split
+from hpcml.cluster.dispatch.frames import ChunkFuture, Frame, Task, settle
+from hpcml.data.envelope import Call
+from hpcml.data.outcomes import Outcome
 from hpcml.errors import DataMissing, TaskTimeout, WorkerDied
-from hpcml.frames import ChunkFuture, Frame, Task, settle
-from hpcml.outcomes import Outcome
-from hpcml.task import Call
 
 __all__ = ["blame", "ended_calls", "send_data_again", "settle_outcome", "split_up", "verdicts"]
 

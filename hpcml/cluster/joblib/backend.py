@@ -14,12 +14,12 @@ from joblib import register_parallel_backend
 from joblib._parallel_backends import AutoBatchingMixin, FallbackToBackend, SequentialBackend
 from joblib.parallel import ParallelBackendBase
 
-from hpcml.calls import Calls
+from hpcml.cluster.calls import Calls
+from hpcml.cluster.progress import expected_length
+from hpcml.data.envelope import Nested
+from hpcml.data.preparation import preparation
+from hpcml.engines.worker import current_worker
 from hpcml.errors import HpcmlError
-from hpcml.preparation import preparation
-from hpcml.progress import expected_length
-from hpcml.task import Nested
-from hpcml.worker import current_worker
 
 __all__ = [
     "BatchExecutor",
@@ -61,7 +61,7 @@ class BatchExecutor(Protocol):
         """Tell the progress display that so many tasks of `group` are about to be submitted."""
 
 
-INITIALIZER = ("initializer", "initargs")  # what joblib calls the settings of `hpcml.preparation`
+INITIALIZER = ("initializer", "initargs")  # what joblib calls the settings of `hpcml.data.preparation`
 DEFAULT_MAX_NBYTES = 1 << 20  # joblib's "1M": where it says nothing else, the Cluster's own limit holds
 
 _open: list[tuple[BatchExecutor, Any]] = []  # with its Cluster; the innermost comes last
@@ -107,7 +107,7 @@ def _innermost(what: str) -> tuple[BatchExecutor, Any]:
     raise HpcmlError(
         f"{what}, but no Cluster is open. Write\n\n"
         "    with hpcml.Cluster():\n"
-        "        ...  # what uses joblib, scikit-learn or hpcml.scoop_programs\n\n"
+        "        ...  # what uses joblib, scikit-learn or hpcml.cluster.scoop\n\n"
         "around it, or start the script with `hpcml run script.py`."
     )
 

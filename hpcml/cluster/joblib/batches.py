@@ -8,16 +8,16 @@ from concurrent.futures import Future
 from functools import partial
 from typing import Any
 
-from hpcml.callbook import CallBook
-from hpcml.calls import Calls, Item, is_uniform
-from hpcml.chunks import chunk_length
-from hpcml.error_score import fallback
+from hpcml.cluster.calls import Calls, Item, is_uniform
+from hpcml.cluster.dispatch.chunks import chunk_length
+from hpcml.cluster.dispatch.frames import FutureLike, settle
+from hpcml.cluster.joblib.error_score import fallback
+from hpcml.cluster.joblib.futures import BatchFuture, BatchItem
+from hpcml.cluster.session import Session
+from hpcml.data.call_data import CallBook
+from hpcml.data.envelope import Call, Known
+from hpcml.data.staging.store import Entry
 from hpcml.errors import DataError, TaskError, closed
-from hpcml.frames import FutureLike, settle
-from hpcml.gathered import BatchFuture, BatchItem
-from hpcml.session import Session
-from hpcml.store import Entry
-from hpcml.task import Call, Known
 
 __all__ = ["Batches"]
 
@@ -31,7 +31,7 @@ def _waits(call: Call) -> bool:
 
 
 class Batches:
-    """Carries joblib's batches to the workers of a session; a `hpcml.joblib_backend.BatchExecutor`.
+    """Carries joblib's batches to the workers of a session; a `hpcml.cluster.joblib.backend.BatchExecutor`.
 
     Parameters
     ----------

@@ -4,7 +4,7 @@ import os
 
 import joblib.parallel
 
-from hpcml.joblib_backend import HpcmlBackend, forget_executors
+from hpcml.cluster.joblib.backend import HpcmlBackend, forget_executors
 
 __all__ = ["DefaultBackend", "make_default"]
 

@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 from numbers import Number
 from typing import Any
 
+from hpcml.data.envelope import name_of
 from hpcml.errors import HpcmlError
-from hpcml.task import name_of
 
 __all__ = ["fallback"]
 

@@ -5,8 +5,8 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from typing import Any
 
+from hpcml.cluster.dispatch.frames import settle
 from hpcml.errors import HpcmlError, TaskTimeout, WorkerDied
-from hpcml.frames import settle
 
 __all__ = ["BatchFuture", "BatchItem", "ChunkItems"]
 
@@ -16,7 +16,7 @@ class BatchFuture(Future[list[Any]]):
 
     Examples
     --------
-    >>> from hpcml.gathered import BatchFuture
+    >>> from hpcml.cluster.joblib.futures import BatchFuture
     >>> batch = BatchFuture(2)
     >>> batch.items[1].set_result("b")
     >>> batch.items[0].set_result("a")
@@ -58,7 +58,7 @@ class BatchFuture(Future[list[Any]]):
 
 
 class BatchItem:
-    """The future of one call of a batch; see `hpcml.frames.FutureLike`.
+    """The future of one call of a batch; see `hpcml.cluster.dispatch.frames.FutureLike`.
 
     ``fallback``, where there is one, gives the result of a call that has ended its worker too often.
     """
@@ -100,7 +100,7 @@ class BatchItem:
 
 
 class ChunkItems:
-    """The future of a chunk of calls of one batch; see `hpcml.frames.ChunkFuture`."""
+    """The future of a chunk of calls of one batch; see `hpcml.cluster.dispatch.frames.ChunkFuture`."""
 
     __slots__ = ("items", "whole")
 

@@ -54,7 +54,7 @@ def advice(name: str, spent: Spent) -> str | None:
 
     Examples
     --------
-    >>> from hpcml.granularity import Spent, advice
+    >>> from hpcml.cluster.map.granularity import Spent, advice
     >>> told = advice("script.evaluate", Spent(calls=10_000, work=0.1, wall=0.6, slots=12))
     >>> "one takes 10 us, and sending it 59 us: from about 65 us on it gains" in told
     True

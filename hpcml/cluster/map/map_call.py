@@ -5,14 +5,14 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
-from hpcml.arrays import Array
-from hpcml.calls import Calls, Item
-from hpcml.chunks import chunk_lengths, join_calls
-from hpcml.dispatch import Dispatcher
-from hpcml.frames import FRAME_SECONDS, FutureLike
-from hpcml.granularity import note_map
-from hpcml.map_results import MapChunk, MapItem, MapResults
-from hpcml.task import Call, Known, name_of
+from hpcml.cluster.calls import Calls, Item
+from hpcml.cluster.dispatch.chunks import chunk_lengths, join_calls
+from hpcml.cluster.dispatch.dispatcher import Dispatcher
+from hpcml.cluster.dispatch.frames import FRAME_SECONDS, FutureLike
+from hpcml.cluster.map.granularity import note_map
+from hpcml.cluster.map.results import MapChunk, MapItem, MapResults
+from hpcml.data.arrays import Array
+from hpcml.data.envelope import Call, Known, name_of
 
 __all__ = ["Mapping"]
 
@@ -32,7 +32,7 @@ class Mapping:
         Where the arguments are taken from, until the shortest ends. The arguments of a call are packed before
         the next ones are asked for, unless these are in a container: a generator may change what it has given.
     group
-        See `hpcml.task.Call`.
+        See `hpcml.data.envelope.Call`.
     """
 
     def __init__(

@@ -40,7 +40,7 @@ class MapItem:
 
 
 class MapChunk:
-    """The places of several tasks that travel as one; see `hpcml.frames.ChunkFuture`."""
+    """The places of several tasks that travel as one; see `hpcml.cluster.dispatch.frames.ChunkFuture`."""
 
     __slots__ = ("_indices", "results", "whole")
 
@@ -75,7 +75,7 @@ class MapResults:
 
     Examples
     --------
-    >>> from hpcml.map_results import MapResults
+    >>> from hpcml.cluster.map.results import MapResults
     >>> results = MapResults()
     >>> items = [results.new_item() for _ in range(3)]
     >>> for item, value in zip(reversed(items), "abc"):

@@ -18,7 +18,7 @@ from collections.abc import Callable
 from concurrent.futures import CancelledError
 from typing import Any, NamedTuple
 
-from hpcml.scoop_programs.carried import worker
+from hpcml.cluster.scoop.task_context import worker
 
 __all__ = ["CallbackType", "DoneAndNotDoneFutures", "Future", "call_due", "limit", "until"]
 
@@ -166,7 +166,7 @@ class Future:
 
 
 class DoneAndNotDoneFutures(NamedTuple):
-    """Result of `hpcml.scoop_programs.futures.wait`."""
+    """Result of `hpcml.cluster.scoop.futures.wait`."""
 
     done: set[Future]
     not_done: set[Future]

@@ -1,6 +1,6 @@
 """``scoop.futures``: the calls of a SCOOP program, as tasks of the Cluster that was opened last.
 
-In a task they run in its own worker; see `hpcml.scoop_programs`.
+In a task they run in its own worker; see `hpcml.cluster.scoop`.
 """
 
 # ruff: noqa: N802, N803  the names are SCOOP's
@@ -15,12 +15,12 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from typing import Any
 
-from hpcml.joblib_backend import innermost_cluster
-from hpcml.scoop_programs.carried import Carried, in_driver
-from hpcml.scoop_programs.future import CallbackType as CallbackType  # noqa: PLC0414  SCOOP has it here too
-from hpcml.scoop_programs.future import DoneAndNotDoneFutures, Future, call_due, limit, until
-from hpcml.scoop_programs.shared import constants_for
-from hpcml.scoop_programs.trees import branches, join_scans, joined, reduce_tree, scan_tree
+from hpcml.cluster.joblib.backend import innermost_cluster
+from hpcml.cluster.scoop.future import CallbackType as CallbackType  # noqa: PLC0414  SCOOP has it here too
+from hpcml.cluster.scoop.future import DoneAndNotDoneFutures, Future, call_due, limit, until
+from hpcml.cluster.scoop.reductions import branches, join_scans, joined, reduce_tree, scan_tree
+from hpcml.cluster.scoop.shared import constants_for
+from hpcml.cluster.scoop.task_context import Carried, in_driver
 
 __all__ = [
     "ALL_COMPLETED",

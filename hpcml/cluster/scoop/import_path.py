@@ -3,8 +3,8 @@
 import sys
 from pathlib import Path
 
-from hpcml.scoop_programs.future import until
-from hpcml.scoop_programs.shared import forget
+from hpcml.cluster.scoop.future import until
+from hpcml.cluster.scoop.shared import forget
 
 __all__ = ["finish", "serve"]
 

@@ -17,7 +17,7 @@ def branches(tuples: list[Any], depth: int) -> list[list[Any]]:
 
     Examples
     --------
-    >>> from hpcml.scoop_programs.trees import branches
+    >>> from hpcml.cluster.scoop.reductions import branches
     >>> branches([1, 2, 3, 4, 5], 2)
     [[1], [2], [3], [4, 5]]
     """

@@ -11,10 +11,10 @@ import weakref
 from collections.abc import Mapping
 from typing import Any
 
-from hpcml.broadcast import Broadcast
+from hpcml.cluster.joblib.backend import innermost_cluster
+from hpcml.cluster.scoop.task_context import arrived, in_driver
+from hpcml.data.broadcast import Broadcast
 from hpcml.errors import HpcmlError
-from hpcml.joblib_backend import innermost_cluster
-from hpcml.scoop_programs.carried import arrived, in_driver
 
 __all__ = ["constants_for", "forget", "getConst", "setConst"]
 

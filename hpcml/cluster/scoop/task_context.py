@@ -4,10 +4,10 @@ import os
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from hpcml.broadcast import Broadcast
-from hpcml.joblib_backend import innermost_cluster
-from hpcml.task import name_of
-from hpcml.worker import current_worker
+from hpcml.cluster.joblib.backend import innermost_cluster
+from hpcml.data.broadcast import Broadcast
+from hpcml.data.envelope import name_of
+from hpcml.engines.worker import current_worker
 
 __all__ = ["Carried", "arrived", "in_driver", "size", "worker"]
 
@@ -21,7 +21,7 @@ class Carried:
     Parameters
     ----------
     slots
-        The slots of its Cluster; they say nothing of its results (see `hpcml.keys`).
+        The slots of its Cluster; they say nothing of its results (see `hpcml.journal.call_keys`).
     """
 
     def __init__(self, function: Callable[..., Any], constants: Mapping[str, Broadcast], slots: int) -> None:

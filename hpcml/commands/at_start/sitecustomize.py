@@ -29,9 +29,9 @@ def _begin(text: str) -> None:
             os.environ[name] = value
     atexit.register(_leave, os.getpid())  # the first to be registered is the last to be called
     failed = _customize_site()
-    root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+    root = os.path.abspath(__file__).rsplit(os.sep, 4)[0]
     sys.path.append(root)  # Python may have found this library in a folder that the program does not search
-    from hpcml.running import begin
+    from hpcml.commands.running import begin
 
     sys.path.remove(root)
     begin(order)
@@ -57,7 +57,7 @@ def _customize_site() -> Exception | None:
 
 def _leave(process: int) -> None:
     """Exit with the status that `hpcml run` promises, where that is another than Python's own."""
-    running = sys.modules.get("hpcml.running")
+    running = sys.modules.get("hpcml.commands.running")
     if running is not None and running.status() and os.getpid() == process:
         for stream in (sys.stdout, sys.stderr):
             if stream is not None:

@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from hpcml.report.model import Report
-from hpcml.report.wording import count, duration, memory, slurm_time
+from hpcml.commands.report.formatting import count, duration, memory, slurm_time
+from hpcml.commands.report.model import Report
 
 __all__ = ["Advice", "advise", "enough_slots", "wall_with"]
 
@@ -39,7 +39,7 @@ def wall_with(slots: int, levels: Mapping[int, float]) -> float:
 
     Examples
     --------
-    >>> from hpcml.report.advice import wall_with
+    >>> from hpcml.commands.report.advice import wall_with
     >>> wall_with(6, {12: 10.0, 1: 5.0})
     25.0
     """
@@ -51,7 +51,7 @@ def enough_slots(levels: Mapping[int, float]) -> int:
 
     Examples
     --------
-    >>> from hpcml.report.advice import enough_slots
+    >>> from hpcml.commands.report.advice import enough_slots
     >>> enough_slots({12: 10.0}), enough_slots({12: 1.0, 4: 20.0})
     (11, 4)
     """
@@ -65,8 +65,8 @@ def advise(report: Report) -> list[Advice]:
 
     Examples
     --------
-    >>> from hpcml.report.advice import advise
-    >>> from hpcml.report.model import Report
+    >>> from hpcml.commands.report.advice import advise
+    >>> from hpcml.commands.report.model import Report
     >>> advise(Report("run"))
     []
     """

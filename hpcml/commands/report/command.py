@@ -8,15 +8,15 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from hpcml.commands.report.advice import advise
+from hpcml.commands.report.from_journal import make_report
+from hpcml.commands.report.html import render_html
+from hpcml.commands.report.model import Report
+from hpcml.commands.report.text import notes, render_text
+from hpcml.commands.report.timeline import histogram, make_grid, make_rows
 from hpcml.errors import HpcmlError
-from hpcml.private import check_directory, open_private, read_secret
-from hpcml.records import Reader
-from hpcml.report.advice import advise
-from hpcml.report.grid import histogram, make_grid, make_rows
-from hpcml.report.html import render_html
-from hpcml.report.model import Report
-from hpcml.report.reading import make_report
-from hpcml.report.text import notes, render_text
+from hpcml.journal.private_files import check_directory, open_private, read_secret
+from hpcml.journal.records import Reader
 
 __all__ = ["find_run", "plain_data", "read_run", "report_run"]
 

@@ -10,7 +10,7 @@ def count(number: int, noun: str) -> str:
 
     Examples
     --------
-    >>> from hpcml.report.wording import count
+    >>> from hpcml.commands.report.formatting import count
     >>> count(1, "task"), count(1200, "task")
     ('1 task', '1,200 tasks')
     """
@@ -23,7 +23,7 @@ def duration(seconds: float) -> str:
 
     Examples
     --------
-    >>> from hpcml.report.wording import duration
+    >>> from hpcml.commands.report.formatting import duration
     >>> [duration(seconds) for seconds in (0, 0.000213, 0.25, 3.14159, 42, 751, 12 * 3600)]
     ['0 s', '213 µs', '250 ms', '3.14 s', '42 s', '12 min 31 s', '12 h']
     """
@@ -55,7 +55,7 @@ def memory(megabytes: float) -> str:
 
     Examples
     --------
-    >>> from hpcml.report.wording import memory
+    >>> from hpcml.commands.report.formatting import memory
     >>> memory(0), memory(310), memory(14848)
     ('?', '310 MB', '14.5 GB')
     """
@@ -69,7 +69,7 @@ def slurm_time(seconds: float) -> str:
 
     Examples
     --------
-    >>> from hpcml.report.wording import slurm_time
+    >>> from hpcml.commands.report.formatting import slurm_time
     >>> slurm_time(1200), slurm_time(27 * 3600)
     ('00:20:00', '1-03:00:00')
     """
@@ -83,7 +83,7 @@ def short_name(name: str, width: int = 40) -> str:
 
     Examples
     --------
-    >>> from hpcml.report.wording import short_name
+    >>> from hpcml.commands.report.formatting import short_name
     >>> short_name("__main__.fit"), short_name("sklearn.model_selection._validation._fit_and_score")
     ('fit', 'sklearn.…._fit_and_score')
     """

@@ -9,9 +9,9 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
 
-from hpcml.records import Damage, Record
-from hpcml.report.model import Death, Failure, Function, Life, Report, Slot, Task
-from hpcml.report.sums import add_up
+from hpcml.commands.report.model import Death, Failure, Function, Life, Report, Slot, Task
+from hpcml.commands.report.totals import add_up
+from hpcml.journal.records import Damage, Record
 
 __all__ = ["clean", "make_report"]
 
@@ -25,8 +25,8 @@ def make_report(items: Iterable[Record | Damage], run: str = "") -> Report:
 
     Examples
     --------
-    >>> from hpcml.records import Record
-    >>> from hpcml.report.reading import make_report
+    >>> from hpcml.journal.records import Record
+    >>> from hpcml.commands.report.from_journal import make_report
     >>> heads = [
     ...     {"life": 1, "began": 100.0, "host": "n1", "slots": {"n1": 2}, "cpus": 2, "cpus_per_slot": 1},
     ...     {"name": 0, "is": "fit"},
@@ -53,7 +53,7 @@ def clean(text: Any) -> str:
 
     Examples
     --------
-    >>> from hpcml.report.reading import clean
+    >>> from hpcml.commands.report.from_journal import clean
     >>> clean("fit\x1b[31m\n\udc80")
     'fit\\x1b[31m \\udc80'
     """

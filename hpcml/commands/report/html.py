@@ -4,11 +4,11 @@ from collections.abc import Iterable, Sequence
 from html import escape
 from typing import Any
 
-from hpcml.report.advice import advise
-from hpcml.report.model import Report
-from hpcml.report.svg import COLOURS, busy_picture, colour_of, duration_picture, timeline_picture
-from hpcml.report.text import FUNCTION_HEADERS, function_cells, headline, idle_line, lost_tasks, notes
-from hpcml.report.wording import count, duration, memory, moment, short_name
+from hpcml.commands.report.advice import advise
+from hpcml.commands.report.formatting import count, duration, memory, moment, short_name
+from hpcml.commands.report.model import Report
+from hpcml.commands.report.svg import COLOURS, busy_picture, colour_of, duration_picture, timeline_picture
+from hpcml.commands.report.text import FUNCTION_HEADERS, function_cells, headline, idle_line, lost_tasks, notes
 
 __all__ = ["render_html"]
 
@@ -63,8 +63,8 @@ def render_html(report: Report) -> str:
 
     Examples
     --------
-    >>> from hpcml.report.html import render_html
-    >>> from hpcml.report.model import Report
+    >>> from hpcml.commands.report.html import render_html
+    >>> from hpcml.commands.report.model import Report
     >>> "<h1>a &lt;run&gt;</h1>" in render_html(Report("a <run>"))
     True
     """

@@ -7,7 +7,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from hpcml.records import Damage
+from hpcml.journal.records import Damage
 
 __all__ = ["Death", "Failure", "Function", "Life", "Report", "Slot", "Task"]
 

@@ -6,9 +6,9 @@ from collections import defaultdict
 from html import escape
 from typing import TypeVar
 
-from hpcml.report.grid import Cell, Row, busy_slots, histogram, life_offsets, make_grid, make_rows
-from hpcml.report.model import Report
-from hpcml.report.wording import count, duration, memory, moment, short_name
+from hpcml.commands.report.formatting import count, duration, memory, moment, short_name
+from hpcml.commands.report.model import Report
+from hpcml.commands.report.timeline import Cell, Row, busy_slots, histogram, life_offsets, make_grid, make_rows
 
 __all__ = ["COLOURS", "OTHER", "busy_picture", "colour_of", "duration_picture", "timeline_picture"]
 

@@ -4,10 +4,10 @@ import textwrap
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from hpcml.report.advice import advise
-from hpcml.report.grid import Cell, histogram, life_offsets, make_grid, make_rows
-from hpcml.report.model import Death, Function, Report
-from hpcml.report.wording import clock, count, duration, memory, moment, short_name
+from hpcml.commands.report.advice import advise
+from hpcml.commands.report.formatting import clock, count, duration, memory, moment, short_name
+from hpcml.commands.report.model import Death, Function, Report
+from hpcml.commands.report.timeline import Cell, histogram, life_offsets, make_grid, make_rows
 
 __all__ = ["FUNCTION_HEADERS", "function_cells", "headline", "idle_line", "lost_tasks", "notes", "render_text"]
 
@@ -23,8 +23,8 @@ def render_text(report: Report, width: int = 100, encoding: str = "utf-8") -> st
 
     Examples
     --------
-    >>> from hpcml.report.model import Death, Function, Report
-    >>> from hpcml.report.text import render_text
+    >>> from hpcml.commands.report.model import Death, Function, Report
+    >>> from hpcml.commands.report.text import render_text
     >>> print(render_text(Report("the run")))
     the run: no task has ended yet
     """

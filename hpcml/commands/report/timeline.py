@@ -8,9 +8,9 @@ import math
 from collections import defaultdict
 from typing import NamedTuple
 
-from hpcml.report.model import Report
-from hpcml.report.sums import span
-from hpcml.report.wording import count
+from hpcml.commands.report.formatting import count
+from hpcml.commands.report.model import Report
+from hpcml.commands.report.totals import span
 
 __all__ = ["Cell", "Histogram", "Row", "busy_slots", "histogram", "life_offsets", "make_grid", "make_rows"]
 

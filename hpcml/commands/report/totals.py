@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 
-from hpcml.report.model import Report, Task
+from hpcml.commands.report.model import Report, Task
 
 __all__ = ["add_up", "span"]
 

@@ -12,8 +12,8 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from hpcml.datafiles import delivered, directory_in
-from hpcml.takeover import take_over
+from hpcml.data.staging.files import delivered, directory_in
+from hpcml.data.staging.takeover import take_over
 
 __all__ = ["DataDirectories"]
 

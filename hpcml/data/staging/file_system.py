@@ -1,8 +1,8 @@
 """Staging of shared data where it is needed: on this computer, and on a shared file system.
 
-Each class here is a `hpcml.store.Staging`; `hpcml.sbcast` has the one that sends data to nodes. The directories
+Each class here is a `hpcml.data.staging.store.Staging`; `hpcml.data.staging.sbcast` has the one that sends data to nodes. The directories
 on the nodes belong to whoever runs there, an engine's launcher or this process
-(`hpcml.datafiles.DataDirectories`); here they are only filled.
+(`hpcml.data.staging.files.DataDirectories`); here they are only filled.
 """
 
 import contextlib
@@ -14,9 +14,9 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import BinaryIO
 
-from hpcml.datafiles import Copies, delivered
+from hpcml.data.staging.files import Copies, delivered
+from hpcml.data.staging.store import Parts
 from hpcml.errors import CommandError, DataError
-from hpcml.store import Parts
 
 __all__ = [
     "FirstWithRoom",
@@ -157,7 +157,7 @@ class LocalStaging:
         self._copies = Copies()
 
     def put(self, name: str, content: Parts) -> tuple[str, str]:
-        """Write the file; see `hpcml.store.Staging`."""
+        """Write the file; see `hpcml.data.staging.store.Staging`."""
         path = self._places.try_each(lambda path: self._write(path, content), name, size(content), {})
         self._copies.keep(path)
         return path, ""
@@ -170,7 +170,7 @@ class LocalStaging:
             write_file(path, content)
 
     def put_again(self, path: str) -> None:
-        """Write the file again from the copy that is held open; see `hpcml.store.Staging`."""
+        """Write the file again from the copy that is held open; see `hpcml.data.staging.store.Staging`."""
         copy = self._copies.get(path)
         try:
             if copy is None:
@@ -222,7 +222,7 @@ class SharedStaging:
         self._remove_link, self._renew_links = remove_link, renew_links
 
     def put(self, name: str, content: Parts) -> tuple[str, str]:
-        """Write the file; see `hpcml.store.Staging`."""
+        """Write the file; see `hpcml.data.staging.store.Staging`."""
         return os.path.join(self._directory, name), self._local.put(name, content)[0]
 
     def put_again(self, path: str) -> None:

@@ -74,7 +74,7 @@ def digest(*parts: Any) -> str:
 
     Examples
     --------
-    >>> from hpcml.datafiles import digest
+    >>> from hpcml.data.staging.files import digest
     >>> digest(b"hpcml")
     '75c3728425cdfdee6d4549003fb2d2a9'
     """
@@ -98,7 +98,7 @@ def places(environment: Mapping[str, str]) -> tuple[str, ...]:
 
     Examples
     --------
-    >>> from hpcml.datafiles import places
+    >>> from hpcml.data.staging.files import places
     >>> places({"TMPDIR": "/scratch/job7"})
     ('/dev/shm', '/scratch/job7', '/tmp')
     """

@@ -7,12 +7,12 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from typing import BinaryIO, Protocol
 
-from hpcml.datafiles import Copies, delivered
+from hpcml.data.staging.file_system import FirstWithRoom, reason, size, write_all
+from hpcml.data.staging.files import Copies, delivered
+from hpcml.data.staging.store import Parts
 from hpcml.errors import CommandError, DataError
-from hpcml.process import run
-from hpcml.srun import sbcast
-from hpcml.staging import FirstWithRoom, reason, size, write_all
-from hpcml.store import Parts
+from hpcml.slurm.commands import sbcast
+from hpcml.slurm.process import run
 
 __all__ = ["Nodes", "SbcastStaging"]
 
@@ -54,7 +54,7 @@ class SbcastStaging:
         self._sources: dict[str, BinaryIO] = {}  # by path: what may have to be sent again
 
     def put(self, name: str, content: Parts) -> tuple[str, str]:
-        """Send the content; see `hpcml.store.Staging`."""
+        """Send the content; see `hpcml.data.staging.store.Staging`."""
         source = self._write_source(content)
 
         def _send(path: str) -> None:
@@ -110,7 +110,7 @@ class SbcastStaging:
             run(command, self._environment, timeout=60 + nbytes / SLOWEST, inherit=[descriptor])
 
     def put_again(self, path: str) -> None:
-        """Send a file once more, to all nodes; see `hpcml.store.Staging`."""
+        """Send a file once more, to all nodes; see `hpcml.data.staging.store.Staging`."""
         if path not in self._sources and self._copies.get(path) is None:  # there were too many
             self._copies.keep(path, path if os.path.exists(path) else delivered(path))
         source = self._sources[path].fileno() if path in self._sources else self._copies.get(path)

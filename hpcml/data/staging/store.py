@@ -13,7 +13,7 @@ import weakref
 from collections.abc import Hashable, Sequence
 from typing import Any, Protocol
 
-from hpcml.datafiles import DataFile, DataPart, digest
+from hpcml.data.staging.files import DataFile, DataPart, digest
 
 __all__ = ["Entry", "Loan", "Parts", "Staging", "Store"]
 

@@ -7,9 +7,9 @@ Without an allocation the same programs run on this computer. See `messages` for
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from hpcml.engines.interface import Workers
 from hpcml.engines.ipyparallel.startup import Startup
-from hpcml.plan import Plan
-from hpcml.workers import Workers
+from hpcml.engines.plan import Plan
 
 __all__ = ["start"]
 

@@ -3,10 +3,10 @@
 import sys
 from collections.abc import Collection, Sequence
 
-from hpcml.allocation import Node
+from hpcml.engines.plan import Plan
 from hpcml.interpreter import interpreter_options, worker_options
-from hpcml.plan import Plan
-from hpcml.srun import controller_step, worker_step
+from hpcml.slurm.allocation import Node
+from hpcml.slurm.commands import controller_step, worker_step
 
 __all__ = ["PYTHON", "controller_home", "holder_steps", "programs", "worker_steps"]
 

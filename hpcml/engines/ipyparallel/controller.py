@@ -15,7 +15,7 @@ from typing import Any
 
 import psutil
 
-from hpcml.engines.ipyparallel.messages import LineReader, answer_probes, claim_output, die_with_parent, say
+from hpcml.engines.nodes.messages import LineReader, answer_probes, claim_output, die_with_parent, say
 from hpcml.errors import EngineError
 
 __all__ = ["Ports", "agree_on_address", "heartbeat", "listen", "main", "own_addresses", "serve"]

@@ -3,11 +3,11 @@
 import logging
 from typing import Any
 
+from hpcml.engines.ipyparallel.failures import unreachable
 from hpcml.engines.ipyparallel.fleet import Fleet
-from hpcml.engines.ipyparallel.messages import reach
-from hpcml.engines.ipyparallel.trouble import unreachable
+from hpcml.engines.nodes.messages import reach
+from hpcml.engines.plan import Plan
 from hpcml.errors import EngineError
-from hpcml.plan import Plan
 
 __all__ = ["Address"]
 

@@ -78,7 +78,7 @@ def _take_frames(kernel_class: Any, plain: PlainProcess, outgoing: Outgoing) -> 
     from ipyparallel.serialize import serialize_object
     from zmq import POLLOUT
 
-    from hpcml.worker import run_frame
+    from hpcml.engines.worker import run_frame
 
     apply = kernel_class.apply_request
 

@@ -4,7 +4,7 @@ from collections.abc import Set
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 
-from hpcml.worker import Worker
+from hpcml.engines.worker import Worker
 
 __all__ = ["EngineState", "preference"]
 

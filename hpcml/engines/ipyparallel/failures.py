@@ -3,10 +3,10 @@
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from hpcml.allocation import Node
-from hpcml.hostlist import compress
-from hpcml.process import Program
-from hpcml.srun import SLURM_FAILED
+from hpcml.slurm.allocation import Node
+from hpcml.slurm.commands import SLURM_FAILED
+from hpcml.slurm.hostlist import compress
+from hpcml.slurm.process import Program
 
 __all__ = ["Seen", "failures", "unreachable"]
 

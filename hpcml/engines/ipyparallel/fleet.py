@@ -6,13 +6,13 @@ from collections.abc import Collection, Sequence
 from dataclasses import replace
 from typing import Any
 
-from hpcml.allocation import Node
 from hpcml.engines.ipyparallel.commands import controller_home, holder_steps, programs
-from hpcml.hostlist import compress
-from hpcml.plan import Plan
-from hpcml.process import Inbox, Program
-from hpcml.srun import step_environment
-from hpcml.threads import thread_variables
+from hpcml.engines.plan import Plan
+from hpcml.slurm.allocation import Node
+from hpcml.slurm.commands import step_environment
+from hpcml.slurm.hostlist import compress
+from hpcml.slurm.process import Inbox, Program
+from hpcml.slurm.threads import thread_variables
 
 __all__ = ["Fleet"]
 

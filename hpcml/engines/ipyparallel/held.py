@@ -5,8 +5,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from hpcml.outcomes import read_head
-from hpcml.worker import Worker
+from hpcml.data.outcomes import read_head
+from hpcml.engines.worker import Worker
 
 __all__ = ["HeldOutcomes"]
 

@@ -24,16 +24,16 @@ import traceback
 from pathlib import Path
 from typing import Any, NoReturn
 
-from hpcml.children import adopt_orphans, end_orphans, end_trees
-from hpcml.datadirs import DataDirectories
-from hpcml.engines.ipyparallel.binding import gpus_of_slot, slot_cpus
+from hpcml.data.staging.directories import DataDirectories
+from hpcml.engines.children import adopt_orphans, end_orphans, end_trees
 from hpcml.engines.ipyparallel.engine import IMPORTS, run_engine
-from hpcml.engines.ipyparallel.forked import close_input, default_signals
-from hpcml.engines.ipyparallel.memory import oom_kills
-from hpcml.engines.ipyparallel.messages import LineReader, claim_output, die_with_parent, reach, say
 from hpcml.engines.ipyparallel.prints import NodePrints
-from hpcml.private import own_directory
-from hpcml.worker import become_worker
+from hpcml.engines.nodes.forked import close_input, default_signals
+from hpcml.engines.nodes.memory import oom_kills
+from hpcml.engines.nodes.messages import LineReader, claim_output, die_with_parent, reach, say
+from hpcml.engines.worker import become_worker
+from hpcml.journal.private_files import own_directory
+from hpcml.slurm.slots import gpus_of_slot, slot_cpus
 
 __all__ = ["Launcher", "import_all", "main", "probe", "probe_first", "watch"]
 

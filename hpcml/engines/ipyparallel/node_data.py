@@ -11,12 +11,12 @@ import time
 from collections.abc import Callable, Set
 from typing import Any
 
-from hpcml.datafiles import directory_in
+from hpcml.data.staging.file_system import LocalStaging, SharedStaging, make_shared
+from hpcml.data.staging.files import directory_in
+from hpcml.data.staging.sbcast import SbcastStaging
+from hpcml.data.staging.store import Staging
+from hpcml.engines.plan import Plan
 from hpcml.errors import DataError
-from hpcml.plan import Plan
-from hpcml.sbcast import SbcastStaging
-from hpcml.staging import LocalStaging, SharedStaging, make_shared
-from hpcml.store import Staging
 
 __all__ = ["NodeData"]
 
@@ -28,7 +28,7 @@ HOLDER_PATIENCE = 30.0  # seconds for a step to start
 class NodeData:
     """Directories that the launchers have reported, and the staging that follows from them.
 
-    One call at a time, as the `hpcml.store.Store` sees to; `take`, `note` and `forget` are the news thread's.
+    One call at a time, as the `hpcml.data.staging.store.Store` sees to; `take`, `note` and `forget` are the news thread's.
 
     Parameters
     ----------

@@ -5,8 +5,8 @@ import mmap
 import resource
 from typing import Any
 
-from hpcml.engines.ipyparallel.messages import say
-from hpcml.streams import Collector, Streams, open_pipes
+from hpcml.engines.nodes.messages import say
+from hpcml.engines.streams import Collector, Streams, open_pipes
 
 __all__ = ["NodePrints"]
 
@@ -46,12 +46,12 @@ class NodePrints:
 
     @property
     def watched(self) -> list[int]:
-        """See `hpcml.streams.Collector`."""
+        """See `hpcml.engines.streams.Collector`."""
         return self._collector.watched
 
     @property
     def timeout(self) -> float | None:
-        """See `hpcml.streams.Collector`."""
+        """See `hpcml.engines.streams.Collector`."""
         return self._collector.timeout
 
     def look(self) -> None:

@@ -6,14 +6,14 @@ import time
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from hpcml.allocation import Node
-from hpcml.engines.ipyparallel.address import Address
-from hpcml.engines.ipyparallel.data import NodeData
+from hpcml.engines.ipyparallel.controller_address import Address
 from hpcml.engines.ipyparallel.fleet import Fleet
-from hpcml.engines.ipyparallel.pulse import Pulse
-from hpcml.hostlist import compress
-from hpcml.plan import Plan
-from hpcml.process import Program
+from hpcml.engines.ipyparallel.liveness import Pulse
+from hpcml.engines.ipyparallel.node_data import NodeData
+from hpcml.engines.plan import Plan
+from hpcml.slurm.allocation import Node
+from hpcml.slurm.hostlist import compress
+from hpcml.slurm.process import Program
 
 if TYPE_CHECKING:
     from hpcml.engines.ipyparallel.workers import EngineWorkers

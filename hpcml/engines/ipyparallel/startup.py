@@ -8,15 +8,15 @@ import time
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from hpcml.engines.ipyparallel.address import Address
-from hpcml.engines.ipyparallel.data import NodeData
+from hpcml.engines.ipyparallel.controller_address import Address
+from hpcml.engines.ipyparallel.failures import Seen, failures
 from hpcml.engines.ipyparallel.fleet import Fleet
-from hpcml.engines.ipyparallel.pulse import Pulse
+from hpcml.engines.ipyparallel.liveness import Pulse
+from hpcml.engines.ipyparallel.node_data import NodeData
 from hpcml.engines.ipyparallel.recovery import Recovery
-from hpcml.engines.ipyparallel.trouble import Seen, failures
+from hpcml.engines.plan import Plan
 from hpcml.errors import EngineError
-from hpcml.plan import Plan
-from hpcml.process import Inbox, Program
+from hpcml.slurm.process import Inbox, Program
 
 if TYPE_CHECKING:
     from hpcml.engines.ipyparallel.workers import EngineWorkers

@@ -19,13 +19,13 @@ from ipyparallel import Client
 from ipyparallel.client.futures import MessageFuture
 from ipyparallel.error import NoEnginesRegistered, RemoteError
 
+from hpcml.data.staging.file_system import LocalStaging
+from hpcml.data.staging.store import Staging
 from hpcml.engines.ipyparallel.engine_state import EngineState, preference
 from hpcml.engines.ipyparallel.held import HeldOutcomes
 from hpcml.engines.ipyparallel.hub import ask_engines, await_late_answers, send_frame
+from hpcml.engines.worker import Worker
 from hpcml.errors import EngineError, WorkerDied
-from hpcml.staging import LocalStaging
-from hpcml.store import Staging
-from hpcml.worker import Worker
 
 __all__ = ["EngineWorkers"]
 
@@ -35,7 +35,7 @@ REPORT_SECONDS = 1.0  # in which a launcher tells of an engine's end
 
 
 class EngineWorkers:
-    """The engines of all nodes; see `hpcml.workers.Workers`.
+    """The engines of all nodes; see `hpcml.engines.interface.Workers`.
 
     Parameters
     ----------
@@ -169,7 +169,7 @@ class EngineWorkers:
         client._registration_callbacks.append(lambda _: self._note_registered())
 
     def submit(self, frame: bytes, avoid: Set[str] = frozenset()) -> "Future[bytes]":
-        """Send a frame to the engine with the least to do; see `hpcml.workers.Workers`."""
+        """Send a frame to the engine with the least to do; see `hpcml.engines.interface.Workers`."""
         future: Future[bytes] = Future()
         self._send(frame, future, {worker.rpartition(":")[0] for worker in avoid})
         return future

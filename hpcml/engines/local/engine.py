@@ -16,18 +16,18 @@ from dataclasses import dataclass, field
 
 from loky.backend import resource_tracker
 
-from hpcml.children import end_trees
-from hpcml.datadirs import DataDirectories
-from hpcml.engines.local_end import outlive_main
-from hpcml.engines.local_frames import Channels
-from hpcml.engines.local_prints import Printed
-from hpcml.engines.local_process import Around, LocalProcess
+from hpcml.data.staging.directories import DataDirectories
+from hpcml.data.staging.file_system import LocalStaging
+from hpcml.engines.children import end_trees
+from hpcml.engines.local.end import outlive_main
+from hpcml.engines.local.frames import Channels
+from hpcml.engines.local.prints import Printed
+from hpcml.engines.local.process import Around, LocalProcess
+from hpcml.engines.plan import Plan
+from hpcml.engines.streams import open_pipes
+from hpcml.engines.worker import Worker
 from hpcml.errors import EngineError, WorkerDied
-from hpcml.plan import Plan
-from hpcml.staging import LocalStaging
-from hpcml.streams import open_pipes
-from hpcml.threads import thread_variables
-from hpcml.worker import Worker
+from hpcml.slurm.threads import thread_variables
 
 __all__ = ["LocalWorkers", "start"]
 
@@ -47,7 +47,7 @@ class _Slot:
 
 
 class LocalWorkers:
-    """The worker processes of this computer; see `hpcml.workers.Workers`."""
+    """The worker processes of this computer; see `hpcml.engines.interface.Workers`."""
 
     def __init__(self, plan: Plan, staging: LocalStaging) -> None:
         self.staging = staging
@@ -103,7 +103,7 @@ class LocalWorkers:
             raise EngineError(f"the local workers did not start within {timeout:g} s: try Cluster(timeout=…)")
 
     def submit(self, frame: bytes, avoid: Set[str] = frozenset()) -> "Future[bytes]":
-        """Send a frame to the worker with the least to do; see `hpcml.workers.Workers`."""
+        """Send a frame to the worker with the least to do; see `hpcml.engines.interface.Workers`."""
         result: Future[bytes] = Future()
         with self._lock:
             slot = min(

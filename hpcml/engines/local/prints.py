@@ -5,7 +5,7 @@ import select
 import threading
 from collections.abc import Callable
 
-from hpcml.streams import Collector, Pipes
+from hpcml.engines.streams import Collector, Pipes
 
 __all__ = ["Printed"]
 

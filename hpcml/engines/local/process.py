@@ -12,11 +12,11 @@ from typing import Any, NamedTuple
 from loky import ProcessPoolExecutor
 from loky.backend._posix_reduction import DupFd
 
-from hpcml.children import end_trees
-from hpcml.engines.local_frames import Channel, Channels, serve
-from hpcml.streams import Pipes, Streams
-from hpcml.surroundings import begin
-from hpcml.worker import Worker, become_worker, run_frame
+from hpcml.data.surroundings import begin
+from hpcml.engines.children import end_trees
+from hpcml.engines.local.frames import Channel, Channels, serve
+from hpcml.engines.streams import Pipes, Streams
+from hpcml.engines.worker import Worker, become_worker, run_frame
 
 __all__ = ["Around", "LocalProcess"]
 

@@ -14,7 +14,7 @@ def oom_counters(cgroups: str) -> list[Path]:
 
     Examples
     --------
-    >>> from hpcml.engines.ipyparallel.memory import oom_counters
+    >>> from hpcml.engines.nodes.memory import oom_counters
     >>> [str(path) for path in oom_counters("0::/system.slice/job_7\\n")]
     ['/sys/fs/cgroup/system.slice/job_7/memory.events', '/proc/vmstat']
     """

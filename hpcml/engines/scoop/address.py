@@ -5,7 +5,7 @@ import threading
 from typing import Any
 
 from hpcml.engines.ipyparallel.controller import listen, own_addresses
-from hpcml.engines.ipyparallel.messages import answer_probes
+from hpcml.engines.nodes.messages import answer_probes
 from hpcml.errors import EngineError
 
 __all__ = ["Offer", "choose"]

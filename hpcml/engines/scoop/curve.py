@@ -17,7 +17,7 @@ import zmq
 import zmq.utils.z85
 
 from hpcml.errors import EngineError, HpcmlError
-from hpcml.private import open_private, write_secret
+from hpcml.journal.private_files import open_private, write_secret
 
 __all__ = ["Keys", "create_keys", "read_keys", "secured", "with_curve"]
 

@@ -29,16 +29,16 @@ import warnings
 from pathlib import Path
 from typing import Any, NoReturn
 
-from hpcml.engines.ipyparallel.binding import gpus_of_slot, slot_cpus
-from hpcml.engines.ipyparallel.forked import default_signals
-from hpcml.engines.ipyparallel.memory import oom_kills
-from hpcml.engines.ipyparallel.messages import LineReader, claim_output, die_with_parent, reach, say
+from hpcml.engines.nodes.forked import default_signals
+from hpcml.engines.nodes.memory import oom_kills
+from hpcml.engines.nodes.messages import LineReader, claim_output, die_with_parent, reach, say
 from hpcml.engines.scoop.curve import Keys, read_keys, with_curve
 from hpcml.engines.scoop.library import load
-from hpcml.engines.scoop.printed import Printed
+from hpcml.engines.scoop.output import Printed
 from hpcml.engines.scoop.worker import run_worker
+from hpcml.engines.worker import become_worker
 from hpcml.errors import HpcmlError
-from hpcml.worker import become_worker
+from hpcml.slurm.slots import gpus_of_slot, slot_cpus
 
 __all__ = ["KEY_FILE", "NodeWorkers", "main", "watch"]
 

@@ -4,7 +4,7 @@ import codecs
 import os
 import select
 
-from hpcml.engines.ipyparallel.messages import say
+from hpcml.engines.nodes.messages import say
 
 __all__ = ["Printed"]
 

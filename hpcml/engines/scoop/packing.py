@@ -19,10 +19,10 @@ from typing import Any
 
 import cloudpickle
 
+from hpcml.data.exceptions import attach
+from hpcml.data.outcomes import RemoteTraceback
+from hpcml.data.pickling import dumps_parts, pack_error, pack_object
 from hpcml.errors import TaskError
-from hpcml.outcomes import RemoteTraceback
-from hpcml.pickling import dumps_parts, pack_error, pack_object
-from hpcml.raised import attach
 
 __all__ = ["dumps", "name_of", "pack_outcome", "pack_task", "unpack"]
 

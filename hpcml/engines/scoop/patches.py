@@ -34,7 +34,7 @@ from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
 
-from hpcml.engines.scoop.parcels import dumps, name_of, pack_outcome, pack_task, unpack
+from hpcml.engines.scoop.packing import dumps, name_of, pack_outcome, pack_task, unpack
 from hpcml.errors import TaskError
 
 __all__ = ["patch", "patch_worker"]

@@ -11,6 +11,7 @@ from collections import deque
 from pathlib import Path
 from typing import Any
 
+from hpcml.engines.plan import Plan
 from hpcml.engines.scoop.address import Offer, choose
 from hpcml.engines.scoop.broker import BrokerThread
 from hpcml.engines.scoop.curve import create_keys, secured
@@ -19,8 +20,7 @@ from hpcml.engines.scoop.patches import patch
 from hpcml.engines.scoop.steps import Steps
 from hpcml.engines.scoop.worker import configure
 from hpcml.errors import EngineError, WorkerDied
-from hpcml.plan import Plan
-from hpcml.process import Inbox, Program, tail
+from hpcml.slurm.process import Inbox, Program, tail
 
 __all__ = ["Pool"]
 

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from hpcml.engines.ipyparallel.commands import PYTHON, worker_steps
+from hpcml.engines.plan import Plan
 from hpcml.engines.scoop.node import KEY_FILE
-from hpcml.plan import Plan
-from hpcml.process import Inbox, Program
-from hpcml.srun import SLURM_FAILED, step_environment
-from hpcml.threads import thread_variables
+from hpcml.slurm.commands import SLURM_FAILED, step_environment
+from hpcml.slurm.process import Inbox, Program
+from hpcml.slurm.threads import thread_variables
 
 __all__ = ["Steps"]
 

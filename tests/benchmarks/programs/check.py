@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 from sklearn.svm import SVC
 
-from hpcml.callbook import CallBook
-from hpcml.calls import Calls
-from hpcml.pickling import dumps
-from hpcml.staging import LocalStaging
-from hpcml.store import Store
+from hpcml.cluster.calls import Calls
+from hpcml.data.call_data import CallBook
+from hpcml.data.pickling import dumps
+from hpcml.data.staging.file_system import LocalStaging
+from hpcml.data.staging.store import Store
 
 CALLS, ROUNDS = 200, 101
 LIMIT = 1 << 20  # bytes, the Cluster's own

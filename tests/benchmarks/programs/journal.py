@@ -24,15 +24,15 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
 import hpcml
-from hpcml.callbook import CallBook
-from hpcml.calls import Calls
-from hpcml.lease import this_process
-from hpcml.ledger import Ledger
-from hpcml.outcomes import Outcome
-from hpcml.pickling import dumps
-from hpcml.staging import LocalStaging
-from hpcml.store import Store
-from hpcml.task import Call
+from hpcml.cluster.calls import Calls
+from hpcml.data.call_data import CallBook
+from hpcml.data.envelope import Call
+from hpcml.data.outcomes import Outcome
+from hpcml.data.pickling import dumps
+from hpcml.data.staging.file_system import LocalStaging
+from hpcml.data.staging.store import Store
+from hpcml.journal.lease import this_process
+from hpcml.journal.run_journal import Ledger
 
 RECORDS, TASKS = 100_000, 10_000
 RESULT = b"r" * 150  # a pickled score, its times, and the name of what was called

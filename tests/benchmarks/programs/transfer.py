@@ -27,7 +27,7 @@ from typing import Any
 import numpy as np
 from warm import every_slot
 
-from hpcml.datafiles import places
+from hpcml.data.staging.files import places
 
 ROUNDS = 5
 COLUMNS = 500

@@ -17,7 +17,7 @@ import numpy
 from joblib import Parallel, delayed, parallel_config
 
 import hpcml
-from hpcml.worker import current_worker
+from hpcml.engines.worker import current_worker
 
 
 def look(array: numpy.ndarray, _: int) -> tuple[str, str, float]:

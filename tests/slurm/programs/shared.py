@@ -22,7 +22,7 @@ warnings.filterwarnings("ignore")
 def fill(out: numpy.ndarray, number: int) -> str:
     time.sleep(0.02)
     out[number] = number + 1
-    return hpcml.worker.current_worker().host
+    return hpcml.engines.worker.current_worker().host
 
 
 def total(array: numpy.ndarray, _: int) -> float:

@@ -16,7 +16,7 @@ def describe(_):
     import numpy  # noqa: F401  threadpoolctl sees the libraries that are loaded
     from threadpoolctl import threadpool_info
 
-    from hpcml.worker import current_worker
+    from hpcml.engines.worker import current_worker
 
     time.sleep(0.3)
     worker = current_worker()

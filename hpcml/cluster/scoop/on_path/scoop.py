@@ -1,10 +1,11 @@
-"""The module ``scoop`` of a program that `hpcml run` runs; see `hpcml.scoop_programs`."""
+"""The module ``scoop`` of a program that `hpcml run` runs; see `hpcml.cluster.scoop`."""
 
 import logging
 import sys
 from typing import Any
 
-from hpcml.scoop_programs import carried, future, futures, shared
+from hpcml.cluster.scoop import future, futures, shared
+from hpcml.cluster.scoop import task_context as carried
 
 __all__ = ["CONFIGURATION", "DEBUG", "IS_ORIGIN", "IS_RUNNING", "MAIN_MODULE", "futures", "logger", "shared"]
 
