@@ -12,12 +12,12 @@ from hpcml.cluster.calls import Calls
 from hpcml.cluster.joblib import backend as joblib_backend
 from hpcml.cluster.joblib.batches import Batches
 from hpcml.cluster.map.map_call import Mapping
+from hpcml.cluster.options import Options
 from hpcml.cluster.serial import SerialCluster, Unique
 from hpcml.cluster.session import Session
 from hpcml.data.broadcast import Broadcast, broadcast
 from hpcml.data.call_data import CallBook
 from hpcml.data.envelope import name_of
-from hpcml.engines.plan import Options
 from hpcml.engines.worker import current_worker
 from hpcml.errors import HpcmlError, closed
 from hpcml.journal.call_keys import content_key

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 from hpcml.cluster.dispatch.dispatcher import Dispatcher
 from hpcml.cluster.dispatch.limits import Limits
-from hpcml.engines.plan import Options
+from hpcml.cluster.options import Options
 from hpcml.errors import CommandError, OutOfTime
 from hpcml.journal.run_journal import Ledger
 from hpcml.slurm.commands import parse_time_left, requeue, step_environment, time_left_query

@@ -41,7 +41,7 @@ class Monitor:
             log.debug("the display failed: %r", error)
 
     def failed(self, call: Call, error: HpcmlError) -> None:
-        """Record a call that has ended its worker too often, or ran too long; see `hpcml.data.envelope.Watcher`."""
+        """Record a call that has ended its worker too often, or ran too long."""
         self.totals.tasks += 1
         self.totals.failed += 1
         if self._ledger is not None:

@@ -10,9 +10,10 @@ from pathlib import Path
 
 from hpcml.cluster.dispatch.dispatcher import Dispatcher
 from hpcml.cluster.monitor import Monitor
+from hpcml.cluster.options import Options
 from hpcml.data.staging.store import Store
 from hpcml.engines.interface import Workers
-from hpcml.engines.plan import Options, Plan, make_nodes, preloads
+from hpcml.engines.plan import Plan, make_nodes, preloads
 from hpcml.errors import EngineError
 from hpcml.slurm.allocation import Allocation
 
@@ -113,7 +114,7 @@ def make_plan(
     everywhere = engine != "local"
     chosen = options.preload if options.preload is not None else preloads(list(sys.modules))
     return Plan(
-        nodes=make_nodes(allocation, options, cpus, everywhere),
+        nodes=make_nodes(allocation, cpus, everywhere, options.slots_per_node, options.cpus_per_slot),
         allocation=allocation if everywhere else None,
         run_dir=run_dir,
         environment=dict(environment),

@@ -16,11 +16,11 @@ from hpcml.cluster.dispatch.dispatcher import Dispatcher
 from hpcml.cluster.job_end import Ending
 from hpcml.cluster.monitor import Monitor
 from hpcml.cluster.opening import Running, Start, make_plan, opening_line
+from hpcml.cluster.options import Options
 from hpcml.cluster.progress import Totals, closing_line, display_for
 from hpcml.data.staging.store import Store
 from hpcml.data.surroundings import Surroundings
 from hpcml.engines.interface import Workers
-from hpcml.engines.plan import Options
 from hpcml.journal.runs import open_run
 from hpcml.slurm.allocation import detect
 

@@ -6,13 +6,15 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from hpcml.engines.plan import Options, Plan, make_nodes, new_run_dir, preloads, script_imports
+from hpcml.cluster.options import Options
+from hpcml.engines.plan import Plan, make_nodes, preloads, script_imports
 from hpcml.engines.scoop.curve import with_curve
 from hpcml.engines.scoop.library import load
 from hpcml.engines.scoop.origin import ending_signals, run_as_origin
 from hpcml.engines.scoop.pool import Pool
 from hpcml.engines.scoop.script import run_as_main
 from hpcml.errors import EngineError
+from hpcml.journal.runs import new_run_dir
 from hpcml.slurm.allocation import Allocation, detect
 
 __all__ = ["plan_run", "refuse_options", "run_with_scoop"]
@@ -45,7 +47,7 @@ def plan_run(
     )
     imports = script_imports(arguments.script.read_text(errors="replace"))
     return Plan(
-        nodes=make_nodes(allocation, options, cpus, everywhere=True),
+        nodes=make_nodes(allocation, cpus, True, options.slots_per_node, options.cpus_per_slot),
         allocation=allocation,
         run_dir=new_run_dir(options.run_dir or Path(".hpcml"), allocation.label if allocation else "local"),
         environment=environment,

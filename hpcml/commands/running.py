@@ -22,9 +22,10 @@ from typing import Any
 
 from hpcml.cluster.cluster import Cluster, open_shared
 from hpcml.cluster.joblib.default import make_default
+from hpcml.cluster.options import Options
 from hpcml.cluster.scoop.import_path import finish, serve
 from hpcml.cluster.session import Session
-from hpcml.engines.plan import Options, preloads, script_imports
+from hpcml.engines.plan import preloads, script_imports
 from hpcml.errors import HpcmlError, OutOfTime
 
 __all__ = ["begin", "program_source", "status"]

@@ -157,8 +157,8 @@ class Nested:
 def pack_frame(calls: Iterable[Call], limit: int, surroundings: bytes = b"") -> bytes:
     """Join packed calls into the bytes of one frame; equal functions travel once (pickle's memo).
 
-    The script's directory, environment and ``sys.path`` are sent along (`hpcml.data.surroundings`), the keys of its
-    open broadcast handles, so that workers forget the others, and the most bytes of a result.
+    The script's directory, environment and ``sys.path`` are sent along (`hpcml.data.surroundings`), the keys of
+    its open broadcast handles, so that workers forget the others, and the most bytes of a result.
     """
     packed = [(call.function, call.arguments) for call in calls]
     return pickle.dumps((surroundings, open_keys(), limit, packed), pickle.HIGHEST_PROTOCOL)

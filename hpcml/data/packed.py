@@ -24,7 +24,7 @@ class Payload(NamedTuple):
 
 
 class Referring(NamedTuple):
-    """A pickle of arguments that refers to objects of the function; see `hpcml.data.out_of_band.Packer.pack_arguments`."""
+    """A pickle of arguments that refers to objects of the function; see `hpcml.data.out_of_band.Packer`."""
 
     packed: bytes | Payload
 

@@ -1,21 +1,17 @@
 """Plan of what a Cluster starts: pure functions from an allocation and options to a `Plan`."""
 
 import ast
-import os
-import secrets
 import socket
-import stat
 import threading
-import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from hpcml.data.staging.files import places
-from hpcml.errors import AllocationError, HpcmlError
+from hpcml.errors import AllocationError
 from hpcml.slurm.allocation import Allocation, Node
 
-__all__ = ["Options", "Plan", "make_nodes", "new_run_dir", "preloads", "script_imports"]
+__all__ = ["Plan", "make_nodes", "preloads", "script_imports"]
 
 # Libraries whose import costs a node more than a fork of what is imported already.
 _PRELOADED = {
@@ -31,48 +27,6 @@ _PRELOADED = {
     "xgboost",
 }
 _BY_PART = {"scipy", "sklearn"}  # importing these alone loads little; their parts are what takes time
-
-
-@dataclass(frozen=True)
-class Options:
-    """Options that a user may give to a Cluster; see `hpcml.Cluster`."""
-
-    engine: str = "auto"
-    slots_per_node: int | None = None
-    cpus_per_slot: int | None = None
-    min_slots: int | None = None
-    timeout: float = 60.0
-    retries: int = 3
-    run_dir: Path | None = None
-    preload: tuple[str, ...] | None = None
-    progress: bool = True
-    max_nbytes: int | None = 1 << 20
-    data_dir: Path | None = None
-    journal: bool | str = True
-    resume: bool | Path = False
-    requeue: bool = False
-    task_timeout: float | None = None
-    max_result_nbytes: int = 1 << 30
-
-    def __post_init__(self) -> None:
-        if self.journal not in (True, False, "required"):
-            raise ValueError(f"Cluster(journal={self.journal!r}): it must be True, False or 'required'")
-        if self.resume and not self.journal:
-            raise ValueError("Cluster(resume=…, journal=False): what is resumed is what the journal holds")
-        for name in ("slots_per_node", "cpus_per_slot", "min_slots", "retries", "max_result_nbytes"):
-            value = getattr(self, name)
-            if value is not None and (not isinstance(value, int) or value < 1):
-                raise ValueError(f"Cluster({name}={value!r}): it must be a whole number, 1 or more")
-        if self.task_timeout is not None and not self.task_timeout > 0:
-            raise ValueError(
-                f"Cluster(task_timeout={self.task_timeout!r}): it must be a number of seconds above 0"
-            )
-        if not self.timeout > 0:
-            raise ValueError(f"Cluster(timeout={self.timeout!r}): it must be a number of seconds above 0")
-        if self.max_nbytes is not None and (not isinstance(self.max_nbytes, int) or self.max_nbytes < 0):
-            raise ValueError(f"Cluster(max_nbytes={self.max_nbytes!r}): it must be a number of bytes, or None")
-        if self.data_dir is not None and not (self.data_dir.is_dir() and os.access(self.data_dir, os.W_OK)):
-            raise ValueError(f"Cluster(data_dir={str(self.data_dir)!r}) is not a directory that you can write to")
 
 
 @dataclass(frozen=True)
@@ -135,7 +89,13 @@ class Plan:
         return places(self.environment)
 
 
-def make_nodes(allocation: Allocation | None, options: Options, cpus: int, everywhere: bool) -> tuple[Node, ...]:
+def make_nodes(
+    allocation: Allocation | None,
+    cpus: int,
+    everywhere: bool,
+    slots_per_node: int | None = None,
+    cpus_per_slot: int | None = None,
+) -> tuple[Node, ...]:
     """Return the nodes to use, with their slots.
 
     Parameters
@@ -146,6 +106,8 @@ def make_nodes(allocation: Allocation | None, options: Options, cpus: int, every
         The CPUs of this computer that this process may use.
     everywhere
         Use all nodes of the allocation, not only this one.
+    slots_per_node, cpus_per_slot
+        What the user asks for; None: as Slurm has it.
 
     Raises
     ------
@@ -162,13 +124,13 @@ def make_nodes(allocation: Allocation | None, options: Options, cpus: int, every
     if not everywhere:
         nodes = tuple(node for node in nodes if node.name == allocation.launch_node) if allocation else ()
     if not nodes:
-        per_slot = options.cpus_per_slot or 1
+        per_slot = cpus_per_slot or 1
         nodes = (Node(socket.gethostname(), slots=max(cpus // per_slot, 1), cpus_per_slot=per_slot, cpus=cpus),)
     return tuple(
         replace(
             node,
-            slots=options.slots_per_node or _slots(node, options.cpus_per_slot),
-            cpus_per_slot=options.cpus_per_slot or node.cpus_per_slot,
+            slots=slots_per_node or _slots(node, cpus_per_slot),
+            cpus_per_slot=cpus_per_slot or node.cpus_per_slot,
         )
         for node in nodes
     )
@@ -210,28 +172,3 @@ def script_imports(source: str) -> list[str]:
         return []
     names = [alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names]
     return names + [node.module for node in nodes if isinstance(node, ast.ImportFrom) and node.module]
-
-
-def new_run_dir(base: Path, label: str) -> Path:
-    """Make the directory of a run, ``base/<time>-<label>-<random>``, mode 0700, and return it.
-
-    Raises
-    ------
-    HpcmlError
-        It cannot be made here, or `base` is a link or another user's.
-    """
-    name = f"{time.strftime('%Y%m%d-%H%M%S')}-{label}-{secrets.token_hex(3)}"
-    try:
-        base.mkdir(mode=0o700, parents=True, exist_ok=True)
-        found = base.lstat()
-        if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid():
-            raise HpcmlError(f"{base} is a link or belongs to another user: remove it, or pass Cluster(run_dir=…)")
-        if found.st_mode & stat.S_IWOTH and not found.st_mode & stat.S_ISVTX:
-            raise HpcmlError(f"everybody can write to {base}: chmod o-w '{base}', or pass Cluster(run_dir=…)")
-        (base / name).mkdir(mode=0o700)
-    except OSError as error:
-        raise HpcmlError(
-            f"the directory for logs cannot be made: {error}. Pass one on a file system you can write to: "
-            "Cluster(run_dir=…)"
-        ) from error
-    return (base / name).absolute()

@@ -20,7 +20,11 @@ __all__ = ["Checkpoint"]
 
 log = logging.getLogger("hpcml")
 
-TITLE = b"hpcml checkpoint 2\n"
+# +--------------------------------------------------------------------------------------------------+
+# | Raise the number when the state changes, or a module moves whose objects are pickled in it.         |
+# | A file with another number is refused with a message, and never misread.                           |
+# +--------------------------------------------------------------------------------------------------+
+TITLE = b"hpcml checkpoint 3\n"
 DIGEST_BYTES = 32
 LEASE_SECONDS = 120.0  # NFS servers give up the locks of a silent client after 90 s
 

@@ -25,7 +25,11 @@ from hpcml.errors import HpcmlError
 
 __all__ = ["Damage", "Reader", "Record", "new_header", "pack_record"]
 
-TITLE = b"hpcml journal 1\n"
+# +--------------------------------------------------------------------------------------------------+
+# | Raise the number when a record changes, or a module moves whose objects are in pickled results.    |
+# | A file with another number is refused with a message, and never misread.                           |
+# +--------------------------------------------------------------------------------------------------+
+TITLE = b"hpcml journal 2\n"
 NONCE_BYTES = MAC_BYTES = 16
 HEADER_BYTES = len(TITLE) + NONCE_BYTES + MAC_BYTES
 MARK = b"\x00hjr"

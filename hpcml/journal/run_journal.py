@@ -11,7 +11,7 @@ has a record, whose body is the outcome as the worker packed it, and each death 
            ``t`` (start), ``s`` (seconds), ``m`` (the most memory that its worker has had, MB), ``error`` (the
            class of what it raised)
 ``keys``   those of a chunk of tasks that ended, as ``task``; of all of them: ``name``, ``at``, ``t``, ``s``, ``m``
-``code``   digest of the user's modules that a worker had imported, ``c`` of tasks; ``of``: see `hpcml.data.imported_modules`
+``code``   digest of the user's modules that a worker had imported, ``c`` of tasks; ``of``: its modules
 ``class``  number of a class of the script in pickles; ``of``: see `hpcml.data.classes.ClassNote`
 ``death``  worker that died; ``t``, ``cause``, ``tasks`` (names of what it was doing)
 ``end``    how the life ended; ``t``
@@ -148,7 +148,7 @@ class Ledger:
         self._classes.meet(classes)
 
     def answer(self, key: str, classes: Iterable[type] = ()) -> Outcome | None:
-        """Return the outcome of a task that an earlier life has finished; once; see `hpcml.journal.recorded_results.Answers`."""
+        """Return the outcome of a task that an earlier life has finished; once."""
         outcome = self._answers.pop(key, classes)
         self.used += outcome is not None
         return outcome

@@ -4,15 +4,18 @@ import itertools
 import json
 import logging
 import os
+import secrets
+import stat
 import sys
 import tempfile
+import time
 import uuid
 from collections.abc import Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
+from typing import Protocol
 
 from hpcml.data.staging.files import digest
-from hpcml.engines.plan import Options, new_run_dir
 from hpcml.errors import CommandError, HpcmlError, JournalFull
 from hpcml.journal.lease import this_process
 from hpcml.journal.private_files import check_directory, open_private
@@ -20,13 +23,29 @@ from hpcml.journal.run_journal import Ledger
 from hpcml.slurm.commands import job_query, step_environment
 from hpcml.slurm.process import run
 
-__all__ = ["job_over", "last_run", "open_run", "remember_run", "script_label", "versions"]
+__all__ = ["Wanted", "job_over", "last_run", "new_run_dir", "open_run", "remember_run", "script_label", "versions"]
 
 log = logging.getLogger("hpcml")
 
 _RESULTS_DEPEND_ON = ("hpcml", "numpy", "scipy", "scikit-learn", "pandas")
 
 _numbers = itertools.count()  # of the Clusters that this process has opened
+
+
+class Wanted(Protocol):
+    """Options of a user that say which run a Cluster belongs to; see `hpcml.Cluster`."""
+
+    @property
+    def run_dir(self) -> Path | None:
+        """Directory in which the directories of runs are."""
+
+    @property
+    def journal(self) -> bool | str:
+        """Whether results are recorded."""
+
+    @property
+    def resume(self) -> bool | Path:
+        """Whether to go on with the last run, or the directory of the run to go on with."""
 
 
 def versions() -> dict[str, str]:
@@ -102,7 +121,32 @@ def job_over(job: str, environment: Mapping[str, str]) -> bool | None:
     return state in ("", "PENDING", "REQUEUED", "REQUEUE_HOLD", "SPECIAL_EXIT")
 
 
-def _new_run(options: Options, label: str) -> Path:
+def new_run_dir(base: Path, label: str) -> Path:
+    """Make the directory of a run, ``base/<time>-<label>-<random>``, mode 0700, and return it.
+
+    Raises
+    ------
+    HpcmlError
+        It cannot be made here, or `base` is a link or another user's.
+    """
+    name = f"{time.strftime('%Y%m%d-%H%M%S')}-{label}-{secrets.token_hex(3)}"
+    try:
+        base.mkdir(mode=0o700, parents=True, exist_ok=True)
+        found = base.lstat()
+        if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid():
+            raise HpcmlError(f"{base} is a link or belongs to another user: remove it, or pass Cluster(run_dir=…)")
+        if found.st_mode & stat.S_IWOTH and not found.st_mode & stat.S_ISVTX:
+            raise HpcmlError(f"everybody can write to {base}: chmod o-w '{base}', or pass Cluster(run_dir=…)")
+        (base / name).mkdir(mode=0o700)
+    except OSError as error:
+        raise HpcmlError(
+            f"the directory for logs cannot be made: {error}. Pass one on a file system you can write to: "
+            "Cluster(run_dir=…)"
+        ) from error
+    return (base / name).absolute()
+
+
+def _new_run(options: Wanted, label: str) -> Path:
     """Make the run's directory; where none was asked for and this one is not ours, in the temporary directory."""
     if options.run_dir is not None:
         return new_run_dir(options.run_dir, label)
@@ -118,7 +162,7 @@ def _new_run(options: Options, label: str) -> Path:
 
 
 def open_run(
-    options: Options, label: str, argv: Sequence[str], environment: Mapping[str, str]
+    options: Wanted, label: str, argv: Sequence[str], environment: Mapping[str, str]
 ) -> tuple[Path, Ledger | None]:
     """Return the directory of a run, new or to be resumed as `options` say, and its ledger.
 

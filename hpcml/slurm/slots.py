@@ -1,8 +1,21 @@
-"""Which CPUs and GPUs of a node belong to which slot: pure functions."""
+"""The share of a slot: its CPUs and GPUs, and how many threads numeric libraries may start; pure functions."""
 
 from collections.abc import Collection
 
-__all__ = ["gpus_of_slot", "slot_cpus"]
+__all__ = ["gpus_of_slot", "slot_cpus", "thread_variables"]
+
+# Each library reads its own variable; joblib's loky sets the same ones. LOKY_MAX_CPU_COUNT is what
+# joblib.cpu_count() answers, so a nested Parallel(n_jobs=-1) fills its slot and no more.
+_VARIABLES = (
+    "OMP_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "BLIS_NUM_THREADS",
+    "VECLIB_MAXIMUM_THREADS",
+    "NUMBA_NUM_THREADS",
+    "NUMEXPR_NUM_THREADS",
+    "LOKY_MAX_CPU_COUNT",
+)
 
 
 def slot_cpus(
@@ -60,3 +73,15 @@ def gpus_of_slot(visible: str | None, slot: int, slots: int) -> str | None:
     if len(gpus) < slots:
         return gpus[slot * len(gpus) // slots]
     return ",".join(gpus[slot * len(gpus) // slots : (slot + 1) * len(gpus) // slots])
+
+
+def thread_variables(cpus: int) -> dict[str, str]:
+    """Return the environment variables that hold a worker to `cpus` threads.
+
+    Examples
+    --------
+    >>> from hpcml.slurm.slots import thread_variables
+    >>> thread_variables(4)["OMP_NUM_THREADS"]
+    '4'
+    """
+    return dict.fromkeys(_VARIABLES, str(cpus))

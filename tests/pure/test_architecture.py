@@ -12,132 +12,72 @@ import hpcml
 
 ROOT = Path(hpcml.__file__).parent
 
-FLOORS = {
-    0: {
-        "allocation",
-        "checkpoint",
-        "children",
-        "decorated",
-        "errors",
-        "hostlist",
-        "journal",
-        "lease",
-        "managers",
-        "private",
-        "records",
-        "streams",
-        "surroundings",
-        "takeover",
-        "threads",
-        "variables",
-    },
-    1: {
-        "alike",
-        "arguments",
-        "answers",
-        "arrays",
-        "chunk_runner",
-        "columns",
-        "datadirs",
-        "datafiles",
-        "definitions",
-        "digests",
-        "broadcast",
-        "callbacks",
-        "callbook",
-        "calls",
-        "error_score",
-        "evolve",
-        "filemaps",
-        "gathered",
-        "generators",
-        "granularity",
-        "imported",
-        "keys",
-        "kinds",
-        "ledger",
-        "libraries",
-        "limits",
-        "loading",
-        "map_results",
-        "outcomes",
-        "packed",
-        "packing",
-        "lives",
-        "deadline",
-        "payload",
-        "pickling",
-        "reductions",
-        "raised",
-        "sbcast",
-        "sources",
-        "tensors",
-        "staging",
-        "store",
-        "worker",
-        "task",
-        "chunks",
-        "class_loading",
-        "classes",
-        "culprits",
-        "serial",
-        "slotted",
-        "snapshots",
-        "values",
-        "frames",
-        "individuals",
-        "retries",
-        "waiting",
-        "workers",
-        "mapping",
-        "dispatch",
-        "joblib_backend",
-        "srun",
-        "process",
-        "plan",
-        "printed",
-        "progress",
-        "monitor",
-        "report",
-        "scoop_programs",
-        "interpreter",
-        "preparation",
-        "joblib_default",
-    },
-    2: {"engines"},
-    3: {"session", "opening", "batches", "cluster", "ending"},
-    4: {"cli", "running", "at_start", "public"},
+ROOMS = {
+    "errors": (),
+    "interpreter": ("errors",),
+    "slurm": ("errors",),
+    "data": ("slurm", "errors"),
+    "journal": ("data", "slurm", "errors"),
+    "engines": ("journal", "data", "slurm", "interpreter", "errors"),
+    "evolve": ("journal", "data", "errors"),
+    "cluster": ("engines", "journal", "data", "slurm", "errors"),
+    "commands": ("cluster", "engines", "journal", "data", "slurm", "interpreter", "errors"),
+    "scoop_programs": ("cluster",),
+    "public": ("cluster", "data", "slurm", "errors"),
 }
+"""Each folder or module of the package, and those that it may import."""
+
+ARROWS = {
+    ("data", "slurm"): {"commands", "process"},
+    ("engines", "journal"): {"private_files"},
+    ("evolve", "journal"): {"checkpoint"},
+}
+"""Modules of a room that another may import, where these are not all."""
+
+SIBLINGS = {
+    "engines.nodes": ("engines",),
+    "engines.local": ("engines",),
+    "engines.ipyparallel": ("engines", "engines.nodes"),
+    "engines.scoop": ("engines", "engines.nodes"),
+    "cluster.dispatch": (),
+    "cluster.map": ("cluster", "cluster.dispatch"),
+    "cluster.joblib": ("cluster", "cluster.dispatch"),
+    "cluster.scoop": ("cluster", "cluster.joblib"),
+    "data.staging": (),
+    "commands.report": (),
+    "commands.at_start": ("commands",),
+}
+"""Folders within a room, and those of the same room that they may import."""
+
 TOP = {"__init__", "__main__"}  # the front door opens on every floor
 
 # Each foreign library may be imported in these modules only, also inside functions.
 DOORS = {
     "matplotlib": {"evolve.plot"},
-    "deap": {"individuals", "evolve.algorithms", "evolve.state"},
-    "cloudpickle": {"class_loading", "classes", "culprits", "definitions", "individuals", "keys", "payload",
-                    "pickling",
-                    "engines.scoop.parcels"},
+    "deap": {"data.deap", "evolve.algorithms", "evolve.state"},
+    "cloudpickle": {"data.class_loading", "data.classes", "data.unpicklable", "data.definitions", "data.deap",
+                    "data.out_of_band", "data.pickling", "journal.call_keys", "engines.scoop.packing"},
     "ipykernel": set(),
     "ipyparallel": {"engines.ipyparallel.controller", "engines.ipyparallel.engine",
                     "engines.ipyparallel.hub", "engines.ipyparallel.startup",
                     "engines.ipyparallel.workers"},
-    "joblib": {"joblib_backend", "joblib_default", "session", "task"},
-    "loky": {"engines.local", "engines.local_end", "engines.local_process"},
-    "numpy": {"arrays", "evolve.streams", "filemaps", "generators"},
-    "psutil": {"engines.ipyparallel.controller"},
+    "joblib": {"cluster.joblib.backend", "cluster.joblib.default", "cluster.session", "data.envelope"},
+    "loky": {"engines.local.engine", "engines.local.end", "engines.local.process"},
+    "numpy": {"data.arrays", "evolve.random_streams", "data.file_maps", "data.random_state"},
+    "psutil": {"engines.nodes.addresses"},
     "scoop": {"engines.scoop.library"},
-    "sklearn": {"callbacks", "error_score"},
-    "tabulate": {"cli", "report.text"},
-    "threadpoolctl": {"task"},
-    "tqdm": {"progress"},
-    "xxhash": {"datafiles"},
+    "sklearn": {"data.callbacks", "cluster.joblib.error_score"},
+    "tabulate": {"commands.main", "commands.report.text"},
+    "threadpoolctl": {"data.envelope"},
+    "tqdm": {"cluster.progress"},
+    "xxhash": {"data.staging.files"},
     "zmq": {"engines.ipyparallel.engine", "engines.scoop.curve"},
 }  # fmt: skip
 
 # Each has a process of its own.
-PROGRAMS = {"at_start.sitecustomize", "engines.ipyparallel.controller", "engines.ipyparallel.launcher",
+PROGRAMS = {"commands.at_start.sitecustomize", "engines.ipyparallel.controller", "engines.ipyparallel.launcher",
             "engines.scoop.node"}  # fmt: skip
-READS_ENVIRON = {"session", "cli", "surroundings", *PROGRAMS}
+READS_ENVIRON = {"cluster.session", "commands.main", "data.surroundings", *PROGRAMS}
 
 
 def modules():
@@ -171,20 +111,38 @@ def own_imports(name):
     return {target for target in found if target in MODULES and target != name}
 
 
-def floor(name):
-    (number,) = [number for number, names in FLOORS.items() if name.split(".")[0] in names]
-    return number
+def room(name):
+    return name.split(".")[0]
 
 
-def test_every_module_has_a_floor():
-    assert {name.split(".")[0] for name in MODULES} - TOP == set().union(*FLOORS.values())
+def folder(name):
+    """Return the folder that a module is in, below its room, or its room."""
+    parts = name.split(".")
+    return max((".".join(parts[:2]), parts[0]), key=lambda one: (one in SIBLINGS, one == parts[0]))
+
+
+def test_every_module_is_in_a_room():
+    assert {room(name) for name in MODULES} - TOP == set(ROOMS)
+
+
+def test_rooms_import_downward():
+    """No room may import one that comes after it in the table."""
+    order = list(ROOMS)
+    for name, below in ROOMS.items():
+        assert all(order.index(one) < order.index(name) for one in below)
 
 
 @pytest.mark.parametrize("name", sorted(set(MODULES) - TOP))
 def test_imports_go_down(name):
     for target in own_imports(name):
         assert target not in TOP
-        assert floor(target) <= floor(name), f"{name} imports {target}, which is on a higher floor"
+        here, there = room(name), room(target)
+        if here != there:
+            assert there in ROOMS[here], f"{name} imports {target}: {here} may import {ROOMS[here]}"
+            only = ARROWS.get((here, there))
+            assert only is None or target.split(".")[1] in only, f"{name} imports {target}: only {only}"
+        elif folder(name) in SIBLINGS and folder(target) != folder(name):
+            assert folder(target) in SIBLINGS[folder(name)], f"{name} imports {target}"
 
 
 def test_there_is_no_cycle():
@@ -212,8 +170,9 @@ def test_foreign_libraries_have_one_door():
                 assert name in DOORS.get(library, ()), f"{name} imports {target}"
 
 
-def test_floor_0_is_standard_library_only():
-    for name in FLOORS[0]:
+@pytest.mark.parametrize("name", ["errors", "interpreter", *(one for one in MODULES if room(one) == "slurm")])
+def test_what_reads_slurm_is_standard_library_only(name):
+    if name in MODULES:
         libraries = {target.split(".")[0] for target in imported(MODULES[name])}
         assert libraries <= set(sys.stdlib_module_names) | {"hpcml"}
 
@@ -254,7 +213,7 @@ def test_all_is_what_is_public(name):
             names.add(node.name)
     public = {item for item in names if not item.startswith("_")}
     assert sorted(module.__all__) == module.__all__, "__all__ is sorted"
-    if name in ("__init__", "public", "evolve"):  # what others have made is public here
+    if name in ("__init__", "public", "evolve", "engines.local", "scoop_programs"):  # what others have made is public here
         return
     constants = {item for item in module.__all__ if not callable(getattr(module, item)) or item.istitle()}
     assert set(module.__all__) - constants == public - constants

@@ -418,7 +418,8 @@ first = second = print
 def test_a_virtual_environment_around_the_users_modules(tmp_path):
     """`python -m venv .` in the folder of a project does not make its modules a library."""
     program = (
-        "import sys; sys.prefix = sys.argv[1]; import mine, hpcml.data.code_versions as s; print(s.module_digest('mine'))"
+        "import sys; sys.prefix = sys.argv[1]; import mine, hpcml.data.code_versions as s\n"
+        "print(s.module_digest('mine'))"
     )
     found = []
     for text in ("A = 1", "A = 2"):

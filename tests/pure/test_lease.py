@@ -76,7 +76,8 @@ def test_the_second_is_refused_and_told_who_is_the_first(tmp_path, held):
 def test_the_lease_of_a_killed_process_is_taken_over(tmp_path, held):
     os.kill(held.pid, signal.SIGKILL)
     deadline = time.monotonic() + 10
-    while not is_gone(hpcml.journal.lease.Lease._holder(_bare(tmp_path), 1), ME, unknown):  # a zombie is gone as well
+    holder = hpcml.journal.lease.Lease._holder
+    while not is_gone(holder(_bare(tmp_path), 1), ME, unknown):  # a zombie is gone as well
         assert time.monotonic() < deadline
     lease = Lease(tmp_path, ME, unknown)
     assert lease.path.name == "lease-2"

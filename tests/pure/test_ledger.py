@@ -14,17 +14,17 @@ from pathlib import Path
 import pytest
 from network_files import NetworkFiles
 
+from hpcml.cluster.options import Options
 from hpcml.data.envelope import Call
 from hpcml.data.outcomes import Outcome
 from hpcml.data.pickling import dumps_parts
-from hpcml.engines.plan import Options, new_run_dir
 from hpcml.errors import CommandError, HpcmlError, JournalFull, RunInUse
 from hpcml.journal import runs as lives
 from hpcml.journal.lease import this_process
 from hpcml.journal.private_files import create_secret, read_secret
 from hpcml.journal.records import Damage, Reader
 from hpcml.journal.run_journal import Ledger
-from hpcml.journal.runs import job_over, last_run, open_run, remember_run, script_label
+from hpcml.journal.runs import job_over, last_run, new_run_dir, open_run, remember_run, script_label
 
 ME = this_process()
 OLD, NEW = {"numpy": "1"}, {"numpy": "2"}

@@ -2,7 +2,7 @@
 
 import pytest
 
-from hpcml.engines.plan import Options, make_nodes, preloads, script_imports
+from hpcml.engines.plan import make_nodes, preloads, script_imports
 from hpcml.errors import AllocationError
 from hpcml.slurm.allocation import Allocation, Node
 from hpcml.slurm.slots import gpus_of_slot, slot_cpus
@@ -15,25 +15,25 @@ def slots(nodes):
 
 
 def test_slots_are_slurms_per_node():
-    assert slots(make_nodes(UNEVEN, Options(), cpus=64, everywhere=True)) == {"n1": (28, 1), "n2": (3, 1)}
+    assert slots(make_nodes(UNEVEN, 64, True)) == {"n1": (28, 1), "n2": (3, 1)}
 
 
 def test_overrides():
-    assert slots(make_nodes(UNEVEN, Options(slots_per_node=2), 64, everywhere=True)) == {
+    assert slots(make_nodes(UNEVEN, 64, True, slots_per_node=2)) == {
         "n1": (2, 1),
         "n2": (2, 1),
     }
-    assert slots(make_nodes(UNEVEN, Options(cpus_per_slot=7), 64, everywhere=True)) == {"n1": (4, 7), "n2": (1, 7)}
+    assert slots(make_nodes(UNEVEN, 64, True, cpus_per_slot=7)) == {"n1": (4, 7), "n2": (1, 7)}
 
 
 def test_the_local_engine_takes_this_node_of_the_allocation():
-    assert slots(make_nodes(UNEVEN, Options(), 64, everywhere=False)) == {"n1": (28, 1)}
+    assert slots(make_nodes(UNEVEN, 64, False)) == {"n1": (28, 1)}
 
 
 def test_without_slurm_the_cpus_of_this_computer():
-    (node,) = make_nodes(None, Options(), cpus=8, everywhere=False)
+    (node,) = make_nodes(None, 8, False)
     assert (node.slots, node.cpus_per_slot) == (8, 1)
-    (node,) = make_nodes(None, Options(cpus_per_slot=3), cpus=8, everywhere=True)
+    (node,) = make_nodes(None, 8, True, cpus_per_slot=3)
     assert (node.slots, node.cpus_per_slot) == (2, 3)
 
 
@@ -42,7 +42,7 @@ def test_a_script_started_many_times_is_refused():
     with pytest.raises(
         AllocationError, match=r"started this script 4 times \(step 5\.2\).*without srun before it"
     ):
-        make_nodes(many, Options(), 4, everywhere=True)
+        make_nodes(many, 4, True)
 
 
 def test_preloads_are_the_numerical_libraries():

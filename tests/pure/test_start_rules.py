@@ -10,7 +10,7 @@ import pytest
 from patience import patient, promised
 
 from hpcml.engines.ipyparallel.failures import Seen, failures, unreachable
-from hpcml.engines.nodes.messages import reach
+from hpcml.engines.nodes.addresses import reach
 from hpcml.slurm.allocation import Node, detect
 from hpcml.slurm.hostlist import MAX_NAMES, expand
 from hpcml.slurm.process import Program

@@ -1,8 +1,8 @@
 """Staging of shared data where it is needed: on this computer, and on a shared file system.
 
-Each class here is a `hpcml.data.staging.store.Staging`; `hpcml.data.staging.sbcast` has the one that sends data to nodes. The directories
-on the nodes belong to whoever runs there, an engine's launcher or this process
-(`hpcml.data.staging.files.DataDirectories`); here they are only filled.
+Each class here is a `hpcml.data.staging.store.Staging`; `hpcml.data.staging.sbcast` has the one that sends data to
+nodes. The directories on the nodes belong to whoever runs there, an engine's launcher or this process
+(`hpcml.data.staging.directories.DataDirectories`); here they are only filled.
 """
 
 import contextlib

@@ -1,21 +1,15 @@
 """The commands that start the controller and the launchers, with and without Slurm."""
 
-import sys
 from collections.abc import Collection, Sequence
 
+from hpcml.engines.nodes.steps import PYTHON, Step, worker_steps
 from hpcml.engines.plan import Plan
-from hpcml.interpreter import interpreter_options, worker_options
 from hpcml.slurm.allocation import Node
-from hpcml.slurm.commands import controller_step, worker_step
+from hpcml.slurm.commands import controller_step
 
-__all__ = ["PYTHON", "controller_home", "holder_steps", "programs", "worker_steps"]
+__all__ = ["controller_home", "holder_steps", "programs"]
 
-# -P: a random.py in the working directory is not our library
-PYTHON = (sys.executable, *worker_options(interpreter_options(sys.orig_argv)), "-P", "-m")
 HOLD = """echo "{\\"node\\": \\"$SLURMD_NODENAME\\", \\"holds\\": \\"$SLURM_JOB_ID.$SLURM_STEP_ID\\"}"; exec cat"""
-
-Step = tuple[tuple[Node, ...], list[str]]
-
 
 def controller_home(plan: Plan, lost: Collection[str] = ()) -> Node:
     """Return the node of the controller: the driver's, else the first that is not `lost`."""
@@ -42,14 +36,3 @@ def holder_steps(plan: Plan, nodes: Sequence[Node]) -> list[Step]:
     return worker_steps(plan, nodes, ["sh", "-c", HOLD])
 
 
-def worker_steps(
-    plan: Plan, nodes: Sequence[Node], program: Sequence[str], *, together: bool = False
-) -> list[Step]:
-    """Return for each het group its nodes and the step that runs `program` there; see `worker_step`."""
-    het = plan.allocation is not None and plan.allocation.het_groups > 1
-    steps = []
-    for group in sorted({node.het_group for node in nodes}):
-        members = tuple(node for node in nodes if node.het_group == group)
-        names = [node.name for node in members]
-        steps.append((members, worker_step(names, program, group if het else None, together=together)))
-    return steps

@@ -3,7 +3,6 @@
 ``python -m hpcml.engines.ipyparallel.controller ENGINES``; see `messages` for the conversation.
 """
 
-import contextlib
 import os
 import resource
 import signal
@@ -13,35 +12,13 @@ import tempfile
 import threading
 from typing import Any
 
-import psutil
-
-from hpcml.engines.nodes.messages import LineReader, answer_probes, claim_output, die_with_parent, say
+from hpcml.engines.nodes.addresses import answer_probes, listen, own_addresses
+from hpcml.engines.nodes.messages import LineReader, claim_output, die_with_parent, say
 from hpcml.errors import EngineError
 
-__all__ = ["Ports", "agree_on_address", "heartbeat", "listen", "main", "own_addresses", "serve"]
+__all__ = ["Ports", "agree_on_address", "heartbeat", "main", "serve"]
 
 DEAD_AFTER = 8_000  # milliseconds without an answer until an engine counts as dead
-
-
-def own_addresses() -> list[str]:
-    """Return this node's IPv4 addresses, loopback first: ipyparallel's sockets do not speak IPv6."""
-    up = {name for name, state in psutil.net_if_stats().items() if state.isup}
-    found = [address for name, addresses in psutil.net_if_addrs().items() if name in up for address in addresses]
-    inet = [address.address for address in found if address.family == socket.AF_INET]
-    loopback = [address for address in inet if address.startswith("127.")]
-    return loopback + [address for address in inet if address not in loopback]
-
-
-def listen(addresses: list[str]) -> dict[str, socket.socket]:
-    """Open a listener on an ephemeral port of each address that allows it."""
-    listeners = {}
-    for address in addresses:
-        with contextlib.suppress(OSError):
-            listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-            listener.bind((address, 0))
-            listener.listen(128)
-            listeners[address] = listener
-    return listeners
 
 
 def agree_on_address(inbox: LineReader, output: int) -> str | None:

@@ -5,7 +5,7 @@ from typing import Any
 
 from hpcml.engines.ipyparallel.failures import unreachable
 from hpcml.engines.ipyparallel.fleet import Fleet
-from hpcml.engines.nodes.messages import reach
+from hpcml.engines.nodes.addresses import reach
 from hpcml.engines.plan import Plan
 from hpcml.errors import EngineError
 

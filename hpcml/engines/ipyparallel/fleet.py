@@ -12,7 +12,7 @@ from hpcml.slurm.allocation import Node
 from hpcml.slurm.commands import step_environment
 from hpcml.slurm.hostlist import compress
 from hpcml.slurm.process import Inbox, Program
-from hpcml.slurm.threads import thread_variables
+from hpcml.slurm.slots import thread_variables
 
 __all__ = ["Fleet"]
 

@@ -4,7 +4,6 @@
 it; see `messages` for the conversation. As the parent of its engines it sees a death at once, and forks a
 replacement, which first reports the death to the hub with the message that ipyparallel's own nanny sends.
 Those nannies (one process of 41 MB per engine) are off.
-
 No thread is alive when an engine is forked, and zmq is first used in the child.
 """
 
@@ -28,9 +27,10 @@ from hpcml.data.staging.directories import DataDirectories
 from hpcml.engines.children import adopt_orphans, end_orphans, end_trees
 from hpcml.engines.ipyparallel.engine import IMPORTS, run_engine
 from hpcml.engines.ipyparallel.prints import NodePrints
+from hpcml.engines.nodes.addresses import reach
 from hpcml.engines.nodes.forked import close_input, default_signals
 from hpcml.engines.nodes.memory import oom_kills
-from hpcml.engines.nodes.messages import LineReader, claim_output, die_with_parent, reach, say
+from hpcml.engines.nodes.messages import LineReader, claim_output, die_with_parent, say
 from hpcml.engines.worker import become_worker
 from hpcml.journal.private_files import own_directory
 from hpcml.slurm.slots import gpus_of_slot, slot_cpus

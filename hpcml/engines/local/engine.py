@@ -27,7 +27,7 @@ from hpcml.engines.plan import Plan
 from hpcml.engines.streams import open_pipes
 from hpcml.engines.worker import Worker
 from hpcml.errors import EngineError, WorkerDied
-from hpcml.slurm.threads import thread_variables
+from hpcml.slurm.slots import thread_variables
 
 __all__ = ["LocalWorkers", "start"]
 

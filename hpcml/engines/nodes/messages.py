@@ -34,16 +34,12 @@ import json
 import os
 import select
 import signal
-import socket
 import time
-from collections.abc import Iterable, Sequence
 from typing import Any
 
-__all__ = ["LineReader", "answer_probes", "claim_output", "die_with_parent", "reach", "say"]
+__all__ = ["LineReader", "claim_output", "die_with_parent", "say"]
 
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
-PROBE_SECONDS = (2.0, 10.0)  # until an address counts as one that does not answer: at first, and the second time
-SILENT = "timed out"  # as the module socket says it
 
 
 def die_with_parent() -> None:
@@ -92,49 +88,3 @@ class LineReader:
         self._buffer = rest
         message: dict[str, Any] = json.loads(line)
         return message
-
-
-def answer_probes(listeners: Iterable[socket.socket], token: bytes, until: int) -> None:
-    """Greet whoever connects with `token`, until the file descriptor `until` has something to read."""
-    sockets = list(listeners)
-    waited: list[socket.socket | int] = [*sockets, until]
-    while True:
-        ready = select.select(waited, [], [])[0]
-        if until in ready:
-            return
-        for listener in [listener for listener in sockets if listener in ready]:
-            with contextlib.suppress(OSError):
-                connection, _ = listener.accept()
-                with connection:
-                    connection.settimeout(1)
-                    connection.sendall(token)
-
-
-def reach(
-    addresses: Iterable[tuple[str, int]], token: bytes, timeouts: Sequence[float] = PROBE_SECONDS
-) -> dict[str, str]:
-    """Try each address; return what happened there, "" where a listener greeted with `token`.
-
-    The token tells the controller from a stranger at the same address: 127.0.0.1, or the address of a
-    container bridge, exist on every node. While none has greeted, those that gave no answer are tried again with
-    the next of `timeouts`: a host that is busy is no firewall.
-    """
-    found: dict[str, str] = {}
-    ports = dict(addresses)
-    for timeout in timeouts:
-        for address, port in ports.items():
-            if found.get(address, SILENT) == SILENT:
-                found[address] = _greeting(address, port, token, timeout)
-        if "" in found.values():
-            break
-    return found
-
-
-def _greeting(address: str, port: int, token: bytes, timeout: float) -> str:
-    try:
-        with socket.create_connection((address, port), timeout) as connection:
-            connection.settimeout(timeout)
-            seen = connection.recv(len(token), socket.MSG_WAITALL)
-            return "" if seen == token else "somebody else answers"
-    except OSError as error:
-        return error.strerror or str(error)

@@ -4,8 +4,7 @@ import os
 import threading
 from typing import Any
 
-from hpcml.engines.ipyparallel.controller import listen, own_addresses
-from hpcml.engines.nodes.messages import answer_probes
+from hpcml.engines.nodes.addresses import answer_probes, listen, own_addresses
 from hpcml.errors import EngineError
 
 __all__ = ["Offer", "choose"]

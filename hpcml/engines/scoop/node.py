@@ -29,9 +29,10 @@ import warnings
 from pathlib import Path
 from typing import Any, NoReturn
 
+from hpcml.engines.nodes.addresses import reach
 from hpcml.engines.nodes.forked import default_signals
 from hpcml.engines.nodes.memory import oom_kills
-from hpcml.engines.nodes.messages import LineReader, claim_output, die_with_parent, reach, say
+from hpcml.engines.nodes.messages import LineReader, claim_output, die_with_parent, say
 from hpcml.engines.scoop.curve import Keys, read_keys, with_curve
 from hpcml.engines.scoop.library import load
 from hpcml.engines.scoop.output import Printed

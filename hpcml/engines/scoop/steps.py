@@ -7,12 +7,12 @@ import time
 from pathlib import Path
 from typing import Any
 
-from hpcml.engines.ipyparallel.commands import PYTHON, worker_steps
+from hpcml.engines.nodes.steps import PYTHON, worker_steps
 from hpcml.engines.plan import Plan
 from hpcml.engines.scoop.node import KEY_FILE
 from hpcml.slurm.commands import SLURM_FAILED, step_environment
 from hpcml.slurm.process import Inbox, Program
-from hpcml.slurm.threads import thread_variables
+from hpcml.slurm.slots import thread_variables
 
 __all__ = ["Steps"]
 
