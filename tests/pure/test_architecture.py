@@ -213,7 +213,7 @@ def test_all_is_what_is_public(name):
             names.add(node.name)
     public = {item for item in names if not item.startswith("_")}
     assert sorted(module.__all__) == module.__all__, "__all__ is sorted"
-    if name in ("__init__", "public", "evolve", "engines.local", "scoop_programs"):  # what others have made is public here
+    if name in ("__init__", "public", "evolve", "engines.local", "scoop_programs"):  # public, and made by others
         return
     constants = {item for item in module.__all__ if not callable(getattr(module, item)) or item.istitle()}
     assert set(module.__all__) - constants == public - constants

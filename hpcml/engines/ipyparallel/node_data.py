@@ -28,7 +28,7 @@ HOLDER_PATIENCE = 30.0  # seconds for a step to start
 class NodeData:
     """Directories that the launchers have reported, and the staging that follows from them.
 
-    One call at a time, as `hpcml.data.staging.store.Store` sees to; `take`, `note` and `forget` are the news thread's.
+    One call at a time, which the `Store` sees to; `take`, `note` and `forget` are the news thread's.
 
     Parameters
     ----------
