@@ -54,7 +54,7 @@ def test_every_function_in_a_script(engine, tmp_path):
     assert done.returncode == 3, done.stderr
     found = json.loads(done.stdout)
     (served,) = found.pop("files")
-    assert served.endswith(os.path.join("hpcml", "scoop_programs", "on_path", "scoop.py"))
+    assert served.endswith(os.path.join("hpcml", "cluster", "scoop", "on_path", "scoop.py"))
     assert found == {
         "words": [[1 + 2 + 3 + 8 + 1 + 4, False], [2 + 5 + 5, False]],
         "depth": 2**5,
