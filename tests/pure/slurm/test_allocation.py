@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from hpcml.errors import AllocationError
 from hpcml.slurm.allocation import Allocation, Node, detect
 
-RECORDED = sorted((Path(__file__).parents[1] / "data" / "environments").glob("*/*.json"))
+RECORDED = sorted((Path(__file__).parents[2] / "data" / "environments").glob("*/*.json"))
 YEAR = 365 * 24 * 3600  # what Slurm plans for a job without limit
 
 BATCH = {
