@@ -33,4 +33,4 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> ByRelease
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    items.sort(key=lambda item: [ring not in item.path.parts for ring in RINGS])
+    items.sort(key=lambda item: [f"tests/{ring}/" not in item.nodeid for ring in RINGS])
