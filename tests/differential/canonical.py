@@ -9,6 +9,7 @@ import enum
 import functools
 import hashlib
 import random
+import re
 import types
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -18,6 +19,7 @@ import numpy as np
 __all__ = ["Canonical"]
 
 _ATOMS = (bool, int, float, complex, str, bytes, type(None), type(Ellipsis), type(NotImplemented))
+_ADDRESS = re.compile(r" at 0x[0-9a-f]+")
 _SIZE = 12  # numbers of an array that are shown; of a larger one it is a digest
 _SKIPPED = (types.FunctionType, types.ModuleType, type)
 
@@ -42,7 +44,7 @@ class Canonical:
         """Return the text of an object."""
         kind = type(thing)
         if kind in _ATOMS:
-            return repr(thing)
+            return _ADDRESS.sub(" at 0x", repr(thing))  # of an object that was written without a repr of its own
         if isinstance(thing, type):
             return f"class {self.name(thing)}"
         if isinstance(thing, enum.Enum):
