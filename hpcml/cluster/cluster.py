@@ -9,8 +9,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from hpcml.cluster.calls import Calls
-from hpcml.cluster.joblib import backend as joblib_backend
-from hpcml.cluster.joblib.batches import Batches
+from hpcml.cluster.current import note_closed, note_opened, shared_session
 from hpcml.cluster.map.map_call import Mapping
 from hpcml.cluster.options import Options
 from hpcml.cluster.serial import SerialCluster, Unique
@@ -22,10 +21,9 @@ from hpcml.engines.worker import current_worker
 from hpcml.errors import HpcmlError, closed
 from hpcml.journal.call_keys import content_key
 
-__all__ = ["Cluster", "open_shared"]
+__all__ = ["Cluster"]
 
 _numbers = itertools.count()  # of the calls of map
-_shared: "Cluster | None" = None  # the Cluster of `hpcml run`, which the script's own `Cluster()` joins
 
 
 class Cluster(Unique, Executor):
@@ -91,6 +89,7 @@ class Cluster(Unique, Executor):
     """
 
     _session: Session
+    _max_nbytes: int | None
 
     def __init__(
         self,
@@ -135,14 +134,22 @@ class Cluster(Unique, Executor):
             task_timeout=task_timeout,
             max_result_nbytes=max_result_nbytes,
         )
-        joined = _shared._session if _shared is not None and _shared._session.suits(options) else None
+        joined = shared_session(options)
         self._attach(joined or Session(options), joined is None, max_nbytes)
+
+    @classmethod
+    def _over(cls, session: Session, max_nbytes: int | None) -> Self:
+        """Return a Cluster over a session, which it owns."""
+        cluster = cls.__new__(cls)
+        cluster._attach(session, True, max_nbytes)
+        return cluster
 
     def _attach(self, session: Session, owns_session: bool, max_nbytes: int | None) -> None:
         self._session, self._owns_session = session, owns_session
-        self._max_nbytes, self._closed = max_nbytes, False
-        self._batches = Batches(session, max_nbytes)
-        joblib_backend.open_executor(self._batches, self)
+        self._max_nbytes = max_nbytes
+        self._closed = False
+        self._at_shutdown: list[Callable[[bool], object]] = []
+        note_opened(self)
 
     @property
     def slots(self) -> int:
@@ -222,6 +229,10 @@ class Cluster(Unique, Executor):
         if self._closed:
             raise closed()
 
+    def _on_shutdown(self, callback: Callable[[bool], object]) -> None:
+        """Call `callback` at shutdown, before the workers end, with whether to wait for what is queued."""
+        self._at_shutdown.append(callback)
+
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """End the workers: after the last task, or at once with ``cancel_futures=True``.
 
@@ -230,9 +241,10 @@ class Cluster(Unique, Executor):
         if self._closed:
             return
         self._closed = True
-        joblib_backend.close_executor(self._batches)
+        note_closed(self)
         here = not self._session.is_dispatching()
-        self._batches.close(wait=here and wait and not cancel_futures)
+        while self._at_shutdown:
+            self._at_shutdown.pop()(here and wait and not cancel_futures)
         if not self._owns_session:
             return
         if (wait or cancel_futures) and here:
@@ -251,12 +263,3 @@ class Cluster(Unique, Executor):
 
     def __reduce__(self) -> Any:
         return SerialCluster, ()  # a task has no workers but itself
-
-
-def open_shared(options: Options, program: Sequence[str]) -> tuple[Cluster, Session]:
-    """Open the Cluster of `hpcml run`, whose workers start meanwhile; the program's own ``Cluster()`` joins it."""
-    global _shared  # noqa: PLW0603  one program, one shared Cluster
-    session = Session(options, program, wait=False)
-    _shared = Cluster.__new__(Cluster)
-    _shared._attach(session, True, options.max_nbytes)
-    return _shared, session

@@ -20,7 +20,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from hpcml.cluster.cluster import Cluster, open_shared
+from hpcml.cluster.cluster import Cluster
+from hpcml.cluster.current import set_shared_session
 from hpcml.cluster.joblib.default import make_default
 from hpcml.cluster.options import Options
 from hpcml.cluster.scoop.import_path import finish, serve
@@ -39,7 +40,9 @@ def begin(order: Mapping[str, Any]) -> None:
     try:
         program = sys.orig_argv[-order["words"] :]
         options = Options(**{**order["options"], **_paths(order["options"])}, preload=_preload(program))
-        cluster, session = open_shared(options, program)
+        session = Session(options, program, wait=False)  # its workers start meanwhile
+        cluster = Cluster._over(session, options.max_nbytes)
+        set_shared_session(session)
     except (HpcmlError, ValueError) as error:
         _say(f"hpcml: {error}")
         os._exit(1)

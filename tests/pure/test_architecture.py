@@ -35,6 +35,10 @@ ARROWS = {
 """Modules of a room that another may import, where these are not all."""
 
 SIBLINGS = {
+    "cluster": ("cluster.dispatch", "cluster.map"),
+    "data": ("data.staging",),
+    "engines": (),
+    "commands": ("commands.report",),
     "engines.nodes": ("engines",),
     "engines.local": ("engines",),
     "engines.ipyparallel": ("engines", "engines.nodes"),
@@ -42,7 +46,7 @@ SIBLINGS = {
     "cluster.dispatch": (),
     "cluster.map": ("cluster", "cluster.dispatch"),
     "cluster.joblib": ("cluster", "cluster.dispatch"),
-    "cluster.scoop": ("cluster", "cluster.joblib"),
+    "cluster.scoop": ("cluster",),
     "data.staging": (),
     "commands.report": (),
     "commands.at_start": ("commands",),
@@ -93,9 +97,17 @@ def modules():
 MODULES = modules()
 
 
+def run_time(tree):
+    """Return the nodes of a tree without those that are there for the type checker alone."""
+    yield tree
+    for node in ast.iter_child_nodes(tree):
+        if not (isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"):
+            yield from run_time(node)
+
+
 def imported(tree):
     """Return every module that a tree imports, lazily or not."""
-    for node in ast.walk(tree):
+    for node in run_time(tree):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -117,8 +129,8 @@ def room(name):
 
 def folder(name):
     """Return the folder that a module is in, below its room, or its room."""
-    parts = name.split(".")
-    return max((".".join(parts[:2]), parts[0]), key=lambda one: (one in SIBLINGS, one == parts[0]))
+    below = ".".join(name.split(".")[:2])
+    return below if below in SIBLINGS else room(name)
 
 
 def test_every_module_is_in_a_room():

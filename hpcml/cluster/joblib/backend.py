@@ -1,115 +1,31 @@
 """The joblib backend ``"hpcml"``: joblib's calls, and so scikit-learn's, on the Cluster that is open.
 
-It knows no engine: it hands batches to an executor (`BatchExecutor`) and passes their outcomes on. The
-contract is that of joblib 1.6, `joblib.parallel.ParallelBackendBase`.
+It knows no engine: it hands batches to the Cluster (`Batches`) and passes their outcomes on. The contract is that
+of joblib 1.6, `joblib.parallel.ParallelBackendBase`.
 """
 
 import threading
 import uuid
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable
 from concurrent.futures import Future
-from typing import Any, Protocol
+from typing import Any
 
 from joblib import register_parallel_backend
 from joblib._parallel_backends import AutoBatchingMixin, FallbackToBackend, SequentialBackend
 from joblib.parallel import ParallelBackendBase
 
-from hpcml.cluster.calls import Calls
+from hpcml.cluster.current import current_cluster
+from hpcml.cluster.joblib.batches import batches_of
 from hpcml.cluster.progress import expected_length
 from hpcml.data.envelope import Nested
 from hpcml.data.preparation import preparation
 from hpcml.engines.worker import current_worker
-from hpcml.errors import HpcmlError
 
-__all__ = [
-    "BatchExecutor",
-    "HpcmlBackend",
-    "close_executor",
-    "forget_executors",
-    "innermost_cluster",
-    "open_executor",
-    "register",
-]
-
-
-class BatchExecutor(Protocol):
-    """Cluster, as far as the backend needs it."""
-
-    @property
-    def slots(self) -> int:
-        """Number of tasks that can run at once."""
-
-    def open_call(
-        self, max_nbytes: int | None, private: bool, wrap: "Callable[[Any], Any] | None" = None
-    ) -> Calls:
-        """Return what makes the calls of one Parallel; `wrap` gives what is sent in place of a function."""
-
-    def submit_batch(
-        self,
-        batch: "Iterable[tuple[Callable[..., Any], Sequence[Any], dict[str, Any]]]",
-        group: str,
-        width: int,
-        calls: Calls,
-        callback: "Callable[[Future[Any]], object]",
-    ) -> "Future[Any]":
-        """Queue a batch of calls and return at once; never raise."""
-
-    def abandon(self, futures: "Iterable[Future[Any]]") -> None:
-        """Give up `futures` and free their workers."""
-
-    def expect(self, group: str, tasks: int) -> None:
-        """Tell the progress display that so many tasks of `group` are about to be submitted."""
-
+__all__ = ["HpcmlBackend", "register"]
 
 INITIALIZER = ("initializer", "initargs")  # what joblib calls the settings of `hpcml.data.preparation`
+ASKED = "joblib was asked for the backend 'hpcml'"
 DEFAULT_MAX_NBYTES = 1 << 20  # joblib's "1M": where it says nothing else, the Cluster's own limit holds
-
-_open: list[tuple[BatchExecutor, Any]] = []  # with its Cluster; the innermost comes last
-_lock = threading.Lock()  # protects _open: Clusters may be opened in several threads
-
-
-def open_executor(executor: BatchExecutor, cluster: Any) -> None:
-    """Make `executor`, of `cluster`, the one that the backend uses."""
-    with _lock:
-        _open.append((executor, cluster))
-
-
-def close_executor(executor: BatchExecutor) -> None:
-    """Undo `open_executor`; harmless when it is not open."""
-    with _lock:
-        _open[:] = [opened for opened in _open if opened[0] is not executor]
-
-
-def forget_executors() -> None:
-    """Forget all that is open: in a child that was forked, for their threads are its parent's."""
-    _open.clear()
-
-
-def innermost_cluster() -> Any:
-    """Return the Cluster that was opened last.
-
-    Raises
-    ------
-    HpcmlError
-        There is none.
-    """
-    return _innermost("a Cluster was asked for")[1]
-
-
-def _current() -> BatchExecutor:
-    return _innermost("joblib was asked for the backend 'hpcml'")[0]
-
-
-def _innermost(what: str) -> tuple[BatchExecutor, Any]:
-    with _lock:
-        if _open:
-            return _open[-1]
-    raise HpcmlError(
-        f"{what}, but no Cluster is open. Write\n\n"
-        "    with hpcml.Cluster():\n"
-        "        ...  # what uses joblib, scikit-learn or hpcml.cluster.scoop\n\n"
-        "around it, or start the script with `hpcml run script.py`."
-    )
 
 
 class HpcmlBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[misc]  # joblib has no types
@@ -154,7 +70,7 @@ class HpcmlBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[misc
             raise ValueError("n_jobs == 0 in Parallel has no meaning: use n_jobs=-1 for all slots")
         if n_jobs is None or current_worker() is not None:
             return 1
-        slots = _current().slots
+        slots = current_cluster(ASKED).slots
         return max(slots + 1 + n_jobs, 1) if n_jobs < 0 else min(n_jobs, slots)
 
     def configure(
@@ -180,7 +96,7 @@ class HpcmlBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[misc
             raise FallbackToBackend(SequentialBackend(nesting_level=self.nesting_level))
         self.parallel = parallel
         self._prepare(**{name: {**self.backend_kwargs, **settings}.get(name) for name in INITIALIZER})
-        self._executor = _current()  # for the whole call, whatever is opened or closed meanwhile
+        self._batches = batches_of(current_cluster(ASKED))  # for the whole call, whatever is opened meanwhile
         return self._width
 
     def _prepare(self, initializer: Callable[..., Any] | None, initargs: tuple[Any, ...] | None) -> None:
@@ -195,7 +111,7 @@ class HpcmlBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[misc
         self._announced = False
         backend, n_jobs = self.get_nested_backend()
         threads, first = self.inner_max_num_threads, self._preparation
-        self._calls = self._executor.open_call(
+        self._calls = self._batches.open_call(
             self._max_nbytes, self._private, lambda function: Nested(function, backend, n_jobs, threads, first)
         )
         self._calls.prepared = self._prepared
@@ -205,13 +121,13 @@ class HpcmlBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[misc
         if not self._announced:  # the one moment when nothing of the iterator has been taken yet
             self._announced = True
             length = self.parallel.n_tasks or expected_length(self.parallel._original_iterator)
-            self._executor.expect(self._call, length or 0)
+            self._batches.expect(self._call, length or 0)
         return int(super().compute_batch_size())
 
     def submit(self, func: Any, callback: "Callable[[Future[Any]], object]") -> "Future[Any]":
         """Queue a batch; never raise, for joblib would wait for ever (a bad batch fails its future)."""
         try:
-            future = self._executor.submit_batch(func.items, self._call, self._width, self._calls, callback)
+            future = self._batches.submit_batch(func.items, self._call, self._width, self._calls, callback)
         except RuntimeError as closed:
             future = _failed(closed, callback)
         self._futures.add(future)
@@ -226,7 +142,7 @@ class HpcmlBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[misc
         """Drop what waits and free the workers that are busy with this call."""
         futures, self._futures = self._futures, set()
         if futures:
-            self._executor.abandon(futures)
+            self._batches.abandon(futures)
 
     def terminate(self) -> None:
         """End the call; the workers stay, they belong to the Cluster."""

@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any
 
 from hpcml.cluster.calls import Calls, Item, is_uniform
+from hpcml.cluster.cluster import Cluster
 from hpcml.cluster.dispatch.chunks import chunk_length
 from hpcml.cluster.dispatch.frames import FutureLike, settle
 from hpcml.cluster.joblib.error_score import fallback
@@ -19,10 +20,23 @@ from hpcml.data.envelope import Call, Known
 from hpcml.data.staging.store import Entry
 from hpcml.errors import DataError, TaskError, closed
 
-__all__ = ["Batches"]
+__all__ = ["Batches", "batches_of"]
 
 Pending = list[tuple[Entry, memoryview]]
 Work = Sequence[tuple[Call | Known | BaseException, FutureLike]]  # and what hears of it
+
+_made: "weakref.WeakKeyDictionary[Cluster, Batches]" = weakref.WeakKeyDictionary()
+_making = threading.Lock()  # protects _made: several threads may call Parallel first
+
+
+def batches_of(cluster: Cluster) -> "Batches":
+    """Return what carries joblib's batches to `cluster`; made when it is first asked for."""
+    with _making:
+        batches = _made.get(cluster)
+        if batches is None:
+            batches = _made[cluster] = Batches(cluster._session, cluster._max_nbytes)
+            cluster._on_shutdown(batches.close)
+    return batches
 
 
 def _waits(call: Call) -> bool:
@@ -31,7 +45,7 @@ def _waits(call: Call) -> bool:
 
 
 class Batches:
-    """Carries joblib's batches to the workers of a session; a `hpcml.cluster.joblib.backend.BatchExecutor`.
+    """Carries joblib's batches to the workers of a session.
 
     Parameters
     ----------

@@ -4,7 +4,8 @@ import os
 
 import joblib.parallel
 
-from hpcml.cluster.joblib.backend import HpcmlBackend, forget_executors
+from hpcml.cluster.current import forget_clusters
+from hpcml.cluster.joblib.backend import HpcmlBackend
 
 __all__ = ["DefaultBackend", "make_default"]
 
@@ -28,4 +29,4 @@ def make_default() -> None:
 
 def _forget(default: str) -> None:
     joblib.parallel.DEFAULT_BACKEND = default
-    forget_executors()
+    forget_clusters()

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from typing import Any
 
-from hpcml.cluster.joblib.backend import innermost_cluster
+from hpcml.cluster.current import current_cluster
 from hpcml.cluster.scoop.future import CallbackType as CallbackType  # noqa: PLC0414  SCOOP has it here too
 from hpcml.cluster.scoop.future import DoneAndNotDoneFutures, Future, call_due, limit, until
 from hpcml.cluster.scoop.reductions import branches, join_scans, joined, reduce_tree, scan_tree
@@ -48,7 +48,7 @@ def submit(func: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future:
     """Submit the call ``func(*args, **kwargs)`` and return its `Future`; in a task, run it at once."""
     _check(func)
     if in_driver():
-        cluster = innermost_cluster()
+        cluster = current_cluster()
         return Future(func, args, kwargs, cluster.submit(_carried(func, cluster), *args, **kwargs))
     inner: concurrent.futures.Future[Any] = concurrent.futures.Future()
     try:
@@ -74,7 +74,7 @@ def map(func: Callable[..., Any], /, *iterables: Iterable[Any], **kwargs: Any) -
     timeout = _timeout("map", kwargs)
     if not in_driver():
         return _in_turn(func, list(zip(*iterables, strict=False)))
-    cluster = innermost_cluster()
+    cluster = current_cluster()
     return _with_callbacks(cluster.map(_carried(func, cluster), *iterables, timeout=timeout))
 
 
@@ -196,7 +196,7 @@ def _reduced(
         raise IndexError(f"{name} of nothing: each iterable must have an item")
     if not in_driver():
         return tree(tuples)
-    cluster = innermost_cluster()
+    cluster = current_cluster()
     depth = int(math.log2(cluster.slots * SUBTREES_PER_SLOT))
     results = cluster.map(_carried(tree, cluster), branches(tuples, depth), timeout=timeout)
     return joined(len(tuples), depth, join, results)

@@ -11,7 +11,7 @@ import weakref
 from collections.abc import Mapping
 from typing import Any
 
-from hpcml.cluster.joblib.backend import innermost_cluster
+from hpcml.cluster.current import current_cluster
 from hpcml.cluster.scoop.task_context import arrived, in_driver
 from hpcml.data.broadcast import Broadcast
 from hpcml.errors import HpcmlError
@@ -39,7 +39,7 @@ def setConst(**kwargs: Any) -> None:
             f"setConst({names}=…) was called in a task: other workers would not hear of it. Set constants in the "
             "script itself before the tasks that need them, or return the value from the task."
         )
-    cluster = innermost_cluster()
+    cluster = current_cluster()
     with _changed:
         known = sorted(set(kwargs) & set(_set))
         if known:

@@ -4,7 +4,7 @@ import os
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from hpcml.cluster.joblib.backend import innermost_cluster
+from hpcml.cluster.current import current_cluster
 from hpcml.data.broadcast import Broadcast
 from hpcml.data.envelope import name_of
 from hpcml.engines.worker import current_worker
@@ -49,7 +49,7 @@ def arrived() -> Mapping[str, Broadcast]:
 
 def size() -> int:
     """Return how many tasks run at once, ``scoop.SIZE``."""
-    return int(innermost_cluster().slots) if in_driver() else _size
+    return int(current_cluster().slots) if in_driver() else _size
 
 
 def worker() -> bytes:

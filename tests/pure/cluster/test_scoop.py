@@ -59,7 +59,7 @@ def test_a_constant_is_awaited(monkeypatch):
         def broadcast(self, value):
             return value
 
-    monkeypatch.setattr(shared, "innermost_cluster", Opened)
+    monkeypatch.setattr(shared, "current_cluster", Opened)
     threading.Timer(0.1, shared.setConst, kwargs={"late": 5}).start()
     try:
         assert shared.getConst("late", timeout=0.001) is None

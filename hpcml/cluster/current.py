@@ -1,0 +1,71 @@
+"""The Clusters that are open in this process; joblib, and programs of SCOOP, use the one that was opened last."""
+
+import threading
+from typing import TYPE_CHECKING
+
+from hpcml.errors import HpcmlError
+
+if TYPE_CHECKING:
+    from hpcml.cluster.cluster import Cluster
+    from hpcml.cluster.options import Options
+    from hpcml.cluster.session import Session
+
+__all__ = [
+    "current_cluster",
+    "forget_clusters",
+    "note_closed",
+    "note_opened",
+    "set_shared_session",
+    "shared_session",
+]
+
+_open: list["Cluster"] = []  # the innermost comes last
+_shared: "Session | None" = None  # that of `hpcml run`, which the script's own Clusters join
+_lock = threading.Lock()  # protects _open: Clusters may be opened in several threads
+
+
+def note_opened(cluster: "Cluster") -> None:
+    """Make `cluster` the current one."""
+    with _lock:
+        _open.append(cluster)
+
+
+def note_closed(cluster: "Cluster") -> None:
+    """Undo `note_opened`; harmless when the Cluster is not open."""
+    with _lock:
+        _open[:] = [opened for opened in _open if opened is not cluster]
+
+
+def forget_clusters() -> None:
+    """Forget all that is open: in a child that was forked, for their threads are its parent's."""
+    _open.clear()
+
+
+def current_cluster(asked: str = "a Cluster was asked for") -> "Cluster":
+    """Return the Cluster that was opened last.
+
+    Raises
+    ------
+    HpcmlError
+        There is none; the message begins with `asked`.
+    """
+    with _lock:
+        if _open:
+            return _open[-1]
+    raise HpcmlError(
+        f"{asked}, but no Cluster is open. Write\n\n"
+        "    with hpcml.Cluster():\n"
+        "        ...  # what uses joblib, scikit-learn or hpcml.scoop_programs\n\n"
+        "around it, or start the script with `hpcml run script.py`."
+    )
+
+
+def set_shared_session(session: "Session") -> None:
+    """Have Clusters that ask for nothing else join `session`; see `shared_session`."""
+    global _shared  # noqa: PLW0603  one program, one shared session
+    _shared = session
+
+
+def shared_session(options: "Options") -> "Session | None":
+    """Return the session of `hpcml run`, where it has what `options` ask for; None elsewhere."""
+    return _shared if _shared is not None and _shared.suits(options) else None
