@@ -19,6 +19,7 @@ from sklearn.pipeline import make_pipeline
 from tasks import about, assign, die_once, fail_with, mark_or_fail, total, value_about
 
 import hpcml
+from hpcml.cluster.joblib.batches import batches_of
 
 RANDOM = np.random.default_rng(7)
 LARGE = RANDOM.normal(size=(1000, 200))  # 1.6 MB
@@ -242,6 +243,6 @@ def test_data_dir_is_where_the_data_lies(tmp_path):
 
 def test_a_batch_for_a_closed_cluster_is_refused(tmp_path):
     with hpcml.Cluster("local", slots_per_node=2, run_dir=tmp_path, progress=False) as cluster:
-        batches = cluster._batches
+        batches = batches_of(cluster)
     with pytest.raises(RuntimeError, match="this Cluster is shut down"):
         batches.submit_batch([], "group", 2, batches.open_call(None, False), print)
