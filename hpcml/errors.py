@@ -11,7 +11,7 @@
     ├── JournalFull       the journal cannot be written
     ├── OutOfTime         the job's time is over: the rest is for the run's next life
     ├── RunInUse          another driver is at work on the run that should be resumed
-    ├── TaskError         a task's function, argument or result cannot travel
+    ├── TaskError         a task's function, argument or result cannot be sent
     ├── TaskTimeout       a task ran longer than it may
     └── WorkerDied        the process that ran a task is gone
 
@@ -82,7 +82,7 @@ class RunInUse(HpcmlError):
 
 
 class TaskError(HpcmlError):
-    """A task's function, argument or result cannot travel between processes."""
+    """A task's function, argument or result cannot be sent between processes."""
 
 
 class TaskTimeout(HpcmlError, TimeoutError):

@@ -17,7 +17,7 @@ __all__ = [
     "worker_options",
 ]
 
-ORDER = "HPCML_RUN"  # the variable in which the order travels from `hpcml run` to the interpreter it becomes
+ORDER = "HPCML_RUN"  # the variable that takes the order from `hpcml run` to the interpreter it becomes
 FOLDER = Path(__file__).parent / "commands" / "at_start"
 _FOR_WORKERS = ("-b", "-B", "-O")
 _NOT_FOR_WORKERS = ("importtime", "showrefcount", "showalloccount", "perf", "presite")  # -X

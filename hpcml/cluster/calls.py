@@ -66,7 +66,7 @@ class Calls:
         group: str,
         *,
         width: int | None = None,
-        travels: int = 0,
+        sends: int = 0,
     ) -> Call | Known:
         """Return a call, packed, or its outcome where that is known.
 
@@ -74,8 +74,8 @@ class Calls:
         ----------
         group, width
             See `hpcml.data.envelope.Call`.
-        travels
-            How often the function is going to travel, as it is now; 0: it may change from call to call.
+        sends
+            How often the function is going to be sent, as it is now; 0: it may change from call to call.
 
         Raises
         ------
@@ -83,12 +83,12 @@ class Calls:
             A part of it cannot be pickled; the message names the object.
         """
         name = name_of(function)
-        same = travels > 0 or is_named(function)
+        same = sends > 0 or is_named(function)
         keys, classes = self._chunk_keys(function, [(function, args, kwargs)], name, same, _never)
         known = self._answers(keys, classes)[0]
         if known is not None:
             return Known(known, group)
-        packed, arguments = self._packer.pack(Called(function, name, travels, same), args, kwargs)
+        packed, arguments = self._packer.pack(Called(function, name, sends, same), args, kwargs)
         return Call(packed, arguments, name, group, width, keys[0])
 
     def make_chunk(
@@ -97,7 +97,7 @@ class Calls:
         calls: Sequence[Item],
         group: str,
         width: int | None = None,
-        travels: int = 0,
+        sends: int = 0,
     ) -> tuple[list[Known | None], Call | None]:
         """Return for each of `calls`, all of one function, its outcome where that is known, and the rest as one.
 
@@ -109,7 +109,7 @@ class Calls:
             A part of one cannot be pickled; the message names the object.
         """
         name = name_of(function)
-        same = travels > 0 or is_named(function)
+        same = sends > 0 or is_named(function)
         plain = cache(lambda: all(is_plain(args, kwargs) for _, args, kwargs in calls))
         keys, classes = self._chunk_keys(function, calls, name, same, plain)
         answers = self._answers(keys, classes)
@@ -118,7 +118,7 @@ class Calls:
         if not new:
             return known, None
         given = [(tuple(calls[n][1]), calls[n][2]) for n in new]
-        packed, arguments = self._packer.pack_all(Called(function, name, travels, same), given, plain())
+        packed, arguments = self._packer.pack_all(Called(function, name, sends, same), given, plain())
         return known, Call(packed, arguments, name, group, width, keys=tuple(keys[n] for n in new))
 
     def _answers(self, keys: Sequence[str], classes: Iterable[type]) -> list[Outcome | None]:

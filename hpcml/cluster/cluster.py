@@ -52,7 +52,7 @@ class Cluster(Unique, Executor):
         that this process has imported.
     max_nbytes
         Arrays, frames and other content of more bytes than this are put on each node once, for all tasks, and
-        are read-only there; None: they travel with each task.
+        are read-only there; None: they are sent with each task.
     data_dir
         A directory on a file system that all nodes share, for such data; by default it goes to each node's
         memory (``/dev/shm``), or where that is full to its temporary directory.
@@ -185,7 +185,7 @@ class Cluster(Unique, Executor):
         DataError
             Its data finds no room on a node; the message names node, path and bytes.
         """
-        call = self._new_calls().make(fn, args, kwargs, name_of(fn), travels=1)
+        call = self._new_calls().make(fn, args, kwargs, name_of(fn), sends=1)
         return self._session.dispatcher.submit([call], Future[Any])[0]
 
     def map(
@@ -197,7 +197,7 @@ class Cluster(Unique, Executor):
     ) -> Iterator[Any]:
         """Return an iterator over ``fn`` of each tuple of arguments, in order.
 
-        `fn` is pickled once. Short calls travel in chunks, sized by the time that they have taken so far;
+        `fn` is pickled once. Short calls are sent in chunks, sized by the time that they have taken so far;
         `chunksize` is there for compatibility and not used. Raises TimeoutError when a result is not there
         `timeout` seconds after this call.
         """
@@ -209,7 +209,7 @@ class Cluster(Unique, Executor):
         return mapping.take(timeout)
 
     def broadcast(self, value: Any) -> Broadcast:
-        """Put `value` on every node and return a handle, which travels to tasks in its place.
+        """Put `value` on every node and return a handle, which is sent to tasks in its place.
 
         Raises
         ------

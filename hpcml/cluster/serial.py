@@ -20,7 +20,7 @@ class Unique:
 class SerialCluster(Executor):
     """Runs each call in this process, when it is submitted or its result is taken.
 
-    A Cluster that travels to a task, in a toolbox of DEAP for one, arrives as this.
+    A Cluster that is sent to a task, in a toolbox of DEAP for one, arrives as this.
 
     Examples
     --------

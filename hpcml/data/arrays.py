@@ -1,4 +1,4 @@
-"""Arrays that travel as a reference to their content, and how a worker builds them around it."""
+"""Arrays that are sent as a reference to their content, and how a worker builds them around it."""
 
 import copyreg
 import mmap
@@ -43,7 +43,7 @@ _STATE = ("__reduce__", "__reduce_ex__", "__getstate__", "__setstate__")
 def reduce_array(array: Any, lend: Lend) -> tuple[Any, ...] | None:
     """Return how a pickle builds `array` from content that `lend` took; None where the array knows better.
 
-    Arrays of objects travel by pickle, and so do subclasses that say themselves how they are pickled.
+    Arrays of objects are pickled as they are, and so are subclasses that say themselves how they are pickled.
     What is not contiguous is copied, once. A memmap arrives as a memmap on the node's file.
     """
     kind = type(array)

@@ -17,7 +17,7 @@ from hpcml.errors import HpcmlError
 
 __all__ = ["Broadcast", "broadcast", "keep_only", "open_keys"]
 
-LIMIT = 1 << 16  # bytes; smaller parts travel with the handle
+LIMIT = 1 << 16  # bytes; smaller parts are sent with the handle
 
 _numbers = itertools.count()
 _opened: "weakref.WeakSet[Broadcast]" = weakref.WeakSet()  # in the driver
@@ -25,7 +25,7 @@ _values: dict[str, Any] = {}  # on a worker: values that took time to build
 
 
 class Broadcast:
-    """An object that is on every node; it travels to tasks as a name.
+    """An object that is on every node; it is sent to tasks as a name.
 
     In the driver it also holds the object itself; what is changed there later does not change the nodes. On the
     nodes it is there until `close`, the end of a ``with`` block or ``del``; tasks that were submitted before that
@@ -81,7 +81,7 @@ class Broadcast:
 
     def __reduce__(self) -> Any:
         raise TypeError(
-            "a broadcast handle travels to tasks of its Cluster, and nowhere else; did you mean its .value?"
+            "a broadcast handle is sent to tasks of its Cluster, and nowhere else; did you mean its .value?"
         )
 
 

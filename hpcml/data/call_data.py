@@ -15,15 +15,15 @@ from hpcml.data.staging.store import Entry, Loan, Store
 
 __all__ = ["CallBook"]
 
-SMALLEST = 1 << 16  # bytes; less is not worth a file, however often it travels
+SMALLEST = 1 << 16  # bytes; less is not worth a file, however often it is sent
 
 
 class CallBook:
     """Digests of one call: `Cluster.submit`, ``map``, or all batches of a ``joblib.Parallel``.
 
     The same memory above the limit is hashed once in a call. The next call hashes it again, for it may have
-    changed. A smaller array is hashed from its second journey on, whenever it travels, at a hundredth of what
-    that costs; when it has travelled so often that it comes to more than the limit, it is put on the nodes as
+    changed. A smaller array is hashed from the second time on that it is sent, at a hundredth of what
+    that costs; when it has been sent so often that it comes to more than the limit, it is put on the nodes as
     well, and tasks can write to it as to any small array.
 
     Parameters
@@ -40,13 +40,13 @@ class CallBook:
         self.limit = float("inf") if limit is None else limit
         self.smallest = self.limit if limit is None else min(limit, SMALLEST)
         self.digests = ContentDigests(self.limit)
-        self.travels = 1  # how many times what is packed now is going to travel
+        self.sends = 1  # how many times what is packed now is going to be sent
         self.store, self._private, self._keep = store, private, keep
         self.maps = keep  # what is broadcast is content
         self._taken: dict[Hashable, Callable[[], Entry | None]] = {}
         self._pending: dict[str, tuple[Entry, memoryview]] = {}
         self._seen: set[Hashable] = set()
-        self._travelled: dict[str, int] = {}  # bytes, by digest
+        self._sent: dict[str, int] = {}  # bytes, by digest
         self._often: dict[str, Entry] = {}  # stays until the end of the call
 
     def take(self, key: Hashable, owner: Any, produce: Callable[[], memoryview]) -> Loan:
@@ -61,14 +61,14 @@ class CallBook:
         return Loan(entry, self._private or (isinstance(owner, Array) and is_copy_on_write(owner)))
 
     def take_often(self, key: Hashable, owner: Any, produce: Callable[[], memoryview]) -> Loan | None:
-        """Return a loan of content that has travelled often; see `hpcml.data.out_of_band.Book`."""
-        if self.travels == 1 and key not in self._seen:
+        """Return a loan of content that has been sent often; see `hpcml.data.out_of_band.Book`."""
+        if self.sends == 1 and key not in self._seen:
             self._seen.add(key)
             return None
         content = produce()
         name = self.digests.known(content.nbytes, _memory(key)) or digest(content)
-        travelled = self._travelled[name] = self._travelled.get(name, 0) + content.nbytes * self.travels
-        if travelled <= self.limit and self.store.get(name) is None:
+        sent = self._sent[name] = self._sent.get(name, 0) + content.nbytes * self.sends
+        if sent <= self.limit and self.store.get(name) is None:
             return None
         # A copy, for it may be sent after the buffer is filled with something else.
         entry = self._often[name] = self.enter(memoryview(bytes(content)), name)

@@ -56,7 +56,7 @@ def _is_found(thing: Any) -> bool:
 
 
 def is_importable(module: types.ModuleType) -> bool:
-    """Tell whether a module travels as its name."""
+    """Tell whether a module is sent as its name."""
     return _by_reference(module)
 
 

@@ -1,6 +1,6 @@
-"""The envelope around a task: how a call travels to a worker, runs there, and how its outcome returns.
+"""The envelope around a task: how a call is sent to a worker, runs there, and how its outcome returns.
 
-A frame is what travels in one message: a pickled list of packed calls. Each call and each outcome is
+A frame is what is sent in one message: a pickled list of packed calls. Each call and each outcome is
 pickled on its own, so that one that cannot be unpickled spoils no other. Many short calls of one function are
 one `Call`, a chunk, with one outcome: a list of what they returned. Arguments and values of a chunk are apart too.
 """
@@ -38,7 +38,7 @@ class Call(NamedTuple):  # a tuple, for there may be a million of them
     name
         What messages call it.
     group
-        Calls of one group travel together and are taken to last about equally long.
+        Calls of one group are sent together and are taken to last about equally long.
     width
         At most so many frames of the group are in flight at once; None: as many as there is room for.
     key
@@ -155,7 +155,7 @@ class Nested:
 
 
 def pack_frame(calls: Iterable[Call], limit: int, surroundings: bytes = b"") -> bytes:
-    """Join packed calls into the bytes of one frame; equal functions travel once (pickle's memo).
+    """Join packed calls into the bytes of one frame; equal functions are sent once (pickle's memo).
 
     The script's directory, environment and ``sys.path`` are sent along (`hpcml.data.surroundings`), the keys of
     its open broadcast handles, so that workers forget the others, and the most bytes of a result.

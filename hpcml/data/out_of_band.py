@@ -1,4 +1,4 @@
-"""Pickles whose large parts stay behind: how a task travels without the data that it refers to.
+"""Pickles whose large parts stay behind: how a task is sent without the data that it refers to.
 
 Three kinds of large parts leave the pickle, wherever in an object they are found: arrays (`reduce_array`),
 buffers that their objects give away (protocol 5: frames of pandas and Arrow), and any other stretch of bytes
@@ -50,7 +50,7 @@ class Book(Protocol):
 
     @property
     def smallest(self) -> float:
-        """Arrays of more bytes than this are taken when they have travelled often."""
+        """Arrays of more bytes than this are taken when they have been sent often."""
 
     @property
     def store(self) -> Any:
@@ -64,7 +64,7 @@ class Book(Protocol):
         """Return what stands for the content; `key` holds while `owner` lives."""
 
     def take_often(self, key: Hashable, owner: Any, produce: Callable[[], memoryview]) -> Any:
-        """Return what stands for the content, None where it has not travelled often; see `take`."""
+        """Return what stands for the content, None where it has not been sent often; see `take`."""
 
 
 reduces: dict[type, Callable[[Any, "OutOfBand"], tuple[Any, ...]]] = {}

@@ -112,9 +112,9 @@ class CallPacker:
         if same and id(function) in self._functions:
             return self._functions[id(function)][1:]
         sent = function if self._wrap is None else self._wrap(function)
-        self._book.travels = max(sends, 1)
+        self._book.sends = max(sends, 1)
         packed, objects = pack_object(sent, f"the function {name}", self._packer.pack_function)
-        self._book.travels = 1
+        self._book.sends = 1
         if name not in _warned and holds_generator(packed if isinstance(packed, bytes) else packed.stream):
             _warned.add(name)
             log.warning(_COPIED, name)

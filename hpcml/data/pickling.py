@@ -1,4 +1,4 @@
-"""Pickles that travel to workers and back."""
+"""Pickles that are sent to workers and back."""
 
 import contextlib
 import pickle
@@ -78,7 +78,7 @@ def pack_plain(args: tuple[Any, ...], kwargs: dict[str, Any]) -> bytes | None:
 def pack_object(
     thing: Any, what: str, dump: Callable[[Any], PackedT], parts: Mapping[str, Any] | None = None
 ) -> PackedT:
-    """Pickle `thing`, which may consist of named `parts`, or say which object inside it cannot travel.
+    """Pickle `thing`, which may consist of named `parts`, or say which object inside it cannot be sent.
 
     Raises
     ------
@@ -91,7 +91,7 @@ def pack_object(
         raise
     except Exception as error:
         raise TaskError(
-            f"{what} cannot travel to a worker: {blame(parts or {'': thing}, what, error)}. Create it inside "
+            f"{what} cannot be sent to a worker: {blame(parts or {'': thing}, what, error)}. Create it inside "
             "the function, or pass what is needed to create it there."
         ) from error
 
@@ -110,4 +110,4 @@ def pack_error(error: BaseException) -> bytes:
             pickle.loads(packed)
             return packed
     kind = f"{type(error).__module__}.{type(error).__qualname__}"
-    return pickle.dumps(TaskError(f"{kind}, which cannot travel: {text_of(error)}"))
+    return pickle.dumps(TaskError(f"{kind}, which cannot be sent: {text_of(error)}"))

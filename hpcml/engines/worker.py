@@ -153,7 +153,7 @@ def _load(packed: Packed, functions: dict[Packed, Function]) -> Function:
     """Unpickle a function; one that lives in a module is kept for the rest of its frame.
 
     Any other may hold state, in an attribute or a captured variable: each task gets its own, so that
-    results do not depend on which tasks happened to travel together.
+    results do not depend on which tasks happened to be sent together.
     """
     function = Function(packed)
     called = function.called

@@ -25,7 +25,7 @@ def task(directory, number):
         file.write(f"{number}\n")
     if getattr(builtins, "armed", False):
         os.kill(os.getpid(), signal.SIGKILL)
-    time.sleep(0.22)  # travels alone, and the next is there before this one ends
+    time.sleep(0.22)  # sent alone, and the next is there before this one ends
     mark = Path(directory) / f"deadly-{number}"
     if number in DEADLY and not mark.exists():
         mark.touch()

@@ -1,4 +1,4 @@
-"""Many short calls of a Parallel travel as one; each is still a call of its own."""
+"""Many short calls of a Parallel are sent as one; each is still a call of its own."""
 
 import os
 import pickle

@@ -132,7 +132,7 @@ def test_small_things_can_be_broadcast_too(cluster):
 
 def test_a_handle_does_not_come_back_from_a_task(cluster):
     handle = cluster.broadcast(LARGE)
-    with pytest.raises(hpcml.HpcmlError, match="cannot be sent back: a broadcast handle travels to tasks"):
+    with pytest.raises(hpcml.HpcmlError, match="cannot be sent back: a broadcast handle is sent to tasks"):
         cluster.submit(lambda: handle).result()
 
 

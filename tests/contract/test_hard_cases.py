@@ -248,7 +248,7 @@ def test_engines_that_register_before_the_client_listens_are_found(tmp_path, mon
 
 
 def test_random_numbers_of_a_script_that_imported_the_functions_themselves(cluster):
-    """They travel without the generator that they are bound to: a copy would give each task the same numbers."""
+    """They are sent without the generator that they are bound to: a copy would give each task the same numbers."""
     from random import randint, random
 
     from numpy.random import rand

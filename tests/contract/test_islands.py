@@ -108,7 +108,7 @@ def test_islands_share_a_selection_that_cannot_be_copied(tmp_path):
 
 
 def test_islands_do_not_copy_the_program_whose_methods_are_registered():
-    """Its data would travel with each island, to and fro."""
+    """Its data would be sent with each island, to and fro."""
 
     class Data:
         def __deepcopy__(self, memo):

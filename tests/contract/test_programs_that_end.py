@@ -37,7 +37,7 @@ def note(directory, number):
     """Write down that a task has begun, and return its square a moment later."""
     with open(Path(directory) / "begun", "a") as file:
         file.write(f"{number}\n")
-    time.sleep(0.25)  # longer than FRAME_SECONDS: each travels alone
+    time.sleep(0.25)  # longer than FRAME_SECONDS: each is sent alone
     return number * number
 
 

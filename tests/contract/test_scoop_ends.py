@@ -14,9 +14,9 @@ ENDS = {
     "sys.exit('said')": (1, "^said$"),
     "list(futures.map(raises_needs, [1]))": (1, "Needs: this and that"),
     "list(futures.map(exit_task, [5]))": (5, "^$"),
-    "list(futures.map(lock, [1]))": (1, "the result of lock on .* cannot travel: .*lock"),
+    "list(futures.map(lock, [1]))": (1, "the result of lock on .* cannot be sent: .*lock"),
     "list(futures.map(one_way, [1]))": (1, "result of one_way cannot be unpickled in the script's process: Val"),
-    "list(futures.map(work, [threading.Lock()]))": (1, "the task work cannot travel to a worker: .*lock"),
+    "list(futures.map(work, [threading.Lock()]))": (1, "the task work cannot be sent to a worker: .*lock"),
 }
 
 
@@ -49,7 +49,7 @@ def test_a_function_that_workers_do_not_know_is_named(run):
     done = run(WORK, main="def only_here(x):\n    return x\nlist(futures.map(only_here, [1]))")
     assert done.status == 1
     assert "the task only_here cannot be unpickled on a worker" in done.err
-    assert "define what travels at its top level" in done.err
+    assert "define what is sent at its top level" in done.err
 
 
 def test_a_script_that_workers_cannot_load(tmp_path):

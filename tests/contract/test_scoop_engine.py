@@ -246,7 +246,7 @@ ISLANDS_MAIN = """
 
 
 def test_islands_that_map_inside_of_a_map(run):
-    """The toolbox travels with each task, a decorated function in it; with plain pickle it does not."""
+    """The toolbox is sent with each task, a decorated function in it; with plain pickle it does not."""
     done = run(ISLANDS, main=ISLANDS_MAIN)
     assert done.status == 0, done.err
     assert done.out == "[30, 30, 30] True\n"

@@ -295,7 +295,7 @@ def test_constants_reach_the_tasks_that_come_after_them(cluster):
 
 
 def test_constants_that_cannot_be(cluster):
-    with pytest.raises(HpcmlError, match=r"what is to be broadcast cannot travel"):
+    with pytest.raises(HpcmlError, match=r"what is to be broadcast cannot be sent"):
         shared.setConst(handle=threading.Lock())
     assert shared.getConst("handle", timeout=0) is None
     with pytest.raises(HpcmlError, match=r"setConst\(mine=…\) was called in a task"):
@@ -305,5 +305,5 @@ def test_constants_that_cannot_be(cluster):
 
 
 def test_a_future_does_not_travel(cluster):
-    with pytest.raises(HpcmlError, match="cannot travel to a worker"):
+    with pytest.raises(HpcmlError, match="cannot be sent to a worker"):
         futures.submit(abs, futures.submit(abs, 1))

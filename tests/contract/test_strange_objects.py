@@ -1,4 +1,4 @@
-"""Objects that do not travel, or fail on the way: the error names them, and only their own task is affected."""
+"""Objects that cannot be sent, or fail on the way: the error names them, and only their own task is affected."""
 
 import asyncio
 import collections
@@ -63,7 +63,7 @@ class Wordy:
 
 
 def of_main(kind):
-    """Make a class such as a script's own: it travels by value."""
+    """Make a class such as a script's own: it is sent by value."""
     kind.__module__ = "__main__"
     return kind
 
@@ -114,7 +114,7 @@ def test_an_argument_is_refused_with_its_path(name):
         args = (make(),)
         pack_object((args, {}), "an argument of f", dumps, {"args": args, "kwargs": {}})
     assert time.monotonic() - began < promised(10)
-    assert str(caught.value).startswith("an argument of f cannot travel to a worker: args[0]")
+    assert str(caught.value).startswith("an argument of f cannot be sent to a worker: args[0]")
     assert len(str(caught.value)) < 1000
 
 
@@ -143,9 +143,10 @@ def test_a_function_is_refused_with_its_path(cluster):
         (State().method, r"its \.__self__\.inner\.handle is a _thread\.lock"),
         (functools.partial(tasks.add, LOCK), r"its \.args\[0\] is a _thread\.lock"),
     ):
-        with pytest.raises(TaskError, match=rf"the function .* cannot travel to a worker: {said}"):
+        with pytest.raises(TaskError, match=rf"the function .* cannot be sent to a worker: {said}"):
             cluster.submit(function)
-    with pytest.raises(TaskError, match=r"tasks\.add cannot travel to a worker: kwargs\['b'\] is a _thread\.lock"):
+    said = r"tasks\.add cannot be sent to a worker: kwargs\['b'\] is a _thread\.lock"
+    with pytest.raises(TaskError, match=said):
         cluster.submit(tasks.add, 1, b=LOCK)
 
 

@@ -1,4 +1,4 @@
-"""A module that programs of the differential test import: what is here travels by name."""
+"""A module that programs of the differential test import: what is here is sent by name."""
 
 import functools
 

@@ -1,4 +1,4 @@
-"""Tensors, modules and their state travel to tasks and back, and are recognised when a run is resumed."""
+"""Tensors, modules and their state are sent to tasks and back, and are recognised when a run is resumed."""
 
 import copy
 

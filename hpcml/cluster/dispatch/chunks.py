@@ -17,7 +17,7 @@ SEND_SECONDS = 0.001  # of these, until the message is sent and the next one's t
 
 
 def chunk_length(seconds: float | None, waiting: int, longest: float = CHUNK_SECONDS) -> int:
-    """Return how many calls of `seconds` each (None: not known), of those `waiting`, should travel as one.
+    """Return how many calls of `seconds` each (None: not known), of those `waiting`, should be sent as one.
 
     At most half of them, and what takes `longest` seconds, but so many that they are worth a message.
 

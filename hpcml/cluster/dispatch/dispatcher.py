@@ -1,4 +1,4 @@
-"""The driver's queue: which tasks travel together, when, and what follows when they come back.
+"""The driver's queue: which tasks are sent together, when, and what follows when they come back.
 
 ::
 

@@ -1,4 +1,4 @@
-"""Tasks that wait, and how many of them travel in one frame."""
+"""Tasks that wait, and how many of them are sent in one frame."""
 
 import logging
 import math
@@ -92,7 +92,7 @@ class Group:
         return 0.0 if self.seconds is None else self.seconds + 4 * self.spread
 
     def take(self, size: int) -> list[Task]:
-        """Pop tasks of up to `size` calls that are not cancelled; those that must travel alone do."""
+        """Pop tasks of up to `size` calls that are not cancelled; one that must be sent alone is."""
         taken: list[Task] = []
         calls = length = 0
         while self.waiting and calls < size and length < LARGEST_FRAME:
@@ -111,7 +111,7 @@ class Group:
 
 @dataclass(eq=False)
 class Frame:
-    """Tasks that travel together.
+    """Tasks that are sent together.
 
     ``abandoned`` when nobody waits for them any more, ``overdue`` when they ran too long and were ended.
     """
@@ -146,7 +146,7 @@ def is_of(task: Task, futures: Container[FutureLike]) -> bool:
 
 
 def frame_size(seconds: float | None, waiting: int, slots: int) -> int:
-    """Return how many tasks of `seconds` each should travel together (guided self-scheduling).
+    """Return how many tasks of `seconds` each should be sent together (guided self-scheduling).
 
     A frame lasts about 0.2 s, and near the end holds half of a slot's share of what is still waiting, so
     that all slots end together (Polychronopoulos and Kuck 1987, doi:10.1109/TC.1987.5009495). Never more

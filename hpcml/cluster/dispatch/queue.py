@@ -1,4 +1,4 @@
-"""The tasks that wait for a worker, in groups, and which of them travel next."""
+"""The tasks that wait for a worker, in groups, and which of them are sent next."""
 
 from collections import deque
 from collections.abc import Iterable
@@ -11,7 +11,7 @@ PREFETCH_SECONDS = 0.5  # a frame that waits behind one longer than this would b
 
 
 class Waiting:
-    """Tasks of one group travel together; the groups take turns.
+    """Tasks of one group are sent together; the groups take turns.
 
     A group is known while something of it waits or is on its way. How long the tasks of a name have taken is
     kept for good.
@@ -84,7 +84,7 @@ class Waiting:
     def seconds(self, group: str, name: str) -> float | None:
         """Return what a call of `group`, or of a function, takes, as far as that is known; in any thread.
 
-        None where there is a limit for each task: then none may travel with others.
+        None where there is a limit for each task: then none may be sent with others.
         """
         if self._limit is not None:
             return None

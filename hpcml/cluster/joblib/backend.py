@@ -85,7 +85,7 @@ class HpcmlBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[misc
         if mmap_mode not in ("r", "c", None):
             raise ValueError(
                 f"mmap_mode={mmap_mode!r}: tasks on several nodes cannot write to one array. Use 'r' (read-only), "
-                "'c' (each task may write to a copy of its own) or None (arrays travel with each task)"
+                "'c' (each task may write to a copy of its own) or None (arrays are sent with each task)"
             )
         self._max_nbytes = -1 if max_nbytes == DEFAULT_MAX_NBYTES else max_nbytes
         if mmap_mode is None:

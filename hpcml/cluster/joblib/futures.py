@@ -1,4 +1,4 @@
-"""One future for the calls of a joblib batch, each of which travels, is retried and is recorded by itself."""
+"""One future for the calls of a joblib batch, each of which is sent, is retried and is recorded by itself."""
 
 import threading
 from collections.abc import Callable, Sequence

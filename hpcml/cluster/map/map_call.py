@@ -60,7 +60,7 @@ class Mapping:
         """Return one call, packed."""
         if isinstance(work, Call | Known):
             return work
-        return self._calls.make(self._function, work, {}, self._group, travels=self._sends)
+        return self._calls.make(self._function, work, {}, self._group, sends=self._sends)
 
     def submit(self, slots: int) -> None:
         """Submit the calls, for so many slots."""
@@ -122,7 +122,7 @@ class Mapping:
             chunk = join_calls(new) if new else None
         else:
             calls: list[Item] = [(self._function, args, {}) for args in piece]
-            known, chunk = self._calls.make_chunk(self._function, calls, self._group, travels=self._sends)
+            known, chunk = self._calls.make_chunk(self._function, calls, self._group, sends=self._sends)
         left = places
         if any(known):
             left = [place for place, one in zip(places, known, strict=True) if one is None]

@@ -40,7 +40,7 @@ class MapItem:
 
 
 class MapChunk:
-    """The places of several tasks that travel as one; see `hpcml.cluster.dispatch.frames.ChunkFuture`."""
+    """The places of several tasks that are sent as one; see `hpcml.cluster.dispatch.frames.ChunkFuture`."""
 
     __slots__ = ("_indices", "results", "whole")
 

@@ -2,7 +2,7 @@
 
 ::
 
-    hpcml run script.py ── serving() ── puts the folder on_path on sys.path, which travels with every task
+    hpcml run script.py ── serving() ── puts the folder on_path on sys.path, which is sent with every task
                                              │
     script, its modules, tasks ── import scoop ──> on_path/scoop.py ──> futures, shared, future (as scoop._types)
                                                                             │
@@ -15,8 +15,8 @@ is followed.
 - **In a task**, ``submit`` runs its call at once, in the same worker, and ``map`` when its results are taken:
   nesting works at any depth, and takes no other slot. Let the driver's ``map`` be over at least as many items as
   there are slots.
-- **Constants** travel with the tasks that are submitted after ``setConst``; a task cannot set any.
-- **The script is not run again in the workers**, as SCOOP does: functions travel with the globals that they use.
+- **Constants** are sent with the tasks that are submitted after ``setConst``; a task cannot set any.
+- **The script is not run again in the workers**, as SCOOP does: functions are sent with the globals that they use.
 - **A module scoop.py beside the script**, or a package, comes first.
 """
 

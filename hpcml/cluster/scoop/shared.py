@@ -1,7 +1,7 @@
 """``scoop.shared``: constants that the driver sets once and that tasks read.
 
 Each task brings along the constants that were set before it was submitted: large ones are on its node once, small
-ones travel with it. What a task changes in one, no other task sees.
+ones are sent with it. What a task changes in one, no other task sees.
 """
 
 # ruff: noqa: N802  the names are SCOOP's
@@ -47,7 +47,7 @@ def setConst(**kwargs: Any) -> None:
         _set.update(kwargs)
         try:
             _put(cluster)
-        except BaseException:  # it cannot travel, or has no room on a node
+        except BaseException:  # it cannot be sent, or has no room on a node
             for name in kwargs:
                 del _set[name]
             raise

@@ -62,7 +62,7 @@ class Entry:
 
 
 class Loan:
-    """A use of an entry by a task; what travels is the name of the file, and where in it the content is."""
+    """A use of an entry by a task; what is sent is the name of the file, and where in it the content is."""
 
     def __init__(self, entry: Entry, private: bool = False) -> None:
         self.entry, self.private = entry, private

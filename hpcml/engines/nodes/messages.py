@@ -24,7 +24,7 @@
     all -> driver          {"alive": node, or "" for the controller}
     driver -> launchers    {"remove": path}                           of a file of shared data
 
-All of it travels in the standard streams of the two Slurm steps: no file that nodes would have to share,
+All of it is sent in the standard streams of the two Slurm steps: no file that nodes would have to share,
 no port, nothing in a command line or an environment. The end of standard input is the order to stop.
 """
 

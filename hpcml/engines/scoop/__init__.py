@@ -7,8 +7,8 @@
       ├── hpcml-broker     SCOOP's broker
       └── hpcml-scoop      listens to the step <── srun ── one `node` program per node ── its workers, forked
 
-Tasks travel by SCOOP's own sockets, all of them encrypted (`curve`); orders, deaths and what workers print travel
-by the standard streams of the step. See `patches` for what is changed in SCOOP 0.7.2.0, which nobody maintains.
+Tasks are sent by SCOOP's own sockets, all of them encrypted (`curve`); orders, deaths and prints by the standard
+streams of the step. See `patches` for what is changed in SCOOP 0.7.2.0, which nobody maintains.
 """
 
 __all__: list[str] = []

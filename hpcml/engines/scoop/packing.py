@@ -33,7 +33,7 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle has no
     def reducer_override(self, thing: Any) -> Any:
         """Return how `thing` is reduced; see `pickle.Pickler.reducer_override`."""
         if isinstance(thing, type) and type(thing) in copyreg.dispatch_table:
-            return NotImplemented  # DEAP's creator classes know how they travel
+            return NotImplemented  # DEAP's creator classes know how they are pickled
         if isinstance(thing, type | FunctionType) and _is_named(thing):
             return NotImplemented
         return super().reducer_override(thing)
@@ -69,7 +69,7 @@ def pack_task(future: Any) -> bytes:
     Raises
     ------
     TaskError
-        It cannot travel; the message names the object that cannot.
+        It cannot be sent; the message names the object that cannot.
     """
     name = name_of(future.callable)
     call = (future.callable, future.args, future.kargs)
@@ -79,14 +79,14 @@ def pack_task(future: Any) -> bytes:
 
 
 def pack_outcome(future: Any, name: str, worker: str) -> bytes:
-    """Pack a future that has been executed; a value that cannot travel becomes a TaskError."""
+    """Pack a future that has been executed; a value that cannot be sent becomes a TaskError."""
     value, error = future.resultValue, future.exceptionValue
     trace = getattr(future, "exceptionTraceback", "")
     if error is None:
         try:
             packed = dumps(value)
         except Exception as failure:
-            error = TaskError(f"the result of {name} on {worker} cannot travel: {_why(value, failure)}")
+            error = TaskError(f"the result of {name} on {worker} cannot be sent: {_why(value, failure)}")
             trace = ""
     if error is not None:
         return _pack(future, ("error", name, pack_error(error), worker, trace))
@@ -148,7 +148,7 @@ def _unreadable(kind: str, name: str, where: str, failure: BaseException) -> Tas
     hint = ""
     if isinstance(failure, AttributeError | ImportError):
         hint = (
-            ". Workers load the script as a module: define what travels at its top level, outside of "
+            ". Workers load the script as a module: define what is sent at its top level, outside of "
             '`if __name__ == "__main__":`'
         )
     return TaskError(f"{what} cannot be unpickled {where}: {text}{hint}")

@@ -17,7 +17,7 @@ a bad pickle ends all     it is the error of its future (`parcels`)
 what was not waited for
 peers are connected in    each process sends results on sockets of its own to each peer: of two connections
 both directions at once   between the same two, a ROUTER reads one only, and the results in the other were lost
-lambdas and methods are   they travel with their tasks, by value; variables of a lambda's surroundings too
+lambdas and methods are   they are sent with their tasks, by value; variables of a lambda's surroundings too
 shared first, with a wait
 ports by `random`         by the system's random numbers: scripts seed Python's, and would get them again
 ========================  ========================================================================================
@@ -100,7 +100,7 @@ def _flush(queue: Any, library: Any) -> None:
 
 
 def _create_future(library: Any, function: Any, *args: Any, **kwargs: Any) -> Any:
-    """Return a future; lambdas and methods travel with their tasks."""
+    """Return a future; lambdas and methods are sent with their tasks."""
     if not callable(function):
         raise TypeError(f"futures.submit and futures.map call a function, and {function!r} cannot be called")
     if library.scoop.IS_ORIGIN:  # what workers call the script; the name must lead to the same module here
@@ -145,7 +145,7 @@ def _receive(communicator: Any, library: Any) -> Any:
 
 
 def _send_future(communicator: Any, library: Any, future: Any) -> None:
-    """Send a task to the broker; one that cannot travel fails where it is waited for."""
+    """Send a task to the broker; one that cannot be sent fails where it is waited for."""
     try:
         parcel = pack_task(future)
     except TaskError as error:

@@ -40,7 +40,7 @@ def microseconds(store: Store, dump: Callable[[Any], Any] | None) -> float:
     began = time.perf_counter()
     for _ in range(CALLS):
         book = CallBook(store, LIMIT)
-        Calls(book, None, dump or book.pack).make(task, args, kwargs, "group", travels=1)
+        Calls(book, None, dump or book.pack).make(task, args, kwargs, "group", sends=1)
     return (time.perf_counter() - began) / CALLS * 1e6
 
 

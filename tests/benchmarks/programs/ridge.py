@@ -14,7 +14,7 @@ import numpy as np
 from sklearn.linear_model import ridge_regression
 
 # Few enough for a fit's own matrices (COLUMNS squared) to be small beside the data, and enough for y, which may
-# travel with each task where it is below a megabyte, to be so too.
+# are sent with each task where it is below a megabyte, to be so too.
 COLUMNS = 250
 ALPHAS = np.logspace(-3, 0, 24)
 MOST_ALLOCATED = 0.5  # of the data: more, and it was copied

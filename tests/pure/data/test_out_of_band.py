@@ -37,7 +37,7 @@ def store(tmp_path: Path) -> Store:
     return Store(LocalStaging([str(tmp_path)]))
 
 
-def travel(thing, store, limit=LIMIT, private=False):
+def sent(thing, store, limit=LIMIT, private=False):
     """Pack, carry and unpack; also how many bytes were carried in the pickle itself."""
     packed = CallBook(store, limit, private).pack(thing)
     carried = pickle.dumps(packed)
@@ -127,7 +127,7 @@ def same_array(got, expected):
 @pytest.mark.parametrize("name", [*ARRAYS, *BY_VALUE])
 def test_arrays_arrive_as_pickle_delivers_them(name, store):
     array = {**ARRAYS, **BY_VALUE}[name]
-    got, carried = travel(array, store)
+    got, carried = sent(array, store)
     same_array(got, array)
     assert got.dtype == array.dtype
     if array.nbytes > LIMIT and name in ARRAYS:
@@ -138,7 +138,7 @@ def test_arrays_arrive_as_pickle_delivers_them(name, store):
 @pytest.mark.parametrize("name", ["C order", "Fortran order", "transposed cube", "every other column", "dates",
                                   "structured", "matrix"])  # fmt: skip
 def test_arrays_are_over_the_file_and_not_copies(name, store):
-    first, _ = travel(ARRAYS[name], store)
+    first, _ = sent(ARRAYS[name], store)
     base = first
     while isinstance(base, np.ndarray):
         base = base.base
@@ -148,7 +148,7 @@ def test_arrays_are_over_the_file_and_not_copies(name, store):
 def test_a_memmap_travels_as_its_content(store, tmp_path):
     file = np.memmap(tmp_path / "x", dtype="f4", mode="w+", shape=(100, 30))
     file[:] = np.arange(3000).reshape(100, 30)
-    got, carried = travel(file[10:], store)
+    got, carried = sent(file[10:], store)
     assert isinstance(got, np.ndarray)
     assert np.array_equal(got, file[10:])
     assert carried < LIMIT
@@ -158,7 +158,7 @@ def test_a_memmap_travels_as_its_content(store, tmp_path):
                                    np.ma.array(RECORDS, mask=[(True, False, False, True)] * 200)],
                          ids=["mask", "fill value", "no mask", "structured"])  # fmt: skip
 def test_masked_arrays(array, store):
-    got, carried = travel(array, store)
+    got, carried = sent(array, store)
     expected = pickle.loads(pickle.dumps(array))
     assert type(got) is np.ma.MaskedArray
     assert np.array_equal(np.ma.getmaskarray(got), np.ma.getmaskarray(expected))
@@ -168,7 +168,7 @@ def test_masked_arrays(array, store):
 
 
 def test_a_subclass_that_pickles_itself_does(store):
-    got, carried = travel(labelled(), store)
+    got, carried = sent(labelled(), store)
     assert (type(got), got.label) == (Labelled, "day 1")
     assert np.array_equal(got, PLAIN)
     assert carried < LIMIT  # what it gives to the pickle is an array
@@ -180,7 +180,7 @@ def test_a_subclass_that_pickles_itself_does(store):
 def test_sparse(form, kind, store):
     shape = (200, 300)
     matrix = kind(*shape, density=0.1, format=form) if kind is sp.random else kind(shape, density=0.1, format=form)
-    got, _ = travel(matrix, store, limit=100)
+    got, _ = sent(matrix, store, limit=100)
     assert type(got) is type(matrix)
     assert (got != matrix).nnz == 0
     for part in ("data", "indices", "indptr"):
@@ -207,10 +207,10 @@ def frame():
 
 
 def test_pandas_frames(store):
-    got, _ = travel(frame(), store, limit=100)
+    got, _ = sent(frame(), store, limit=100)
     pd.testing.assert_frame_equal(got, frame().assign(x=got["x"]))
     numbers = pd.DataFrame(PLAIN)
-    got, carried = travel(numbers, store)
+    got, carried = sent(numbers, store)
     pd.testing.assert_frame_equal(got, numbers)
     assert carried < 2 * LIMIT
     assert not got.to_numpy().flags.writeable
@@ -218,14 +218,14 @@ def test_pandas_frames(store):
 
 def test_arrow_tables(store):
     table = pa.table({"x": np.arange(1000.0), "s": ["abc", None] * 500, "l": [[1, 2], []] * 500})
-    got, carried = travel(table, store, limit=400)
+    got, carried = sent(table, store, limit=400)
     assert got.equals(table)
     assert carried < 3000
 
 
 @pytest.mark.parametrize("content", [b"abc" * 100_000, bytearray(b"x" * 300_000), "text" * 100_000, "ä" * 200_000])
 def test_bytes_and_text(content, store):
-    got, carried = travel({"content": [content, content]}, store)
+    got, carried = sent({"content": [content, content]}, store)
     assert got == {"content": [content, content]}
     assert type(got["content"][0]) is type(content)
     assert got["content"][0] is got["content"][1]
@@ -236,9 +236,9 @@ def test_estimators_and_pipelines(store):
     y = PLAIN[:, 0]
     for last in (KNeighborsRegressor(1), Ridge()):
         model = make_pipeline(StandardScaler(), last)
-        got, _ = travel(model.fit(PLAIN, y), store, limit=200)
+        got, _ = sent(model.fit(PLAIN, y), store, limit=200)
         assert np.array_equal(got.predict(PLAIN), model.predict(PLAIN))
-    neighbours, carried = travel(KNeighborsRegressor(1).fit(PLAIN, y), store)
+    neighbours, carried = sent(KNeighborsRegressor(1).fit(PLAIN, y), store)
     assert neighbours._fit_X.tobytes() == PLAIN.tobytes()
     assert carried < 3 * LIMIT
 
@@ -265,8 +265,8 @@ copyreg.pickle(Registered, lambda array: (remake, (np.asarray(array),)))
 
 
 def test_subclasses_that_pickle_themselves_in_other_ways_do(store):
-    assert travel(PLAIN.view(Tagged), store)[0].tag == "restored"
-    assert travel(PLAIN.view(Registered), store)[0].origin == "copyreg"
+    assert sent(PLAIN.view(Tagged), store)[0].tag == "restored"
+    assert sent(PLAIN.view(Registered), store)[0].origin == "copyreg"
 
 
 def test_lapack_may_overwrite_what_is_read_only_and_only_the_task_sees_it(store):
@@ -299,30 +299,30 @@ def test_closures_partials_defaults_and_methods(store):
         (lambda _: Table().size(), 2000),
         (functools.partial(lambda table, _: table.size(), Table()), 2000),
     ):
-        got, carried = travel(function, store)
+        got, carried = sent(function, store)
         assert got(2) == pytest.approx(expected)
         assert carried < 6 * LIMIT < PLAIN.nbytes
 
 
 def test_what_is_one_object_stays_one(store):
     data = PLAIN.copy()
-    got, _ = travel([data, {"again": data}, (data,)], store)
+    got, _ = sent([data, {"again": data}, (data,)], store)
     assert got[0] is got[1]["again"] is got[2][0]
 
 
 def test_two_views_of_one_array(store, tmp_path):
     whole = RANDOM.normal(size=(1000, 4))
     top, bottom, column = whole[:500], whole[500:], whole[:, 1]
-    got, _ = travel([top, bottom, whole, column], store)
+    got, _ = sent([top, bottom, whole, column], store)
     for arrived, sent in zip(got, (top, bottom, whole, column), strict=True):
         assert np.array_equal(arrived, sent)
-    assert travel(whole.T, store)[0].flags.f_contiguous
+    assert sent(whole.T, store)[0].flags.f_contiguous
     (file,) = tmp_path.iterdir()  # the transposed one has the content of the whole
     assert file.stat().st_size <= sum(part.nbytes for part in (top, bottom, whole, column)) + 3 * 64
 
 
 def test_small_things_are_not_touched(store, tmp_path):
-    got, _ = travel([np.arange(10), "abc", {"x": np.ones(3)}], store)
+    got, _ = sent([np.arange(10), "abc", {"x": np.ones(3)}], store)
     assert got[0].flags.writeable
     assert not list(tmp_path.iterdir())
     assert isinstance(CallBook(store, LIMIT).pack([1, 2, np.arange(5)]), bytes)
@@ -408,7 +408,7 @@ def equal(one, other) -> bool:
 @given(tree=trees(), limit=st.sampled_from([0, 64, 500, 1 << 20]))
 def test_object_trees(tree, limit, tmp_path_factory):
     store = Store(LocalStaging([str(tmp_path_factory.mktemp("data"))]))
-    got, _ = travel(tree, store, limit)
+    got, _ = sent(tree, store, limit)
     assert equal(got, tree)
 
 

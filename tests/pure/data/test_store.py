@@ -229,7 +229,7 @@ def test_a_small_buffer_that_is_refilled_before_it_is_sent_arrives_as_it_was(sto
 
 def test_a_function_of_many_tasks_carries_a_small_array_once(store, tmp_path):
     book = CallBook(store, 1 << 20)
-    book.travels = 1000
+    book.sends = 1000
     array = np.arange(SMALL // 8)
     packed = book.pack(lambda: array[-1])
     assert len(pickle.dumps(packed)) < 2000
@@ -238,7 +238,7 @@ def test_a_function_of_many_tasks_carries_a_small_array_once(store, tmp_path):
 
 def test_without_a_limit_nothing_is_put_on_the_nodes_however_often_it_travels(store, tmp_path):
     book = CallBook(store, None)
-    book.travels = 1000
+    book.sends = 1000
     for _ in range(10):
         book.pack(np.arange(SMALL // 8))
     assert not files(tmp_path)
@@ -319,7 +319,7 @@ def test_a_handle_frees_its_data_at_its_end(end, store, tmp_path):
 
 
 def test_a_handle_travels_to_tasks_only(store):
-    with pytest.raises(TypeError, match="travels to tasks of its Cluster, and nowhere else"):
+    with pytest.raises(TypeError, match="is sent to tasks of its Cluster, and nowhere else"):
         pickle.dumps(broadcast(1, store))
 
 

@@ -618,7 +618,7 @@ def test_a_large_array_that_changes_between_two_calls(nbytes):
 
 
 def test_a_buffer_that_is_refilled_within_a_call():
-    """What is not above the limit travels each time as it is then, so its key says so."""
+    """What is not above the limit is sent each time as it is then, so its key says so."""
     keys, found = Keys(ContentDigests(1 << 20)), []
     buffer = np.zeros(1 << 17)
     assert buffer.nbytes == 1 << 20

@@ -10,7 +10,7 @@ from hpcml.cluster.scoop import task_context as carried
 __all__ = ["CONFIGURATION", "DEBUG", "IS_ORIGIN", "IS_RUNNING", "MAIN_MODULE", "futures", "logger", "shared"]
 
 # So that `import scoop.futures` finds them. They keep their own names, and so do the functions in them: what
-# refers to them travels by those, whatever is called scoop where it arrives.
+# refers to them is pickled by those, whatever is called scoop where it arrives.
 sys.modules[f"{__name__}.futures"] = futures
 sys.modules[f"{__name__}.shared"] = shared
 sys.modules[f"{__name__}._types"] = future
