@@ -89,4 +89,4 @@ def test_scoop_is_served(monkeypatch):
         print(scoop.SIZE)
     finish()
     for name in [name for name in sys.modules if name.partition(".")[0] == "scoop"]:
-        monkeypatch.delitem(sys.modules, name)
+        sys.modules.pop(name)
