@@ -1,13 +1,9 @@
 """The end of loky's executors: those of a Cluster end with the Cluster."""
 
 import contextlib
-import io
-import sys
 import threading
-from types import SimpleNamespace
 
 from loky import process_executor
-from loky.backend import popen_loky_posix
 
 __all__ = ["outlive_main"]
 
@@ -17,9 +13,6 @@ def outlive_main() -> None:
 
     loky registers its own end when an executor starts, unless it finds that done.
     """
-    if sys.stdout is None or sys.stderr is None:  # was closed; loky would flush it before each start
-        streams = {"stdout": sys.stdout or io.StringIO(), "stderr": sys.stderr or io.StringIO()}
-        popen_loky_posix.sys = SimpleNamespace(**{**vars(sys), **streams})
     if process_executor.process_pool_executor_at_exit is None:
         process_executor.process_pool_executor_at_exit = _end_others
         with contextlib.suppress(RuntimeError):  # the main thread has ended

@@ -11,6 +11,9 @@ from typing import Any, NamedTuple
 
 from loky import ProcessPoolExecutor
 from loky.backend._posix_reduction import DupFd
+from loky.backend.context import LokyContext
+from loky.backend.popen_loky_posix import Popen
+from loky.backend.process import LokyProcess
 
 from hpcml.data.surroundings import begin
 from hpcml.engines.children import end_trees
@@ -27,6 +30,28 @@ class Around(NamedTuple):
     directory: str
     environment: dict[str, str]
     variables: dict[str, str]
+
+
+class _Popen(Popen):  # type: ignore[misc]  # loky has no types
+    """loky's, but it leaves the script's standard streams alone: a worker may start while the script prints.
+
+    loky flushes them first; that raises where a disk is full, and the new process has none of their content.
+    """
+
+    __module__ = Popen.__module__  # the program of the new process
+
+    def __init__(self, process: Any) -> None:
+        self.returncode: int | None = None
+        self._fds: list[int] = []
+        self._launch(process)
+
+
+class _Process(LokyProcess):  # type: ignore[misc]
+    _Popen = staticmethod(_Popen)
+
+
+class _Context(LokyContext):  # type: ignore[misc]
+    Process = _Process
 
 
 class LocalProcess:
@@ -54,6 +79,7 @@ class LocalProcess:
         with self._channel.far as far:
             self._executor = ProcessPoolExecutor(
                 max_workers=1,
+                context=_Context(),
                 initializer=_initialize,
                 initargs=(worker, os.getpid(), _Ends(far.fileno(), pipes), around),
                 env=around.variables,

@@ -314,8 +314,8 @@ def test_two_views_of_one_array(store, tmp_path):
     whole = RANDOM.normal(size=(1000, 4))
     top, bottom, column = whole[:500], whole[500:], whole[:, 1]
     got, _ = sent([top, bottom, whole, column], store)
-    for arrived, given in zip(got, (top, bottom, whole, column), strict=True):
-        assert np.array_equal(arrived, given)
+    for arrived, view in zip(got, (top, bottom, whole, column), strict=True):
+        assert np.array_equal(arrived, view)
     assert sent(whole.T, store)[0].flags.f_contiguous
     (file,) = tmp_path.iterdir()  # the transposed one has the content of the whole
     assert file.stat().st_size <= sum(part.nbytes for part in (top, bottom, whole, column)) + 3 * 64
