@@ -22,7 +22,8 @@ class Piece(NamedTuple):
     names
         Globals that the task rebinds.
     plain
-        Whether calls leave nothing behind for each other, so that plain Python in one process gives the same.
+        Whether calls leave nothing behind for each other, and return nothing that a pickle would change (what is
+        the script's own, an array's strides), so that plain Python in one process gives the same.
     """
 
     name: str
@@ -75,7 +76,7 @@ PIECES = (
     Piece("rebind global", "N3 += 1\nout.append(N3)", "N3 = 0", "N3 = 10", ("N3",), plain=False),
     Piece("warn once", "if i % 5 == 3 and not W4:\n    W4 = True\nout.append(W4)", "W4 = False", names=("W4",), plain=False),
     Piece("mutate global", "G5.append(i)\nout.append(len(G5))", "G5 = []", "G5.append('between')", plain=False),
-    Piece("return global", "out.append(G6)", "G6 = {'a': [1]}", "G6['b'] = 2"),
+    Piece("return global", "out.append(G6)", "G6 = {'a': [1]}", "G6['b'] = 2", plain=False),
     Piece("rare mutation", "if i % 7 == 4:\n    G7['n'] = i\nout.append(dict(G7))", "G7 = {}", plain=False),
     Piece(
         "hidden global",
@@ -137,7 +138,7 @@ PIECES = (
     Piece("shared in result", "part29 = {i: x}\nout += [part29, (part29,), [part29]]"),
     Piece("numpy scalars", "out += [np.float64(i), np.int8(i % 100), np.bool_(i % 2)]"),
     Piece("fortran array", "out.append(np.asfortranarray(np.arange(6).reshape(2, 3) + i))"),
-    Piece("strange array", "out.append(np.array([('a', i)], dtype=[('k', 'U3'), ('n', 'i4')]))\nout.append(np.arange(6)[::-2])"),
+    Piece("strange array", "out.append(np.array([('a', i)], dtype=[('k', 'U3'), ('n', 'i4')]))\nout.append(np.arange(6)[::-2])", plain=False),
     Piece("objects in an array", "out.append(np.array([Point(i), None], dtype=object))"),
     Piece("returned function", "out.append(functools.partial(note30, i))", "def note30(a, b=1):\n    return a + b"),
     Piece("returned error", "out.append(Problem('kept', i))"),
