@@ -6,15 +6,15 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import cache
 from typing import Any
 
-from hpcml.data.call_data import CallBook
+from hpcml.data.call_data import CallData
 from hpcml.data.callbacks import watch
 from hpcml.data.definitions import is_named
-from hpcml.data.envelope import Call, Known, name_of
+from hpcml.data.envelope import Call, RecordedOutcome, name_of
 from hpcml.data.outcomes import Outcome
 from hpcml.data.packing import Called, CallPacker
 from hpcml.data.pickling import is_plain
-from hpcml.journal.call_keys import IGNORED_ARGUMENTS, Keys, Written
-from hpcml.journal.run_journal import Ledger
+from hpcml.journal.call_keys import IGNORED_ARGUMENTS, CallKeys, Written
+from hpcml.journal.run_journal import RunJournal
 
 __all__ = ["Calls", "Item", "is_uniform"]
 
@@ -46,8 +46,8 @@ class Calls:
 
     def __init__(
         self,
-        book: CallBook,
-        ledger: Ledger | None,
+        book: CallData,
+        ledger: RunJournal | None,
         at_once: bool,
         wrap: Callable[[Any], Any] | None = None,
     ) -> None:
@@ -55,7 +55,7 @@ class Calls:
         self.book, self._ledger, self._packer = book, ledger, CallPacker(book, at_once, wrap)
         self.prepared: Any = None  # what workers call before: the results may depend on it
         self.seconds: float | None = None  # that a call of a Parallel takes, once that is known
-        self._keys = Keys(book.digests)
+        self._keys = CallKeys(book.digests)
         self._digests: dict[int, tuple[Any, Written]] = {}
 
     def make(
@@ -67,7 +67,7 @@ class Calls:
         *,
         width: int | None = None,
         sends: int = 0,
-    ) -> Call | Known:
+    ) -> Call | RecordedOutcome:
         """Return a call, packed, or its outcome where that is known.
 
         Parameters
@@ -87,7 +87,7 @@ class Calls:
         keys, classes = self._chunk_keys(function, [(function, args, kwargs)], name, same, _never)
         known = self._answers(keys, classes)[0]
         if known is not None:
-            return Known(known, group)
+            return RecordedOutcome(known, group)
         packed, arguments = self._packer.pack(Called(function, name, sends, same), args, kwargs)
         return Call(packed, arguments, name, group, width, keys[0])
 
@@ -98,7 +98,7 @@ class Calls:
         group: str,
         width: int | None = None,
         sends: int = 0,
-    ) -> tuple[list[Known | None], Call | None]:
+    ) -> tuple[list[RecordedOutcome | None], Call | None]:
         """Return for each of `calls`, all of one function, its outcome where that is known, and the rest as one.
 
         See `make` for the parameters.
@@ -113,7 +113,7 @@ class Calls:
         plain = cache(lambda: all(is_plain(args, kwargs) for _, args, kwargs in calls))
         keys, classes = self._chunk_keys(function, calls, name, same, plain)
         answers = self._answers(keys, classes)
-        known = [None if outcome is None else Known(outcome, group) for outcome in answers]
+        known = [None if outcome is None else RecordedOutcome(outcome, group) for outcome in answers]
         new = [number for number, one in enumerate(known) if one is None]
         if not new:
             return known, None

@@ -10,12 +10,12 @@ from typing import Any, Self
 
 from hpcml.cluster.calls import Calls
 from hpcml.cluster.current import note_closed, note_opened, shared_session
-from hpcml.cluster.map.map_call import Mapping
+from hpcml.cluster.map.map_call import MapCall
 from hpcml.cluster.options import Options
 from hpcml.cluster.serial import SerialCluster, Unique
 from hpcml.cluster.session import Session
 from hpcml.data.broadcast import Broadcast, broadcast
-from hpcml.data.call_data import CallBook
+from hpcml.data.call_data import CallData
 from hpcml.data.envelope import name_of
 from hpcml.engines.worker import current_worker
 from hpcml.errors import HpcmlError, closed
@@ -203,7 +203,7 @@ class Cluster(Unique, Executor):
         """
         calls = self._new_calls()
         group = f"{name_of(fn)} #{next(_numbers)}"
-        mapping = Mapping(self._session.dispatcher, calls, fn, iterables, group)
+        mapping = MapCall(self._session.dispatcher, calls, fn, iterables, group)
         self._session.monitor.expect(group, len(mapping))
         mapping.submit(self.slots)
         return mapping.take(timeout)
@@ -222,7 +222,7 @@ class Cluster(Unique, Executor):
 
     def _new_calls(self) -> Calls:
         self._check_open()
-        book = CallBook(self._session.store, self._max_nbytes)
+        book = CallData(self._session.store, self._max_nbytes)
         return Calls(book, self._session.ledger, at_once=True)
 
     def _check_open(self) -> None:

@@ -68,4 +68,4 @@ def set_shared_session(session: "Session") -> None:
 
 def shared_session(options: "Options") -> "Session | None":
     """Return the session of `hpcml run`, where it has what `options` ask for; None elsewhere."""
-    return _shared if _shared is not None and _shared.suits(options) else None
+    return _shared if _shared is not None and _shared.matches(options) else None

@@ -11,12 +11,12 @@ from hpcml.cluster.dispatch.dispatcher import Dispatcher
 from hpcml.cluster.dispatch.limits import Limits
 from hpcml.cluster.options import Options
 from hpcml.errors import CommandError, OutOfTime
-from hpcml.journal.run_journal import Ledger
+from hpcml.journal.run_journal import RunJournal
 from hpcml.slurm.commands import parse_time_left, requeue, step_environment, time_left_query
 from hpcml.slurm.deadline import MARGIN, Deadline
 from hpcml.slurm.process import run
 
-__all__ = ["Ending"]
+__all__ = ["JobEnd"]
 
 log = logging.getLogger("hpcml")
 
@@ -25,7 +25,7 @@ PATIENCE = 60.0  # seconds that running tasks are given where it is not known ho
 GRACE = 5.0  # seconds for the script to end after an urgent signal
 
 
-class Ending:
+class JobEnd:
     """Watches the time of one Cluster, and ends its work in order.
 
     Parameters
@@ -36,7 +36,7 @@ class Ending:
         Is flushed first of all.
     """
 
-    def __init__(self, options: Options, environment: Mapping[str, str], ledger: Ledger | None) -> None:
+    def __init__(self, options: Options, environment: Mapping[str, str], ledger: RunJournal | None) -> None:
         self._requeues, self._environment, self._ledger = options.requeue, environment, ledger
         self._job = environment.get("SLURM_JOB_ID", "")
         self._dispatcher: Dispatcher | None = None

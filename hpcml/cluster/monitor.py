@@ -7,10 +7,10 @@ from collections import Counter
 
 from hpcml.cluster.dispatch.prints import PrintedLines
 from hpcml.cluster.progress import Display, Totals
-from hpcml.data.envelope import Call, Known
+from hpcml.data.envelope import Call, RecordedOutcome
 from hpcml.data.outcomes import Outcome
 from hpcml.errors import HpcmlError, WorkerDied
-from hpcml.journal.run_journal import Ledger
+from hpcml.journal.run_journal import RunJournal
 
 __all__ = ["Monitor"]
 
@@ -20,7 +20,7 @@ log = logging.getLogger("hpcml")
 class Monitor:
     """Hears of tasks, in the dispatcher thread: they are recorded first, then shown to the user."""
 
-    def __init__(self, totals: Totals, display: Display, ledger: Ledger | None = None) -> None:
+    def __init__(self, totals: Totals, display: Display, ledger: RunJournal | None = None) -> None:
         self.totals, self.display, self._ledger = totals, display, ledger
         self._done: Counter[str] = Counter()
         self._expected: Counter[str] = Counter()
@@ -32,7 +32,7 @@ class Monitor:
         self._expected[group] += tasks
 
     def finished(self, call: Call, outcome: Outcome, packed: bytes | memoryview) -> None:
-        """Record an outcome, and show it; see `hpcml.data.envelope.Watcher`."""
+        """Record an outcome, and show it; see `hpcml.data.envelope.TaskObserver`."""
         if self._ledger is not None:
             self._ledger.finished(call, outcome, packed)
         try:
@@ -49,7 +49,7 @@ class Monitor:
         self._advance(call.group)
 
     def died(self, death: WorkerDied, calls: list[Call]) -> None:
-        """Record the death of a worker; see `hpcml.data.envelope.Watcher`."""
+        """Record the death of a worker; see `hpcml.data.envelope.TaskObserver`."""
         if self._ledger is not None:
             self._ledger.died(death.worker, str(death), [call.name for call in calls])
 
@@ -62,7 +62,7 @@ class Monitor:
             except Exception as error:  # see `finished`
                 log.debug("the display failed: %r", error)
 
-    def recalled(self, known: Known) -> None:
+    def recalled(self, known: RecordedOutcome) -> None:
         """Take one task that an earlier life of the run has done."""
         self.totals.recalled += 1
         self._advance(known.group)

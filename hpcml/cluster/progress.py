@@ -200,7 +200,7 @@ class Quiet:
 
 
 def display_for(progress: bool, file: TextIO) -> Display:
-    """Return the display that suits `file`: a bar in a terminal or notebook, else lines."""
+    """Return the display that matches `file`: a bar in a terminal or notebook, else lines."""
     if not progress:
         return Quiet()
     notebook = "ipykernel" in sys.modules and hasattr(sys, "ps1")

@@ -13,7 +13,7 @@ from functools import partial
 
 from hpcml import engines
 from hpcml.cluster.dispatch.dispatcher import Dispatcher
-from hpcml.cluster.job_end import Ending
+from hpcml.cluster.job_end import JobEnd
 from hpcml.cluster.monitor import Monitor
 from hpcml.cluster.opening import Running, Start, make_plan, opening_line
 from hpcml.cluster.options import Options
@@ -81,7 +81,7 @@ class Session:
                 life=self.ledger.life if self.ledger else 1,
             )
             self._say_resumed()
-            self.ending = Ending(options, os.environ, self.ledger)
+            self.ending = JobEnd(options, os.environ, self.ledger)
             self.start = Start(partial(self._start, start), self.plan)
             if wait:
                 self._open()
@@ -148,7 +148,7 @@ class Session:
         """Tell whether the caller is a callback of a future."""
         return self._running is not None and self._running.dispatcher.is_this_thread()
 
-    def suits(self, options: Options) -> bool:
+    def matches(self, options: Options) -> bool:
         """Tell whether these workers are what `options` ask for."""
         return (
             not self._closed

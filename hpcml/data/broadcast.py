@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterable, Sequence
 from types import TracebackType
 from typing import Any, Self
 
-from hpcml.data.call_data import CallBook
+from hpcml.data.call_data import CallData
 from hpcml.data.loading import join
 from hpcml.data.out_of_band import OutOfBand, reduces
 from hpcml.data.pickling import pack_object
 from hpcml.data.staging.files import digest
-from hpcml.data.staging.store import Loan, Store
+from hpcml.data.staging.store import DataReference, Store
 from hpcml.errors import HpcmlError
 
 __all__ = ["Broadcast", "broadcast", "keep_only", "open_keys"]
@@ -87,12 +87,12 @@ class Broadcast:
 
 def broadcast(value: Any, store: Store, known: str = "") -> Broadcast:
     """Put `value`, whose digest is `known`, on the nodes and return its handle."""
-    book = CallBook(store, LIMIT, keep=False)
+    book = CallData(store, LIMIT, keep=False)
     packed = pack_object(value, "what is to be broadcast", book.dump)
     stream, holes, buffers = (packed, (), ()) if isinstance(packed, bytes) else packed
-    where: bytes | Loan = stream
+    where: bytes | DataReference = stream
     if len(stream) > LIMIT:
-        where = Loan(book.enter(memoryview(stream), digest(stream)))
+        where = DataReference(book.enter(memoryview(stream), digest(stream)))
     store.put(book.detach())
     handle = Broadcast(f"{os.getpid()}-{next(_numbers)}", lambda: value, (where, holes, buffers), store, known)
     _opened.add(handle)
@@ -113,7 +113,7 @@ def _reduce(handle: Broadcast, out_of_band: OutOfBand) -> tuple[Any, ...]:
     assert handle._parts is not None
     stand_in = out_of_band.stand_in
     where, holes, buffers = handle._parts
-    stream = stand_in(where) if isinstance(where, Loan) else where
+    stream = stand_in(where) if isinstance(where, DataReference) else where
     return _arrive, (
         handle._key,
         stream,

@@ -11,14 +11,14 @@ from hpcml.data.file_maps import is_copy_on_write
 from hpcml.data.out_of_band import Packer
 from hpcml.data.packed import Packed
 from hpcml.data.staging.files import digest
-from hpcml.data.staging.store import Entry, Loan, Store
+from hpcml.data.staging.store import DataReference, StagedContent, Store
 
-__all__ = ["CallBook"]
+__all__ = ["CallData"]
 
 SMALLEST = 1 << 16  # bytes; less is not worth a file, however often it is sent
 
 
-class CallBook:
+class CallData:
     """Digests of one call: `Cluster.submit`, ``map``, or all batches of a ``joblib.Parallel``.
 
     The same memory above the limit is hashed once in a call. The next call hashes it again, for it may have
@@ -43,14 +43,14 @@ class CallBook:
         self.sends = 1  # how many times what is packed now is going to be sent
         self.store, self._private, self._keep = store, private, keep
         self.maps = keep  # what is broadcast is content
-        self._taken: dict[Hashable, Callable[[], Entry | None]] = {}
-        self._pending: dict[str, tuple[Entry, memoryview]] = {}
+        self._taken: dict[Hashable, Callable[[], StagedContent | None]] = {}
+        self._pending: dict[str, tuple[StagedContent, memoryview]] = {}
         self._seen: set[Hashable] = set()
         self._sent: dict[str, int] = {}  # bytes, by digest
-        self._often: dict[str, Entry] = {}  # stays until the end of the call
+        self._often: dict[str, StagedContent] = {}  # stays until the end of the call
 
-    def take(self, key: Hashable, owner: Any, produce: Callable[[], memoryview]) -> Loan:
-        """Return a loan of some content; see `hpcml.data.out_of_band.Book`."""
+    def take(self, key: Hashable, owner: Any, produce: Callable[[], memoryview]) -> DataReference:
+        """Return a loan of some content; see `hpcml.data.out_of_band.ContentSink`."""
         known = self._taken.get(key)
         entry = known() if known is not None else None
         if entry is None or entry.lost:
@@ -58,10 +58,10 @@ class CallBook:
             name = self.digests.of(content.nbytes, _memory(key), owner, lambda: content)
             entry = self.enter(content, name)
             self._remember(key, owner, entry)
-        return Loan(entry, self._private or (isinstance(owner, Array) and is_copy_on_write(owner)))
+        return DataReference(entry, self._private or (isinstance(owner, Array) and is_copy_on_write(owner)))
 
-    def take_often(self, key: Hashable, owner: Any, produce: Callable[[], memoryview]) -> Loan | None:
-        """Return a loan of content that has been sent often; see `hpcml.data.out_of_band.Book`."""
+    def take_often(self, key: Hashable, owner: Any, produce: Callable[[], memoryview]) -> DataReference | None:
+        """Return a loan of content that has been sent often; see `hpcml.data.out_of_band.ContentSink`."""
         if self.sends == 1 and key not in self._seen:
             self._seen.add(key)
             return None
@@ -75,19 +75,19 @@ class CallBook:
         if self._keep:
             with contextlib.suppress(TypeError):
                 self.store.keep(entry, owner, key)
-        return Loan(entry, True)
+        return DataReference(entry, True)
 
-    def enter(self, content: memoryview, name: str) -> Entry:
+    def enter(self, content: memoryview, name: str) -> StagedContent:
         """Return the entry of content whose digest is `name`; what is new waits until it is put on the nodes."""
         entry = self.store.get(name)
         if entry is None and name in self._pending:
             entry = self._pending[name][0]
         if entry is None:
-            entry = Entry(name, content.nbytes)
+            entry = StagedContent(name, content.nbytes)
             self._pending[name] = (entry, content)
         return entry
 
-    def _remember(self, key: Hashable, owner: Any, entry: Entry) -> None:
+    def _remember(self, key: Hashable, owner: Any, entry: StagedContent) -> None:
         """Note that `key` means `entry`, for as long as that can be told."""
         there = weakref.ref(entry)
         try:
@@ -105,7 +105,7 @@ class CallBook:
         """Pickle `thing` without its large parts, which wait until they are put on the nodes."""
         return Packer(self).pack(thing)
 
-    def detach(self) -> list[tuple[Entry, memoryview]]:
+    def detach(self) -> list[tuple[StagedContent, memoryview]]:
         """Return what waits; it is the caller's to put on the nodes, or to fail with."""
         pending, self._pending = self._pending, {}
         return list(pending.values())

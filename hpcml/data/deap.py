@@ -16,13 +16,13 @@ import cloudpickle
 from hpcml.data.arrays import Array, plain_array
 
 __all__ = [
+    "add_individual_note",
     "base_of",
     "build_individual",
     "creator_class",
     "is_new",
     "new_lists",
     "new_parts",
-    "note_genome",
     "parts_of_new",
     "rebind_classes",
     "reduce_individual",
@@ -193,7 +193,7 @@ def _equal(one: Any, other: Any) -> bool:
         return False
 
 
-def note_genome(error: BaseException, args: Any) -> None:
+def add_individual_note(error: BaseException, args: Any) -> None:
     """Add to an exception which individual it was about."""
     meta = getattr(sys.modules.get("deap.creator"), "MetaCreator", None)
     for arg in args if meta is not None else ():

@@ -19,9 +19,9 @@ from hpcml.errors import HpcmlError, WorkerDied
 
 __all__ = [
     "Call",
-    "Known",
-    "Nested",
-    "Watcher",
+    "RecordedOutcome",
+    "TaskObserver",
+    "WithJoblibSettings",
     "name_of",
     "pack_frame",
 ]
@@ -71,20 +71,20 @@ class Call(NamedTuple):  # a tuple, for there may be a million of them
         return [*large_parts(self.function), *large_parts(self.arguments)]
 
 
-class Known(NamedTuple):
+class RecordedOutcome(NamedTuple):
     """A call whose outcome is known from an earlier life of the run; see `Call` for its group."""
 
     outcome: Outcome
     group: str
 
 
-class Watcher(Protocol):
+class TaskObserver(Protocol):
     """Hears of what becomes of calls."""
 
     def finished(self, call: Call, outcome: Outcome, packed: bytes | memoryview) -> None:
         """Take the outcome of a call, as the worker packed it too; what this raises fails all calls."""
 
-    def recalled(self, known: Known) -> None:
+    def recalled(self, known: RecordedOutcome) -> None:
         """Take a call whose outcome is known from an earlier life."""
 
     def failed(self, call: Call, error: HpcmlError) -> None:
@@ -110,7 +110,7 @@ def name_of(function: Callable[..., Any]) -> str:
     return f"{getattr(function, '__module__', '?')}.{name}"
 
 
-class Nested:
+class WithJoblibSettings:
     """A function that joblib gave: it runs with joblib's settings for what is nested in it.
 
     Parameters

@@ -26,7 +26,7 @@ from hpcml.data.random_state import reduce_generator
 from hpcml.data.slotted import with_slots
 
 __all__ = [
-    "Book",
+    "ContentSink",
     "Objects",
     "OutOfBand",
     "Packer",
@@ -41,7 +41,7 @@ Objects = dict[int, tuple[int, Any]]
 """Objects in a pickle, by their ids: each with its number in the memo."""
 
 
-class Book(Protocol):
+class ContentSink(Protocol):
     """Takes large content during one call, and knows what it has taken."""
 
     @property
@@ -75,7 +75,7 @@ pickle builds the object (`pickle.Pickler.reducer_override`)."""
 class _Stream:
     """Where the pickler writes: large pieces go to the book."""
 
-    def __init__(self, book: Book) -> None:
+    def __init__(self, book: ContentSink) -> None:
         self.book, self.limit = book, max(book.limit, FRAME)
         self.small = io.BytesIO()
         self.holes: list[tuple[int, Any]] = []
@@ -94,7 +94,7 @@ class _Stream:
 class OutOfBand:
     """The buffers that leave a pickle, in order; apart from the pickler, which would be a cycle of references."""
 
-    def __init__(self, book: Book) -> None:
+    def __init__(self, book: ContentSink) -> None:
         self.book, self.limit, self.smallest = book, book.limit, book.smallest
         self.buffers: list[Any] = []
         self._taken: dict[int, tuple[pickle.PickleBuffer, Any]] = {}
@@ -179,7 +179,7 @@ class _ReferringPickler(_Pickler):
 class Packer:
     """Pickles, functions and classes of ``__main__`` by value, without large parts: `book` takes these."""
 
-    def __init__(self, book: Book) -> None:
+    def __init__(self, book: ContentSink) -> None:
         self._book = book
         self._shares = False  # whether arguments were found that share objects with the function
 

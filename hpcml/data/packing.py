@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from hpcml.data.arguments import Arguments, Each, Plain, encode_alike
-from hpcml.data.call_data import CallBook
+from hpcml.data.call_data import CallData
 from hpcml.data.out_of_band import Objects, Packer
 from hpcml.data.packed import Packed, Referring
 from hpcml.data.pickling import pack_object, pack_plain
@@ -56,7 +56,7 @@ class CallPacker:
         Returns what is sent in place of a function.
     """
 
-    def __init__(self, book: CallBook, at_once: bool, wrap: Callable[[Any], Any] | None = None) -> None:
+    def __init__(self, book: CallData, at_once: bool, wrap: Callable[[Any], Any] | None = None) -> None:
         self._book, self._at_once, self._wrap = book, at_once, wrap
         self._packer = Packer(book)
         self._classes: dict[type, Packed] = {}

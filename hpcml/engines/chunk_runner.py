@@ -6,14 +6,14 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from hpcml.data.arguments import Arguments
-from hpcml.data.deap import note_genome
-from hpcml.data.envelope import Nested
+from hpcml.data.deap import add_individual_note
+from hpcml.data.envelope import WithJoblibSettings
 from hpcml.data.loading import loads_function
 from hpcml.data.packed import Packed
 from hpcml.data.values import Values
 from hpcml.engines.snapshots import Snapshot, take_snapshot
 
-__all__ = ["Function", "call_noting", "run_chunk"]
+__all__ = ["Function", "call_with_note", "run_chunk"]
 
 AT_ONCE = 0.5  # seconds; the rest of a chunk that lasts longer than was thought is given to others
 LARGEST = 4 << 20  # bytes of values in one message
@@ -33,7 +33,7 @@ class Function:
     def load(self) -> None:
         """Load the function."""
         self.called, self.objects = loads_function(self._packed)
-        self.call = self.called.function if isinstance(self.called, Nested) else self.called
+        self.call = self.called.function if isinstance(self.called, WithJoblibSettings) else self.called
 
     def load_again(self) -> None:
         """Load the function as it was sent, for the next call."""
@@ -54,12 +54,12 @@ class Function:
         self.load_again()
 
 
-def call_noting(call: Callable[..., Any], args: Any, kwargs: Mapping[str, Any]) -> Any:
+def call_with_note(call: Callable[..., Any], args: Any, kwargs: Mapping[str, Any]) -> Any:
     """Call a function; an exception says which individual it was about."""
     try:
         return call(*args, **kwargs)
     except Exception as error:
-        note_genome(error, args)
+        add_individual_note(error, args)
         raise
 
 
@@ -72,7 +72,7 @@ def run_chunk(
     """
     until = time.perf_counter() + AT_ONCE
     called = function.called
-    with called.settings() if isinstance(called, Nested) else contextlib.nullcontext():
+    with called.settings() if isinstance(called, WithJoblibSettings) else contextlib.nullcontext():
         function.remember()
         loaded, add, now = arguments.load(function), values.add, time.perf_counter
         for number in range(arguments.length):
@@ -82,6 +82,6 @@ def run_chunk(
                 if not function.is_fixed:
                     function.renew()
             args, kwargs = next(loaded)
-            add(call_noting(function.call, args, kwargs))
+            add(call_with_note(function.call, args, kwargs))
             if between is not None:
                 between()

@@ -34,7 +34,7 @@ class Workers(Protocol):
     """Called by the engine when no worker will ever answer again."""
 
     on_print: Callable[[str, int, bytes, bool], None]
-    """Called by the engine with what its workers print meanwhile; see `hpcml.data.envelope.Watcher.printed`."""
+    """Called by the engine with prints of its workers; see `hpcml.data.envelope.TaskObserver.printed`."""
 
     def submit(self, frame: bytes, avoid: Set[str] = frozenset()) -> "Future[bytes]":
         """Send a frame to the worker with the least to do, of equal ones not where those in `avoid` have died.

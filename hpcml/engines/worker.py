@@ -18,7 +18,7 @@ from hpcml.data.broadcast import keep_only
 from hpcml.data.callbacks import with_messages
 from hpcml.data.deap import rebind_classes
 from hpcml.data.definitions import is_named
-from hpcml.data.envelope import Nested
+from hpcml.data.envelope import WithJoblibSettings
 from hpcml.data.file_maps import flush_maps
 from hpcml.data.imported_modules import imported_modules
 from hpcml.data.loading import loads_arguments
@@ -27,7 +27,7 @@ from hpcml.data.packed import Packed, Referring
 from hpcml.data.pickling import dumps, dumps_parts, pack_error
 from hpcml.data.surroundings import adopt
 from hpcml.data.values import Values, too_large, unpicklable
-from hpcml.engines.chunk_runner import Function, call_noting, run_chunk
+from hpcml.engines.chunk_runner import Function, call_with_note, run_chunk
 from hpcml.engines.managers import note_manager
 from hpcml.engines.streams import Streams
 from hpcml.errors import HpcmlError, TaskError
@@ -125,7 +125,7 @@ def _run(
         if isinstance(arguments, Packed | Referring):
             args, kwargs = loads_arguments(arguments, function)
             tick = time.perf_counter()
-            value = call_noting(function.called, args, kwargs)
+            value = call_with_note(function.called, args, kwargs)
         else:
             value = Values(limit)
             tick = time.perf_counter()
@@ -157,7 +157,7 @@ def _load(packed: Packed, functions: dict[Packed, Function]) -> Function:
     """
     function = Function(packed)
     called = function.called
-    plain = called.function if isinstance(called, Nested) else called
+    plain = called.function if isinstance(called, WithJoblibSettings) else called
     if isinstance(plain, FunctionType | BuiltinFunctionType) and is_named(plain):
         functions[packed] = function
     return function

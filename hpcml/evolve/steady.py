@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hpcml.data.deap import note_genome
+from hpcml.data.deap import add_individual_note
 from hpcml.errors import HpcmlError
 from hpcml.evolve.random_streams import Evaluation, get_states, keep_states, new_seed, set_fitness, set_states
 from hpcml.evolve.saved_state import pack_state, unpack_state
@@ -196,7 +196,7 @@ class _Flight:
             values = self._futures.pop(number).result()
         except Exception as error:  # on a Cluster the worker has said so, or it is no error of the evaluation
             if not isinstance(error, HpcmlError) and not getattr(error, "__notes__", None):
-                note_genome(error, [individual])
+                add_individual_note(error, [individual])
             raise
         set_fitness(individual, values)
         del self._individuals[number]

@@ -24,7 +24,7 @@ from hpcml.data.staging.files import digest
 from hpcml.journal.kinds import IMMUTABLE
 from hpcml.journal.reductions import Reducing, nothing
 
-__all__ = ["IGNORED_ARGUMENTS", "Keys", "Written", "content_key"]
+__all__ = ["CallKeys", "IGNORED_ARGUMENTS", "Written", "content_key"]  # noqa: RUF022  plain order
 
 IGNORED_ARGUMENTS = {
     "sklearn.model_selection._validation._fit_and_score": {
@@ -88,7 +88,7 @@ class _Stream(io.BytesIO):
 class _Careful(Reducing):
     """Writes a mutable object once, later its number, and sets in order; each object is asked about."""
 
-    def __init__(self, stream: Any, keys: "Keys", depth: int) -> None:
+    def __init__(self, stream: Any, keys: "CallKeys", depth: int) -> None:
         super().__init__(stream, keys)
         self._depth = depth
         self.places: dict[int, tuple[int, Any]] = {}
@@ -114,22 +114,22 @@ class _Careful(Reducing):
         return self.keys.in_order(elements, self._depth)
 
 
-class Keys:
+class CallKeys:
     """Digests of calls, for the length of one call of ``map`` or Parallel.
 
     Parameters
     ----------
     digests
-        Of the arrays that the calls send; see `hpcml.data.call_data.CallBook`, which needs them too.
+        Of the arrays that the calls send; see `hpcml.data.call_data.CallData`, which needs them too.
 
     Examples
     --------
-    >>> from hpcml.journal.call_keys import Keys
-    >>> Keys().digest(({"b", "a"}, lambda x: x + 1)) == Keys().digest(({"a", "b"}, lambda x: x + 1))
+    >>> from hpcml.journal.call_keys import CallKeys
+    >>> CallKeys().digest(({"b", "a"}, lambda x: x + 1)) == CallKeys().digest(({"a", "b"}, lambda x: x + 1))
     True
-    >>> Keys().digest(lambda x: x + 1) == Keys().digest(lambda x: x + 2)
+    >>> CallKeys().digest(lambda x: x + 1) == CallKeys().digest(lambda x: x + 2)
     False
-    >>> Keys().digest([[0]] * 2) == Keys().digest([[0], [0]])
+    >>> CallKeys().digest([[0]] * 2) == CallKeys().digest([[0], [0]])
     False
     """
 
@@ -245,6 +245,6 @@ def _genome(individual: list[Any]) -> tuple[Any, list[str]]:
 def content_key(thing: Any) -> str:
     """Return the digest of an object, "" where it has none."""
     try:
-        return Keys().digest(thing)
+        return CallKeys().digest(thing)
     except Exception:  # it is pickled next, which says what is wrong
         return ""

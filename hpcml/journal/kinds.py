@@ -15,7 +15,7 @@ from hpcml.data.arrays import Array
 __all__ = ["IGNORED", "IMMUTABLE", "note_immutable"]
 
 IGNORED: dict[tuple[str, str], tuple[str, ...] | None] = {
-    ("hpcml.cluster.scoop.task_context", "Carried"): ("slots",),
+    ("hpcml.cluster.scoop.task_context", "WithConstants"): ("slots",),
     ("sklearn.utils.parallel", "_FuncWrapper"): ("warning_filters",),
     ("sklearn.callback._callback_context", "CallbackContext"): None,
 }

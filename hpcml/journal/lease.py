@@ -18,14 +18,14 @@ from pathlib import Path
 from hpcml.errors import HpcmlError, RunInUse
 from hpcml.journal.private_files import open_private
 
-__all__ = ["Holder", "Lease", "is_gone", "this_process"]
+__all__ = ["DriverIdentity", "Lease", "is_gone", "this_process"]
 
 JobOver = Callable[[str], bool | None]
 """Tells whether a job is over; None: that cannot be told."""
 
 
 @dataclass(frozen=True)
-class Holder:
+class DriverIdentity:
     """A process, named so that it can be told from all others, also of other computers and of other times.
 
     Parameters
@@ -60,9 +60,9 @@ def _started(pid: int) -> int | None:
     return None if fields[0] in "ZX" else int(fields[19])  # proc(5): state is field 3, starttime 22
 
 
-def this_process(job: str = "", restart: int = 0) -> Holder:
+def this_process(job: str = "", restart: int = 0) -> DriverIdentity:
     """Return what names this process."""
-    return Holder(
+    return DriverIdentity(
         host=socket.gethostname(),
         boot=Path("/proc/sys/kernel/random/boot_id").read_text().strip(),
         pids=os.readlink("/proc/self/ns/pid"),
@@ -73,7 +73,7 @@ def this_process(job: str = "", restart: int = 0) -> Holder:
     )
 
 
-def is_gone(holder: Holder, me: Holder, job_over: JobOver) -> bool:
+def is_gone(holder: DriverIdentity, me: DriverIdentity, job_over: JobOver) -> bool:
     """Tell whether a holder has surely ended: its process is not here where it was, or its job is over."""
     if (holder.host, holder.boot, holder.pids) == (me.host, me.boot, me.pids):
         return _started(holder.pid) != holder.started
@@ -109,7 +109,7 @@ class Lease:
     ['lease-1']
     """
 
-    def __init__(self, directory: Path, me: Holder, job_over: JobOver) -> None:
+    def __init__(self, directory: Path, me: DriverIdentity, job_over: JobOver) -> None:
         self._directory, self._descriptor = directory, -1
         number = 1
         while True:
@@ -132,7 +132,7 @@ class Lease:
             return False
         return True
 
-    def _after(self, number: int, me: Holder, job_over: JobOver) -> int:
+    def _after(self, number: int, me: DriverIdentity, job_over: JobOver) -> int:
         """Return which lease to try when this one is there: the next, if nobody holds this."""
         try:
             holder = self._holder(number)
@@ -148,7 +148,7 @@ class Lease:
     def _path(self, number: int) -> Path:
         return self._directory / f"lease-{number}"
 
-    def _make(self, number: int, me: Holder) -> bool:
+    def _make(self, number: int, me: DriverIdentity) -> bool:
         """Make a lease; False when it is there already."""
         if self._path(number).exists():
             return False
@@ -184,13 +184,13 @@ class Lease:
             return False
         raise refused or OSError(errno.EIO, "a link to it was not made", str(temporary))
 
-    def _holder(self, number: int) -> Holder | None:
+    def _holder(self, number: int) -> DriverIdentity | None:
         """Return the holder of a lease; None when it has ended in order."""
         path = self._path(number)
         with open(open_private(path, os.O_RDONLY)) as file:
             content = file.read()
         try:
-            return Holder(**json.loads(content)) if content else None
+            return DriverIdentity(**json.loads(content)) if content else None
         except (ValueError, TypeError) as error:
             raise HpcmlError(
                 f"{path} does not tell who uses this run. If no other process does: rm '{path}'"

@@ -24,7 +24,7 @@ from hpcml.data.definitions import (
 from hpcml.data.file_maps import refuse_map
 from hpcml.data.random_state import reduce_generator
 from hpcml.data.staging.files import digest
-from hpcml.data.staging.store import Loan
+from hpcml.data.staging.store import DataReference
 from hpcml.data.tensors import is_tensor, tensor_parts
 from hpcml.journal.kinds import IGNORED, note_immutable
 
@@ -35,7 +35,7 @@ _KINDS = frozenset("biufc")  # of dtypes whose name says all
 
 
 class _Asked(Protocol):
-    """Source of digests; see `hpcml.journal.call_keys.Keys`."""
+    """Source of digests; see `hpcml.journal.call_keys.CallKeys`."""
 
     digests: Any
     table: dict[type, Any]
@@ -181,7 +181,7 @@ def _lent(pickler: Reducing, handle: Broadcast) -> Any:
     if handle._digest:
         return nothing, (handle._digest,)
     where, holes, buffers = handle._parts
-    stream = where.entry.name if isinstance(where, Loan) else where
+    stream = where.entry.name if isinstance(where, DataReference) else where
     loans = [loan.entry.name for loan in (*(loan for _, loan in holes), *buffers)]
     return nothing, (stream, [offset for offset, _ in holes], loans)
 

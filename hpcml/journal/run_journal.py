@@ -35,17 +35,17 @@ from hpcml.data.outcomes import Outcome, pack_again
 from hpcml.data.staging.files import digest
 from hpcml.errors import JournalFull, cannot_begin
 from hpcml.journal.journal_file import Journal
-from hpcml.journal.lease import Holder, JobOver, Lease
+from hpcml.journal.lease import DriverIdentity, JobOver, Lease
 from hpcml.journal.private_files import check_directory, create_secret, read_secret
 from hpcml.journal.recorded_results import Answers
 from hpcml.journal.records import Record
 
-__all__ = ["Ledger"]
+__all__ = ["RunJournal"]
 
 log = logging.getLogger("hpcml")
 
 
-class Ledger:
+class RunJournal:
     """The journal of a run, as one life of it writes and reads it.
 
     Only the dispatcher's thread writes; keys are given out in any thread, and answers too.
@@ -68,7 +68,12 @@ class Ledger:
     """
 
     def __init__(
-        self, directory: Path, me: Holder, versions: Mapping[str, str], job_over: JobOver, required: bool = False
+        self,
+        directory: Path,
+        me: DriverIdentity,
+        versions: Mapping[str, str],
+        job_over: JobOver,
+        required: bool = False,
     ) -> None:
         check_directory(directory)
         self.me, self.versions, self._required = me, dict(versions), required

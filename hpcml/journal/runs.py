@@ -19,11 +19,11 @@ from hpcml.data.staging.files import digest
 from hpcml.errors import CommandError, HpcmlError, JournalFull
 from hpcml.journal.lease import this_process
 from hpcml.journal.private_files import check_directory, open_private
-from hpcml.journal.run_journal import Ledger
+from hpcml.journal.run_journal import RunJournal
 from hpcml.slurm.commands import job_query, step_environment
 from hpcml.slurm.process import run
 
-__all__ = ["Wanted", "job_over", "last_run", "new_run_dir", "open_run", "remember_run", "script_label", "versions"]
+__all__ = ["Wanted", "job_over", "last_run", "new_run_dir", "note_last_run", "open_run", "run_label", "versions"]
 
 log = logging.getLogger("hpcml")
 
@@ -59,7 +59,7 @@ def versions() -> dict[str, str]:
     return found
 
 
-def script_label(argv: Sequence[str], environment: Mapping[str, str]) -> str:
+def run_label(argv: Sequence[str], environment: Mapping[str, str]) -> str:
     """Return what a script's runs are remembered by: its path, its arguments and its task of a job array.
 
     The second Cluster that a script opens is another one than the first; that of a notebook, or of an interactive
@@ -74,7 +74,7 @@ def script_label(argv: Sequence[str], environment: Mapping[str, str]) -> str:
     return f"{stem}-{digest(json.dumps(what).encode())[:12]}"
 
 
-def remember_run(base: Path, label: str, run_dir: Path) -> Path:
+def note_last_run(base: Path, label: str, run_dir: Path) -> Path:
     """Note which run of a script is the last, in a file whose path is returned."""
     temporary = base / f".last-{os.uname().nodename}-{os.getpid()}-{uuid.uuid4().hex}"
     note = base / f"last-{label}"
@@ -163,7 +163,7 @@ def _new_run(options: Wanted, label: str) -> Path:
 
 def open_run(
     options: Wanted, label: str, argv: Sequence[str], environment: Mapping[str, str]
-) -> tuple[Path, Ledger | None]:
+) -> tuple[Path, RunJournal | None]:
     """Return the directory of a run, new or to be resumed as `options` say, and its ledger.
 
     Parameters
@@ -180,7 +180,7 @@ def open_run(
     HpcmlError
         There is no such run, or it is not this user's own.
     """
-    script = script_label(argv, environment)
+    script = run_label(argv, environment)
     directory = None
     if isinstance(options.resume, Path):
         directory = options.resume.absolute()
@@ -199,7 +199,7 @@ def open_run(
     me = this_process(job, int(restart) if restart.isdigit() else 0)
     try:
         required = options.journal == "required"
-        ledger = Ledger(directory, me, versions(), lambda job: job_over(job, environment), required)
+        ledger = RunJournal(directory, me, versions(), lambda job: job_over(job, environment), required)
     except JournalFull as error:
         if resumed or options.journal == "required":
             raise
@@ -212,16 +212,16 @@ def open_run(
     return directory, ledger
 
 
-def _remember(ledger: Ledger, script: str, directory: Path) -> None:
+def _remember(ledger: RunJournal, script: str, directory: Path) -> None:
     try:
-        ledger.belongs_to(remember_run(directory.parent, script, directory))
+        ledger.belongs_to(note_last_run(directory.parent, script, directory))
     except OSError as error:
         log.warning(
             "this run cannot be noted as the last (%s): resume it with Cluster(resume=%r)", error, str(directory)
         )
 
 
-def _changed(ledger: Ledger) -> str:
+def _changed(ledger: RunJournal) -> str:
     before, now = ledger.other_versions, ledger.versions
     names = [name for name in sorted({*before, *now}) if before.get(name) != now.get(name)]
     changes = [f"{name} {before.get(name, 'none')} -> {now.get(name, 'none')}" for name in names]

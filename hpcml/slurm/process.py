@@ -142,7 +142,7 @@ class Program:
         with contextlib.suppress(BrokenPipeError):
             self._process.stdin.close()
 
-    def let_go(self) -> None:
+    def release_stdin(self) -> None:
         """Hold its input no longer; for forked children of this process, which may outlive it."""
         assert self._process.stdin is not None
         if not self._process.stdin.closed:

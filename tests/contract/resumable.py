@@ -24,7 +24,7 @@ from sklearn.preprocessing import FunctionTransformer, StandardScaler
 import hpcml
 from hpcml.engines.worker import current_worker
 from hpcml.journal import runs as lives
-from hpcml.journal.run_journal import Ledger
+from hpcml.journal.run_journal import RunJournal
 
 SHIFT = 0.5
 
@@ -113,14 +113,14 @@ def results(cluster):
 
 def kill_after(limit):
     """End this process when so many tasks are recorded: nobody has heard of the last yet."""
-    real, left = Ledger.finished, iter(range(limit, -1, -1))
+    real, left = RunJournal.finished, iter(range(limit, -1, -1))
 
     def finished(ledger, call, outcome, packed):
         real(ledger, call, outcome, packed)
         if next(left) == 1:
             os.kill(os.getpid(), signal.SIGKILL)
 
-    Ledger.finished = finished
+    RunJournal.finished = finished
 
 
 def main(engine):

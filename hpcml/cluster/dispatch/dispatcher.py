@@ -18,12 +18,12 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from typing import Any, TypeVar
 
-from hpcml.cluster.dispatch.frames import Frame, FutureLike, Group, Task, resolve_all, settle, settle_known
+from hpcml.cluster.dispatch.frames import Frame, FutureLike, Group, Task, fail_all, settle, settle_known
 from hpcml.cluster.dispatch.limits import Limits
 from hpcml.cluster.dispatch.prints import Prints
-from hpcml.cluster.dispatch.queue import Waiting
-from hpcml.cluster.dispatch.retries import ended_calls, send_data_again, settle_outcome, verdicts
-from hpcml.data.envelope import Call, Known, Watcher
+from hpcml.cluster.dispatch.queue import TaskQueue
+from hpcml.cluster.dispatch.retries import decide_retries, ended_calls, send_data_again, settle_outcome
+from hpcml.data.envelope import Call, RecordedOutcome, TaskObserver
 from hpcml.data.outcomes import Outcome, pack_again, unpack_outcomes
 from hpcml.engines.interface import Workers
 from hpcml.errors import DataMissing, OutOfTime, TaskError, WorkerDied, closed
@@ -36,7 +36,7 @@ TICK = 0.2  # seconds between two looks at the clock
 
 log = logging.getLogger("hpcml")
 FutureT = TypeVar("FutureT", bound=FutureLike)
-Work = Call | Known | BaseException
+Work = Call | RecordedOutcome | BaseException
 
 
 class Dispatcher:
@@ -60,7 +60,7 @@ class Dispatcher:
         self,
         workers: Workers,
         restore: Callable[[str, float], None],
-        watcher: Watcher,
+        watcher: TaskObserver,
         limits: Limits,
         retries: int = 3,
         *,
@@ -68,7 +68,7 @@ class Dispatcher:
     ) -> None:
         self._workers, self._restore, self._retries, self._watcher = workers, restore, retries, watcher
         self._inbox: queue.SimpleQueue[tuple[Callable[..., None], Any] | None] = queue.SimpleQueue()
-        self._waiting, self._limits, self._surroundings = Waiting(limits.task_timeout), limits, surroundings
+        self._waiting, self._limits, self._surroundings = TaskQueue(limits.task_timeout), limits, surroundings
         self._in_flight: dict[Future[bytes], Frame] = {}
         self._broken: BaseException | None = None
         self._closed = False
@@ -91,7 +91,7 @@ class Dispatcher:
             raise closed()
         futures: list[FutureT] = []
         around = self._surroundings()
-        block: list[Task | tuple[FutureLike, Known | BaseException]] = []
+        block: list[Task | tuple[FutureLike, RecordedOutcome | BaseException]] = []
         try:
             for call in calls:
                 future = new_future()
@@ -173,14 +173,14 @@ class Dispatcher:
         if error is not None and (self._waiting or self._in_flight or self._broken is None):
             self._fail_all(error)
 
-    def _enqueue(self, block: list[Task | tuple[FutureLike, Known | BaseException]]) -> None:
+    def _enqueue(self, block: list[Task | tuple[FutureLike, RecordedOutcome | BaseException]]) -> None:
         for item in block:
             if isinstance(item, tuple):
                 settle_known(*item, self._watcher)
             elif self._broken is None:
                 self._waiting.add(item)
             else:
-                resolve_all([item], self._broken)
+                fail_all([item], self._broken)
 
     def _pump(self) -> None:
         """Send frames while there is something to send and credit to send it on."""
@@ -195,7 +195,7 @@ class Dispatcher:
             future = self._workers.submit(frame.pack(self._limits.result), frame.avoid)
         except Exception as error:
             self._waiting.returned(frame)
-            resolve_all(frame.tasks, error)
+            fail_all(frame.tasks, error)
             return
         self._in_flight[future] = frame
         future.add_done_callback(lambda done: self._inbox.put((self._receive, done)))
@@ -205,11 +205,11 @@ class Dispatcher:
             return
         self._waiting.returned(frame)
         if frame.abandoned:
-            resolve_all(frame.tasks, TaskError("this task was interrupted because its call was abandoned"))
+            fail_all(frame.tasks, TaskError("this task was interrupted because its call was abandoned"))
         elif isinstance(error := future.exception(), WorkerDied):
             self._run_again(frame, error)
         elif error is not None:
-            resolve_all(frame.tasks, error)
+            fail_all(frame.tasks, error)
         else:
             self.prints.end_frame(future.result())
             for task, (packed, outcome) in zip(frame.tasks, unpack_outcomes(future.result()), strict=True):
@@ -239,7 +239,7 @@ class Dispatcher:
         self.disturbed = time.monotonic()
         if death.started and not frame.overdue:
             self._watcher.died(death, [task.call for task in frame.tasks])
-        for task, error in reversed(verdicts(frame, death, self._retries, self._limits.exceeded)):
+        for task, error in reversed(decide_retries(frame, death, self._retries, self._limits.exceeded)):
             if error is None:
                 self._waiting.add(task, first=True)
             else:
@@ -247,7 +247,7 @@ class Dispatcher:
                 settle(task.future, error=error)
 
     def _give_up(self, futures: set[FutureLike]) -> None:
-        resolve_all(self._waiting.give_up(futures), TaskError("this task was abandoned before it started"))
+        fail_all(self._waiting.give_up(futures), TaskError("this task was abandoned before it started"))
         given_up = {sent: frame for sent, frame in self._in_flight.items() if frame.is_of(futures)}
         for frame in given_up.values():
             frame.abandoned = True
@@ -260,6 +260,6 @@ class Dispatcher:
 
     def _fail_all(self, error: BaseException) -> None:
         self._broken = self._broken or error
-        resolve_all(self._waiting.clear(), error)
-        resolve_all([task for frame in self._in_flight.values() for task in frame.tasks], error)
+        fail_all(self._waiting.clear(), error)
+        fail_all([task for frame in self._in_flight.values() for task in frame.tasks], error)
         self._in_flight.clear()

@@ -8,7 +8,7 @@ from collections.abc import Container, Iterable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from hpcml.data.envelope import Call, Known, Watcher, pack_frame
+from hpcml.data.envelope import Call, RecordedOutcome, TaskObserver, pack_frame
 
 __all__ = [
     "ChunkFuture",
@@ -16,9 +16,9 @@ __all__ = [
     "FutureLike",
     "Group",
     "Task",
+    "fail_all",
     "frame_size",
     "is_of",
-    "resolve_all",
     "settle",
     "settle_known",
 ]
@@ -182,7 +182,7 @@ def settle(future: FutureLike, value: Any = None, error: BaseException | None = 
         log.exception("a callback of a future failed")
 
 
-def settle_known(future: FutureLike, known: Known | BaseException, watcher: Watcher) -> None:
+def settle_known(future: FutureLike, known: RecordedOutcome | BaseException, watcher: TaskObserver) -> None:
     """Resolve the future of a call with what is known of it beforehand."""
     if isinstance(known, BaseException):
         settle(future, error=known)
@@ -191,7 +191,7 @@ def settle_known(future: FutureLike, known: Known | BaseException, watcher: Watc
         settle(future, known.outcome.value)
 
 
-def resolve_all(tasks: Iterable[Task], error: BaseException) -> None:
+def fail_all(tasks: Iterable[Task], error: BaseException) -> None:
     """Fail with `error` those of `tasks` that nobody has cancelled and that have not ended."""
     for task in tasks:
         if task.running or task.future.set_running_or_notify_cancel():

@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Iterable
 from typing import Any
 
 from hpcml.cluster.dispatch.frames import Frame, Task
-from hpcml.cluster.dispatch.queue import Waiting
+from hpcml.cluster.dispatch.queue import TaskQueue
 from hpcml.errors import OutOfTime, TaskTimeout, WorkerDied
 
 __all__ = ["Limits"]
@@ -51,7 +51,7 @@ class Limits:
         if self._stopping is None or until < self._until:
             self._stopping, self._until = error, until
 
-    def tick(self, waiting: Waiting, in_flight: Collection[Any]) -> bool:
+    def tick(self, waiting: TaskQueue, in_flight: Collection[Any]) -> bool:
         """Tell whether `overdue` and `over` want to be asked again soon."""
         if self.stopping or (self.task_timeout is not None and in_flight):
             return True
@@ -65,7 +65,7 @@ class Limits:
             frame.overdue = True
         return [sent for sent, _ in late]
 
-    def over(self, waiting: Waiting, in_flight: Collection[Any]) -> BaseException | None:
+    def over(self, waiting: TaskQueue, in_flight: Collection[Any]) -> BaseException | None:
         """Return what all that is left fails with, when its time is over."""
         left = self.left()
         if left is not None and waiting and (left <= 0 or (not in_flight and not waiting.fits(left))):

@@ -5,7 +5,7 @@ import queue
 import threading
 from typing import Any
 
-from hpcml.data.envelope import Watcher
+from hpcml.data.envelope import TaskObserver
 from hpcml.data.outcomes import read_head
 
 __all__ = ["PrintedLines", "Prints"]
@@ -60,13 +60,13 @@ class Prints:
         Shows it, in that thread.
     """
 
-    def __init__(self, inbox: "queue.SimpleQueue[Any]", watcher: Watcher, most: int = MOST) -> None:
+    def __init__(self, inbox: "queue.SimpleQueue[Any]", watcher: TaskObserver, most: int = MOST) -> None:
         self._inbox, self._watcher, self._most = inbox, watcher, most
         self._waiting = self._left_out = 0  # bytes
         self._lock = threading.Lock()  # protects the numbers: engines' threads put, the inbox's owner shows
 
     def put(self, worker: str, stream: int, data: bytes, ended: bool) -> None:
-        """Take what a worker has printed; see `hpcml.data.envelope.Watcher`."""
+        """Take what a worker has printed; see `hpcml.data.envelope.TaskObserver`."""
         with self._lock:
             if self._waiting + len(data) > self._most:
                 self._left_out += len(data)

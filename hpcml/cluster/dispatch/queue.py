@@ -5,12 +5,12 @@ from collections.abc import Iterable
 
 from hpcml.cluster.dispatch.frames import Frame, FutureLike, Group, Task, frame_size, is_of
 
-__all__ = ["Waiting"]
+__all__ = ["TaskQueue"]
 
 PREFETCH_SECONDS = 0.5  # a frame that waits behind one longer than this would be faster elsewhere
 
 
-class Waiting:
+class TaskQueue:
     """Tasks of one group are sent together; the groups take turns.
 
     A group is known while something of it waits or is on its way. How long the tasks of a name have taken is

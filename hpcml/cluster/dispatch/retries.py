@@ -9,7 +9,7 @@ from hpcml.data.envelope import Call
 from hpcml.data.outcomes import Outcome
 from hpcml.errors import DataMissing, TaskTimeout, WorkerDied
 
-__all__ = ["blame", "ended_calls", "send_data_again", "settle_outcome", "split_up", "verdicts"]
+__all__ = ["blame", "decide_retries", "ended_calls", "send_data_again", "settle_outcome", "split_up"]
 
 log = logging.getLogger("hpcml")
 
@@ -43,7 +43,7 @@ def send_data_again(task: Task, missing: DataMissing, restore: Callable[[str, fl
     return True
 
 
-def verdicts(
+def decide_retries(
     frame: Frame, death: WorkerDied, retries: int, exceeded: Callable[[Task, WorkerDied], TaskTimeout]
 ) -> list[tuple[Task, TaskTimeout | WorkerDied | None]]:
     """Return what of a frame whose worker died is to run again (None), or fails, and with what.

@@ -17,7 +17,7 @@ from joblib.parallel import ParallelBackendBase
 from hpcml.cluster.current import current_cluster
 from hpcml.cluster.joblib.batches import batches_of
 from hpcml.cluster.progress import expected_length
-from hpcml.data.envelope import Nested
+from hpcml.data.envelope import WithJoblibSettings
 from hpcml.data.preparation import preparation
 from hpcml.engines.worker import current_worker
 
@@ -112,7 +112,9 @@ class HpcmlBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[misc
         backend, n_jobs = self.get_nested_backend()
         threads, first = self.inner_max_num_threads, self._preparation
         self._calls = self._batches.open_call(
-            self._max_nbytes, self._private, lambda function: Nested(function, backend, n_jobs, threads, first)
+            self._max_nbytes,
+            self._private,
+            lambda function: WithJoblibSettings(function, backend, n_jobs, threads, first),
         )
         self._calls.prepared = self._prepared
 

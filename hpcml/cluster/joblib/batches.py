@@ -15,15 +15,15 @@ from hpcml.cluster.dispatch.frames import FutureLike, settle
 from hpcml.cluster.joblib.error_score import fallback
 from hpcml.cluster.joblib.futures import BatchFuture, BatchItem
 from hpcml.cluster.session import Session
-from hpcml.data.call_data import CallBook
-from hpcml.data.envelope import Call, Known
-from hpcml.data.staging.store import Entry
+from hpcml.data.call_data import CallData
+from hpcml.data.envelope import Call, RecordedOutcome
+from hpcml.data.staging.store import StagedContent
 from hpcml.errors import DataError, TaskError, closed
 
 __all__ = ["Batches", "batches_of"]
 
-Pending = list[tuple[Entry, memoryview]]
-Work = Sequence[tuple[Call | Known | BaseException, FutureLike]]  # and what hears of it
+Pending = list[tuple[StagedContent, memoryview]]
+Work = Sequence[tuple[Call | RecordedOutcome | BaseException, FutureLike]]  # and what hears of it
 
 _made: "weakref.WeakKeyDictionary[Cluster, Batches]" = weakref.WeakKeyDictionary()
 _making = threading.Lock()  # protects _made: several threads may call Parallel first
@@ -71,7 +71,7 @@ class Batches:
     ) -> Calls:
         """Return what makes the calls of one Parallel; a limit of -1 stands for the Cluster's own."""
         limit = self._max_nbytes if max_nbytes == -1 else max_nbytes
-        book = CallBook(self._session.store, limit, private)
+        book = CallData(self._session.store, limit, private)
         return Calls(book, self._session.ledger, at_once=False, wrap=wrap)
 
     def submit_batch(
@@ -158,10 +158,10 @@ def _chunks(
     batch: Sequence[Item],
     length: int,
     future: BatchFuture,
-    make: Callable[..., tuple[list[Known | None], Call | None]],
-) -> list[tuple[Call | Known | BaseException, FutureLike]]:
+    make: Callable[..., tuple[list[RecordedOutcome | None], Call | None]],
+) -> list[tuple[Call | RecordedOutcome | BaseException, FutureLike]]:
     """Return a batch as chunks of so many calls that `make` makes, and what is known of some of them."""
-    made: list[tuple[Call | Known | BaseException, FutureLike]] = []
+    made: list[tuple[Call | RecordedOutcome | BaseException, FutureLike]] = []
     for start in range(0, len(batch), length):
         items: list[BatchItem] = future.items[start : start + length]
         try:

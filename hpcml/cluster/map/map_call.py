@@ -12,9 +12,9 @@ from hpcml.cluster.dispatch.frames import FRAME_SECONDS, FutureLike
 from hpcml.cluster.map.granularity import note_map
 from hpcml.cluster.map.results import MapChunk, MapItem, MapResults
 from hpcml.data.arrays import Array
-from hpcml.data.envelope import Call, Known, name_of
+from hpcml.data.envelope import Call, RecordedOutcome, name_of
 
-__all__ = ["Mapping"]
+__all__ = ["MapCall"]
 
 _VIEWS = tuple(map(type, (dict().keys(), dict().values(), dict().items())))  # noqa: C408
 _AT_REST = {list, tuple, range, str, bytes, dict, set, frozenset, Array, itertools.repeat, *_VIEWS}
@@ -23,7 +23,7 @@ SOME = 2  # calls of a map whose number is not known yet
 LEARNING = 0.05  # seconds that a map waits for its first results, to see whether its tasks are short
 
 
-class Mapping:
+class MapCall:
     """The calls of one map: first one for each slot; then, when it is known what one takes, short ones in chunks.
 
     Parameters
@@ -56,9 +56,9 @@ class Mapping:
     def __len__(self) -> int:
         return len(self._work)
 
-    def _make(self, work: Any) -> Call | Known:
+    def _make(self, work: Any) -> Call | RecordedOutcome:
         """Return one call, packed."""
-        if isinstance(work, Call | Known):
+        if isinstance(work, Call | RecordedOutcome):
             return work
         return self._calls.make(self._function, work, {}, self._group, sends=self._sends)
 
@@ -96,15 +96,15 @@ class Mapping:
             return
         note_map(self._name, len(self.results.values), seconds, self.results.filled - self._began, self._slots)
 
-    def _submit(self, work: Iterator[Call | Known]) -> None:
+    def _submit(self, work: Iterator[Call | RecordedOutcome]) -> None:
         given = itertools.count(len(self.futures))
         self._dispatcher.submit(work, lambda: self.futures[next(given)])
 
-    def _one(self, work: Any, item: MapItem) -> Call | Known:
+    def _one(self, work: Any, item: MapItem) -> Call | RecordedOutcome:
         self.futures.append(item)
         return self._make(work)
 
-    def _rest(self, slots: int) -> Iterator[Call | Known]:
+    def _rest(self, slots: int) -> Iterator[Call | RecordedOutcome]:
         """Yield the calls that have no place in the results yet."""
         end = len(self.results.values)
         for length in chunk_lengths(self._calls.seconds, len(self._work) - end, slots, FRAME_SECONDS):
@@ -114,10 +114,10 @@ class Mapping:
             else:
                 yield from self._chunk(self._work[begin:end], self.results.reserve(length))
 
-    def _chunk(self, piece: Sequence[Any], places: Sequence[int]) -> Iterator[Call | Known]:
+    def _chunk(self, piece: Sequence[Any], places: Sequence[int]) -> Iterator[Call | RecordedOutcome]:
         """Yield several calls as one, and what is known of some of them."""
-        if isinstance(piece[0], Call | Known):
-            known = [one if isinstance(one, Known) else None for one in piece]
+        if isinstance(piece[0], Call | RecordedOutcome):
+            known = [one if isinstance(one, RecordedOutcome) else None for one in piece]
             new = [one for one in piece if isinstance(one, Call)]
             chunk = join_calls(new) if new else None
         else:

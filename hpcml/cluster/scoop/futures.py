@@ -20,7 +20,7 @@ from hpcml.cluster.scoop.future import CallbackType as CallbackType  # noqa: PLC
 from hpcml.cluster.scoop.future import DoneAndNotDoneFutures, Future, call_due, limit, until
 from hpcml.cluster.scoop.reductions import branches, join_scans, joined, reduce_tree, scan_tree
 from hpcml.cluster.scoop.shared import constants_for
-from hpcml.cluster.scoop.task_context import Carried, in_driver
+from hpcml.cluster.scoop.task_context import WithConstants, in_driver
 
 __all__ = [
     "ALL_COMPLETED",
@@ -211,8 +211,8 @@ def _check(func: object) -> None:
         raise TypeError(f"{func!r} is a {type(func).__name__}, which cannot be called: pass the function first")
 
 
-def _carried(func: Callable[..., Any], cluster: Any) -> Carried:
-    return Carried(func, constants_for(cluster), cluster.slots)
+def _carried(func: Callable[..., Any], cluster: Any) -> WithConstants:
+    return WithConstants(func, constants_for(cluster), cluster.slots)
 
 
 def _timeout(name: str, kwargs: dict[str, Any]) -> float | None:

@@ -9,13 +9,13 @@ from hpcml.data.broadcast import Broadcast
 from hpcml.data.envelope import name_of
 from hpcml.engines.worker import current_worker
 
-__all__ = ["Carried", "arrived", "in_driver", "size", "worker"]
+__all__ = ["WithConstants", "arrived", "in_driver", "size", "worker"]
 
 _arrived: Mapping[str, Broadcast] = {}  # on a worker: the constants of the task that runs
 _size = 1  # on a worker: the slots of the Cluster that the task is of
 
 
-class Carried:
+class WithConstants:
     """A function with the constants that were set when it was submitted.
 
     Parameters

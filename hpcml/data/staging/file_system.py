@@ -19,7 +19,7 @@ from hpcml.data.staging.store import Parts
 from hpcml.errors import CommandError, DataError
 
 __all__ = [
-    "FirstWithRoom",
+    "FirstWithSpace",
     "LocalStaging",
     "SharedStaging",
     "make_shared",
@@ -72,7 +72,7 @@ def make_shared(directory: str) -> str:
     return directory
 
 
-class FirstWithRoom:
+class FirstWithSpace:
     """Tries one directory after the other, and warns the first time that the best has no room."""
 
     def __init__(self, directories: Sequence[str]) -> None:
@@ -153,7 +153,7 @@ class LocalStaging:
     distant = False
 
     def __init__(self, directories: Sequence[str], renew: Callable[[], object] = lambda: None) -> None:
-        self._places, self._renew = FirstWithRoom(directories), renew
+        self._places, self._renew = FirstWithSpace(directories), renew
         self._copies = Copies()
 
     def put(self, name: str, content: Parts) -> tuple[str, str]:

@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from typing import BinaryIO, Protocol
 
-from hpcml.data.staging.file_system import FirstWithRoom, reason, size, write_all
+from hpcml.data.staging.file_system import FirstWithSpace, reason, size, write_all
 from hpcml.data.staging.files import Copies, delivered
 from hpcml.data.staging.store import Parts
 from hpcml.errors import CommandError, DataError
@@ -49,7 +49,7 @@ class SbcastStaging:
 
     def __init__(self, nodes: Nodes, scratch: Sequence[str], environment: Mapping[str, str]) -> None:
         self._nodes, self._scratch, self._environment = nodes, tuple(scratch), environment
-        self._places = FirstWithRoom(nodes.directories)
+        self._places = FirstWithSpace(nodes.directories)
         self._copies = Copies()
         self._sources: dict[str, BinaryIO] = {}  # by path: what may have to be sent again
 

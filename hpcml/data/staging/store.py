@@ -1,7 +1,7 @@
 """The driver's side of shared data: what is on the nodes, why, and until when.
 
 Content is put on the nodes once, whichever object holds it, and stays there while somebody refers to the
-`Entry`: a task on its way, a broadcast handle, or, by `Store.keep`, a living array with this content. What
+`StagedContent`: a task on its way, a broadcast handle, or, by `Store.keep`, a living array with this content. What
 leaves one pickle is one file: a forest of a thousand trees is not a thousand transfers.
 """
 
@@ -15,7 +15,7 @@ from typing import Any, Protocol
 
 from hpcml.data.staging.files import DataFile, DataPart, digest
 
-__all__ = ["Entry", "Loan", "Parts", "Staging", "Store"]
+__all__ = ["DataReference", "Parts", "StagedContent", "Staging", "Store"]
 
 ALIGNMENT = 64  # bytes; what numpy and Arrow align to
 
@@ -43,28 +43,28 @@ class Staging(Protocol):
         """Remove it everywhere; called at any moment, in any thread, it must not wait."""
 
 
-class _Held:
+class _StagedFile:
     """A file on the nodes; it goes when no entry refers to it any more."""
 
     def __init__(self, file: DataFile) -> None:
         self.file, self.restored = file, 0.0
 
 
-class Entry:
+class StagedContent:
     """Content that is on the nodes, or, while ``held`` is None, about to be put there."""
 
     def __init__(self, name: str, nbytes: int) -> None:
         self.name, self.nbytes = name, nbytes
-        self.held: _Held | None = None
+        self.held: _StagedFile | None = None
         self.offset = 0
         self.lost = False
         self.pinned: Any = None  # an owner that cannot be watched
 
 
-class Loan:
+class DataReference:
     """A use of an entry by a task; what is sent is the name of the file, and where in it the content is."""
 
-    def __init__(self, entry: Entry, private: bool = False) -> None:
+    def __init__(self, entry: StagedContent, private: bool = False) -> None:
         self.entry, self.private = entry, private
 
     def __reduce__(self) -> Any:
@@ -84,16 +84,16 @@ class Store:
     def __init__(self, staging: Staging) -> None:
         self._staging, self._process = staging, os.getpid()
         self.distant = staging.distant
-        self._entries: weakref.WeakValueDictionary[str, Entry] = weakref.WeakValueDictionary()
-        self._files: weakref.WeakValueDictionary[str, _Held] = weakref.WeakValueDictionary()
-        self._kept: dict[Hashable, tuple[Any, Entry]] = {}
+        self._entries: weakref.WeakValueDictionary[str, StagedContent] = weakref.WeakValueDictionary()
+        self._files: weakref.WeakValueDictionary[str, _StagedFile] = weakref.WeakValueDictionary()
+        self._kept: dict[Hashable, tuple[Any, StagedContent]] = {}
         self._lock = threading.RLock()  # one staging at a time; re-entrant, for callbacks may come at any moment
 
-    def get(self, name: str) -> Entry | None:
+    def get(self, name: str) -> StagedContent | None:
         """Return the entry of the content with this digest, if it is on the nodes."""
         return self._entries.get(name)
 
-    def put(self, pending: Sequence[tuple[Entry, memoryview]]) -> None:
+    def put(self, pending: Sequence[tuple[StagedContent, memoryview]]) -> None:
         """Put the contents of entries on the nodes, in one file, those left out that are there."""
         with self._lock:
             new = []
@@ -111,7 +111,7 @@ class Store:
                     entry.lost = True
                 raise
 
-    def _put_file(self, new: Sequence[tuple[Entry, memoryview]]) -> None:
+    def _put_file(self, new: Sequence[tuple[StagedContent, memoryview]]) -> None:
         parts: list[memoryview] = []
         length = 0
         for entry, content in new:
@@ -122,7 +122,7 @@ class Store:
         name = new[0][0].name if len(new) == 1 else digest(*parts)
         # The name of the file is never used again, so that a late removal does no harm.
         path, shared = self._staging.put(f"{name}-{secrets.token_hex(4)}", parts)
-        held = self._files[name] = _Held(DataFile(path, length, name, shared))
+        held = self._files[name] = _StagedFile(DataFile(path, length, name, shared))
         weakref.finalize(held, self._remove, path).atexit = False
         for entry, _ in new:
             entry.held = held
@@ -145,7 +145,7 @@ class Store:
                 raise
             held.restored = time.monotonic()
 
-    def _lose(self, held: _Held) -> None:
+    def _lose(self, held: _StagedFile) -> None:
         """Forget a file that is gone, so that its content is sent anew when it comes up again."""
         for name, entry in list(self._entries.items()):
             if entry.held is held:
@@ -155,7 +155,7 @@ class Store:
             if entry.held is held:
                 self._kept.pop(key, None)
 
-    def keep(self, entry: Entry, owner: Any, key: Hashable) -> None:
+    def keep(self, entry: StagedContent, owner: Any, key: Hashable) -> None:
         """Keep `entry` while `owner` lives, or until it has other content at `key`."""
         key = (id(owner), key)
         self._kept[key] = (weakref.ref(owner, lambda _: self._kept.pop(key, None)), entry)

@@ -2,12 +2,12 @@
 
 from hpcml.engines.ipyparallel.fleet import Fleet
 
-__all__ = ["Pulse"]
+__all__ = ["Liveness"]
 
 SILENCE = 8  # questions, one a second, without an answer
 
 
-class Pulse:
+class Liveness:
     """Asks the controller and the launchers for a sign of life.
 
     It counts questions, not seconds: this process may have been suspended, or busy, and the answers be waiting. A

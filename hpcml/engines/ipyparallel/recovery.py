@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from hpcml.engines.ipyparallel.controller_address import Address
 from hpcml.engines.ipyparallel.fleet import Fleet
-from hpcml.engines.ipyparallel.liveness import Pulse
+from hpcml.engines.ipyparallel.liveness import Liveness
 from hpcml.engines.ipyparallel.node_data import NodeData
 from hpcml.engines.plan import Plan
 from hpcml.slurm.allocation import Node
@@ -33,7 +33,7 @@ class Recovery:
     ``given_up`` counts the slots whose engines died again and again.
     """
 
-    def __init__(self, plan: Plan, fleet: Fleet, address: Address, pulse: Pulse, data: NodeData) -> None:
+    def __init__(self, plan: Plan, fleet: Fleet, address: Address, pulse: Liveness, data: NodeData) -> None:
         self._plan, self._fleet, self._address, self._pulse, self._data = plan, fleet, address, pulse, data
         self._controllers = 0
         self._starts: Counter[str] = Counter()  # for each node, how often its step was started again

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from hpcml.engines.ipyparallel.controller_address import Address
 from hpcml.engines.ipyparallel.failures import Seen, failures
 from hpcml.engines.ipyparallel.fleet import Fleet
-from hpcml.engines.ipyparallel.liveness import Pulse
+from hpcml.engines.ipyparallel.liveness import Liveness
 from hpcml.engines.ipyparallel.node_data import NodeData
 from hpcml.engines.ipyparallel.recovery import Recovery
 from hpcml.engines.plan import Plan
@@ -43,7 +43,7 @@ class Startup:
         self.here: set[str] = set()  # the nodes whose launcher has spoken
         self.running = False
         self.address = Address(plan, self.fleet)
-        self.pulse = Pulse(self.fleet)
+        self.pulse = Liveness(self.fleet)
         self.data = NodeData(plan, lambda order: self.inbox.put((None, order)), self.fleet.hold)
         self.recovery = Recovery(plan, self.fleet, self.address, self.pulse, self.data)
         self._asked = 0.0  # when the hub was last asked who is there

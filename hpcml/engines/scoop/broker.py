@@ -36,7 +36,7 @@ class BrokerThread:
             ) from error
         self.ports: tuple[int, int] = self._broker.getPorts()
         self._broker.processConfig = self._note
-        self._broker.task_socket = _Patient(self._broker.task_socket, library.broker.zmq)
+        self._broker.task_socket = _TolerantSocket(self._broker.task_socket, library.broker.zmq)
         self._thread = threading.Thread(target=self._run, name="hpcml-broker", daemon=True)
         self._thread.start()
 
@@ -57,7 +57,7 @@ class BrokerThread:
         return not self._thread.is_alive()
 
 
-class _Patient:
+class _TolerantSocket:
     """The broker's socket; what is for a peer that is gone is dropped, as SCOOP's broker would not survive it."""
 
     def __init__(self, socket: Any, zmq: Any) -> None:

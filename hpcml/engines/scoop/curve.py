@@ -19,13 +19,13 @@ import zmq.utils.z85
 from hpcml.errors import EngineError, HpcmlError
 from hpcml.journal.private_files import open_private, write_secret
 
-__all__ = ["Keys", "create_keys", "read_keys", "secured", "with_curve"]
+__all__ = ["KeyPair", "create_keys", "read_keys", "secured", "with_curve"]
 
 SILENCE = 60_000  # milliseconds; whoever sends or waits for so long has lost the other side
 _DOMAIN = b"hpcml"
 
 
-class Keys(NamedTuple):
+class KeyPair(NamedTuple):
     """The key pair of a run, as text of 40 characters each."""
 
     public: bytes
@@ -41,14 +41,14 @@ def with_curve() -> None:
         )
 
 
-def create_keys(path: Path) -> Keys:
+def create_keys(path: Path) -> KeyPair:
     """Make a key pair and write it to a new file, mode 0600."""
-    keys = Keys(*zmq.curve_keypair())
+    keys = KeyPair(*zmq.curve_keypair())
     write_secret(path, b"\n".join(keys))
     return keys
 
 
-def read_keys(path: Path) -> Keys:
+def read_keys(path: Path) -> KeyPair:
     """Return what `create_keys` has written to `path`.
 
     Raises
@@ -66,10 +66,10 @@ def read_keys(path: Path) -> Keys:
         ) from error
     if [len(key) for key in found] != [40, 40]:
         raise HpcmlError(f"{path} is no key pair: start the run anew")
-    return Keys(*found)
+    return KeyPair(*found)
 
 
-def secured(keys: Keys, address: Callable[[], str]) -> "_Zmq":
+def secured(keys: KeyPair, address: Callable[[], str]) -> "_Zmq":
     """Return what stands for the module zmq in SCOOP's modules.
 
     Parameters
@@ -85,7 +85,7 @@ def secured(keys: Keys, address: Callable[[], str]) -> "_Zmq":
 class _Socket(zmq.Socket):  # type: ignore[type-arg]
     """Encrypts: a server when it binds, a client when it connects."""
 
-    _keys: Keys
+    _keys: KeyPair
     _own_address: Callable[[], str]
 
     def bind(self, addr: str) -> Any:
@@ -128,7 +128,7 @@ class _Socket(zmq.Socket):  # type: ignore[type-arg]
 class _Zmq:
     """The module zmq, but for the contexts that it makes."""
 
-    def __init__(self, keys: Keys, context: Any) -> None:
+    def __init__(self, keys: KeyPair, context: Any) -> None:
         self._key, self._context = zmq.utils.z85.decode(keys.public), context
 
     def __getattr__(self, name: str) -> Any:

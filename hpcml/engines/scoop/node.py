@@ -33,7 +33,7 @@ from hpcml.engines.nodes.addresses import reach
 from hpcml.engines.nodes.forked import default_signals
 from hpcml.engines.nodes.memory import oom_kills
 from hpcml.engines.nodes.messages import LineReader, claim_output, die_with_parent, say
-from hpcml.engines.scoop.curve import Keys, read_keys, with_curve
+from hpcml.engines.scoop.curve import KeyPair, read_keys, with_curve
 from hpcml.engines.scoop.library import load
 from hpcml.engines.scoop.output import Printed
 from hpcml.engines.scoop.worker import run_worker
@@ -50,7 +50,7 @@ GRACE = 1.0  # seconds for workers that have been told to end
 class NodeWorkers:
     """The workers of one node."""
 
-    def __init__(self, node: str, order: dict[str, Any], keys: Keys, output: int) -> None:
+    def __init__(self, node: str, order: dict[str, Any], keys: KeyPair, output: int) -> None:
         share = order["nodes"][node]
         self.node, self.slots, self._pool, self._keys = node, share["slots"], order["pool"], keys
         self._output = output

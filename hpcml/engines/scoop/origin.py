@@ -11,10 +11,10 @@ from typing import Any, NoReturn
 
 from hpcml.errors import EngineError
 
-__all__ = ["Fate", "ending_signals", "patch_origin", "run_as_origin"]
+__all__ = ["PoolFailure", "ending_signals", "patch_origin", "run_as_origin"]
 
 
-class Fate:
+class PoolFailure:
     """Whether the pool has failed: the first error, told by any thread and heard by the main thread at once."""
 
     def __init__(self) -> None:
@@ -41,7 +41,7 @@ class Fate:
             raise self.error
 
 
-def patch_origin(library: Any, fate: Fate) -> None:
+def patch_origin(library: Any, fate: PoolFailure) -> None:
     """Change what only the origin does; see `patches` for the rest."""
     queue, communicator = library.types.FutureQueue, library.comm.ZMQCommunicator
     append, pump, send = queue.append, communicator.pumpInfoSocket, communicator.sendFuture
@@ -67,7 +67,7 @@ def patch_origin(library: Any, fate: Fate) -> None:
     communicator.sendFuture = _send_or_fail
 
 
-def _pop(queue: Any, library: Any, fate: Fate) -> Any:
+def _pop(queue: Any, library: Any, fate: PoolFailure) -> Any:
     """Return the next future whose result the script waits for.
 
     What goes wrong meanwhile, a signal included, becomes the error of all that is under way: so it is raised in
@@ -86,7 +86,7 @@ def _pop(queue: Any, library: Any, fate: Fate) -> Any:
             return queue.ready.popleft()
 
 
-def _wait(communicator: Any, library: Any, fate: Fate) -> None:
+def _wait(communicator: Any, library: Any, fate: PoolFailure) -> None:
     """Wait until something has come, or the pool has failed."""
     if not hasattr(communicator, "arrivals"):
         communicator.arrivals = library.comm.zmq.Poller()
@@ -123,7 +123,7 @@ def ending_signals() -> Iterator[None]:
             signal.signal(signum, handler)
 
 
-def run_as_origin(library: Any, fate: Fate, function: Callable[[], int]) -> int:
+def run_as_origin(library: Any, fate: PoolFailure, function: Callable[[], int]) -> int:
     """Call `function`, which runs the script, as SCOOP's root task; return the exit status.
 
     It is that of the script, but never 0 when the pool has failed.

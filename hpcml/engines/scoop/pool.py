@@ -15,7 +15,7 @@ from hpcml.engines.plan import Plan
 from hpcml.engines.scoop.address import Offer, choose
 from hpcml.engines.scoop.broker import BrokerThread
 from hpcml.engines.scoop.curve import create_keys, secured
-from hpcml.engines.scoop.origin import Fate, patch_origin
+from hpcml.engines.scoop.origin import PoolFailure, patch_origin
 from hpcml.engines.scoop.patches import patch
 from hpcml.engines.scoop.steps import Steps
 from hpcml.engines.scoop.worker import configure
@@ -45,7 +45,7 @@ class Pool:
     """
 
     def __init__(self, plan: Plan, library: Any, script: Path, args: list[str]) -> None:
-        self.plan, self.library, self.fate = plan, library, Fate()
+        self.plan, self.library, self.fate = plan, library, PoolFailure()
         self._script, self._args = str(script.absolute()), args
         self._deadline = time.monotonic() + plan.timeout
         self._inbox: Inbox = queue.SimpleQueue()

@@ -46,7 +46,7 @@ class Steps:
 
     def _let_go(self) -> None:
         for program in self._programs:
-            program.let_go()
+            program.release_stdin()
 
     @property
     def over(self) -> bool:

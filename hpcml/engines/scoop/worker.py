@@ -6,7 +6,7 @@ from types import ModuleType
 from typing import Any
 
 from hpcml.engines.scoop.broker import PLACE
-from hpcml.engines.scoop.curve import Keys, secured
+from hpcml.engines.scoop.curve import KeyPair, secured
 from hpcml.engines.scoop.library import load
 from hpcml.engines.scoop.patches import patch, patch_worker
 from hpcml.errors import EngineError
@@ -56,7 +56,7 @@ def load_script(library: Any, path: str) -> None:
     control.current = control.execQueue = futures._controller = None
 
 
-def run_worker(pool: dict[str, Any], node: str, slot: int, keys: Keys) -> None:
+def run_worker(pool: dict[str, Any], node: str, slot: int, keys: KeyPair) -> None:
     """Execute tasks until the pool ends; see `configure` for `pool`."""
     library = load()
 

@@ -14,7 +14,7 @@ import numpy as np
 from sklearn.svm import SVC
 
 from hpcml.cluster.calls import Calls
-from hpcml.data.call_data import CallBook
+from hpcml.data.call_data import CallData
 from hpcml.data.pickling import dumps
 from hpcml.data.staging.file_system import LocalStaging
 from hpcml.data.staging.store import Store
@@ -39,7 +39,7 @@ def microseconds(store: Store, dump: Callable[[Any], Any] | None) -> float:
     args, kwargs = arguments()
     began = time.perf_counter()
     for _ in range(CALLS):
-        book = CallBook(store, LIMIT)
+        book = CallData(store, LIMIT)
         Calls(book, None, dump or book.pack).make(task, args, kwargs, "group", sends=1)
     return (time.perf_counter() - began) / CALLS * 1e6
 

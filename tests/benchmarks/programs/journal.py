@@ -25,14 +25,14 @@ from sklearn.svm import SVC
 
 import hpcml
 from hpcml.cluster.calls import Calls
-from hpcml.data.call_data import CallBook
+from hpcml.data.call_data import CallData
 from hpcml.data.envelope import Call
 from hpcml.data.outcomes import Outcome
 from hpcml.data.pickling import dumps
 from hpcml.data.staging.file_system import LocalStaging
 from hpcml.data.staging.store import Store
 from hpcml.journal.lease import this_process
-from hpcml.journal.run_journal import Ledger
+from hpcml.journal.run_journal import RunJournal
 
 RECORDS, TASKS = 100_000, 10_000
 RESULT = b"r" * 150  # a pickled score, its times, and the name of what was called
@@ -42,7 +42,7 @@ def write() -> dict[str, float]:
     """Write many small results."""
     with tempfile.TemporaryDirectory(dir=".") as place:
         os.chmod(place, 0o700)
-        ledger = Ledger(Path(place), this_process(), {}, lambda job: None)
+        ledger = RunJournal(Path(place), this_process(), {}, lambda job: None)
         call = Call(b"", b"", "sklearn.model_selection._validation._fit_and_score", "joblib")
         outcome = Outcome(None, None, "node1:11", time.time(), 0.123456, 150)
         began = time.perf_counter()
@@ -73,8 +73,8 @@ def key() -> dict[str, float]:
     called = joblib.Parallel.__call__
     with tempfile.TemporaryDirectory(dir=".") as place:
         os.chmod(place, 0o700)
-        ledger = Ledger(Path(place), this_process(), {}, lambda job: None)
-        book = CallBook(Store(LocalStaging([place])), 1 << 20)
+        ledger = RunJournal(Path(place), this_process(), {}, lambda job: None)
+        book = CallData(Store(LocalStaging([place])), 1 << 20)
         recorded, plain = Calls(book, ledger, dumps), Calls(book, None, dumps)
         try:
             joblib.Parallel.__call__ = lambda self, items: called(self, compare(items))

@@ -11,7 +11,7 @@ from patience import patient, wait_until
 
 from hpcml.cluster.dispatch.frames import Task
 from hpcml.cluster.dispatch.limits import Limits
-from hpcml.cluster.dispatch.queue import Waiting
+from hpcml.cluster.dispatch.queue import TaskQueue
 from hpcml.data.envelope import Call
 from hpcml.errors import OutOfTime, WorkerDied
 from hpcml.slurm.commands import parse_time_left
@@ -20,7 +20,7 @@ from hpcml.slurm.deadline import MARGIN, Deadline
 
 def waiting(seconds, tasks=3, limit=None):
     """Return tasks of a group in which one has lasted so many seconds."""
-    found = Waiting(limit)
+    found = TaskQueue(limit)
     for _ in range(tasks):
         found.add(Task(Call(b"", b"", "name", "group"), Future()))
     frame = found.take(slots=1, in_flight=0)

@@ -12,7 +12,7 @@ import pytest
 from hpcml.cluster.scoop.future import Future
 from hpcml.cluster.scoop.import_path import FOLDER, finish, serve
 from hpcml.cluster.scoop.reductions import branches, join_scans, joined, reduce_tree, scan_tree
-from hpcml.cluster.scoop.task_context import Carried
+from hpcml.cluster.scoop.task_context import WithConstants
 from hpcml.data.envelope import name_of
 from hpcml.errors import HpcmlError
 from hpcml.scoop_programs import futures, shared
@@ -70,8 +70,8 @@ def test_a_constant_is_awaited(monkeypatch):
 
 
 def test_messages_name_what_is_called():
-    assert name_of(Carried(operator.add, {}, 1)) == "_operator.add"
-    assert name_of(Carried(lambda: 0, {}, 1)) == name_of(lambda: 0)
+    assert name_of(WithConstants(operator.add, {}, 1)) == "_operator.add"
+    assert name_of(WithConstants(lambda: 0, {}, 1)) == name_of(lambda: 0)
 
 
 def test_scoop_is_served(monkeypatch):

@@ -20,7 +20,7 @@ from sklearn.neighbors import KNeighborsRegressor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from hpcml.data.call_data import CallBook
+from hpcml.data.call_data import CallData
 from hpcml.data.loading import loads_function
 from hpcml.data.out_of_band import dumps_result
 from hpcml.data.packed import Payload
@@ -39,7 +39,7 @@ def store(tmp_path: Path) -> Store:
 
 def sent(thing, store, limit=LIMIT, private=False):
     """Pack, carry and unpack; also how many bytes were carried in the pickle itself."""
-    packed = CallBook(store, limit, private).pack(thing)
+    packed = CallData(store, limit, private).pack(thing)
     carried = pickle.dumps(packed)
     return loads_function(pickle.loads(carried))[0], len(carried)
 
@@ -272,7 +272,7 @@ def test_subclasses_that_pickle_themselves_in_other_ways_do(store):
 def test_lapack_may_overwrite_what_is_read_only_and_only_the_task_sees_it(store):
     """f2py does not ask whether an array can be written; with a read-only map the process would end."""
     symmetric = np.asfortranarray(PLAIN @ PLAIN.T)
-    packed = pickle.dumps(CallBook(store, LIMIT).pack(symmetric))
+    packed = pickle.dumps(CallData(store, LIMIT).pack(symmetric))
     got = loads_function(pickle.loads(packed))[0]
     assert not got.flags.writeable
     values = scipy.linalg.eigh(got, overwrite_a=True)[0]
@@ -325,17 +325,17 @@ def test_small_things_are_not_touched(store, tmp_path):
     got, _ = sent([np.arange(10), "abc", {"x": np.ones(3)}], store)
     assert got[0].flags.writeable
     assert not list(tmp_path.iterdir())
-    assert isinstance(CallBook(store, LIMIT).pack([1, 2, np.arange(5)]), bytes)
+    assert isinstance(CallData(store, LIMIT).pack([1, 2, np.arange(5)]), bytes)
 
 
 def test_no_limit_leaves_everything_in_the_pickle(store):
-    packed = CallBook(store, None).pack([PLAIN, b"x" * 1_000_000])
+    packed = CallData(store, None).pack([PLAIN, b"x" * 1_000_000])
     assert isinstance(packed, bytes)
     assert np.array_equal(pickle.loads(packed)[0], PLAIN)
 
 
 def test_private_content_can_be_written_and_is_seen_by_nobody_else(store):
-    packed = CallBook(store, LIMIT, private=True).pack(PLAIN)
+    packed = CallData(store, LIMIT, private=True).pack(PLAIN)
     assert isinstance(packed, Payload)
     one, other = (loads_function(pickle.loads(pickle.dumps(packed)))[0] for _ in range(2))
     one[:] = 0
@@ -345,7 +345,7 @@ def test_private_content_can_be_written_and_is_seen_by_nobody_else(store):
 
 def test_an_object_that_cannot_be_pickled_raises_its_own_error(store):
     with pytest.raises(TypeError, match="cannot pickle 'generator'"):
-        CallBook(store, LIMIT).pack([PLAIN, (n for n in range(3))])
+        CallData(store, LIMIT).pack([PLAIN, (n for n in range(3))])
 
 
 def leaves():

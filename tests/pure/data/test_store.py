@@ -15,7 +15,7 @@ import pytest
 import hpcml.data.call_data
 import hpcml.data.digests
 from hpcml.data.broadcast import broadcast
-from hpcml.data.call_data import CallBook
+from hpcml.data.call_data import CallData
 from hpcml.data.loading import loads_function
 from hpcml.data.staging.file_system import LocalStaging, SharedStaging
 from hpcml.data.staging.files import DataPart
@@ -51,7 +51,7 @@ def files(directory: Path) -> list[Path]:
 def test_an_array_is_hashed_once_in_a_call_and_anew_in_the_next(layout, store, hashed, tmp_path):
     array = layout(np.arange(4000.0).reshape(40, 100))
     for call in range(3):
-        book = CallBook(store, LIMIT)
+        book = CallData(store, LIMIT)
         for task in range(50):
             book.pack(([array], {"task": task}))
         assert hashed == [array.nbytes] * (call + 1)
@@ -62,7 +62,7 @@ def test_frames_and_memmaps_are_hashed_once_in_a_call(store, hashed, tmp_path):
     memmap = np.memmap(tmp_path / "memmap", dtype="f8", mode="w+", shape=(100, 10))
     frame = pd.DataFrame(np.ones((100, 30)))
     columns = frame[frame.columns[:5]]
-    book = CallBook(store, LIMIT)
+    book = CallData(store, LIMIT)
     for _ in range(20):
         book.pack([memmap, frame, columns])
     assert len(hashed) <= 3
@@ -71,16 +71,16 @@ def test_frames_and_memmaps_are_hashed_once_in_a_call(store, hashed, tmp_path):
 def test_equal_content_is_one_file_whichever_object_holds_it(store, tmp_path):
     array = np.arange(1000.0)
     twin = array.copy()
-    CallBook(store, LIMIT).pack([array, twin, array.reshape(10, 100), {"list": [twin]}, array.view("i8")])
-    CallBook(store, LIMIT).pack(twin)
+    CallData(store, LIMIT).pack([array, twin, array.reshape(10, 100), {"list": [twin]}, array.view("i8")])
+    CallData(store, LIMIT).pack(twin)
     assert len(files(tmp_path)) == 1
 
 
 def test_changed_content_is_noticed_in_the_next_call_and_the_old_file_goes(store, tmp_path):
     array = np.zeros(1000)
-    first = CallBook(store, LIMIT).pack(array)
+    first = CallData(store, LIMIT).pack(array)
     array[17] = 1.0
-    second = CallBook(store, LIMIT).pack(array)
+    second = CallData(store, LIMIT).pack(array)
     for packed, expected in ((first, 0.0), (second, 1.0)):
         assert loads_function(pickle.loads(pickle.dumps(packed)))[0][17] == expected
     del packed, first  # the task that needed the old content is done
@@ -90,14 +90,14 @@ def test_changed_content_is_noticed_in_the_next_call_and_the_old_file_goes(store
 
 def test_a_file_stays_while_its_array_lives_and_goes_with_it(store, tmp_path):
     array = np.arange(1000.0)
-    CallBook(store, LIMIT).pack(array.reshape(10, 100).T)
+    CallData(store, LIMIT).pack(array.reshape(10, 100).T)
     assert len(files(tmp_path)) == 1
     del array
     assert not files(tmp_path)
 
 
 def test_a_file_stays_while_a_task_needs_it(store, tmp_path):
-    packed = CallBook(store, LIMIT).pack([np.arange(1000.0), b"x" * 200_000])
+    packed = CallData(store, LIMIT).pack([np.arange(1000.0), b"x" * 200_000])
     assert len(files(tmp_path)) == 1
     assert loads_function(pickle.loads(pickle.dumps(packed)))[0][1] == b"x" * 200_000
     del packed
@@ -108,10 +108,10 @@ def test_a_part_of_an_array_goes_with_the_view_of_it(store, tmp_path):
     """Else windows over an array that lives for long would pile up without end."""
     array = np.arange(100_000.0)
     for start in range(0, 50_000, 1000):
-        CallBook(store, LIMIT).pack(array[start : start + 50_000])
+        CallData(store, LIMIT).pack(array[start : start + 50_000])
     assert not files(tmp_path)
     window = array[:50_000]
-    CallBook(store, LIMIT).pack(window)
+    CallData(store, LIMIT).pack(window)
     assert len(files(tmp_path)) == 1
     del window
     assert not files(tmp_path)
@@ -119,34 +119,34 @@ def test_a_part_of_an_array_goes_with_the_view_of_it(store, tmp_path):
 
 def test_what_leaves_one_pickle_is_one_file(store, tmp_path):
     arrays = [np.full(1000 + n, float(n)) for n in range(300)]
-    packed = CallBook(store, LIMIT).pack([arrays, b"x" * 300_000])
+    packed = CallData(store, LIMIT).pack([arrays, b"x" * 300_000])
     assert len(files(tmp_path)) == 1
     got, content = loads_function(pickle.loads(pickle.dumps(packed)))[0]
     assert content == b"x" * 300_000
     for n, array in enumerate(got):
         assert np.array_equal(array, arrays[n])
         assert array.ctypes.data % 64 == 0
-    new = CallBook(store, LIMIT).pack([*arrays[:5], np.zeros(5000)])  # only what is new is written
+    new = CallData(store, LIMIT).pack([*arrays[:5], np.zeros(5000)])  # only what is new is written
     assert len(new.buffers) == 6
     assert sorted(path.stat().st_size for path in files(tmp_path))[0] == 40_000
 
 
 def test_content_that_was_lost_for_good_is_written_anew_by_the_next_call(store, tmp_path):
     array = np.arange(1000.0)
-    packed = CallBook(store, LIMIT).pack(array)
+    packed = CallData(store, LIMIT).pack(array)
     (file,) = files(tmp_path)
     os.truncate(file, 8)
     with pytest.raises(DataMissing) as caught:
         loads_function(pickle.loads(pickle.dumps(packed)))[0]
     with pytest.raises(DataError, match="removed while tasks needed it"):
         store.restore(caught.value.digest, time.monotonic())
-    again = CallBook(store, LIMIT).pack(array)
+    again = CallData(store, LIMIT).pack(array)
     assert np.array_equal(loads_function(pickle.loads(pickle.dumps(again)))[0], array)
 
 
 def test_content_that_was_removed_is_written_again_until_nobody_needs_it(store, tmp_path):
     array = np.arange(1000.0)
-    packed = CallBook(store, LIMIT).pack(array)
+    packed = CallData(store, LIMIT).pack(array)
     for _ in range(2):
         for file in files(tmp_path):
             file.unlink()
@@ -161,7 +161,7 @@ def test_content_that_was_removed_is_written_again_until_nobody_needs_it(store, 
 
 def test_content_that_found_no_room_is_tried_again_in_the_same_call(tmp_path):
     place = tmp_path / "place"
-    book, array = CallBook(Store(LocalStaging([str(place)])), LIMIT), np.arange(1000.0)
+    book, array = CallData(Store(LocalStaging([str(place)])), LIMIT), np.arange(1000.0)
     with pytest.raises(DataError):
         book.pack(array)
     place.mkdir()
@@ -169,7 +169,7 @@ def test_content_that_found_no_room_is_tried_again_in_the_same_call(tmp_path):
 
 
 def test_chunks_that_are_made_one_by_one_do_not_pile_up(store, tmp_path):
-    book = CallBook(store, LIMIT)
+    book = CallData(store, LIMIT)
     for n in range(20):
         packed = book.pack((np.full(1000, float(n)), bytes([n]) * 200_000))
         array, content = loads_function(pickle.loads(pickle.dumps(packed)))[0]
@@ -183,7 +183,7 @@ SMALL = 1 << 19  # bytes of an array below the limit of 1 MB
 
 def test_a_small_array_that_travels_often_is_put_on_the_nodes_and_can_be_written(store, tmp_path):
     array = np.arange(SMALL // 8)
-    book = CallBook(store, 1 << 20)
+    book = CallData(store, 1 << 20)
     carried = [pickle.dumps(book.pack([array, {"task": task}])) for task in range(20)]
     lengths = [len(one) for one in carried]
     assert lengths[0] > SMALL
@@ -197,7 +197,7 @@ def test_a_small_array_that_travels_often_is_put_on_the_nodes_and_can_be_written
             assert about == {"task": task}
             assert np.array_equal(got, array)
             got[:] = 0
-    later = CallBook(store, 1 << 20)
+    later = CallData(store, 1 << 20)
     assert [len(pickle.dumps(later.pack(array))) > SMALL for _ in range(2)] == [True, False]  # it is there already
     del later, array, book
     assert not files(tmp_path)
@@ -205,7 +205,7 @@ def test_a_small_array_that_travels_often_is_put_on_the_nodes_and_can_be_written
 
 def test_a_buffer_that_is_refilled_in_the_midst_of_a_call_travels_as_it_is(store):
     buffer = np.zeros(SMALL // 8)
-    book = CallBook(store, 1 << 20)
+    book = CallData(store, 1 << 20)
     carried = []
     for task in range(10):
         buffer[:] = task // 4
@@ -217,7 +217,7 @@ def test_a_buffer_that_is_refilled_in_the_midst_of_a_call_travels_as_it_is(store
 
 def test_a_small_buffer_that_is_refilled_before_it_is_sent_arrives_as_it_was(store):
     buffer = np.zeros(SMALL // 8)
-    book = CallBook(store, 1 << 20)
+    book = CallData(store, 1 << 20)
     for _ in range(3):
         book.dump(buffer)
     packed = book.dump(buffer)
@@ -228,7 +228,7 @@ def test_a_small_buffer_that_is_refilled_before_it_is_sent_arrives_as_it_was(sto
 
 
 def test_a_function_of_many_tasks_carries_a_small_array_once(store, tmp_path):
-    book = CallBook(store, 1 << 20)
+    book = CallData(store, 1 << 20)
     book.sends = 1000
     array = np.arange(SMALL // 8)
     packed = book.pack(lambda: array[-1])
@@ -237,7 +237,7 @@ def test_a_function_of_many_tasks_carries_a_small_array_once(store, tmp_path):
 
 
 def test_without_a_limit_nothing_is_put_on_the_nodes_however_often_it_travels(store, tmp_path):
-    book = CallBook(store, None)
+    book = CallData(store, None)
     book.sends = 1000
     for _ in range(10):
         book.pack(np.arange(SMALL // 8))
@@ -247,7 +247,7 @@ def test_without_a_limit_nothing_is_put_on_the_nodes_however_often_it_travels(st
 def test_nothing_is_left_to_the_garbage_collector(store, tmp_path):
     gc.disable()
     try:
-        CallBook(store, LIMIT).pack({"a": np.arange(1000.0), "f": lambda: None})
+        CallData(store, LIMIT).pack({"a": np.arange(1000.0), "f": lambda: None})
         assert not files(tmp_path)
     finally:
         gc.enable()
@@ -256,7 +256,7 @@ def test_nothing_is_left_to_the_garbage_collector(store, tmp_path):
 def test_threads_share_one_file(store, tmp_path):
     arrays = [np.arange(50_000.0) for _ in range(8)]
     packed = []
-    threads = [threading.Thread(target=lambda a=array: packed.append(CallBook(store, LIMIT).pack(a)))
+    threads = [threading.Thread(target=lambda a=array: packed.append(CallData(store, LIMIT).pack(a)))
                for array in arrays]  # fmt: skip
     for thread in threads:
         thread.start()
@@ -270,7 +270,7 @@ def test_a_handle_holds_the_data_until_it_is_closed(store, tmp_path):
     value = {"array": np.arange(100_000.0), "numbers": list(range(100_000))}
     handle = broadcast(value, store)
     assert handle.value is value
-    packed = CallBook(store, None).pack([handle, handle])
+    packed = CallData(store, None).pack([handle, handle])
     assert len(pickle.dumps(packed)) < 2000
     assert len(files(tmp_path)) == 1  # the array and the pickle of the list
     arrived, again = loads_function(pickle.loads(pickle.dumps(packed)))[0]
@@ -286,18 +286,18 @@ def test_a_handle_holds_the_data_until_it_is_closed(store, tmp_path):
     with pytest.raises(HpcmlError, match="handle is closed"):
         _ = handle.value
     with pytest.raises(HpcmlError, match="handle is closed"):
-        CallBook(store, LIMIT).pack(handle)
+        CallData(store, LIMIT).pack(handle)
 
 
 def test_a_handle_of_another_cluster_is_refused_at_once(store, tmp_path):
     other = Store(LocalStaging([str(tmp_path)]))
     with pytest.raises(HpcmlError, match="belongs to another Cluster"):
-        CallBook(other, LIMIT).pack([broadcast(np.arange(1000.0), store)])
+        CallData(other, LIMIT).pack([broadcast(np.arange(1000.0), store)])
 
 
 def test_a_forked_child_removes_nothing(store, tmp_path):
     array = np.arange(1000.0)
-    CallBook(store, LIMIT).pack(array)
+    CallData(store, LIMIT).pack(array)
     child = os.fork()
     if child == 0:
         del array
@@ -328,12 +328,12 @@ def test_a_full_place_falls_back_with_one_warning_and_a_full_last_place_is_an_er
     first, second = small_mount("first", "1m"), small_mount("second", "2m")
     store = Store(LocalStaging([str(first), str(second)]))
     with caplog.at_level(logging.WARNING, "hpcml"):
-        kept = [CallBook(store, LIMIT).pack(np.full(600_000, n, "i1")) for n in range(3)]
+        kept = [CallData(store, LIMIT).pack(np.full(600_000, n, "i1")) for n in range(3)]
     assert [len(files(place)) for place in (first, second)] == [1, 2]
     (warning,) = caplog.messages
     assert f"no room for 600,000 bytes of data in {first}: No space left on device; using {second}" in warning
     with pytest.raises(DataError, match="3,000,000 bytes of data cannot be put on the nodes") as caught:
-        CallBook(store, LIMIT).pack(np.zeros(3_000_000, "i1"))
+        CallData(store, LIMIT).pack(np.zeros(3_000_000, "i1"))
     for place in (first, second):
         assert f"{place}: No space left on device" in str(caught.value)
     assert [len(files(place)) for place in (first, second)] == [1, 2]  # nothing half-written stays
@@ -343,7 +343,7 @@ def test_a_full_place_falls_back_with_one_warning_and_a_full_last_place_is_an_er
 def test_a_directory_that_is_gone_is_an_error_that_says_so(tmp_path):
     store = Store(LocalStaging([str(tmp_path / "gone")]))
     with pytest.raises(DataError, match=r"gone: No such file or directory\nName another directory that you can"):
-        CallBook(store, LIMIT).pack(np.arange(1000.0))
+        CallData(store, LIMIT).pack(np.arange(1000.0))
 
 
 def test_a_shared_file_system_holds_one_file_and_nodes_link_to_it(tmp_path):
@@ -353,7 +353,7 @@ def test_a_shared_file_system_holds_one_file_and_nodes_link_to_it(tmp_path):
     removed: list[str] = []
     store = Store(SharedStaging(str(shared), str(node), removed.append))
     array = np.arange(1000.0)
-    packed = CallBook(store, LIMIT).pack(array)
+    packed = CallData(store, LIMIT).pack(array)
     assert np.array_equal(loads_function(pickle.loads(pickle.dumps(packed)))[0], array)
     (file,) = files(shared)
     (link,) = [path for path in files(node) if path.is_symlink()]
@@ -364,7 +364,7 @@ def test_a_shared_file_system_holds_one_file_and_nodes_link_to_it(tmp_path):
 
 
 def test_what_travels_is_the_name_of_the_file(store, tmp_path):
-    packed = CallBook(store, LIMIT).pack(np.arange(1000.0))
+    packed = CallData(store, LIMIT).pack(np.arange(1000.0))
     (part,) = pickle.loads(pickle.dumps(packed)).buffers
     assert isinstance(part, DataPart)
     assert (part.offset, part.nbytes) == (0, 8000)

@@ -24,15 +24,15 @@ from sklearn.preprocessing import StandardScaler
 from hpcml.cluster.calls import Calls
 from hpcml.data import code_versions as sources
 from hpcml.data import libraries
-from hpcml.data.call_data import CallBook
+from hpcml.data.call_data import CallData
 from hpcml.data.definitions import is_named
 from hpcml.data.digests import ContentDigests
 from hpcml.errors import TaskError
-from hpcml.journal.call_keys import Keys
+from hpcml.journal.call_keys import CallKeys
 
 
 def key(thing):
-    return Keys().digest(thing)
+    return CallKeys().digest(thing)
 
 
 # ---- the same in every process
@@ -48,7 +48,7 @@ from sklearn.model_selection import GridSearchCV, KFold, RandomizedSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 import sklearn.model_selection._search as search
-from hpcml.journal.call_keys import Keys
+from hpcml.journal.call_keys import CallKeys
 
 WORDS = {f"word {n}" for n in range(50)}
 FACTOR = 3
@@ -152,7 +152,7 @@ things = {
     "fitted": LogisticRegression().fit(X, y),
     "pipeline": make_pipeline(StandardScaler(), FunctionTransformer(lambda a: a + FACTOR), LogisticRegression()),
 }
-keys = {name: Keys().digest(thing) for name, thing in things.items()}
+keys = {name: CallKeys().digest(thing) for name, thing in things.items()}
 
 class Caught(Exception):
     pass
@@ -181,10 +181,10 @@ def accuracy(estimator, X, y):
     return estimator.score(X, y) * FACTOR
 scoring = {"own": accuracy, "f1": "f1"}
 calls = caught(GridSearchCV(things["pipeline"], grid, cv=folds, scoring=scoring, refit="own"))
-keys["fits"] = [Keys().digest(call) for call in calls]
+keys["fits"] = [CallKeys().digest(call) for call in calls]
 forest = RandomForestClassifier(random_state=np.random.RandomState(5))
 forest = RandomizedSearchCV(forest, {"max_depth": [1, 2, 3, 4]}, n_iter=3, random_state=np.random.RandomState(7))
-keys["random fits"] = [Keys().digest(call) for call in caught(forest)]
+keys["random fits"] = [CallKeys().digest(call) for call in caught(forest)]
 """
 REPORT = "\nprint(json.dumps(keys))\n"
 COST = """
@@ -192,7 +192,7 @@ import time
 X, y = np.arange(400_000.0).reshape(20_000, 20), np.arange(20_000) % 2
 calls = caught(GridSearchCV(LogisticRegression(), {"C": list(np.arange(1.0, 101.0))}, cv=3))
 from hpcml.data.digests import ContentDigests
-shared = Keys(ContentDigests(1 << 20))
+shared = CallKeys(ContentDigests(1 << 20))
 times = []
 for function, args, kwargs in calls:
     began = time.perf_counter()
@@ -612,14 +612,14 @@ def test_objects_that_share_each_other_take_no_time_without_end():
 @pytest.mark.parametrize("nbytes", [1 << 17, 1 << 23])
 def test_a_large_array_that_changes_between_two_calls(nbytes):
     array = np.zeros(nbytes, np.uint8)
-    before = Keys(ContentDigests(1 << 20)).digest((array,))
+    before = CallKeys(ContentDigests(1 << 20)).digest((array,))
     array[-1] = 1
-    assert Keys(ContentDigests(1 << 20)).digest((array,)) != before
+    assert CallKeys(ContentDigests(1 << 20)).digest((array,)) != before
 
 
 def test_a_buffer_that_is_refilled_within_a_call():
     """What is not above the limit is sent each time as it is then, so its key says so."""
-    keys, found = Keys(ContentDigests(1 << 20)), []
+    keys, found = CallKeys(ContentDigests(1 << 20)), []
     buffer = np.zeros(1 << 17)
     assert buffer.nbytes == 1 << 20
     for number in range(3):
@@ -630,13 +630,13 @@ def test_a_buffer_that_is_refilled_within_a_call():
 
 def test_what_is_above_the_limit_is_looked_at_once(monkeypatch):
     looked = []
-    real = Keys.lend
+    real = CallKeys.lend
 
     def lend(self, nbytes, name, owner, produce):
         return real(self, nbytes, name, owner, lambda: looked.append(1) or produce())
 
-    monkeypatch.setattr(Keys, "lend", lend)
-    keys, array = Keys(ContentDigests(1 << 20)), np.zeros((1 << 17) + 1)
+    monkeypatch.setattr(CallKeys, "lend", lend)
+    keys, array = CallKeys(ContentDigests(1 << 20)), np.zeros((1 << 17) + 1)
     assert len({keys.digest((array, number, object)) for number in range(5)}) == 5
     assert len(looked) == 1
     keys.digest((array[1:], array[::2], array.view("i8"), object))
@@ -669,7 +669,7 @@ class Given:
 
 def call_keys(*calls, **settings):
     ledger = Given()
-    made = Calls(CallBook(None, None), ledger, at_once=False)
+    made = Calls(CallData(None, None), ledger, at_once=False)
     for function, args, kwargs in calls:
         made.make(function, args, kwargs, "group", **settings)
     return ledger.digests
@@ -690,7 +690,7 @@ def test_calls_with_other_arguments_are_other_calls():
 def test_a_call_is_the_same_in_a_chunk():
     calls = [(max, (1, n), {}) for n in range(3)] + [(max, (1, n), {"key": None}) for n in range(3)]
     ledger = Given()
-    _, chunk = Calls(CallBook(None, None), ledger, at_once=False).make_chunk(max, calls, "group", None)
+    _, chunk = Calls(CallData(None, None), ledger, at_once=False).make_chunk(max, calls, "group", None)
     assert ledger.digests == call_keys(*calls)
     assert chunk.keys == tuple(ledger.digests)
 
@@ -707,7 +707,7 @@ def test_a_function_that_changes_between_two_calls():
     assert call_keys((function, (), {})) != first
     counter = types.SimpleNamespace(n=1)
     ledger = Given()
-    made = Calls(CallBook(None, None), ledger, at_once=False)
+    made = Calls(CallData(None, None), ledger, at_once=False)
     for number in (1, 2):
         counter.n = number
         made.make(lambda: counter.n, (), {}, "group")
@@ -727,7 +727,7 @@ def test_a_call_that_cannot_be_recognised_is_told_once(caplog):
     ledger = Given()
     for _ in range(3):
         with pytest.raises(TaskError, match="not now"):
-            Calls(CallBook(None, None), ledger, at_once=False).make(len, (thing,), {}, "group")
+            Calls(CallData(None, None), ledger, at_once=False).make(len, (thing,), {}, "group")
     assert not ledger.digests
     assert caplog.text.count("cannot be recognised when the run is resumed") == 1
 
@@ -798,7 +798,7 @@ def test_the_state_of_the_process_generator_is_not_part_of_a_key():
     import random
 
     draw = random.random
-    before = Keys().digest(lambda: 1 + draw())
+    before = CallKeys().digest(lambda: 1 + draw())
     random.seed(3)
-    assert Keys().digest(lambda: 1 + draw()) == before
-    assert Keys().digest((random.Random(1),)) != Keys().digest((random.Random(2),))
+    assert CallKeys().digest(lambda: 1 + draw()) == before
+    assert CallKeys().digest((random.Random(1),)) != CallKeys().digest((random.Random(2),))

@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 from deap import base, creator
 
-from hpcml.journal.call_keys import Keys
+from hpcml.journal.call_keys import CallKeys
 
 SCRIPT = """
 from deap import base, creator
-from hpcml.journal.call_keys import Keys
+from hpcml.journal.call_keys import CallKeys
 creator.create("KeyMost", base.Fitness, weights=(1.0,))
 creator.create("KeyBits", list, fitness=creator.KeyMost)
-print(Keys().call(Keys().write(max), (creator.KeyBits([1, 0, 2.5]),), {}).digest)
+print(CallKeys().call(CallKeys().write(max), (creator.KeyBits([1, 0, 2.5]),), {}).digest)
 """
 
 
@@ -29,7 +29,7 @@ def bits():
 
 
 def key(individual, function=max):
-    keys = Keys()
+    keys = CallKeys()
     return keys.call(keys.write(function), (individual,), {}).digest
 
 

@@ -17,15 +17,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hpcml.data.definitions import is_named
-from hpcml.journal.call_keys import Keys
+from hpcml.journal.call_keys import CallKeys
 
 
 def key(thing):
-    return Keys().digest(thing)
+    return CallKeys().digest(thing)
 
 
 def call_key(function, *args, **kwargs):
-    keys = Keys()
+    keys = CallKeys()
     return keys.call(keys.write(function), args, kwargs).digest
 
 
@@ -257,7 +257,7 @@ def test_what_is_named_is_what_cloudpickle_sends_as_a_name(thing):
 PROGRAM = r"""
 import json, sys
 import hpcml
-from hpcml.journal.call_keys import Keys
+from hpcml.journal.call_keys import CallKeys
 
 class Words(set):
     def __init__(self, words=(), owner=None):
@@ -284,11 +284,11 @@ things = {
     "sets of sets": {frozenset(names), frozenset(names[3:])}, "graph": nodes, "long": 10 ** 5000,
     "long in a list": [10 ** 5000, {"a": -(10 ** 5000)}],
 }
-keys = {name: Keys().digest(thing) for name, thing in things.items()}
-keys["a call"] = Keys().call(Keys().write(len), (10 ** 5000, "a"), {}).digest
+keys = {name: CallKeys().digest(thing) for name, thing in things.items()}
+keys["a call"] = CallKeys().call(CallKeys().write(len), (10 ** 5000, "a"), {}).digest
 with hpcml.Cluster(engine="local", slots_per_node=1, progress=False, run_dir="runs") as cluster:
     with cluster.broadcast([Held(n) for n in range(3)]) as handle, cluster.broadcast([Held(4)]) as other:
-        keys["broadcast"], keys["another"] = Keys().digest((handle,)), Keys().digest((other,))
+        keys["broadcast"], keys["another"] = CallKeys().digest((handle,)), CallKeys().digest((other,))
 assert len(set(keys.values())) == len(keys), keys
 print(json.dumps(keys))
 """

@@ -11,15 +11,15 @@ import pytest
 
 from hpcml.data import code_versions as sources
 from hpcml.data import libraries
-from hpcml.journal.call_keys import Keys
+from hpcml.journal.call_keys import CallKeys
 
 PROGRAM = r"""
 import copy, json, sys
 import torch
-from hpcml.journal.call_keys import Keys
+from hpcml.journal.call_keys import CallKeys
 
 def key(thing):
-    return Keys().digest(thing)
+    return CallKeys().digest(thing)
 
 torch.manual_seed(0)
 net = torch.nn.Sequential(torch.nn.Linear(3, 4), torch.nn.ReLU(), torch.nn.Linear(4, 1))
@@ -84,7 +84,7 @@ def test_a_version_that_is_a_string_of_the_librarys_own_class(tmp_path, monkeypa
         monkeypatch.setitem(sys.modules, "peculiar", library)
         sources._digests.clear()
         libraries.version.cache_clear()
-        return Keys().digest(library.f), Keys().digest((library.__version__, [1]))
+        return CallKeys().digest(library.f), CallKeys().digest((library.__version__, [1]))
 
     assert make("1.0") == make("1.0")
     assert not set(make("1.0")) & set(make("2.0"))

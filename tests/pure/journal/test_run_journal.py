@@ -23,8 +23,8 @@ from hpcml.journal import runs as lives
 from hpcml.journal.lease import this_process
 from hpcml.journal.private_files import create_secret, read_secret
 from hpcml.journal.records import Damage, Reader
-from hpcml.journal.run_journal import Ledger
-from hpcml.journal.runs import job_over, last_run, new_run_dir, open_run, remember_run, script_label
+from hpcml.journal.run_journal import RunJournal
+from hpcml.journal.runs import job_over, last_run, new_run_dir, note_last_run, open_run, run_label
 
 ME = this_process()
 OLD, NEW = {"numpy": "1"}, {"numpy": "2"}
@@ -35,7 +35,7 @@ def unknown(job):
 
 
 def opened(directory, versions=OLD, **settings):
-    ledger = Ledger(directory, ME, versions, unknown, **settings)
+    ledger = RunJournal(directory, ME, versions, unknown, **settings)
     ledger.begin(engine="local", slots={}, cpus=1, cpus_per_slot=1)
     return ledger
 
@@ -169,7 +169,7 @@ def test_the_record_of_a_life_may_be_lost(run):
     for life in (1, 2):
         flip(run / "journal", place_of(run, lambda head, life=life: head.get("life") == life)[1] + 40)
     for versions, value in ((OLD, "old"), (NEW, "new")) * 2:
-        ledger = Ledger(run, ME, versions, unknown)
+        ledger = RunJournal(run, ME, versions, unknown)
         assert values(ledger, "a", f"only {value}") == [value, value]
         ledger.close("ended")  # nothing was run
     assert (run / "journal").exists()
@@ -300,7 +300,7 @@ def test_a_second_driver_is_refused_and_changes_nothing(run):
 def test_of_a_run_that_has_done_nothing_nothing_is_left(run):
     for _ in range(3):
         ledger = opened(run)
-        ledger.belongs_to(remember_run(run.parent, "label", run))
+        ledger.belongs_to(note_last_run(run.parent, "label", run))
         ledger.close("ended")
         assert os.listdir(run) == []
         assert os.listdir(run.parent) == ["run"]
@@ -707,9 +707,9 @@ def test_a_base_that_everybody_can_write_to_is_refused(tmp_path):
 
 def test_what_a_run_is_remembered_by(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    labels = [script_label(["a.py", "1"], {}) for _ in range(2)]
-    labels += [script_label(["a.py", "2"], {}), script_label(["a.py", "1"], {"SLURM_ARRAY_TASK_ID": "3"})]
+    labels = [run_label(["a.py", "1"], {}) for _ in range(2)]
+    labels += [run_label(["a.py", "2"], {}), run_label(["a.py", "1"], {"SLURM_ARRAY_TASK_ID": "3"})]
     assert len(set(labels)) == 4
     kernel = ["/lib/ipykernel_launcher.py", "-f", "/run/kernel-1.json"]
-    assert script_label([""], {}) == script_label([""], {}) == script_label(kernel, {})
-    assert script_label([""], {}).startswith("interactive-")
+    assert run_label([""], {}) == run_label([""], {}) == run_label(kernel, {})
+    assert run_label([""], {}).startswith("interactive-")
