@@ -9,7 +9,7 @@
     ├── DataMissing       a worker did not find data that was sent to its node
     ├── EngineError       an engine could not start, or is gone
     ├── JournalFull       the journal cannot be written
-    ├── OutOfTime         the job's time is over: the rest is for the run's next life
+    ├── OutOfTime         the job's time is over: the rest is for the run's next session
     ├── RunInUse          another driver is at work on the run that should be resumed
     ├── TaskError         a task's function, argument or result cannot be sent
     ├── TaskTimeout       a task ran longer than it may

@@ -62,7 +62,7 @@ def main() -> None:
         slots = cluster.slots
     print(f"lowest           {best[0].fitness.values[0]:.6g}")
     print(f"slots            {slots}")
-    print(f"evaluations      {evaluated} in this life")
+    print(f"evaluations      {evaluated} in this session")
     print(f"wall time        {time.perf_counter() - began:.1f} s")
     evolve.plot_convergence(generation.logbook, options.png)
     print(f"picture          {options.png}")

@@ -1,4 +1,4 @@
-"""Calls, packed to be sent; one that an earlier life of the run has finished is not sent at all."""
+"""Calls, packed to be sent; one that an earlier session of the run has finished is not sent at all."""
 
 import logging
 import time
@@ -37,7 +37,7 @@ class Calls:
     book
         Takes the data of the calls.
     ledger
-        Knows what an earlier life has done; None: nothing is recorded.
+        Knows what an earlier session has done; None: nothing is recorded.
     at_once
         Put their data on the nodes before they are returned.
     wrap
@@ -122,7 +122,7 @@ class Calls:
         return known, Call(packed, arguments, name, group, width, keys=tuple(keys[n] for n in new))
 
     def _answers(self, keys: Sequence[str], classes: Iterable[type]) -> list[Outcome | None]:
-        """Return for each key the outcome that an earlier life has recorded."""
+        """Return for each key the outcome that an earlier session has recorded."""
         if self._ledger is None or not self._ledger.known:
             return [None] * len(keys)
         return [self._ledger.answer(key, classes) if key else None for key in keys]

@@ -63,7 +63,7 @@ class Monitor:
                 log.debug("the display failed: %r", error)
 
     def recalled(self, known: RecordedOutcome) -> None:
-        """Take one task that an earlier life of the run has done."""
+        """Take one task that an earlier session of the run has done."""
         self.totals.recalled += 1
         self._advance(known.group)
 

@@ -108,7 +108,7 @@ def make_plan(
     environment: Mapping[str, str],
     cpus: int,
     run_dir: Path,
-    life: int,
+    session: int,
 ) -> Plan:
     """Return what `engine` is to start; `cpus` are those of this computer that this process may use."""
     everywhere = engine != "local"
@@ -123,7 +123,7 @@ def make_plan(
         min_slots=options.min_slots,
         preload=chosen,
         data_dir=None if options.data_dir is None else options.data_dir.absolute(),
-        life=life,
+        session=session,
     )
 
 

@@ -1,4 +1,4 @@
-"""One life of a Cluster: the engine, the dispatcher and the display, opened together and closed together."""
+"""One session of a Cluster: the engine, the dispatcher and the display, opened together and closed together."""
 
 import contextlib
 import logging
@@ -78,7 +78,7 @@ class Session:
                 environment=os.environ,
                 cpus=usable_cpus(),
                 run_dir=self.run_dir,
-                life=self.ledger.life if self.ledger else 1,
+                session=self.ledger.session if self.ledger else 1,
             )
             self._say_resumed()
             self.ending = JobEnd(options, os.environ, self.ledger)
@@ -107,7 +107,7 @@ class Session:
         limits, retries = self.ending.limits, self.options.retries
         dispatcher = Dispatcher(workers, store.restore, monitor, limits, retries, surroundings=around.pack)
         self.ending.watch(dispatcher)
-        self._begin_life(workers, monitor.totals)
+        self._begin_session(workers, monitor.totals)
         self.say(opening_line(self.engine, self.plan, workers, time.monotonic() - self._began))
         return Running(workers, store, monitor, dispatcher)
 
@@ -172,12 +172,12 @@ class Session:
         )
 
     def _say_resumed(self) -> None:
-        if self.ledger is not None and self.ledger.life > 1:
+        if self.ledger is not None and self.ledger.session > 1:
             self.say(f"hpcml: resuming {self.run_dir}, which holds {self.ledger.known} results")
         elif self.options.resume:
             self.say("hpcml: there is nothing to resume: this is a new run")
 
-    def _begin_life(self, workers: Workers, totals: Totals) -> None:
+    def _begin_session(self, workers: Workers, totals: Totals) -> None:
         if self.ledger is not None:
             slots = {node.name: node.slots for node in self.plan.nodes if node.name in workers.hosts}
             memory = {node.name: node.memory for node in self.plan.nodes if node.memory is not None}

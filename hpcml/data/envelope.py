@@ -72,7 +72,7 @@ class Call(NamedTuple):  # a tuple, for there may be a million of them
 
 
 class RecordedOutcome(NamedTuple):
-    """A call whose outcome is known from an earlier life of the run; see `Call` for its group."""
+    """A call whose outcome is known from an earlier session of the run; see `Call` for its group."""
 
     outcome: Outcome
     group: str
@@ -85,7 +85,7 @@ class TaskObserver(Protocol):
         """Take the outcome of a call, as the worker packed it too; what this raises fails all calls."""
 
     def recalled(self, known: RecordedOutcome) -> None:
-        """Take a call whose outcome is known from an earlier life."""
+        """Take a call whose outcome is known from an earlier session."""
 
     def failed(self, call: Call, error: HpcmlError) -> None:
         """Take a call that has ended its worker too often, or ran too long."""

@@ -47,7 +47,7 @@ def end_trees(processes: Collection[int]) -> None:
     for process in stopped:
         _send(process, signal.SIGKILL)
     end = time.monotonic() + PATIENCE
-    while any(_lives(tracker) for tracker in trackers) and time.monotonic() < end:
+    while any(_sessions(tracker) for tracker in trackers) and time.monotonic() < end:
         time.sleep(0.01)
 
 
@@ -64,7 +64,7 @@ def _is_tracker(process: int) -> bool:
     return any(name in command for name in TRACKERS)
 
 
-def _lives(process: int) -> bool:
+def _sessions(process: int) -> bool:
     state, _ = _state(process)
     return state not in ("", "Z", "X")
 

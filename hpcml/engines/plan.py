@@ -53,8 +53,8 @@ class Plan:
         Modules that each node imports once, before its workers are forked.
     data_dir
         Where shared data lies for all nodes; None: in a directory of each node's own.
-    life
-        Which life of the run it is, from 1; the one before may still be going away.
+    session
+        Which session of the run it is, from 1; the one before may still be going away.
     unwanted
         Set when nobody waits for the workers any longer: a start that is under way then fails.
     """
@@ -68,13 +68,13 @@ class Plan:
     min_slots: int | None = None
     preload: tuple[str, ...] = ()
     data_dir: Path | None = None
-    life: int = 1
+    session: int = 1
     unwanted: threading.Event = field(default_factory=threading.Event, compare=False, repr=False)
 
     @property
     def data_name(self) -> str:
         """Name of the directories for shared data."""
-        return f"{self.run_dir.name}-{self.life}"
+        return f"{self.run_dir.name}-{self.session}"
 
     @property
     def slots(self) -> int:

@@ -13,7 +13,7 @@ def plot_convergence(logbook: Any, path: str | Path, *, ylabel: str = "fitness")
     ----------
     logbook
         Of `hpcml.evolve.generations`, or DEAP's own; with columns ``min`` or ``max``, ``avg`` or ``mean``, and
-        ``std`` as far as they are there. Generations that were the first of a life have a dashed line.
+        ``std`` as far as they are there. Generations that were the first of a session have a dashed line.
     path
         Its ending tells the format: ``.png``, ``.pdf``, ``.svg``, …
 

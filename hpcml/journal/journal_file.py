@@ -152,7 +152,7 @@ class Journal:
             raise self._trouble(unsaved) from unsaved
 
     def _shorten(self) -> None:
-        """Give up the oldest results that are held, when they are too many; what tells of a life is kept."""
+        """Give up the oldest results that are held, when they are too many; what tells of a session is kept."""
         while self._held > BACKLOG:
             index = next(index for index, (_, body) in enumerate(self._backlog) if body)
             self._held -= len(self._backlog[index][1])

@@ -19,7 +19,7 @@ IGNORED: dict[tuple[str, str], tuple[str, ...] | None] = {
     ("sklearn.utils.parallel", "_FuncWrapper"): ("warning_filters",),
     ("sklearn.callback._callback_context", "CallbackContext"): None,
 }
-"""Attributes (None: all) that say nothing of a result and differ between two lives of a script: the warning
+"""Attributes (None: all) that say nothing of a result and differ between two sessions of a script: the warning
 filters depend on what has been imported, the context of callbacks holds the time and a random number."""
 
 IMMUTABLE: set[type] = {

@@ -98,7 +98,7 @@ def write_secret(path: Path, secret: bytes) -> None:
         if os.write(descriptor, secret) < len(secret):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         os.fsync(descriptor)  # other nodes may read it
-    except BaseException:  # an empty key would be in the way of the next life
+    except BaseException:  # an empty key would be in the way of the next session
         path.unlink()
         raise
     finally:

@@ -1,4 +1,4 @@
-"""Results that earlier lives of a run have recorded, and whether this one can use them."""
+"""Results that earlier sessions of a run have recorded, and whether this one can use them."""
 
 import logging
 from collections.abc import Callable, Iterable
@@ -24,7 +24,7 @@ class _Answer(NamedTuple):
 
 
 class Answers:
-    """The results of earlier lives.
+    """The results of earlier sessions.
 
     Parameters
     ----------
@@ -44,7 +44,7 @@ class Answers:
         self._said: set[str] = set()
 
     def take(self, record: Record) -> None:
-        """Take in what an earlier life has recorded."""
+        """Take in what an earlier session has recorded."""
         head = record.head
         if "task" in head:
             if "error" not in head and head["task"]:

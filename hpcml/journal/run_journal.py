@@ -1,10 +1,10 @@
-"""Results of a run, task by task: written to its journal, and answered from it in the run's next life.
+"""Results of a run, task by task: written to its journal, and answered from it in the run's next session.
 
-A life of a run begins with the record of who it is, on what, and with which versions. Then each task that ends
+A session of a run begins with the record of who it is, on what, and with which versions. Then each task that ends
 has a record, whose body is the outcome as the worker packed it, and each death of a worker has one.
 
 =========  ======================================================================================================
-``life``   number of the life; ``began``, ``host``, ``pid``, ``job``, ``restart``, ``versions``, ``engine``,
+``session``   number of the session; ``began``, ``host``, ``pid``, ``job``, ``restart``, ``versions``, ``engine``,
            ``slots`` (of each node), ``cpus`` (allocated), ``cpus_per_slot``, ``memory`` (granted, MB)
 ``name``   number of a name, and what it stands for (``is``)
 ``task``   key of a task that ended, after a digest of the versions; ``name`` (its number), ``at`` (worker),
@@ -14,7 +14,7 @@ has a record, whose body is the outcome as the worker packed it, and each death 
 ``code``   digest of the user's modules that a worker had imported, ``c`` of tasks; ``of``: its modules
 ``class``  number of a class of the script in pickles; ``of``: see `hpcml.data.classes.ClassNote`
 ``death``  worker that died; ``t``, ``cause``, ``tasks`` (names of what it was doing)
-``end``    how the life ended; ``t``
+``end``    how the session ended; ``t``
 =========  ======================================================================================================
 
 Times are seconds since the epoch, by the clock of the computer that measured them.
@@ -46,16 +46,16 @@ log = logging.getLogger("hpcml")
 
 
 class RunJournal:
-    """The journal of a run, as one life of it writes and reads it.
+    """The journal of a run, as one session of it writes and reads it.
 
     Only the dispatcher's thread writes; keys are given out in any thread, and answers too.
 
     Parameters
     ----------
     directory
-        The run's; new, or with what an earlier life has left.
+        The run's; new, or with what an earlier session has left.
     versions
-        Of all that results depend on: a life with other versions cannot use what was recorded.
+        Of all that results depend on: a session with other versions cannot use what was recorded.
     required
         Whether a journal that cannot be written is an error for all tasks; else they go on without.
 
@@ -79,7 +79,7 @@ class RunJournal:
         self.me, self.versions, self._required = me, dict(versions), required
         self.other_versions: Mapping[str, str] = {}
         self._salt = digest(json.dumps(sorted(self.versions.items())).encode())[:8]
-        self.lives = self.used = 0
+        self.sessions = self.used = 0
         self._answers = Answers(self._salt, self._body)
         self._classes = NewClasses()
         self._names: dict[str, int] = {}
@@ -104,14 +104,14 @@ class RunJournal:
                 raise cannot_begin(directory, error) from error
             raise
         self._empty = self._empty and not self._journal.damages
-        self.life = self.lives + 1
+        self.session = self.sessions + 1
 
     def _take(self, record: Record) -> None:
-        """Take in what an earlier life has recorded."""
+        """Take in what an earlier session has recorded."""
         head = record.head
         self._empty = False
-        if "life" in head:
-            self.lives = head["life"]
+        if "session" in head:
+            self.sessions = head["session"]
             if head["versions"] != self.versions:
                 self.other_versions = head["versions"]
         elif "is" in head:
@@ -122,21 +122,21 @@ class RunJournal:
 
     @property
     def retired(self) -> int:
-        """Number of results of earlier lives that cannot be used, for those had other versions."""
+        """Number of results of earlier sessions that cannot be used, for those had other versions."""
         return self._answers.retired
 
     @property
     def known(self) -> int:
-        """Number of results of earlier lives that can be used."""
+        """Number of results of earlier sessions that can be used."""
         return self._answers.known
 
     def _body(self, record: Record) -> bytes:
         return self._journal.read(record)
 
     def begin(self, **about: Any) -> None:
-        """Record the beginning of this life."""
+        """Record the beginning of this session."""
         me = {"host": self.me.host, "pid": self.me.pid, "job": self.me.job, "restart": self.me.restart}
-        self._write({"life": self.life, "began": time.time(), **me, "versions": self.versions, **about})
+        self._write({"session": self.session, "began": time.time(), **me, "versions": self.versions, **about})
 
     def keys(self, digests: Sequence[str]) -> list[str]:
         """Return the keys of the next calls with these digests: equal calls are told apart by their number."""
@@ -153,7 +153,7 @@ class RunJournal:
         self._classes.meet(classes)
 
     def answer(self, key: str, classes: Iterable[type] = ()) -> Outcome | None:
-        """Return the outcome of a task that an earlier life has finished; once."""
+        """Return the outcome of a task that an earlier session has finished; once."""
         outcome = self._answers.pop(key, classes)
         self.used += outcome is not None
         return outcome
@@ -249,7 +249,7 @@ class RunJournal:
         self._journal.sync()
 
     def close(self, how: str) -> None:
-        """Record the end of this life and let the run go; of a run that has done nothing, nothing is left."""
+        """Record the end of this session and let the run go; of a run that has done nothing, nothing is left."""
         try:
             self._write({"end": how, "t": time.time()})
         except JournalFull:

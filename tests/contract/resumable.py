@@ -1,6 +1,6 @@
 """A program of all that can be resumed, whose driver is killed by itself; see test_resume.py.
 
-``resumable.py ENGINE``; what differs between lives comes in the environment, for arguments tell runs apart. Each
+``resumable.py ENGINE``; what differs between sessions is in the environment, for arguments tell runs apart. Each
 execution of a task leaves a line in the file $EXECUTED. When $LIMIT tasks are recorded, the driver kills itself.
 """
 
@@ -23,7 +23,7 @@ from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 import hpcml
 from hpcml.engines.worker import current_worker
-from hpcml.journal import runs as lives
+from hpcml.journal import runs as sessions
 from hpcml.journal.run_journal import RunJournal
 
 SHIFT = 0.5
@@ -130,12 +130,12 @@ def main(engine):
         if limit := int(os.environ["LIMIT"]):
             kill_after(limit)
         if "OTHER_VERSION" in os.environ:
-            real = lives.versions
-            lives.versions = lambda: {**real(), "scipy": "0.1"}
+            real = sessions.versions
+            sessions.versions = lambda: {**real(), "scipy": "0.1"}
         with contextlib.ExitStack() as stack:
             settings = {"slots_per_node": 3, "run_dir": "runs", "resume": True, "progress": False}
             cluster = stack.enter_context(hpcml.Cluster(engine, **settings))
-            print(cluster._session.ledger.life, cluster._session.ledger.known, flush=True)
+            print(cluster._session.ledger.session, cluster._session.ledger.known, flush=True)
             stack.enter_context(parallel_config("hpcml"))
             found = dict(results(cluster))
     with open(os.environ["RESULTS"], "wb") as file:

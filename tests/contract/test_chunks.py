@@ -121,7 +121,7 @@ def test_a_call_that_prints_is_heard(cluster, monkeypatch):
 
 @pytest.mark.parametrize("engine", ["local", "ipyparallel"])
 def test_no_finished_call_is_repeated(engine, tmp_path):
-    """The first life ends with an error: its calls are known in the next, however joblib's batches fall there."""
+    """The first session ends with an error: its calls are known in the next, whatever joblib's batches are."""
     settings = {"slots_per_node": 2, "run_dir": tmp_path / "runs", "progress": False}
     notes = tmp_path / "notes"
     with hpcml.Cluster(engine, **settings) as cluster, pytest.raises(KeyError):

@@ -215,7 +215,7 @@ def test_a_file_without_a_name_is_refused(cluster, tmp_path):
 
 
 def test_a_resumed_run_writes_again(tmp_path):
-    """The script makes its file anew, so that what its first life has written must be written again."""
+    """The script makes its file anew, so that what its first session has written must be written again."""
     run = tmp_path / "run"
     for resume in (False, run):
         options = {"run_dir": run} if not resume else {"resume": run}

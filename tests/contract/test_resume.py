@@ -14,10 +14,10 @@ import pytest
 from engines import ENGINES
 
 PROGRAM = Path(__file__).parent / "resumable.py"
-KILLED = (1, 17, 30)  # tasks after which the driver is killed, in each life
+KILLED = (1, 17, 30)  # tasks after which the driver is killed, in each session
 
 
-class Life(NamedTuple):
+class Session(NamedTuple):
     """What became of one start of the program."""
 
     code: int
@@ -47,22 +47,22 @@ def start(place, engine, limit=0, **environment):
         ).returncode
         told.seek(0)
         said.seek(0)
-        life, known = map(int, told.read().split() or (0, 0))
+        session, known = map(int, told.read().split() or (0, 0))
         words = said.read()
     found = pickle.loads(results.read_bytes()) if results.exists() else None
-    return Life(code, life, known, executed.read_text().splitlines(), found, words)
+    return Session(code, session, known, executed.read_text().splitlines(), found, words)
 
 
 @pytest.fixture(scope="module")
 def expected(tmp_path_factory):
     """Return what one process finds, without hpcml."""
-    life = start(tmp_path_factory.mktemp("one"), "none")
-    assert life.code == 0, life.said
-    return life.results
+    session = start(tmp_path_factory.mktemp("one"), "none")
+    assert session.code == 0, session.said
+    return session.results
 
 
 @pytest.fixture(scope="module", params=ENGINES)
-def lives(request, tmp_path_factory):
+def sessions(request, tmp_path_factory):
     """Kill the program a few times, let it end, start it once more, and once with other versions."""
     place = tmp_path_factory.mktemp(request.param)
     found = [start(place, request.param, limit) for limit in KILLED]
@@ -83,18 +83,18 @@ def compare(found, expected, timings):
             assert found[name] == value, name
 
 
-def test_a_killed_driver_leaves_what_was_finished(lives):
+def test_a_killed_driver_leaves_what_was_finished(sessions):
     known = 0
-    for number, (life, limit) in enumerate(zip(lives, KILLED, strict=False)):
-        assert life.code == -signal.SIGKILL, life.said
-        assert (life.number, life.known) == (number + 1, known)
+    for number, (session, limit) in enumerate(zip(sessions, KILLED, strict=False)):
+        assert session.code == -signal.SIGKILL, session.said
+        assert (session.number, session.known) == (number + 1, known)
         known += limit
-    assert (lives[3].number, lives[3].known) == (4, known)
+    assert (sessions[3].number, sessions[3].known) == (4, known)
 
 
-def test_no_finished_call_is_repeated(lives):
-    """What ran in the last life and what was known before it are together all there is."""
-    last, again, other = lives[3:]
+def test_no_finished_call_is_repeated(sessions):
+    """What ran in the last session and what was known before it are together all there is."""
+    last, again, other = sessions[3:]
     assert last.code == 0, last.said
     everything = Counter(other.executed)
     assert len(last.executed) == everything.total() - sum(KILLED)
@@ -103,41 +103,41 @@ def test_no_finished_call_is_repeated(lives):
     assert again.executed == ["refuse 1"]  # what raised is tried again, and nothing else
 
 
-def test_what_is_repeated_was_in_flight(lives):
+def test_what_is_repeated_was_in_flight(sessions):
     """A frame of short tasks whose end the driver has not heard of runs again, and no more than those."""
-    ran = Counter(line for life in lives[:4] for line in life.executed)
-    repeated = (ran - Counter(lives[5].executed)).total()
-    assert repeated <= sum(len(life.executed) - limit for life, limit in zip(lives, KILLED, strict=False))
+    ran = Counter(line for session in sessions[:4] for line in session.executed)
+    repeated = (ran - Counter(sessions[5].executed)).total()
+    assert repeated <= sum(len(session.executed) - limit for session, limit in zip(sessions, KILLED, strict=False))
 
 
-def test_results_equal_those_of_one_process(lives, expected):
-    for life in lives[3:]:
-        found = {name: value for name, value in life.results.items() if name not in ("tickets", "refused")}
+def test_results_equal_those_of_one_process(sessions, expected):
+    for session in sessions[3:]:
+        found = {name: value for name, value in session.results.items() if name not in ("tickets", "refused")}
         compare(found, {name: value for name, value in expected.items() if name != "tickets"}, timings=False)
-        assert life.results["refused"] == "KeyError(1)"
+        assert session.results["refused"] == "KeyError(1)"
 
 
-def test_recorded_times_are_given_again(lives):
-    compare(lives[4].results, lives[3].results, timings=True)
+def test_recorded_times_are_given_again(sessions):
+    compare(sessions[4].results, sessions[3].results, timings=True)
 
 
-def test_equal_calls_are_told_apart(lives):
-    tickets = lives[3].results["tickets"]
+def test_equal_calls_are_told_apart(sessions):
+    tickets = sessions[3].results["tickets"]
     assert len(set(tickets)) == 5
-    assert lives[4].results["tickets"] == tickets
-    assert not set(lives[5].results["tickets"]) & set(tickets)
+    assert sessions[4].results["tickets"] == tickets
+    assert not set(sessions[5].results["tickets"]) & set(tickets)
 
 
-def test_nothing_unusual_is_said(lives):
-    for life in (lives[0], lives[3], lives[4]):
-        assert "cannot be recognised" not in life.said
-        assert "recorded" not in life.said
-        assert "Traceback" not in life.said
-    assert lives[4].said == ""
+def test_nothing_unusual_is_said(sessions):
+    for session in (sessions[0], sessions[3], sessions[4]):
+        assert "cannot be recognised" not in session.said
+        assert "recorded" not in session.said
+        assert "Traceback" not in session.said
+    assert sessions[4].said == ""
 
 
-def test_other_versions_run_everything_again_and_say_so(lives):
-    other = lives[5]
+def test_other_versions_run_everything_again_and_say_so(sessions):
+    other = sessions[5]
     assert other.code == 0, other.said
     assert (other.number, other.known) == (6, 0)
     count = len(other.executed) - 1  # but for what raised

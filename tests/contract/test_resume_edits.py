@@ -1,4 +1,4 @@
-"""Code that has changed between two lives of a run: what comes from it runs again, and nothing else does."""
+"""Code that has changed between two sessions of a run: what comes from it runs again, and nothing else does."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""The job's time is over, or it is told to end: what has ended is kept, and its next life goes on from there."""
+"""The job's time is over, or it is told to end: what has ended is kept, and the next session goes on with it."""
 
 import os
 import re
@@ -37,7 +37,7 @@ def wait_ended(search, fits, timeout=60):
 
 
 def assert_resumed(search, name, expected, repeated):
-    """The job has ended well, in its second life or a later one; at most so many fits were run twice."""
+    """The job has ended well, in its second session or a later one; at most so many fits were run twice."""
     job = search.cluster.wait(search.job, timeout=150)
     results = search.results(name)
     assert job.state == "COMPLETED", job.output[-3000:]
@@ -49,7 +49,7 @@ def assert_resumed(search, name, expected, repeated):
 
 @pytest.mark.release("24.11")
 def test_f6_a_job_that_ends_at_its_time_limit_goes_on_after_a_requeue(cluster, expected):
-    """One minute for 180 fits of 4 s on 12 slots: the first life has no time for all of them."""
+    """One minute for 180 fits of 4 s on 12 slots: the first session has no time for all of them."""
     search = Search(cluster, seconds=4.0)
     submit(search, "--time=1", flags="--requeue")
     output = assert_resumed(search, "F6", expected, repeated=0)

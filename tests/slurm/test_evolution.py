@@ -50,6 +50,6 @@ def test_the_sbatch_file_is_requeued_and_ends_as_one_process_does(cluster, expec
     assert "going on from generation" in ended.output
     assert "12 slots on" in ended.output
     assert lowest(ended.output) == expected
-    again = int(re.search(r"evaluations +(\d+) in this life", ended.output)[1])
+    again = int(re.search(r"evaluations +(\d+) in this session", ended.output)[1])
     assert 0 < again < 25 * 60
     assert (cluster.shared_dir / "evolution.png").stat().st_size > 1000

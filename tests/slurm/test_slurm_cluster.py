@@ -225,7 +225,7 @@ def test_where_sallocs_shell_runs(make_cluster: Callable[..., ClusterSession], i
     assert (cluster.shared_dir / "where").read_text() == f"{host}\n"
 
 
-# -- life ------------------------------------------------------------------------------------------------
+# -- session ------------------------------------------------------------------------------------------------
 def test_command_starts_uses_and_ends_a_cluster(release: str):
     name = f"pytest-{os.getpid()}-command"
     before = mounts(), devices(), set(os.listdir("/dev/shm")), Path("/etc/hosts").read_bytes()

@@ -84,7 +84,7 @@ def _saved(report: Report, slots: int) -> float:
 
 
 def _slots(report: Report, slots: int) -> Advice:
-    most, cpus = report.most_slots, report.lives[-1].cpus_per_slot
+    most, cpus = report.most_slots, report.sessions[-1].cpus_per_slot
     option = f"--ntasks={slots}" + f" --cpus-per-task={cpus}" * (cpus > 1)
     mean = sum(busy * seconds for busy, seconds in report.levels.items()) / report.wall
     seen = f"{mean:.1f} of {count(most, 'slot')} were busy on average"
@@ -112,8 +112,8 @@ def _memory(report: Report) -> list[Advice]:
     if not peak:
         return []
     here = [slot for slot in report.slots if slot.host == host]
-    cpus = len(here) * report.lives[-1].cpus_per_slot
-    granted = max((life.memory.get(host, 0) for life in report.lives), default=0)
+    cpus = len(here) * report.sessions[-1].cpus_per_slot
+    granted = max((session.memory.get(host, 0) for session in report.sessions), default=0)
     of = f" of {memory(granted)} granted" if granted else ""
     reason = f"per node: {count(len(here), 'worker')} on {host} peaked at {memory(peak)}{of}, and a fifth more"
     reason += f"; per CPU: --mem-per-cpu={_up(MORE_MEMORY * peak / cpus, 50)}M"
@@ -126,7 +126,7 @@ def _time(report: Report, slots: int) -> Advice:
     wall = wall_with(slots, report.levels)
     seconds = MORE_TIME * wall + START
     step = next((step for most, step in ((600, 60), (3600, 300), (6 * 3600, 900)) if seconds <= most), 3600)
-    what = "these tasks so far" if report.lives[-1].how == "no end yet" else "these tasks"
+    what = "these tasks so far" if report.sessions[-1].how == "no end yet" else "these tasks"
     reason = (
         f"{duration(wall)} for {what} on {count(slots, 'slot')}, a quarter more, and {START // 60} min to start"
     )

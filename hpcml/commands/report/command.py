@@ -94,7 +94,7 @@ def read_run(directory: Path) -> Report:
 def plain_data(report: Report) -> dict[str, Any]:
     """Return all that the text shows, as what JSON can hold; the tasks one by one are not in it."""
     data = {item.name: getattr(report, item.name) for item in dataclasses.fields(report) if item.name != "tasks"}
-    for name in ("lives", "functions", "failures", "deaths", "slots"):
+    for name in ("sessions", "functions", "failures", "deaths", "slots"):
         data[name] = [dataclasses.asdict(item) for item in data[name]]
     data["damages"] = [damage._asdict() for damage in report.damages]
     data["efficiency"] = report.efficiency

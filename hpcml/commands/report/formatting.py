@@ -14,8 +14,7 @@ def count(number: int, noun: str) -> str:
     >>> count(1, "task"), count(1200, "task")
     ('1 task', '1,200 tasks')
     """
-    irregular = {"life": "lives"}
-    return f"{number} {noun}" if number == 1 else f"{number:,} {irregular.get(noun, noun + 's')}"
+    return f"{number} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
 def duration(seconds: float) -> str:

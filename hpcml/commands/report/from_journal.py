@@ -1,7 +1,7 @@
 """From the records of a journal to a `Report`.
 
-It takes what it gets: of a run that is going, that was cut off, or whose journal is damaged. A record whose life
-is lost begins a life of its own, a task whose name is lost is told by its number, unknown kinds are passed over.
+The run may be going, or cut off, and its journal damaged. A record whose session is lost begins a session of its
+own, a task whose name is lost has a number in its place, and unknown kinds are passed over.
 """
 
 import re
@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
 
-from hpcml.commands.report.model import Death, Failure, Function, Life, Report, Slot, Task
+from hpcml.commands.report.model import Death, Failure, Function, Report, Session, Slot, Task
 from hpcml.commands.report.totals import add_up
 from hpcml.journal.records import Damage, Record
 
@@ -28,7 +28,7 @@ def make_report(items: Iterable[Record | Damage], run: str = "") -> Report:
     >>> from hpcml.journal.records import Record
     >>> from hpcml.commands.report.from_journal import make_report
     >>> heads = [
-    ...     {"life": 1, "began": 100.0, "host": "n1", "slots": {"n1": 2}, "cpus": 2, "cpus_per_slot": 1},
+    ...     {"session": 1, "began": 100.0, "host": "n1", "slots": {"n1": 2}, "cpus": 2, "cpus_per_slot": 1},
     ...     {"name": 0, "is": "fit"},
     ...     {"task": "a", "name": 0, "at": "n1:0", "t": 100.0, "s": 6.0, "m": 50},
     ...     {"end": "ended", "t": 110.0},
@@ -83,15 +83,15 @@ class _Reading:
         self._functions: dict[str, int] = {}
         self._slots: dict[str, int] = {}
         self._failures: dict[tuple[str, str], Failure] = {}
-        self._open = False  # whether the last life has no end yet
+        self._open = False  # whether the last session has no end yet
         self._lost = False  # whether its own record is lost
         self._done: set[str] = set()
         self._failed: set[str] = set()
 
     def take(self, head: Mapping[str, Any]) -> None:
         """Take one record."""
-        if "life" in head:
-            self._life(head)
+        if "session" in head:
+            self._session(head)
         elif "task" in head:
             self._task(head)
         elif "keys" in head:
@@ -99,72 +99,72 @@ class _Reading:
         elif "death" in head:
             self._death(head)
         elif "end" in head:
-            if self._open:  # else it ends a life that did not come to begin
-                life = self.report.lives[-1]
-                life.how, life.ended = (
+            if self._open:  # else it ends a session that did not come to begin
+                session = self.report.sessions[-1]
+                session.how, session.ended = (
                     clean(head["end"]),
-                    max(life.began, head["t"]),
+                    max(session.began, head["t"]),
                 )  # the workers' clocks may differ
             self._open = False
         elif "is" in head:
             self._names[head["name"]] = clean(head["is"])
 
-    def _life(self, head: Mapping[str, Any]) -> None:
-        """Begin a life; the one before, if it has no end, was cut off."""
-        life = Life(head["life"], head["began"], head["began"])
+    def _session(self, head: Mapping[str, Any]) -> None:
+        """Begin a session; the one before, if it has no end, was cut off."""
+        session = Session(head["session"], head["began"], head["began"])
         for name in ("host", "job", "engine"):
-            setattr(life, name, clean(head.get(name, getattr(life, name))))
+            setattr(session, name, clean(head.get(name, getattr(session, name))))
         for name in ("restart", "cpus", "cpus_per_slot"):
-            setattr(life, name, head.get(name, getattr(life, name)))
+            setattr(session, name, head.get(name, getattr(session, name)))
         for name in ("slots", "memory"):
-            setattr(life, name, {clean(key): value for key, value in head.get(name, {}).items()})
-        life.versions = {clean(key): clean(value) for key, value in head.get("versions", {}).items()}
+            setattr(session, name, {clean(key): value for key, value in head.get(name, {}).items()})
+        session.versions = {clean(key): clean(value) for key, value in head.get("versions", {}).items()}
         if self._open:
-            before = self.report.lives[-1]
-            again = before.job and before.job == life.job and before.restart < life.restart
+            before = self.report.sessions[-1]
+            again = before.job and before.job == session.job and before.restart < session.restart
             before.how = "requeued" if again else "cut off"
-        self.report.lives.append(life)
+        self.report.sessions.append(session)
         self._open, self._lost = True, False
-        for host, count in life.slots.items():
+        for host, count in session.slots.items():
             for number in range(count):
                 self._slot(f"{host}:{number}")
 
-    def _life_at(self, time: float) -> Life:
-        """Return the life that a record of this time belongs to."""
-        lives = self.report.lives
+    def _session_at(self, time: float) -> Session:
+        """Return the session that a record of this time belongs to."""
+        sessions = self.report.sessions
         if not self._open:
-            number = lives[-1].number + 1 if lives else 1
-            lives.append(Life(number, time, time))
+            number = sessions[-1].number + 1 if sessions else 1
+            sessions.append(Session(number, time, time))
             self._open = self._lost = True
-        lives[-1].ended = max(lives[-1].ended, time)
-        return lives[-1]
+        sessions[-1].ended = max(sessions[-1].ended, time)
+        return sessions[-1]
 
     def _slot(self, name: str) -> int:
-        """Return the number of a slot, which is there in the last life."""
+        """Return the number of a slot, which is there in the last session."""
         if name not in self._slots:
             self._slots[name] = len(self._slots)
             self.report.slots.append(Slot(name, name.rpartition(":")[0]))
-        number, life = self._slots[name], len(self.report.lives) - 1
-        lives = self.report.slots[number].lives
-        if not lives or lives[-1] != life:
-            lives.append(life)
+        number, session = self._slots[name], len(self.report.sessions) - 1
+        sessions = self.report.slots[number].sessions
+        if not sessions or sessions[-1] != session:
+            sessions.append(session)
         return number
 
     def _task(self, head: Mapping[str, Any]) -> None:
         failed, key = "error" in head, head["task"].rpartition(":")[2]  # whatever the versions were
-        life = self._life_at(head["t"] + head["s"])
+        session = self._session_at(head["t"] + head["s"])
         if self._lost and head["t"]:  # 0: not known
-            life.began = min(life.began or head["t"], head["t"])
+            session.began = min(session.began or head["t"], head["t"])
         slot = self._slot(clean(head["at"]))
         name = self._names.get(head["name"], f"(name {head['name']} is lost)")
         function = self._functions.setdefault(name, len(self._functions))
         if function == len(self.report.functions):
             self.report.functions.append(Function(name))
         self.report.functions[function].busy += head["s"]
-        life.tasks += 1
-        life.failed += failed
+        session.tasks += 1
+        session.failed += failed
         self.report.slots[slot].peak = max(self.report.slots[slot].peak, head.get("m", 0))
-        self.report.tasks.append(Task(len(self.report.lives) - 1, slot, function, head["t"], head["s"], failed))
+        self.report.tasks.append(Task(len(self.report.sessions) - 1, slot, function, head["t"], head["s"], failed))
         if failed:
             self._failure(name, clean(head["error"]), self.report.slots[slot].name)
         self._repetition(key, failed)
@@ -195,19 +195,19 @@ class _Reading:
         self._done.add(key)
 
     def _death(self, head: Mapping[str, Any]) -> None:
-        life = self._life_at(head["t"])
-        life.deaths += 1
+        session = self._session_at(head["t"])
+        session.deaths += 1
         worker = clean(head["death"])
         cause = clean(head["cause"]).removeprefix(f"{worker} ")
         tasks = Counter(map(clean, head["tasks"]))
         self.report.slots[self._slot(worker)].deaths += 1
-        self.report.deaths.append(Death(worker, len(self.report.lives) - 1, head["t"], cause, dict(tasks)))
+        self.report.deaths.append(Death(worker, len(self.report.sessions) - 1, head["t"], cause, dict(tasks)))
 
     def finish(self) -> None:
         """Put failures and slots in order."""
         report = self.report
         if self._open:
-            report.lives[-1].how = "no end yet"
+            report.sessions[-1].how = "no end yet"
         report.failures = sorted(self._failures.values(), key=lambda failure: -failure.count)
         slots = _sort(report.slots, lambda slot: _slot_order(slot.name))
         functions = _sort(report.functions, lambda function: -function.busy)

@@ -35,7 +35,7 @@ code { background: var(--card); padding: .1em .35em; border-radius: 4px; white-s
 svg { width: 100%; height: auto; font: 12px system-ui, sans-serif; } svg text { fill: var(--soft); }
 .end { text-anchor: end; } .middle { text-anchor: middle; }
 .there { fill: var(--there); } .tick { stroke: var(--soft); } .limit { stroke: var(--soft); fill: none; }
-.life { stroke: var(--ink); stroke-dasharray: 4 3; fill: none; } .failed { fill: var(--bad); }
+.session { stroke: var(--ink); stroke-dasharray: 4 3; fill: none; } .failed { fill: var(--bad); }
 .died { stroke: var(--bad); stroke-width: 2.5; fill: none; }
 .f0 { fill: #0072b2; } .f1 { fill: #e69f00; } .f2 { fill: #009e73; } .f3 { fill: #cc79a7; }
 .f4 { fill: #56b4e9; } .f5 { fill: #b8a800; } .other { fill: #8c8c8c; }
@@ -74,7 +74,7 @@ def render_html(report: Report) -> str:
         parts += [_section("How many slots were busy when", busy_picture(report))]
     if report.tasks:
         parts += [_section("How long tasks took", duration_picture(report)), _functions(report)]
-    parts += [_failures(report), _deaths(report), _lives(report), _slots(report), _versions(report)]
+    parts += [_failures(report), _deaths(report), _sessions(report), _slots(report), _versions(report)]
     body = "\n".join(part for part in parts if part)
     return PAGE.format(title=escape(f"hpcml: {report.run}"), style=STYLE, body=body)
 
@@ -145,7 +145,7 @@ def _legend(report: Report) -> str:
         entries.append(entry('<path class="failed" d="M0 0h10l-5 10z"/>', "a task failed"))
     if report.deaths:
         entries.append(entry('<path class="died" d="M0 0l10 10m0 -10l-10 10"/>', "the worker died"))
-    text = "The height of a block is the part of that time in which tasks ran. Time between lives is left out."
+    text = "The height of a block is the part of that time in which tasks ran. Time between sessions is left out."
     return f'<p class="legend">{"".join(entries)}</p><p class="soft">{text}</p>'
 
 
@@ -167,14 +167,15 @@ def _deaths(report: Report) -> str:
     return _table("Dead workers", "when|worker|with tasks|cause", rows)
 
 
-def _lives(report: Report) -> str:
+def _sessions(report: Report) -> str:
     rows = []
-    for number, life in enumerate(report.lives):
-        slots = sum(number in slot.lives for slot in report.slots)
-        job = life.job + f", requeue {life.restart}" * bool(life.restart)
-        cells = [life.number, moment(life.began), duration(life.wall), life.host, job or "none", life.engine]
-        rows.append([*cells, slots, f"{life.tasks:,}", life.how])
-    return _table("Lives of the run", "life|began|#lasted|driver on|job|engine|#slots|#tasks|end", rows)
+    for number, session in enumerate(report.sessions):
+        slots = sum(number in slot.sessions for slot in report.slots)
+        job = session.job + f", requeue {session.restart}" * bool(session.restart)
+        cells = [session.number, moment(session.began), duration(session.wall), session.host]
+        cells += [job or "none", session.engine]
+        rows.append([*cells, slots, f"{session.tasks:,}", session.how])
+    return _table("Sessions of the run", "session|began|#lasted|driver on|job|engine|#slots|#tasks|end", rows)
 
 
 def _slots(report: Report) -> str:
@@ -187,6 +188,6 @@ def _slots(report: Report) -> str:
 
 
 def _versions(report: Report) -> str:
-    versions = report.lives[-1].versions if report.lives else {}
+    versions = report.sessions[-1].versions if report.sessions else {}
     text = ", ".join(f"{name} {version}" for name, version in versions.items())
     return f'<p class="soft">{escape(text)}</p>' if text else ""

@@ -9,13 +9,13 @@ from typing import NamedTuple
 
 from hpcml.journal.records import Damage
 
-__all__ = ["Death", "Failure", "Function", "Life", "Report", "Slot", "Task"]
+__all__ = ["Death", "Failure", "Function", "Report", "Session", "Slot", "Task"]
 
 
 class Task(NamedTuple):  # a tuple, for there may be a million of them
-    """A task that ended; `life`, `slot` and `function` count in the lists of the report."""
+    """A task that ended; `session`, `slot` and `function` count in the lists of the report."""
 
-    life: int
+    session: int
     slot: int
     function: int
     start: float
@@ -24,15 +24,15 @@ class Task(NamedTuple):  # a tuple, for there may be a million of them
 
 
 @dataclass
-class Life:
-    """One life of the run.
+class Session:
+    """One session of the run.
 
     Parameters
     ----------
     ended
         The time of its last record, where it has no end of its own.
     how
-        What its end says; else "cut off", "requeued", or for the last life "no end yet".
+        What its end says; else "cut off", "requeued", or for the last session "no end yet".
     memory
         MB that Slurm granted on each node; empty where the journal does not tell.
     """
@@ -81,10 +81,10 @@ class Failure:
 
 @dataclass
 class Death:
-    """A worker that died while it had tasks: how many, of which function. `life` counts in the report's list."""
+    """A worker that died while it had tasks: how many, of which function; `session` counts in the list."""
 
     worker: str
-    life: int
+    session: int
     time: float
     cause: str
     tasks: dict[str, int]
@@ -100,7 +100,7 @@ class Slot:
         How long it was there.
     peak
         The most memory that a worker in it has had; 0: not known.
-    lives
+    sessions
         Those in which it was there, counted in the report's list.
     """
 
@@ -112,7 +112,7 @@ class Slot:
     seconds: float = 0.0
     peak: int = 0
     deaths: int = 0
-    lives: list[int] = field(default_factory=list)
+    sessions: list[int] = field(default_factory=list)
 
 
 @dataclass
@@ -124,11 +124,11 @@ class Report:
     done, failed
         Tasks that returned, and that raised.
     done_later, repeated
-        Failed tasks that were done in a later life, and tasks that were done more than once.
+        Failed tasks that were done in a later session, and tasks that were done more than once.
     off_clock
-        Tasks whose times are outside their life: the clocks of the hosts differ.
+        Tasks whose times are outside their session: the clocks of the hosts differ.
     wall
-        Of all lives together, without what was between them.
+        Of all sessions together, without what was between them.
     slot_seconds, busy
         Slots times wall, and how much of that tasks ran.
     idle
@@ -140,7 +140,7 @@ class Report:
     """
 
     run: str
-    lives: list[Life] = field(default_factory=list)
+    sessions: list[Session] = field(default_factory=list)
     functions: list[Function] = field(default_factory=list)
     failures: list[Failure] = field(default_factory=list)
     deaths: list[Death] = field(default_factory=list)
@@ -172,5 +172,5 @@ class Report:
 
     @property
     def most_slots(self) -> int:
-        """The slots of the life that had most."""
-        return max(Counter(life for slot in self.slots for life in slot.lives).values(), default=0)
+        """The slots of the session that had most."""
+        return max(Counter(session for slot in self.slots for session in slot.sessions).values(), default=0)

@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from hpcml.commands.report.formatting import count, duration, memory, moment, short_name
 from hpcml.commands.report.model import Report
-from hpcml.commands.report.timeline import Cell, Row, busy_slots, histogram, life_offsets, make_grid, make_rows
+from hpcml.commands.report.timeline import Cell, Row, busy_slots, histogram, make_grid, make_rows, session_offsets
 
 __all__ = ["COLOURS", "OTHER", "busy_picture", "colour_of", "duration_picture", "timeline_picture"]
 
@@ -39,7 +39,7 @@ def timeline_picture(report: Report) -> str:
     ]
     height = pitch * len(rows) + 4
     return _picture(
-        "What each slot did when", height, [*parts, _lives(report, height), _time_axis(report, height)]
+        "What each slot did when", height, [*parts, _sessions(report, height), _time_axis(report, height)]
     )
 
 
@@ -97,7 +97,7 @@ def busy_picture(report: Report) -> str:
         f'<path class="f0" d="M{LEFT} {HEIGHT}{busy}V{HEIGHT}z"/><path class="limit" d="{there}"/>',
         f'<text x="{LEFT - 8}" y="10" class="end">{most:.0f}</text>',
         f'<text x="{LEFT - 8}" y="{HEIGHT}" class="end">0</text>',
-        _lives(report, HEIGHT),
+        _sessions(report, HEIGHT),
         _time_axis(report, HEIGHT),
     ]
     return _picture("How many slots were busy when", HEIGHT, parts)
@@ -133,19 +133,21 @@ def _picture(title: str, height: int, parts: list[str]) -> str:
     )
 
 
-def _lives(report: Report, height: int) -> str:
-    """Return a line where a life begins, with its number; its title says how the one before ended."""
+def _sessions(report: Report, height: int) -> str:
+    """Return a line where a session begins, with its number; its title says how the one before ended."""
     lines, free = [], 0.0  # where there is room for a label
-    offsets = life_offsets(report)
-    for number, life in list(enumerate(report.lives))[1 : CELLS // 2]:
-        before = report.lives[number - 1]
+    offsets = session_offsets(report)
+    for number, session in list(enumerate(report.sessions))[1 : CELLS // 2]:
+        before = report.sessions[number - 1]
         x = LEFT + CELLS * offsets[number] / (report.wall or 1)
-        gap = duration(max(life.began - before.ended, 0))
-        title = f"life {before.number}: {before.how}; life {life.number} began {gap} later, {moment(life.began)}"
-        label = f"life {life.number}" + ", requeued" * (before.how == "requeued")
+        gap = duration(max(session.began - before.ended, 0))
+        title = f"session {before.number}: {before.how}; session {session.number} began {gap} later, "
+        title += moment(session.began)
+        label = f"session {session.number}" + ", requeued" * (before.how == "requeued")
         text = f'<text x="{x + 3:.1f}" y="-5">{escape(label)}</text>' if x >= free else ""
         free = x + 110 if text else free
-        lines.append(f'<g><title>{escape(title)}</title><path class="life" d="M{x:.1f} -14V{height}"/>{text}</g>')
+        path = f'<path class="session" d="M{x:.1f} -14V{height}"/>'
+        lines.append(f"<g><title>{escape(title)}</title>{path}{text}</g>")
     return "".join(lines)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 from hpcml.commands.report.advice import advise
 from hpcml.commands.report.formatting import clock, count, duration, memory, moment, short_name
 from hpcml.commands.report.model import Death, Function, Report
-from hpcml.commands.report.timeline import Cell, histogram, life_offsets, make_grid, make_rows
+from hpcml.commands.report.timeline import Cell, histogram, make_grid, make_rows, session_offsets
 
 __all__ = ["FUNCTION_HEADERS", "function_cells", "headline", "idle_line", "lost_tasks", "notes", "render_text"]
 
@@ -29,7 +29,7 @@ def render_text(report: Report, width: int = 100, encoding: str = "utf-8") -> st
     the run: no task has ended yet
     """
     width = min(max(width, 80), 100)
-    parts = [_opening(report, width), _lives(report), _functions(report), _failures(report, width)]
+    parts = [_opening(report, width), _sessions(report), _functions(report), _failures(report, width)]
     parts += [_deaths(report, width), _timeline(report, width), _advice(report, width), _notes(report, width)]
     text = "\n\n".join(part for part in parts if part)
     try:
@@ -50,8 +50,8 @@ def headline(report: Report) -> str:
         )
     if report.deaths:
         parts.append(f"{count(len(report.deaths), 'worker')} died")
-    if len(report.lives) > 1:
-        parts.append(count(len(report.lives), "life"))
+    if len(report.sessions) > 1:
+        parts.append(count(len(report.sessions), "session"))
     return ", ".join(parts)
 
 
@@ -91,19 +91,20 @@ def notes(report: Report) -> list[str]:
             found.append(f"{where} are damaged: what was recorded there is not in this report")
     if len(report.damages) > MOST:
         found.append(f"and {len(report.damages) - MOST:,} more places are damaged")
-    if report.lives and report.lives[-1].how == "no end yet":
-        found.append(f"the last life has no end yet; its last record is of {moment(report.lives[-1].ended)}")
-    cut = [str(life.number) for life in report.lives if life.how in ("requeued", "cut off")]
+    if report.sessions and report.sessions[-1].how == "no end yet":
+        found.append(f"the last session has no end yet; its last record is of {moment(report.sessions[-1].ended)}")
+    cut = [str(session.number) for session in report.sessions if session.how in ("requeued", "cut off")]
     if cut:
-        lives = ("life " if len(cut) == 1 else "lives ") + ", ".join(cut[:MOST]) + ", …" * (len(cut) > MOST)
-        found.append(f"what was running when {lives} ended is not recorded, and counts as idle")
+        sessions = "session " if len(cut) == 1 else "sessions "
+        sessions += ", ".join(cut[:MOST]) + ", …" * (len(cut) > MOST)
+        found.append(f"what was running when {sessions} ended is not recorded, and counts as idle")
     if report.core_hours_used > report.core_hours_allocated:
         found.append("the slots together had more CPUs than were there: tasks have waited for one another")
     if report.repeated:
         found.append(f"{count(report.repeated, 'task')} ran again though done before: versions had changed")
     if report.off_clock:
         found.append(
-            f"the times of {count(report.off_clock, 'task')} are outside their life: clocks of hosts differ"
+            f"the times of {count(report.off_clock, 'task')} are outside their session: clocks of hosts differ"
         )
     return found
 
@@ -131,16 +132,16 @@ def _table(rows: Iterable[Iterable[Any]], headers: list[str], align: str) -> str
     return tabulate([headers, *cells], tablefmt="plain", colalign=sides, disable_numparse=True)
 
 
-def _lives(report: Report) -> str:
+def _sessions(report: Report) -> str:
     rows = []
-    for number, life in list(enumerate(report.lives))[-MOST:]:
-        slots = sum(number in slot.lives for slot in report.slots)
-        job = life.job + f", requeue {life.restart}" * bool(life.restart)
-        cells = [moment(life.began), duration(life.wall), short_name(life.host, 20), job or "none", slots]
-        rows.append([life.number, *cells, f"{life.tasks:,}", life.how])
+    for number, session in list(enumerate(report.sessions))[-MOST:]:
+        slots = sum(number in slot.sessions for slot in report.slots)
+        job = session.job + f", requeue {session.restart}" * bool(session.restart)
+        cells = [moment(session.began), duration(session.wall), short_name(session.host, 20), job or "none", slots]
+        rows.append([session.number, *cells, f"{session.tasks:,}", session.how])
     if not rows:
         return ""
-    return _table(rows, ["life", "began", "lasted", "host", "job", "slots", "tasks", "end"], "rlrllrrl")
+    return _table(rows, ["session", "began", "lasted", "host", "job", "slots", "tasks", "end"], "rlrllrrl")
 
 
 def _functions(report: Report) -> str:
@@ -213,19 +214,20 @@ def _timeline(report: Report, width: int) -> str:
         bar = "".join(map(_block, line))
         lines.append(f"{label:{beside}}{bar}{numbers}{memory(sum(slot.peak for slot in slots)):>10}")
     legend = "height: part of the time in which tasks ran" + ", !: a task failed" * bool(report.failed)
-    legend += ", X: the worker died" * bool(report.deaths) + ", number: a life begins" * (len(report.lives) > 1)
+    legend += ", X: the worker died" * bool(report.deaths)
+    legend += ", number: a session begins" * (len(report.sessions) > 1)
     indent = " " * beside
     return "\n".join([*lines, textwrap.fill(legend, width, initial_indent=indent, subsequent_indent=indent)])
 
 
 def _ruler(report: Report, cells: int) -> str:
-    """Return the line above the slots: where lives begin, or how long it all took."""
-    if len(report.lives) == 1:
+    """Return the line above the slots: where sessions begin, or how long it all took."""
+    if len(report.sessions) == 1:
         return f"{'0 s':{cells // 2}}{duration(report.wall):>{cells - cells // 2}}"
     line = " " * cells
-    for life, offset in zip(report.lives, life_offsets(report), strict=False):
+    for session, offset in zip(report.sessions, session_offsets(report), strict=False):
         place = min(int(offset / report.wall * cells), cells - 1)
-        mark = f"{life.number}"
+        mark = f"{session.number}"
         line = (line[:place] + mark + line[place + len(mark) :])[:cells]
     return line
 

@@ -1,6 +1,6 @@
 """Slots and time as a grid of cells, for pictures of any resolution; and how long tasks took.
 
-The lives of a run follow each other in the pictures without the time between them.
+The sessions of a run follow each other in the pictures without the time between them.
 """
 
 import itertools
@@ -12,7 +12,7 @@ from hpcml.commands.report.formatting import count
 from hpcml.commands.report.model import Report
 from hpcml.commands.report.totals import span
 
-__all__ = ["Cell", "Histogram", "Row", "busy_slots", "histogram", "life_offsets", "make_grid", "make_rows"]
+__all__ = ["Cell", "Histogram", "Row", "busy_slots", "histogram", "make_grid", "make_rows", "session_offsets"]
 
 
 class Row(NamedTuple):
@@ -62,22 +62,22 @@ def make_rows(report: Report, most: int) -> list[Row]:
     return rows
 
 
-def life_offsets(report: Report) -> list[float]:
-    """Return where in the pictures each life begins, in seconds, and where the last ends."""
-    return list(itertools.accumulate((life.wall for life in report.lives), initial=0.0))
+def session_offsets(report: Report) -> list[float]:
+    """Return where in the pictures each session begins, in seconds, and where the last ends."""
+    return list(itertools.accumulate((session.wall for session in report.sessions), initial=0.0))
 
 
 def make_grid(report: Report, rows: list[Row], cells: int) -> list[list[Cell]]:
     """Return for each row `cells` cells, of equal length in time."""
     step = report.wall / cells or 1.0
-    offsets = life_offsets(report)
+    offsets = session_offsets(report)
     row_of = {slot: number for number, row in enumerate(rows) for slot in row.slots}
     there, marks = _there(report, rows, cells, step, offsets), _marks(report, row_of, cells, step, offsets)
     busy: list[list[dict[int, float]]] = [[{} for _ in range(cells)] for _ in rows]
     for task in report.tasks:
         if not task.start:  # not known
             continue
-        shift = offsets[task.life] - report.lives[task.life].began
+        shift = offsets[task.session] - report.sessions[task.session].began
         start, end = span(report, task)
         for cell, seconds in _pieces(start + shift, end + shift, cells, step):
             found = busy[row_of[task.slot]][cell]
@@ -112,7 +112,7 @@ def _there(report: Report, rows: list[Row], cells: int, step: float, offsets: li
     for number, (start, end) in enumerate(itertools.pairwise(offsets)):
         pieces = _pieces(start, end, cells, step)
         for row, line in zip(rows, there, strict=True):
-            slots = sum(number in report.slots[slot].lives for slot in row.slots)
+            slots = sum(number in report.slots[slot].sessions for slot in row.slots)
             if slots:
                 for cell, seconds in pieces:
                     line[cell] += slots * seconds
@@ -124,18 +124,18 @@ def _marks(
 ) -> dict[tuple[int, int], tuple[bool, bool]]:
     """Return the cells in which a task failed or a worker died: which of both."""
 
-    def place(life: int, slot: int, time: float) -> tuple[int, int]:
+    def place(session: int, slot: int, time: float) -> tuple[int, int]:
         """Return the row and the cell of a moment."""
-        since = min(max(time - report.lives[life].began, 0.0), report.lives[life].wall)
-        return row_of[slot], min(int((offsets[life] + since) / step), cells - 1)
+        since = min(max(time - report.sessions[session].began, 0.0), report.sessions[session].wall)
+        return row_of[slot], min(int((offsets[session] + since) / step), cells - 1)
 
     failed = {
-        place(task.life, task.slot, task.start + task.seconds)
+        place(task.session, task.slot, task.start + task.seconds)
         for task in report.tasks
         if task.failed and task.start
     }
     numbers = {slot.name: number for number, slot in enumerate(report.slots)}
-    died = {place(death.life, numbers[death.worker], death.time) for death in report.deaths}
+    died = {place(death.session, numbers[death.worker], death.time) for death in report.deaths}
     return {where: (where in failed, where in died) for where in failed | died}
 
 

@@ -9,47 +9,48 @@ __all__ = ["add_up", "span"]
 SKEW = 1.0  # seconds by which the clocks of two hosts may differ before it is worth a word
 
 Spans = dict[tuple[int, int], tuple[float, float, float]]
-"""For a life and a slot: when its first task began, when its last ended, and how long tasks ran."""
+"""For a session and a slot: when its first task began, when its last ended, and how long tasks ran."""
 
 
 def span(report: Report, task: Task) -> tuple[float, float]:
-    """Return when a task began and ended, within its life: a clock that is wrong must not spoil the rest."""
-    life = report.lives[task.life]
-    start = min(max(task.start, life.began), life.ended)
-    return start, min(start + task.seconds, life.ended)
+    """Return when a task began and ended, within its session: a clock that is wrong must not spoil the rest."""
+    session = report.sessions[task.session]
+    start = min(max(task.start, session.began), session.ended)
+    return start, min(start + task.seconds, session.ended)
 
 
 def add_up(report: Report) -> None:
-    """Fill in all that is summed up from the lives, slots and tasks of a report."""
-    for number, life in enumerate(report.lives):
-        life.wall = max(life.ended - life.began, 0.0)
-        there = [slot for slot in report.slots if number in slot.lives]
+    """Fill in all that is summed up from the sessions, slots and tasks of a report."""
+    for number, session in enumerate(report.sessions):
+        session.wall = max(session.ended - session.began, 0.0)
+        there = [slot for slot in report.slots if number in slot.sessions]
         for slot in there:
-            slot.seconds += life.wall
-        report.wall += life.wall
-        report.slot_seconds += life.wall * len(there)
-        report.core_hours_allocated += (life.cpus or len(there) * life.cpus_per_slot) * life.wall / 3600
+            slot.seconds += session.wall
+        report.wall += session.wall
+        report.slot_seconds += session.wall * len(there)
+        report.core_hours_allocated += (session.cpus or len(there) * session.cpus_per_slot) * session.wall / 3600
     for task in report.tasks:
         _add_task(report, task)
     for function in report.functions:
         function.mean = function.busy / (function.done + function.failed)
-    report.core_hours_used = sum(life.busy * life.cpus_per_slot for life in report.lives) / 3600
+    report.core_hours_used = sum(session.busy * session.cpus_per_slot for session in report.sessions) / 3600
     report.idle = _idle(report)
     report.levels = _levels(report)
 
 
 def _add_task(report: Report, task: Task) -> None:
-    life, slot, function = report.lives[task.life], report.slots[task.slot], report.functions[task.function]
+    session, slot = report.sessions[task.session], report.slots[task.slot]
+    function = report.functions[task.function]
     for counted in (report, function):
         counted.done += not task.failed
         counted.failed += task.failed
     slot.tasks += 1
     slot.failed += task.failed
-    for busy in (report, life, slot):
+    for busy in (report, session, slot):
         busy.busy += task.seconds
     function.longest = max(function.longest, task.seconds)
     if task.start:
-        outside = task.start < life.began - SKEW or task.start + task.seconds > life.ended + SKEW
+        outside = task.start < session.began - SKEW or task.start + task.seconds > session.ended + SKEW
         report.off_clock += outside
 
 
@@ -58,18 +59,18 @@ def _idle(report: Report) -> dict[str, float]:
     spans: Spans = {}
     for task in report.tasks:
         start, end = span(report, task)
-        first, last, busy = spans.get((task.life, task.slot), (start, end, 0.0))
-        spans[task.life, task.slot] = min(first, start), max(last, end), busy + end - start
+        first, last, busy = spans.get((task.session, task.slot), (start, end, 0.0))
+        spans[task.session, task.slot] = min(first, start), max(last, end), busy + end - start
     idle = dict.fromkeys(("before", "between", "after", "unused"), 0.0)
     for number, slot in enumerate(report.slots):
-        for life in slot.lives:
-            if (life, number) not in spans:
-                idle["unused"] += report.lives[life].wall
+        for session in slot.sessions:
+            if (session, number) not in spans:
+                idle["unused"] += report.sessions[session].wall
                 continue
-            first, last, busy = spans[life, number]
-            idle["before"] += first - report.lives[life].began
+            first, last, busy = spans[session, number]
+            idle["before"] += first - report.sessions[session].began
             idle["between"] += max(last - first - busy, 0.0)
-            idle["after"] += report.lives[life].ended - last
+            idle["after"] += report.sessions[session].ended - last
     return idle
 
 
@@ -78,13 +79,13 @@ def _levels(report: Report) -> dict[int, float]:
     changes: dict[int, list[tuple[float, int]]] = defaultdict(list)
     for task in report.tasks:
         start, end = span(report, task)
-        changes[task.life] += [(start, 1), (end, -1)]
+        changes[task.session] += [(start, 1), (end, -1)]
     levels: dict[int, float] = defaultdict(float)
-    for number, life in enumerate(report.lives):
-        most = sum(number in slot.lives for slot in report.slots)
-        busy, before = 0, life.began
+    for number, session in enumerate(report.sessions):
+        most = sum(number in slot.sessions for slot in report.slots)
+        busy, before = 0, session.began
         for time, change in sorted(changes[number]):
             levels[min(busy, most)] += time - before  # starts are rounded: two tasks of a slot can overlap by 1 ms
             busy, before = busy + change, time
-        levels[min(busy, most)] += life.ended - before
+        levels[min(busy, most)] += session.ended - before
     return {level: levels[level] for level in sorted(levels) if levels[level] > 0}

@@ -88,7 +88,7 @@ def test_changed_content_is_noticed_in_the_next_call_and_the_old_file_goes(store
     assert loads_function(pickle.loads(pickle.dumps(second)))[0][17] == 1.0
 
 
-def test_a_file_stays_while_its_array_lives_and_goes_with_it(store, tmp_path):
+def test_a_file_stays_while_its_array_sessions_and_goes_with_it(store, tmp_path):
     array = np.arange(1000.0)
     CallData(store, LIMIT).pack(array.reshape(10, 100).T)
     assert len(files(tmp_path)) == 1

@@ -49,7 +49,7 @@ def test_an_owner_that_is_just_ending_is_waited_for(tmp_path):
     again.close()
 
 
-def test_a_directory_whose_owner_lives_on_is_left_to_it(tmp_path, monkeypatch):
+def test_a_directory_whose_owner_sessions_on_is_left_to_it(tmp_path, monkeypatch):
     monkeypatch.setattr(takeover, "PREDECESSOR", 0.3)
     with holder(tmp_path) as owner:
         owner.stdout.readline()

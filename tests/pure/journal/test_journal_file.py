@@ -73,7 +73,7 @@ def test_a_journal_that_is_being_written_can_be_read(path):
 
 
 def test_truncated_at_every_byte(path, caplog):
-    """F11: what is whole before the cut is read; the next life's records can be read by the one after it."""
+    """F11: what is whole before the cut is read; the next session's records can be read by the one after it."""
     records = some(14)
     write(path, records)
     content, starts = path.read_bytes(), places(path)
@@ -366,18 +366,19 @@ def test_it_is_told_again_when_there_was_room_in_between(path, file_limit):
     assert [head["n"] for head, _ in read(path)[0]] == [1, 2, 3] * 2
 
 
-def test_what_is_held_is_bounded_and_lives_are_kept(path, file_limit, monkeypatch):
+def test_what_is_held_is_bounded_and_sessions_are_kept(path, file_limit, monkeypatch):
     monkeypatch.setattr(hpcml.journal.journal_file, "BACKLOG", 1000)
     journal = Journal(path, KEY)
     file_limit(HEADER_BYTES)
     with pytest.raises(JournalFull):
-        journal.append({"life": 1})
+        journal.append({"session": 1})
     for n in range(30):
         journal.append({"task": n}, bytes(100))
     file_limit(resource.RLIM_INFINITY)
     journal.append({"end": ""})
     journal.close()
-    assert [head for head, _ in read(path)[0]] == [{"life": 1}, *({"task": n} for n in range(20, 30)), {"end": ""}]
+    kept = [{"session": 1}, *({"task": n} for n in range(20, 30)), {"end": ""}]
+    assert [head for head, _ in read(path)[0]] == kept
 
 
 def test_what_the_disk_refuses_later_is_told_by_the_next_append(path, monkeypatch):

@@ -113,8 +113,8 @@ def test_another_process_has_got_the_number(tmp_path):
         (dataclasses.replace(OTHER, job="5"), ended, True),
         (dataclasses.replace(OTHER, job="5"), going, False),
         (dataclasses.replace(OTHER, job="5"), unknown, False),
-        (dataclasses.replace(OTHER, job="9"), going, True),  # an earlier life of my own job
-        (dataclasses.replace(OTHER, job="9", restart=2), ended, False),  # this life of it, on another node
+        (dataclasses.replace(OTHER, job="9"), going, True),  # an earlier session of my own job
+        (dataclasses.replace(OTHER, job="9", restart=2), ended, False),  # this session of it, on another node
         (dataclasses.replace(OTHER, job="9", restart=3), ended, False),
         (dataclasses.replace(ME, boot="before"), unknown, True),  # this computer was started anew
         (dataclasses.replace(ME, boot="before", job="5"), going, False),

@@ -1,4 +1,4 @@
-"""What a run's next life is answered from the journal, and what not; where a run is kept, and who may touch it."""
+"""What the next session of a run finds in the journal, and what not; where a run is kept, and who may touch it."""
 
 import logging
 import os
@@ -19,7 +19,7 @@ from hpcml.data.envelope import Call
 from hpcml.data.outcomes import Outcome
 from hpcml.data.pickling import dumps_parts
 from hpcml.errors import CommandError, HpcmlError, JournalFull, RunInUse
-from hpcml.journal import runs as lives
+from hpcml.journal import runs as sessions
 from hpcml.journal.lease import this_process
 from hpcml.journal.private_files import create_secret, read_secret
 from hpcml.journal.records import Damage, Reader
@@ -82,13 +82,13 @@ def run(tmp_path):
     return directory
 
 
-def test_the_next_life_is_answered_once(run):
+def test_the_next_session_is_answered_once(run):
     ledger = opened(run)
     for number in range(3):
         finish(ledger, "f", f"d{number}", number)
     ledger.close("ended")
     ledger = opened(run)
-    assert (ledger.life, ledger.known, ledger.retired) == (2, 3, 0)
+    assert (ledger.session, ledger.known, ledger.retired) == (2, 3, 0)
     outcome = ledger.answer("d1")
     assert (outcome.value, outcome.worker, outcome.started, outcome.seconds) == (1, "n1:0", 1.0, 2.0)
     assert ledger.answer("d1") is None
@@ -159,15 +159,15 @@ def test_other_versions_use_nothing_and_say_so_until_it_is_done_again(run):
     ledger.close("ended")
 
 
-def test_the_record_of_a_life_may_be_lost(run):
+def test_the_record_of_a_session_may_be_lost(run):
     """F12: what its tasks were computed with is known even so, and the journal is not taken for an empty one."""
     for versions, value in ((OLD, "old"), (NEW, "new")):
         ledger = opened(run, versions)
         finish(ledger, "f", "a", value)
         finish(ledger, "g", f"only {value}", value)
         ledger.close("ended")
-    for life in (1, 2):
-        flip(run / "journal", place_of(run, lambda head, life=life: head.get("life") == life)[1] + 40)
+    for session in (1, 2):
+        flip(run / "journal", place_of(run, lambda head, session=session: head.get("session") == session)[1] + 40)
     for versions, value in ((OLD, "old"), (NEW, "new")) * 2:
         ledger = RunJournal(run, ME, versions, unknown)
         assert values(ledger, "a", f"only {value}") == [value, value]
@@ -198,7 +198,7 @@ def test_a_damaged_task_runs_again_and_its_name_is_not_given_twice(run, caplog):
 
 
 class Gone:
-    """A class that the next life no longer has."""
+    """A class that the next session no longer has."""
 
 
 def test_a_result_that_cannot_be_unpickled_any_more_runs_again(run, caplog, monkeypatch):
@@ -306,7 +306,7 @@ def test_of_a_run_that_has_done_nothing_nothing_is_left(run):
         assert os.listdir(run.parent) == ["run"]
 
 
-def test_a_later_life_that_does_nothing_leaves_what_there_was(run):
+def test_a_later_session_that_does_nothing_leaves_what_there_was(run):
     ledger = opened(run)
     finish(ledger, "f", "a", 1)
     ledger.close("ended")
@@ -425,7 +425,7 @@ def test_no_room_to_note_the_last_run(tmp_path, monkeypatch, caplog):
 
 def a_run(base, monkeypatch, argv=("script.py",), environment=None, value=1):
     """Make a run of a script in which one task has ended; return its directory."""
-    monkeypatch.setattr(lives, "_numbers", iter(range(9)))
+    monkeypatch.setattr(sessions, "_numbers", iter(range(9)))
     directory, ledger = open_run(Options(run_dir=base), "local", list(argv), environment or {})
     ledger.begin()
     finish(ledger, "f", "a", value)
@@ -434,7 +434,7 @@ def a_run(base, monkeypatch, argv=("script.py",), environment=None, value=1):
 
 
 def again(base, monkeypatch, resume=True, argv=("script.py",), environment=None):
-    monkeypatch.setattr(lives, "_numbers", iter(range(9)))
+    monkeypatch.setattr(sessions, "_numbers", iter(range(9)))
     return open_run(Options(run_dir=base, resume=resume), "local", list(argv), environment or {})
 
 
@@ -453,7 +453,7 @@ def test_the_scripts_arguments_and_array_task_tell_runs_apart(tmp_path, monkeypa
 
 def test_where_there_is_nothing_to_resume_a_new_run_begins(tmp_path, monkeypatch, caplog):
     directory, ledger = again(tmp_path / "base", monkeypatch)
-    assert (ledger.life, ledger.known) == (1, 0)
+    assert (ledger.session, ledger.known) == (1, 0)
     ledger.close("ended")
     gone = a_run(tmp_path, monkeypatch)
     for file in gone.iterdir():
@@ -461,15 +461,15 @@ def test_where_there_is_nothing_to_resume_a_new_run_begins(tmp_path, monkeypatch
     gone.rmdir()
     directory, ledger = again(tmp_path, monkeypatch)
     assert directory != gone
-    assert ledger.life == 1
+    assert ledger.session == 1
     ledger.close("ended")
     assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
 
 
 def test_changed_versions_are_reported(tmp_path, monkeypatch, caplog):
-    monkeypatch.setattr(lives, "versions", lambda: {"python": "3", "numpy": "1", "scipy": "1"})
+    monkeypatch.setattr(sessions, "versions", lambda: {"python": "3", "numpy": "1", "scipy": "1"})
     a_run(tmp_path, monkeypatch)
-    monkeypatch.setattr(lives, "versions", lambda: {"python": "3", "numpy": "2", "pandas": "1"})
+    monkeypatch.setattr(sessions, "versions", lambda: {"python": "3", "numpy": "2", "pandas": "1"})
     again(tmp_path, monkeypatch)[1].close("ended")
     assert (
         "1 recorded tasks run again, for versions have changed: numpy 1 -> 2, pandas none -> 1, scipy 1 -> none"
@@ -515,7 +515,7 @@ def test_what_slurm_says_of_a_job(monkeypatch):
                 raise answer
             return answer
 
-        monkeypatch.setattr(lives, "run", answer_it)
+        monkeypatch.setattr(sessions, "run", answer_it)
         return job_over("1", {})
 
     assert asked("") is True
@@ -551,7 +551,7 @@ def test_a_link_in_place_of_a_file(tmp_path, run, name, target):
     finish(ledger, "f", "a", 1)
     ledger.close("ended")
     if name == "journal.bad":
-        flip(run / "journal", place_of(run, lambda head: "life" in head)[0] - 5)
+        flip(run / "journal", place_of(run, lambda head: "session" in head)[0] - 5)
     content = (run / name).read_bytes() if (run / name).exists() else b""
     (tmp_path / "elsewhere").write_bytes(content)
     (run / name).unlink(missing_ok=True)
@@ -682,12 +682,12 @@ def test_a_network_file_system(run, monkeypatch, link):
     """F14: no locks, no O_APPEND, no listings, late names, lost answers, times that are wrong, ESTALE at first."""
     network = NetworkFiles(monkeypatch, run)
     network.link, network.names_are_stale = link, True
-    for life in range(1, 4):
+    for session in range(1, 4):
         ledger = opened(run)
-        assert (ledger.life, ledger.known) == (life, life - 1)
+        assert (ledger.session, ledger.known) == (session, session - 1)
         with pytest.raises(RunInUse):
             opened(run)
-        finish(ledger, "f", f"d{life}", life)
+        finish(ledger, "f", f"d{session}", session)
         ledger.close("ended")
     ledger = opened(run)
     assert values(ledger, "d1", "d2", "d3") == [1, 2, 3]
