@@ -9,7 +9,7 @@
     ├── DataMissing       a worker did not find data that was sent to its node
     ├── EngineError       an engine could not start, or is gone
     ├── JournalFull       the journal cannot be written
-    ├── OutOfTime         the job's time is over: the rest is for the run's next session
+    ├── OutOfTime         the job's time is up; the remaining tasks are left for a resumed run
     ├── RunInUse          another driver is at work on the run that should be resumed
     ├── TaskError         a task's function, argument or result cannot be sent
     ├── TaskTimeout       a task ran longer than it may
@@ -74,7 +74,7 @@ class JournalFull(HpcmlError):
 
 
 class OutOfTime(HpcmlError):
-    """The job is about to end, or was told to: what has ended is in the journal, the rest did not start."""
+    """The job is about to end, or has got a signal: what has ended is in the journal, the rest did not start."""
 
 
 class RunInUse(HpcmlError):

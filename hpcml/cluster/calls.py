@@ -137,7 +137,7 @@ class Calls:
     ) -> tuple[list[str], Iterable[type]]:
         """Return what the journal knows calls by, and the classes of the script that they hold.
 
-        A key is "" where a call cannot be told from others, or the key would take more than a small share of a
+        A key is "" where a call does not differ from others, or the key would take more than a small share of a
         call's own time; not where all calls are `plain`, for then keys take next to no time.
         """
         self._keys.digests.forget()

@@ -76,7 +76,7 @@ class JobEnd:
             self._last_resort.start()
 
     def _force(self, number: int) -> None:
-        """Do without the script, which does not end: it is busy with something of its own."""
+        """Act without the script, which has not ended: requeue the job; after an urgent signal, exit."""
         if self._requeues:
             self._requeue()
         if number in URGENT:

@@ -1,4 +1,4 @@
-"""A Cluster within a task, and its copies: an executor that runs calls at once, in the task's own process."""
+"""Cluster as a task sees it: an executor that runs each call at once, in the task's own process."""
 
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, Future

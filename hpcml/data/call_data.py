@@ -1,4 +1,4 @@
-"""Content that one call sends beside its pickles, and what is known of that already."""
+"""Large data of one call: taken out of its pickles, hashed once, staged before the call is sent."""
 
 import contextlib
 import weakref
@@ -88,7 +88,7 @@ class CallData:
         return entry
 
     def _remember(self, key: Hashable, owner: Any, entry: StagedContent) -> None:
-        """Note that `key` means `entry`, for as long as that can be told."""
+        """Note that `key` means `entry`, while its owner lives."""
         there = weakref.ref(entry)
         try:
             living = weakref.ref(owner)

@@ -1,4 +1,4 @@
-"""Individuals of DEAP on their way: a genome and what is not as new, in place of all that their class makes.
+"""Compact pickles of DEAP individuals: the genome, and the attributes that differ from a new individual's.
 
 DEAP pickles each class that `deap.creator.create` has made with each of its instances, and binds the name in
 `deap.creator` anew whenever one is unpickled: ``isinstance(x, creator.Individual)`` is then false of all that was
@@ -161,7 +161,7 @@ def _maker(kind: Any) -> Callable[[], Any]:
 def creator_class(name: str, base: type, attributes: dict[str, Any]) -> Any:
     """Return the class of DEAP's creator that this describes.
 
-    One that is there already stays bound, in the driver also if it is another.
+    An equal class that exists is used. In the driver, a class of that name is never replaced, even if it differs.
     """
     from deap import creator
 

@@ -212,7 +212,7 @@ def _check(file: MappedFile) -> None:
 
 
 def _type(device: int) -> str:
-    """Return the type of a mounted file system, "" where that cannot be told (proc_pid_mountinfo(5))."""
+    """Return the type of a mounted file system, "" where that is not known (proc_pid_mountinfo(5))."""
     number = f"{os.major(device)}:{os.minor(device)}"
     with open("/proc/self/mountinfo") as mounts:
         for line in mounts:

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import cloudpickle
 
 from hpcml.data.out_of_band import dumps_result
-from hpcml.data.unpicklable import blame, pickles, text_of
+from hpcml.data.unpicklable import describe_unpicklable, pickles, text_of
 from hpcml.errors import HpcmlError, TaskError
 
 __all__ = [
@@ -49,7 +49,7 @@ def dumps_parts(*parts: Any) -> bytes:
         bad = [part for part in parts if not pickles(part)]
         if not bad:  # a handle of a Cluster; its error says it all
             raise
-        raise TaskError(blame({"": bad[0]}, "it", error)) from error
+        raise TaskError(describe_unpicklable({"": bad[0]}, "it", error)) from error
 
 
 def is_plain(args: Sequence[Any], kwargs: Mapping[str, Any]) -> bool:
@@ -91,7 +91,7 @@ def pack_object(
         raise
     except Exception as error:
         raise TaskError(
-            f"{what} cannot be sent to a worker: {blame(parts or {'': thing}, what, error)}. Create it inside "
+            f"{what} cannot be sent to a worker: {describe_unpicklable(parts or {'': thing}, what, error)}. Create it inside "
             "the function, or pass what is needed to create it there."
         ) from error
 

@@ -1,4 +1,4 @@
-"""The random numbers of a process: ``random.random`` and its like are bound to a generator that no task copies."""
+"""Random generator of a process, pickled by reference: a task uses its worker's generator, not a copy."""
 
 import random
 import sys

@@ -1,4 +1,4 @@
-"""Messages about objects that cannot be sent: which part of them it is."""
+"""Part of an object that cannot be pickled, for the error message."""
 
 import contextlib
 import functools
@@ -12,7 +12,7 @@ import cloudpickle
 
 from hpcml.data.out_of_band import reduces
 
-__all__ = ["blame", "pickles", "text_of"]
+__all__ = ["describe_unpicklable", "pickles", "text_of"]
 
 _DEPTH = 8  # objects in one another that are looked into
 _SHOWN = 200  # characters of a user's text in a message
@@ -25,7 +25,7 @@ _KNOWN: set[Any] = {
 _Part = tuple[str, Any, Any]  # how a step of a path is written, what is written there, and the object it leads to
 
 
-def blame(parts: Mapping[str, Any], what: str, error: Exception) -> str:
+def describe_unpicklable(parts: Mapping[str, Any], what: str, error: Exception) -> str:
     """Say which object inside the named `parts` cannot be pickled; `what` stands for all of it."""
     name = next((name for name, part in parts.items() if not pickles(part)), next(iter(parts)))
     path, culprit = _culprit(parts[name], name)

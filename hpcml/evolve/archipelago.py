@@ -185,7 +185,7 @@ class _File:
             try:
                 self._file = Checkpoint(self._path)
                 saved = self._file.read() if self._file.exists() else None
-            except Exception as raised:  # all ranks must hear of it
+            except Exception as raised:  # all ranks must fail with it
                 error = raised
         if self._comm is not None:
             saved, error = self._comm.bcast((saved, error))

@@ -129,7 +129,7 @@ def _set_state(owner: Any, state: Any) -> None:
     kind: Any = type(owner)
     attributes, slots = state if isinstance(state, tuple) else (state, None)
     if hasattr(owner, "__dict__"):
-        if kind.__getstate__ is object.__getstate__:  # it has told of all its attributes
+        if kind.__getstate__ is object.__getstate__:  # its attributes are all there is
             vars(owner).clear()
         vars(owner).update(attributes or {})
     for name, value in (slots or {}).items():

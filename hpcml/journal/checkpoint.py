@@ -79,7 +79,7 @@ class Checkpoint:
         self.close()
 
     def close(self) -> None:
-        """Let others have it."""
+        """Release the lock."""
         self._lock.release()
 
     def _beside(self, ending: str) -> Path:
@@ -217,7 +217,7 @@ class _Lock:
             os.pwrite(self._file, f"process {os.getpid()} on {socket.gethostname()}".encode(), 0)
 
     def release(self) -> None:
-        """Let others have it."""
+        """Release the lock."""
         if self._file is not None:
             os.close(self._file)
             self._file = None

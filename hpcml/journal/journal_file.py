@@ -70,7 +70,7 @@ class Journal:
         self._backlog: deque[tuple[bytes, Any]] = deque()
         self._held = 0  # bytes in the backlog
         self._full = self._closed = self._gone = False
-        self._unsaved: OSError | None = None  # what the disk said of records that were appended, to be told
+        self._unsaved: OSError | None = None  # the disk's error for appended records, not yet raised
         self._unsafe = False  # it said so the last time
         self._offset = 0
         self._dirty = threading.Event()

@@ -1,4 +1,4 @@
-"""One driver at a time for a run: who holds it, and how that is told when the holder is gone.
+"""Lease of a run: one driver at a time, also when the driver before has died.
 
 The holder is the last of the files ``lease-1``, ``lease-2``, …, each made by link(2), which network file systems
 do once or not at all. A lease that has ended is followed by the next number, never removed: two drivers that find
@@ -21,12 +21,12 @@ from hpcml.journal.private_files import open_private
 __all__ = ["DriverIdentity", "Lease", "is_gone", "this_process"]
 
 JobOver = Callable[[str], bool | None]
-"""Tells whether a job is over; None: that cannot be told."""
+"""Function of a job's id: whether the job is over, None where that is not known."""
 
 
 @dataclass(frozen=True)
 class DriverIdentity:
-    """A process, named so that it can be told from all others, also of other computers and of other times.
+    """A driver: a process that differs from all others, also of other hosts and other times.
 
     Parameters
     ----------
@@ -125,7 +125,7 @@ class Lease:
                 return
 
     def _is_there(self, number: int) -> bool:
-        """Tell by opening it whether there is a lease: what a network file system says of names may be old."""
+        """Check by opening the file: directory entries of a network file system may be stale."""
         try:
             self._holder(number)
         except FileNotFoundError:
@@ -172,7 +172,7 @@ class Lease:
         return made
 
     def _link(self, temporary: Path, number: int) -> bool:
-        """Give a lease its name; whether it has got it is told by the file, for over NFS an answer can be lost."""
+        """Give a lease its name. The file decides whether that has worked: over NFS an answer can be lost."""
         refused: OSError | None = None
         try:
             os.link(temporary, self._path(number))
@@ -197,7 +197,7 @@ class Lease:
             ) from error
 
     def release(self) -> None:
-        """End the lease: it becomes empty, which takes no room, and touches no other that has got its name."""
+        """End the lease by truncating its file: needs no disk space, and cannot remove a successor's lease."""
         with contextlib.suppress(OSError):  # the directory may be gone; then it ends with this process
             os.ftruncate(self._descriptor, 0)
         self._close()

@@ -69,7 +69,7 @@ def _open(path: Path, flags: int) -> int:
     try:
         return os.open(path, flags, 0o600)
     except OSError as error:
-        if error.errno != errno.ESTALE:  # over NFS a name may lead, once, to a file that is no more
+        if error.errno != errno.ESTALE:  # NFS: the first open may meet a stale handle; retry once
             raise
     return os.open(path, flags, 0o600)
 

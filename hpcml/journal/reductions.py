@@ -56,7 +56,7 @@ def nothing(*_: Any) -> None:
 
 
 class Reducing(pickle.Pickler):
-    """Writes what an object is made of; nobody ever reads it.
+    """Writes the content of an object, for a digest; the pickle is never loaded.
 
     ``used`` are the versions of libraries and the digests of modules that were met, ``classes`` those that are
     sent by value.

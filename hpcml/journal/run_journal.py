@@ -1,4 +1,4 @@
-"""Results of a run, task by task: written to its journal, and answered from it in the run's next session.
+"""Task records of a run: written to its journal, and looked up there when the run is resumed.
 
 A session of a run begins with the record of who it is, on what, and with which versions. Then each task that ends
 has a record, whose body is the outcome as the worker packed it, and each death of a worker has one.
@@ -139,7 +139,7 @@ class RunJournal:
         self._write({"session": self.session, "began": time.time(), **me, "versions": self.versions, **about})
 
     def keys(self, digests: Sequence[str]) -> list[str]:
-        """Return the keys of the next calls with these digests: equal calls are told apart by their number."""
+        """Return a unique key for each call: a digest that comes again gets a number."""
         keys = []
         with self._giving:
             for digest in digests:
@@ -159,7 +159,7 @@ class RunJournal:
         return outcome
 
     def finished(self, call: Call, outcome: Outcome, packed: bytes | memoryview) -> None:
-        """Record a task that has ended, before anybody hears of it."""
+        """Record a task that has ended, before its future has the result."""
         if call.keys:
             self._finished_chunk(call, outcome, packed)
             return

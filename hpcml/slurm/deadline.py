@@ -1,4 +1,4 @@
-"""When the job ends, and the signals by which it is told so.
+"""End of the job: when it is, and the signals that announce it.
 
 ::
 
@@ -32,7 +32,7 @@ SHORTEST_PAUSE = 60.0  # seconds between two questions: slurmctld has others to 
 
 
 class Deadline:
-    """Knows how long the job has left, and hears the signals.
+    """Time that the job has left, and its signals.
 
     Parameters
     ----------
@@ -69,7 +69,7 @@ class Deadline:
             signal.signal(number, signal.SIG_DFL)
             os.kill(os.getpid(), number)
             return
-        with contextlib.suppress(OSError):  # full: it has been told often enough
+        with contextlib.suppress(OSError):  # full: enough signals are noted
             os.write(self._writer, bytes([number]))
 
     def _watch(self) -> None:

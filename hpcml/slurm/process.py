@@ -143,7 +143,7 @@ class Program:
             self._process.stdin.close()
 
     def release_stdin(self) -> None:
-        """Hold its input no longer; for forked children of this process, which may outlive it."""
+        """Release the program's stdin in a fork of this process, which otherwise keeps it open."""
         assert self._process.stdin is not None
         if not self._process.stdin.closed:
             silence = os.open(os.devnull, os.O_WRONLY)

@@ -35,7 +35,7 @@ def slot_cpus(
     Notes
     -----
     Workers are bound only where the mask is what was promised: in a larger one other jobs of the node run
-    on CPUs that cannot be told from ours, in a smaller one there is not a CPU for each.
+    on CPUs that do not differ from ours, in a smaller one there is not a CPU for each.
 
     Examples
     --------

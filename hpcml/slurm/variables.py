@@ -1,4 +1,4 @@
-"""``SLURM_*`` variables, read so that all that is wrong with them can be told at once.
+"""``SLURM_*`` variables: all of their faults are reported at once.
 
 sbatch and salloc pass on the variables they find: typed inside a job, they give the new job those of the old one
 that they do not set anew. Which ones are left over is found out here.

@@ -129,7 +129,7 @@ class Dispatcher:
             self._thread.join(10)
 
     def seconds(self, group: str, name: str = "") -> float | None:
-        """Return what a call of `group`, or of a function, takes on its worker, as far as that is known."""
+        """Return the measured seconds per call of a group, or of a function; None if unknown."""
         return None if self._broken or self._limits.ending else self._waiting.seconds(group, name)
 
     @property
@@ -235,7 +235,7 @@ class Dispatcher:
         self._waiting.add_again(settle_outcome(task, outcome))
 
     def _run_again(self, frame: Frame, death: WorkerDied) -> None:
-        """Put tasks whose worker died back in front; those it had not begun are not blamed."""
+        """Put tasks whose worker died back in front; a death counts only for tasks that had begun."""
         self.disturbed = time.monotonic()
         if death.started and not frame.overdue:
             self._watcher.died(death, [task.call for task in frame.tasks])

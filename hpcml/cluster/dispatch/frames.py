@@ -25,7 +25,7 @@ __all__ = [
 
 log = logging.getLogger("hpcml")
 
-FRAME_SECONDS = 0.2  # hides the 5 ms that a message costs; what a worker has done and not told dies with it
+FRAME_SECONDS = 0.2  # long enough to hide a message's 5 ms; results not yet sent are lost if the worker dies
 SHORTEST_FRAME = 0.01  # below twice the cost of a message, more frames make the end later, not earlier
 LARGEST_FRAME = 4 << 20  # bytes; more in one message only delays its first task
 
@@ -88,7 +88,7 @@ class Group:
 
     @property
     def longest(self) -> float:
-        """The seconds that hardly any task will exceed, as TCP reckons its timeout (RFC 6298); 0: not known."""
+        """Upper estimate of a task's seconds: mean + 4 deviations, as TCP's timeout (RFC 6298); 0 if unknown."""
         return 0.0 if self.seconds is None else self.seconds + 4 * self.spread
 
     def take(self, size: int) -> list[Task]:

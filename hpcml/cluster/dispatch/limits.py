@@ -1,4 +1,4 @@
-"""Limits of time, for each task and for all before the job ends; and of what tasks may return."""
+"""Limits on tasks: run time of each, time left in the job, size of a result."""
 
 import math
 import time
@@ -58,7 +58,7 @@ class Limits:
         return bool(waiting) and self.left() is not None
 
     def overdue(self, frames: Iterable[tuple[Any, Frame]]) -> list[Any]:
-        """Mark the frames that have run too long, and return what they were sent as."""
+        """Mark the frames past their time limit; return their futures."""
         now, limit = time.monotonic(), self.task_timeout or math.inf
         late = [(sent, frame) for sent, frame in frames if not frame.overdue and now > frame.sent + limit]
         for _, frame in late:
@@ -66,7 +66,7 @@ class Limits:
         return [sent for sent, _ in late]
 
     def over(self, waiting: TaskQueue, in_flight: Collection[Any]) -> BaseException | None:
-        """Return what all that is left fails with, when its time is over."""
+        """Return the error for all remaining tasks once the time is up, else None."""
         left = self.left()
         if left is not None and waiting and (left <= 0 or (not in_flight and not waiting.fits(left))):
             self.stop(_out_of_time(left), 0.0)

@@ -9,15 +9,15 @@ from hpcml.data.envelope import Call
 from hpcml.data.outcomes import Outcome
 from hpcml.errors import DataMissing, TaskTimeout, WorkerDied
 
-__all__ = ["blame", "decide_retries", "ended_calls", "send_data_again", "settle_outcome", "split_up"]
+__all__ = ["decide_retries", "ended_calls", "record_death", "send_data_again", "settle_outcome", "split_up"]
 
 log = logging.getLogger("hpcml")
 
 
-def blame(task: Task, death: WorkerDied, retries: int, alone: bool) -> WorkerDied | None:
-    """Note the death of a worker under `task`; return what the task fails with, when it was one too many.
+def record_death(task: Task, death: WorkerDied, retries: int, alone: bool) -> WorkerDied | None:
+    """Record that a worker died while running `task`; return the task's error once `retries` is reached.
 
-    It is not to blame when it had not begun, nor when it was not `alone` in its frame; but then it will be.
+    The death counts only if the task had started and was `alone` in its frame; otherwise it is retried alone.
     """
     if not death.started:
         return None
@@ -46,7 +46,7 @@ def send_data_again(task: Task, missing: DataMissing, restore: Callable[[str, fl
 def decide_retries(
     frame: Frame, death: WorkerDied, retries: int, exceeded: Callable[[Task, WorkerDied], TaskTimeout]
 ) -> list[tuple[Task, TaskTimeout | WorkerDied | None]]:
-    """Return what of a frame whose worker died is to run again (None), or fails, and with what.
+    """Return each task of a frame whose worker died, with its error, or None to retry it.
 
     The calls of a chunk that may have begun go their own ways. `exceeded` gives the error of a task that ran
     too long.
@@ -55,7 +55,7 @@ def decide_retries(
     tasks = frame.tasks if whole else [part for task in frame.tasks for part in split_up(task)]
     alone = len(tasks) == 1
     if not frame.overdue:
-        return [(task, blame(task, death, retries, alone)) for task in tasks]
+        return [(task, record_death(task, death, retries, alone)) for task in tasks]
     for task in tasks:
         task.alone = True
     return [(task, exceeded(task, death) if alone else None) for task in tasks]
@@ -84,7 +84,7 @@ def _chunk_future(task: Task) -> ChunkFuture:
 
 
 def ended_calls(call: Call, outcome: Outcome) -> Call:
-    """Return what of a call an outcome is of: a chunk may come back half done."""
+    """Return the part of a call that the outcome covers: a chunk may come back half finished."""
     if not call.keys or outcome.error is not None:
         return call
     return call._replace(keys=call.keys[: len(outcome.value)])

@@ -105,7 +105,7 @@ class HpcmlBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[misc
         self._preparation = None if self._prepared is None else preparation(*self._prepared)
 
     def start_call(self) -> None:
-        """Begin one call of Parallel: its batches form one group, and its length is told where known."""
+        """Begin one call of Parallel: its batches form one group, whose length is announced where known."""
         self._call = f"joblib-{uuid.uuid4().hex}"
         self._futures = set()
         self._announced = False

@@ -1,4 +1,4 @@
-"""A Cluster as joblib's backend sees it."""
+"""Batches of joblib, sent to the workers of a Cluster."""
 
 import queue
 import threading
@@ -23,7 +23,7 @@ from hpcml.errors import DataError, TaskError, closed
 __all__ = ["Batches", "batches_of"]
 
 Pending = list[tuple[StagedContent, memoryview]]
-Work = Sequence[tuple[Call | RecordedOutcome | BaseException, FutureLike]]  # and what hears of it
+Work = Sequence[tuple[Call | RecordedOutcome | BaseException, FutureLike]]  # each with its future
 
 _made: "weakref.WeakKeyDictionary[Cluster, Batches]" = weakref.WeakKeyDictionary()
 _making = threading.Lock()  # protects _made: several threads may call Parallel first

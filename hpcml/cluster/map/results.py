@@ -64,7 +64,7 @@ class MapChunk:
         self.results.put_all(self._indices, values)
 
     def set_exception(self, error: BaseException | None) -> None:
-        """Put what the first of them raised in all places: nobody takes the others after it."""
+        """Store the exception for all of them: iteration stops at the first."""
         for index in self._indices:
             if self.results.values[index] is _WAITING:
                 self.results.put(index, (None, error))

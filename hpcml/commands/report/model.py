@@ -117,7 +117,7 @@ class Slot:
 
 @dataclass
 class Report:
-    """All that is told of a run.
+    """Content of the report of a run.
 
     Parameters
     ----------

@@ -68,7 +68,7 @@ def idle_line(report: Report) -> str:
 
 
 def function_cells(report: Report, function: Function) -> list[str]:
-    """Return what is told of a function, under `FUNCTION_HEADERS`."""
+    """Return the row of a function, under `FUNCTION_HEADERS`."""
     times = [duration(function.mean), duration(function.longest)]
     share = function.busy / (report.busy or 1)
     return [f"{function.done:,}", f"{function.failed:,}", *times, f"{100 * share:.0f} %"]

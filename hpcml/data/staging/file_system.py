@@ -33,7 +33,7 @@ log = logging.getLogger("hpcml")
 
 _REFUSED = "REQUEST_FILE_BCAST"  # how sbcast begins when a node has failed
 PASSES_ON = (os.strerror(errno.ENOSPC), os.strerror(errno.EDQUOT), _REFUSED)  # another place may do
-BLOCK = 1 << 24  # bytes written at once, so that Ctrl-C is heard
+BLOCK = 1 << 24  # bytes written at once, so that Ctrl-C interrupts
 
 
 def size(content: Parts) -> int:

@@ -51,7 +51,7 @@ class _StagedFile:
 
 
 class StagedContent:
-    """Content that is on the nodes, or, while ``held`` is None, about to be put there."""
+    """Content that is staged on the nodes, or about to be (``held`` is None)."""
 
     def __init__(self, name: str, nbytes: int) -> None:
         self.name, self.nbytes = name, nbytes

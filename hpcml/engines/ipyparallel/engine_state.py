@@ -18,7 +18,7 @@ class EngineState:
     silent_since: float = 0.0  # when the controller gave it up, or it failed; 0 once explained, or it is killed
     ended: bool = False  # says its launcher
     dead: str = ""
-    told: bool = False  # the frame that it was running has been told of its death
+    told: bool = False  # the frame that it was running has failed with its death
     killed: bool = False  # by `interrupt`
     sent: float = 0.0  # when it was last given something
     outstanding: list["Future[bytes]"] = field(default_factory=list)

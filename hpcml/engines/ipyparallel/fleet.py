@@ -37,7 +37,7 @@ class Fleet:
         self.ended: list[Program] = []
         self.launchers: list[tuple[tuple[Node, ...], Program]] = []
         self._programs: list[Program] = []
-        self._orders: list[dict[str, Any]] = []  # what all launchers were told
+        self._orders: list[dict[str, Any]] = []  # sent to all launchers
         self._left_out = False
         self._launched = 0  # launchers' steps, those that have ended included
         self._generation = 0

@@ -162,7 +162,7 @@ class Launcher:
 
     def _end_engines(self) -> list[int]:
         """End all engines, wait for their ends, and return their slots."""
-        end_trees(list(self.living))  # they hold nothing that wants a farewell
+        end_trees(list(self.living))  # they hold nothing that must be closed in order
         for process in self.living:
             with contextlib.suppress(ChildProcessError):
                 os.waitpid(process, 0)

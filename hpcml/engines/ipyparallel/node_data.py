@@ -72,7 +72,7 @@ class NodeData:
             self._changed.notify_all()
 
     def staging(self, environment: dict[str, str]) -> Staging:
-        """Return the way for data to the nodes that have told of themselves."""
+        """Return the staging for the nodes that have reported their directories."""
         if self._plan.allocation is None:
             return LocalStaging(self.directories, self.room)
         if self._shared and self.directories:

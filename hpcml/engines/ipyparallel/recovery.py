@@ -125,7 +125,7 @@ class Recovery:
             controller.terminate()
         else:
             log.warning("the controller ended with status %s: starting another", controller.status)
-        self._fleet.send({"engine": None})  # or they would go on with what nobody will hear of
+        self._fleet.send({"engine": None})  # otherwise they run tasks whose results are lost
         workers.disconnect("the controller of the workers is gone")
         self._fleet.restart_controller({home} if silent else set())
         self._pulse.end()

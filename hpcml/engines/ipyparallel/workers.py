@@ -189,7 +189,7 @@ class EngineWorkers:
                 engine.sent = time.monotonic()
             try:
                 sent = send_frame(self.client, number, frame)
-            except (IndexError, NoEnginesRegistered):  # the client heard of its death before we did
+            except (IndexError, NoEnginesRegistered):  # the client knows of its death, and this does not yet
                 with self._lock:
                     engine.dead = "is gone"
                     engine.outstanding.remove(future)

@@ -1,4 +1,4 @@
-"""CURVE on every socket of SCOOP: one key pair per run, and whoever has no key is neither heard nor answered.
+"""CURVE on every socket of SCOOP: one key pair per run; messages without the key are dropped.
 
 SCOOP opens its sockets with ``zmq.Context()`` in two modules. In these, and nowhere else, the name ``zmq`` is
 made to mean a `_Zmq`, whose contexts make encrypted sockets. A socket that both binds and connects, as a worker's,
@@ -95,7 +95,7 @@ class _Socket(zmq.Socket):  # type: ignore[type-arg]
         self.curve_publickey, self.curve_secretkey = self._keys
         self.zap_domain = _DOMAIN
         if hasattr(zmq, "ZAP_ENFORCE_DOMAIN"):
-            self.setsockopt(zmq.ZAP_ENFORCE_DOMAIN, 1)  # nobody comes in where nobody asks for the key
+            self.setsockopt(zmq.ZAP_ENFORCE_DOMAIN, 1)  # no connection without a check of its key
         return super().bind(addr.replace("//*:", f"//{self._own_address()}:"))
 
     def connect(self, addr: str) -> Any:

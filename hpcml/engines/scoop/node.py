@@ -44,7 +44,7 @@ from hpcml.slurm.slots import gpus_of_slot, slot_cpus
 __all__ = ["KEY_FILE", "NodeWorkers", "main", "watch"]
 
 KEY_FILE = "HPCML_SCOOP_KEY"  # the environment variable that holds the path of the run's key
-GRACE = 1.0  # seconds for workers that have been told to end
+GRACE = 1.0  # seconds in which workers end by themselves
 
 
 class NodeWorkers:

@@ -1,4 +1,4 @@
-"""The origin, which runs the script: it hands out all tasks, executes none, and hears when the pool has failed."""
+"""Origin of SCOOP, which runs the script: it sends all tasks, executes none, and fails when the pool does."""
 
 import functools
 import os
@@ -15,7 +15,7 @@ __all__ = ["PoolFailure", "ending_signals", "patch_origin", "run_as_origin"]
 
 
 class PoolFailure:
-    """Whether the pool has failed: the first error, told by any thread and heard by the main thread at once."""
+    """Failure of the pool: the first error of any thread, raised in the main thread."""
 
     def __init__(self) -> None:
         self.error: BaseException | None = None

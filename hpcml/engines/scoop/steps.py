@@ -1,4 +1,4 @@
-"""The step of the workers: one, or one for each component of a heterogeneous job; started, told and ended."""
+"""Step of the workers: one, or one for each component of a heterogeneous job."""
 
 import contextlib
 import logging
@@ -50,7 +50,7 @@ class Steps:
 
     @property
     def over(self) -> bool:
-        """Whether all have ended, and been heard to."""
+        """Whether all have ended, and their last messages are read."""
         return len(self.ended) == len(self._programs)
 
     def tell(self, message: dict[str, Any]) -> None:

@@ -61,7 +61,7 @@ def run_worker(pool: dict[str, Any], node: str, slot: int, keys: KeyPair) -> Non
     library = load()
 
     def own_address() -> str:
-        """Return the address at which SCOOP has just told its peers to find this worker."""
+        """Return the address of this worker that SCOOP has just sent to its peers."""
         address: bytes = library.scoop.worker
         return address.decode().rpartition(":")[0]
 
