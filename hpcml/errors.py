@@ -97,7 +97,8 @@ class WorkerDied(HpcmlError):
 
     def __init__(self, message: str, worker: str = "", started: bool = True) -> None:
         super().__init__(message)
-        self.worker, self.started = worker, started
+        self.worker = worker
+        self.started = started
 
 
 def closed() -> RuntimeError:

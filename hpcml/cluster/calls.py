@@ -52,7 +52,9 @@ class Calls:
         wrap: Callable[[Any], Any] | None = None,
     ) -> None:
         watch()
-        self.book, self._ledger, self._packer = book, ledger, CallPacker(book, at_once, wrap)
+        self.book = book
+        self._ledger = ledger
+        self._packer = CallPacker(book, at_once, wrap)
         self.prepared: Any = None  # what workers call before: the results may depend on it
         self.seconds: float | None = None  # that a call of a Parallel takes, once that is known
         self._keys = CallKeys(book.digests)

@@ -37,7 +37,9 @@ class JobEnd:
     """
 
     def __init__(self, options: Options, environment: Mapping[str, str], ledger: RunJournal | None) -> None:
-        self._requeues, self._environment, self._ledger = options.requeue, environment, ledger
+        self._requeues = options.requeue
+        self._environment = environment
+        self._ledger = ledger
         self._job = environment.get("SLURM_JOB_ID", "")
         self._dispatcher: Dispatcher | None = None
         self._told: tuple[OutOfTime, float] | None = None

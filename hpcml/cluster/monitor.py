@@ -21,7 +21,9 @@ class Monitor:
     """Hears of tasks, in the dispatcher thread: they are recorded first, then shown to the user."""
 
     def __init__(self, totals: Totals, display: Display, ledger: RunJournal | None = None) -> None:
-        self.totals, self.display, self._ledger = totals, display, ledger
+        self.totals = totals
+        self.display = display
+        self._ledger = ledger
         self._done: Counter[str] = Counter()
         self._expected: Counter[str] = Counter()
         self._warned: set[tuple[object, ...]] = set()

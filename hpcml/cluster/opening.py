@@ -44,7 +44,8 @@ class Start:
     """
 
     def __init__(self, run: Callable[[], Running], plan: Plan) -> None:
-        self._run, self._plan = run, plan
+        self._run = run
+        self._plan = plan
         self._outcome: Future[Running] = Future()
         self.begun = False
         self.unheard: BaseException | None = None  # why the workers did not start, until somebody has asked

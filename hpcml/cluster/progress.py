@@ -120,7 +120,8 @@ class Bar:
     def __init__(self, file: TextIO) -> None:
         from tqdm.auto import tqdm
 
-        self._tqdm, self._file = tqdm, file
+        self._tqdm = tqdm
+        self._file = file
         self._bar: Any = None
         self._groups: dict[str, tuple[int, int | None]] = {}
 

@@ -107,7 +107,8 @@ class _Hook:
     """
 
     def __init__(self, python: Any, session: Session) -> None:
-        self._python, self._session = python, session
+        self._python = python
+        self._session = session
 
     def show(self, kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
         """Be ``sys.excepthook``."""

@@ -37,7 +37,8 @@ class Met:
     """
 
     def __init__(self, objects: Objects | None = None, pack: PackClass = _no_class) -> None:
-        self.objects, self.pack = objects or {}, pack
+        self.objects = objects or {}
+        self.pack = pack
         self._ids: set[int] = set(self.objects)
 
     def are_new(self, values: Sequence[Any]) -> bool:

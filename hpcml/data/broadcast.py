@@ -50,7 +50,10 @@ class Broadcast:
         store: Store | None = None,
         digest: str = "",
     ) -> None:
-        self._key, self._load, self._parts, self._store = key, load, parts, store
+        self._key = key
+        self._load = load
+        self._parts = parts
+        self._store = store
         self._digest = digest
         self._cached: tuple[Any] | None = None
 

@@ -41,7 +41,9 @@ class CallData:
         self.smallest = self.limit if limit is None else min(limit, SMALLEST)
         self.digests = ContentDigests(self.limit)
         self.sends = 1  # how many times what is packed now is going to be sent
-        self.store, self._private, self._keep = store, private, keep
+        self.store = store
+        self._private = private
+        self._keep = keep
         self.maps = keep  # what is broadcast is content
         self._taken: dict[Hashable, Callable[[], StagedContent | None]] = {}
         self._pending: dict[str, tuple[StagedContent, memoryview]] = {}

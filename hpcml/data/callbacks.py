@@ -59,7 +59,8 @@ class _Line:
     """A connection to a listener, or where there is none, or no longer one, the way by a task's result."""
 
     def __init__(self, address: str, socket: Any) -> None:
-        self._address, self._socket = address, socket
+        self._address = address
+        self._socket = socket
 
     def send(self, message: Any) -> None:
         """Send a message; see `multiprocessing.connection.Connection`."""
@@ -85,7 +86,8 @@ class _Reported:
     """A result with the messages of its task; it arrives as the result alone."""
 
     def __init__(self, value: Any, messages: list[tuple[str, bytes]]) -> None:
-        self._value, self._messages = value, messages
+        self._value = value
+        self._messages = messages
 
     def __reduce__(self) -> Any:
         return _deliver, (self._messages, self._value)

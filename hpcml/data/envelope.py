@@ -131,7 +131,10 @@ class WithJoblibSettings:
         threads: int | None,
         preparation: Preparation | None = None,
     ) -> None:
-        self.function, self.backend, self.n_jobs, self.threads = function, backend, n_jobs, threads
+        self.function = function
+        self.backend = backend
+        self.n_jobs = n_jobs
+        self.threads = threads
         self.preparation = preparation
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:

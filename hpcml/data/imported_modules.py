@@ -64,7 +64,8 @@ class _Checked:
     """Findings about the modules of a record, valid for a second."""
 
     def __init__(self) -> None:
-        self.until, self.current = 0.0, False
+        self.until = 0.0
+        self.current = False
 
 
 _checked: dict[str, _Checked] = {}

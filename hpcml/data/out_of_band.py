@@ -76,7 +76,8 @@ class _Stream:
     """Where the pickler writes: large pieces go to the book."""
 
     def __init__(self, book: ContentSink) -> None:
-        self.book, self.limit = book, max(book.limit, FRAME)
+        self.book = book
+        self.limit = max(book.limit, FRAME)
         self.small = io.BytesIO()
         self.holes: list[tuple[int, Any]] = []
 
@@ -95,7 +96,9 @@ class OutOfBand:
     """The buffers that leave a pickle, in order; apart from the pickler, which would be a cycle of references."""
 
     def __init__(self, book: ContentSink) -> None:
-        self.book, self.limit, self.smallest = book, book.limit, book.smallest
+        self.book = book
+        self.limit = book.limit
+        self.smallest = book.smallest
         self.buffers: list[Any] = []
         self._taken: dict[int, tuple[pickle.PickleBuffer, Any]] = {}
 
@@ -131,7 +134,8 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle has no
 
     def __init__(self, stream: _Stream, out_of_band: OutOfBand) -> None:
         super().__init__(stream, pickle.HIGHEST_PROTOCOL, out_of_band)
-        self.out_of_band, self.smallest = out_of_band, out_of_band.smallest
+        self.out_of_band = out_of_band
+        self.smallest = out_of_band.smallest
 
     def reducer_override(self, thing: Any) -> Any:
         """Return how `thing` is reduced; see `pickle.Pickler.reducer_override`."""

@@ -27,7 +27,8 @@ class RemoteTraceback(Exception):
 
     def __init__(self, worker: str, text: str) -> None:
         super().__init__(worker, text)
-        self.worker, self.text = worker, text
+        self.worker = worker
+        self.text = text
 
     def __str__(self) -> str:
         return f"on {self.worker}\n{self.text}"

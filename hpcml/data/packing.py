@@ -57,7 +57,9 @@ class CallPacker:
     """
 
     def __init__(self, book: CallData, at_once: bool, wrap: Callable[[Any], Any] | None = None) -> None:
-        self._book, self._at_once, self._wrap = book, at_once, wrap
+        self._book = book
+        self._at_once = at_once
+        self._wrap = wrap
         self._packer = Packer(book)
         self._classes: dict[type, Packed] = {}
         self._functions: dict[int, tuple[Any, Packed, Objects]] = {}

@@ -90,9 +90,10 @@ def pack_object(
     except HpcmlError:
         raise
     except Exception as error:
+        reason = describe_unpicklable(parts or {"": thing}, what, error)
         raise TaskError(
-            f"{what} cannot be sent to a worker: {describe_unpicklable(parts or {'': thing}, what, error)}. Create it inside "
-            "the function, or pass what is needed to create it there."
+            f"{what} cannot be sent to a worker: {reason}. Create it inside the function, or pass what is needed "
+            "to create it there."
         ) from error
 
 

@@ -40,12 +40,14 @@ class Surroundings:
     """
 
     def __init__(self, directory: str, environment: Mapping[str, str]) -> None:
-        self._base_directory, self._base = directory, dict(environment)
+        self._base_directory = directory
+        self._base = dict(environment)
         self._directory = directory
         self._seen: tuple[Any, ...] = ()
         self._variables: dict[bytes, bytes] = {}
         self._packed = b""
-        self._status, self._process = -1, 0
+        self._status = -1
+        self._process = 0
 
     def pack(self) -> bytes:
         """Return what is so now: the same bytes as before while nothing has changed."""

@@ -75,7 +75,8 @@ class Streams:
     """
 
     def __init__(self, pipes: Pipes, count: Callable[[], int] = lambda: 0) -> None:
-        self._pipes, self.count = pipes, count
+        self._pipes = pipes
+        self.count = count
         self._poller = select.poll()
         for descriptor in pipes.readers:
             self._poller.register(descriptor, select.POLLIN)
@@ -191,7 +192,8 @@ class Collector:
         deliver: Callable[[int, int, bytes, int], None],
         counts: Any = None,
     ) -> None:
-        self._pipes, self._deliver = pipes, deliver
+        self._pipes = pipes
+        self._deliver = deliver
         self._counts: Any = [0] * len(pipes) if counts is None else counts
         self._epoll = select.epoll()
         self._places = {one.readers[number]: (n, number) for n, one in enumerate(pipes) for number in (0, 1)}

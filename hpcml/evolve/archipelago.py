@@ -172,8 +172,10 @@ class _File:
     """The checkpoint, if there is one: of several ranks, the first one's."""
 
     def __init__(self, path: str | Path | None, about: Any, comm: Any) -> None:
-        self._about, self._comm = about, comm
-        self._path, self._mine = path, comm is None or comm.rank == 0
+        self._about = about
+        self._comm = comm
+        self._path = path
+        self._mine = comm is None or comm.rank == 0
         self._file: Checkpoint | None = None
 
     def read(self) -> dict[str, Any] | None:

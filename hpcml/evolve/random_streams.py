@@ -43,7 +43,8 @@ class Evaluation:
     """
 
     def __init__(self, func: Callable[..., Any], seed: str) -> None:
-        self.func, self.seed = func, seed
+        self.func = func
+        self.seed = seed
 
     def __call__(self, individual: Any, number: int) -> Any:
         digest = hashlib.blake2b(f"{self.seed} {number}".encode(), digest_size=8).digest()

@@ -56,8 +56,11 @@ class State:
     ) -> None:
         from deap import tools
 
-        self.algorithm, self.toolbox, self.population = algorithm, toolbox, population
-        self.halloffame, self._stats = halloffame, stats
+        self.algorithm = algorithm
+        self.toolbox = toolbox
+        self.population = population
+        self.halloffame = halloffame
+        self._stats = stats
         self.began = len(population)  # the size
         self.number = -1  # of the last generation
         self.evaluated = 0  # in all generations together

@@ -137,8 +137,10 @@ class _Flight:
     """The individuals that are being evaluated, and those that have been."""
 
     def __init__(self, toolbox: Any, executor: Executor, population: list[Any], halloffame: Any) -> None:
-        self.toolbox, self.executor = toolbox, executor
-        self.population, self.halloffame = population, halloffame
+        self.toolbox = toolbox
+        self.executor = executor
+        self.population = population
+        self.halloffame = halloffame
         self.first = list(population)
         self.sent = 0
         self.taken: list[int] = []

@@ -73,7 +73,8 @@ class _Stream(io.BytesIO):
 
     def __init__(self, seen: list[Any]) -> None:
         super().__init__()
-        self._seen, self._most = seen, MOST
+        self._seen = seen
+        self._most = MOST
 
     def write(self, data: Any) -> int:
         """Take one piece of the pickle."""

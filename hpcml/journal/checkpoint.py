@@ -64,8 +64,10 @@ class Checkpoint:
         if every < 1:
             raise ValueError(f"every={every}: a checkpoint is written after 1 state or more")
         self.path = Path(path)
-        self._every, self._every_seconds = every, every_seconds
-        self._offered, self._written = 0, time.monotonic()
+        self._every = every
+        self._every_seconds = every_seconds
+        self._offered = 0
+        self._written = time.monotonic()
         self._whole = False  # whether the file is known to be
         _check_place(self.path)
         self._lock = _Lock(self._beside("lock"), self.path)
@@ -120,7 +122,8 @@ class Checkpoint:
             os.replace(new, self.path)
         finally:
             new.unlink(missing_ok=True)
-        self._whole, self._written = True, time.monotonic()
+        self._whole = True
+        self._written = time.monotonic()
 
     def read(self) -> bytes:
         """Return the last state that is whole.

@@ -63,7 +63,8 @@ class Journal:
     """
 
     def __init__(self, path: Path, key: bytes, take: Callable[[Record], None] = lambda _: None) -> None:
-        self.path, self._key = path, key
+        self.path = path
+        self._key = key
         self._descriptor = open_private(path, os.O_RDWR | os.O_CREAT)
         self._lock = threading.Lock()  # protects the end of the file, the backlog, and the closing
         self._syncing = threading.Lock()  # protects the descriptor from being closed meanwhile

@@ -110,7 +110,8 @@ class Lease:
     """
 
     def __init__(self, directory: Path, me: DriverIdentity, job_over: JobOver) -> None:
-        self._directory, self._descriptor = directory, -1
+        self._directory = directory
+        self._descriptor = -1
         number = 1
         while True:
             if not self._make(number, me):
@@ -166,7 +167,8 @@ class Lease:
         finally:
             temporary.unlink()
         if made:
-            self.path, self._descriptor = self._path(number), descriptor
+            self.path = self._path(number)
+            self._descriptor = descriptor
         else:
             os.close(descriptor)
         return made

@@ -35,7 +35,8 @@ class Answers:
     """
 
     def __init__(self, salt: str, read: Callable[[Record], bytes]) -> None:
-        self._salt, self._read_body = salt, read
+        self._salt = salt
+        self._read_body = read
         self._answers: dict[str, _Answer] = {}
         self._chunk: tuple[int, Outcome] = (-1, Outcome())  # the one that was read last, and where it begins
         self._retired: set[str] = set()

@@ -100,7 +100,9 @@ class Reader:
     """
 
     def __init__(self, descriptor: int, key: bytes, path: Path) -> None:
-        self._descriptor, self._key, self._path = descriptor, key, path
+        self._descriptor = descriptor
+        self._key = key
+        self._path = path
         self.size = os.fstat(descriptor).st_size
         header = self._read(0, HEADER_BYTES)
         self.nonce = header[len(TITLE) : -MAC_BYTES]

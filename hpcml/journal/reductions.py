@@ -66,7 +66,8 @@ class Reducing(pickle.Pickler):
         super().__init__(stream, 5)
         self.fast = True  # no memo: a string is the same wherever it comes from
         self.dispatch_table = keys.table
-        self.keys, self._named = keys, keys.named
+        self.keys = keys
+        self._named = keys.named
         self.used: set[str] = set()
         self.classes: list[type] = []
         # Functions, classes and modules that were met, by their id: they may refer to each other.

@@ -48,7 +48,9 @@ class Deadline:
     def __init__(
         self, ask: Callable[[], float | None] | None, seconds: float | None, told: Callable[[int], None]
     ) -> None:
-        self._ask, self._told, self._process = ask, told, os.getpid()
+        self._ask = ask
+        self._told = told
+        self._process = os.getpid()
         self._end = None if seconds is None else time.monotonic() + seconds
         self._reader, self._writer = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         self._closed = False

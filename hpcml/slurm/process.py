@@ -93,7 +93,9 @@ class Program:
         inbox: "Inbox",
         log: Path,
     ) -> None:
-        self.name, self.log, self._inbox = name, log, inbox
+        self.name = name
+        self.log = log
+        self._inbox = inbox
         with open(os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600), "wb") as errors:
             try:
                 self._process = subprocess.Popen(

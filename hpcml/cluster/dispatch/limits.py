@@ -30,7 +30,9 @@ class Limits:
     def __init__(
         self, task_timeout: float | None, left: Callable[[], float | None], result: int = LARGEST_RESULT
     ) -> None:
-        self.task_timeout, self.left, self.result = task_timeout, left, result
+        self.task_timeout = task_timeout
+        self.left = left
+        self.result = result
         self._stopping: BaseException | None = None
         self._until = 0.0
 
@@ -49,7 +51,8 @@ class Limits:
         """Start no more tasks; what has not ended in so many seconds fails with `error`, the earliest counts."""
         until = time.monotonic() + seconds
         if self._stopping is None or until < self._until:
-            self._stopping, self._until = error, until
+            self._stopping = error
+            self._until = until
 
     def tick(self, waiting: TaskQueue, in_flight: Collection[Any]) -> bool:
         """Tell whether `overdue` and `over` want to be asked again soon."""

@@ -61,7 +61,9 @@ class Prints:
     """
 
     def __init__(self, inbox: "queue.SimpleQueue[Any]", watcher: TaskObserver, most: int = MOST) -> None:
-        self._inbox, self._watcher, self._most = inbox, watcher, most
+        self._inbox = inbox
+        self._watcher = watcher
+        self._most = most
         self._waiting = self._left_out = 0  # bytes
         self._lock = threading.Lock()  # protects the numbers: engines' threads put, the inbox's owner shows
 

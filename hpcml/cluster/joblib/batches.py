@@ -54,7 +54,8 @@ class Batches:
     """
 
     def __init__(self, session: Session, max_nbytes: int | None) -> None:
-        self._session, self._max_nbytes = session, max_nbytes
+        self._session = session
+        self._max_nbytes = max_nbytes
         self._waiting: queue.SimpleQueue[tuple[Pending, Work, BatchFuture] | None] = queue.SimpleQueue()
         self._sender = threading.Thread(target=self._send, name="hpcml-data", daemon=True)
         self._sender.start()

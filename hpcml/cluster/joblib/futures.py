@@ -66,7 +66,8 @@ class BatchItem:
     __slots__ = ("batch", "fallback", "index", "taken")
 
     def __init__(self, batch: BatchFuture, index: int) -> None:
-        self.batch, self.index = batch, index
+        self.batch = batch
+        self.index = index
         self.taken = False
         self.fallback: Callable[[HpcmlError], Any] | None = None
 
@@ -105,7 +106,8 @@ class ChunkItems:
     __slots__ = ("items", "whole")
 
     def __init__(self, items: list[BatchItem], whole: "ChunkItems | None" = None) -> None:
-        self.items, self.whole = items, whole or self
+        self.items = items
+        self.whole = whole or self
 
     def part(self, first: int, last: int) -> "ChunkItems":
         """Return the future of some of the calls."""

@@ -43,8 +43,13 @@ class MapCall:
         iterables: Sequence[Iterable[Any]],
         group: str,
     ) -> None:
-        self._dispatcher, self._calls, self._function, self._group = dispatcher, calls, function, group
-        self._name, self._slots, self._began = name_of(function), 1, 0.0
+        self._dispatcher = dispatcher
+        self._calls = calls
+        self._function = function
+        self._group = group
+        self._name = name_of(function)
+        self._slots = 1
+        self._began = 0.0
         tuples = zip(*iterables, strict=False)
         at_rest = all(type(iterable) in _AT_REST for iterable in iterables)
         self._sends = SOME  # how often the function is sent

@@ -20,7 +20,8 @@ class MapItem:
     __slots__ = ("index", "results")
 
     def __init__(self, results: "MapResults", index: int) -> None:
-        self.results, self.index = results, index
+        self.results = results
+        self.index = index
 
     def set_running_or_notify_cancel(self) -> bool:
         """Return True: a map is given up as a whole, not by the task."""
@@ -45,7 +46,9 @@ class MapChunk:
     __slots__ = ("_indices", "results", "whole")
 
     def __init__(self, results: "MapResults", indices: Sequence[int], whole: "MapChunk | None" = None) -> None:
-        self.results, self._indices, self.whole = results, indices, whole or self
+        self.results = results
+        self._indices = indices
+        self.whole = whole or self
 
     def part(self, first: int, last: int) -> "MapChunk":
         """Return the places of some of the tasks."""

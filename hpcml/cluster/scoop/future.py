@@ -54,7 +54,9 @@ class Future:
         inner: "concurrent.futures.Future[Any]",
     ) -> None:
         self.id = (worker(), next(_numbers))
-        self.callable, self.args, self.kargs = callable, args, kargs
+        self.callable = callable
+        self.args = args
+        self.kargs = kargs
         self.isDone = False
         self._inner = inner
         self._callbacks: list[Callable[[Future], Any]] = []

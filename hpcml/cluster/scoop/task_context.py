@@ -25,7 +25,9 @@ class WithConstants:
     """
 
     def __init__(self, function: Callable[..., Any], constants: Mapping[str, Broadcast], slots: int) -> None:
-        self.called, self.constants, self.slots = function, dict(constants), slots
+        self.called = function
+        self.constants = dict(constants)
+        self.slots = slots
         self.__module__, _, self.__qualname__ = name_of(function).rpartition(".")  # what messages call it
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:

@@ -124,7 +124,8 @@ class _Reading:
             again = before.job and before.job == session.job and before.restart < session.restart
             before.how = "requeued" if again else "cut off"
         self.report.sessions.append(session)
-        self._open, self._lost = True, False
+        self._open = True
+        self._lost = False
         for host, count in session.slots.items():
             for number in range(count):
                 self._slot(f"{host}:{number}")

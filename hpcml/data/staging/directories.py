@@ -86,7 +86,8 @@ class DataDirectories:
             shutil.rmtree(path, ignore_errors=True)
         for lock in self._locks:
             os.close(lock)
-        self.paths, self._locks = [], []
+        self.paths = []
+        self._locks = []
 
 
 def _lock(path: str) -> int:

@@ -153,7 +153,8 @@ class LocalStaging:
     distant = False
 
     def __init__(self, directories: Sequence[str], renew: Callable[[], object] = lambda: None) -> None:
-        self._places, self._renew = FirstWithSpace(directories), renew
+        self._places = FirstWithSpace(directories)
+        self._renew = renew
         self._copies = Copies()
 
     def put(self, name: str, content: Parts) -> tuple[str, str]:
@@ -218,8 +219,10 @@ class SharedStaging:
         renew_links: Callable[[], object] = lambda: None,
     ) -> None:
         self._local = LocalStaging([shared], lambda: make_shared(shared))
-        self._shared, self._directory = shared, directory
-        self._remove_link, self._renew_links = remove_link, renew_links
+        self._shared = shared
+        self._directory = directory
+        self._remove_link = remove_link
+        self._renew_links = renew_links
 
     def put(self, name: str, content: Parts) -> tuple[str, str]:
         """Write the file; see `hpcml.data.staging.store.Staging`."""

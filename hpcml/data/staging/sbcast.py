@@ -48,7 +48,9 @@ class SbcastStaging:
     distant = True
 
     def __init__(self, nodes: Nodes, scratch: Sequence[str], environment: Mapping[str, str]) -> None:
-        self._nodes, self._scratch, self._environment = nodes, tuple(scratch), environment
+        self._nodes = nodes
+        self._scratch = tuple(scratch)
+        self._environment = environment
         self._places = FirstWithSpace(nodes.directories)
         self._copies = Copies()
         self._sources: dict[str, BinaryIO] = {}  # by path: what may have to be sent again

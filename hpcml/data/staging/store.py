@@ -47,14 +47,16 @@ class _StagedFile:
     """A file on the nodes; it goes when no entry refers to it any more."""
 
     def __init__(self, file: DataFile) -> None:
-        self.file, self.restored = file, 0.0
+        self.file = file
+        self.restored = 0.0
 
 
 class StagedContent:
     """Content that is staged on the nodes, or about to be (``held`` is None)."""
 
     def __init__(self, name: str, nbytes: int) -> None:
-        self.name, self.nbytes = name, nbytes
+        self.name = name
+        self.nbytes = nbytes
         self.held: _StagedFile | None = None
         self.offset = 0
         self.lost = False
@@ -65,7 +67,8 @@ class DataReference:
     """A use of an entry by a task; what is sent is the name of the file, and where in it the content is."""
 
     def __init__(self, entry: StagedContent, private: bool = False) -> None:
-        self.entry, self.private = entry, private
+        self.entry = entry
+        self.private = private
 
     def __reduce__(self) -> Any:
         assert self.entry.held is not None
@@ -82,7 +85,8 @@ class Store:
     """
 
     def __init__(self, staging: Staging) -> None:
-        self._staging, self._process = staging, os.getpid()
+        self._staging = staging
+        self._process = os.getpid()
         self.distant = staging.distant
         self._entries: weakref.WeakValueDictionary[str, StagedContent] = weakref.WeakValueDictionary()
         self._files: weakref.WeakValueDictionary[str, _StagedFile] = weakref.WeakValueDictionary()

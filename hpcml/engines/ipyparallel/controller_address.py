@@ -21,7 +21,8 @@ class Address:
     """
 
     def __init__(self, plan: Plan, fleet: Fleet) -> None:
-        self._plan, self._fleet = plan, fleet
+        self._plan = plan
+        self._fleet = fleet
         self._offer: dict[str, Any] = {}
         self._lost: set[str] = set()
         self.reached: dict[str, dict[str, str]] = {}
@@ -47,7 +48,9 @@ class Address:
     def forget(self, lost: str) -> None:
         """Begin anew: the node `lost` cannot be waited for, and another has the controller now."""
         self._lost.add(lost)
-        self._offer, self.reached, self.chosen = {}, {}, ""
+        self._offer = {}
+        self.reached = {}
+        self.chosen = ""
 
     def choose(self, force: bool) -> None:
         """Choose the address when every node has reported, or with `force` when some have.

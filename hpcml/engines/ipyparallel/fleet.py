@@ -31,7 +31,8 @@ class Fleet:
     """
 
     def __init__(self, plan: Plan, inbox: Inbox) -> None:
-        self.plan, self._inbox = plan, inbox
+        self.plan = plan
+        self._inbox = inbox
         self.environment = step_environment(plan.environment)
         self.environment.pop("PYTHONWARNINGS", None)  # meant for the script, and fatal to ipyparallel
         self.ended: list[Program] = []

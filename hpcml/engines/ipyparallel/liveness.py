@@ -22,7 +22,8 @@ class Liveness:
 
     def begin(self) -> None:
         """Ask from now on: the controller serves. Before, it waits for one message only, and that is another."""
-        self._unanswered, self._serving = 0, True
+        self._unanswered = 0
+        self._serving = True
 
     def end(self) -> None:
         """Ask no more, until there is another controller."""

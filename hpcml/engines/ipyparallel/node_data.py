@@ -41,7 +41,9 @@ class NodeData:
     def __init__(
         self, plan: Plan, tell: Callable[[dict[str, Any]], None], hold: Callable[[Set[str]], None]
     ) -> None:
-        self._plan, self._tell, self._hold = plan, tell, hold
+        self._plan = plan
+        self._tell = tell
+        self._hold = hold
         self._told: dict[str, dict[str, Any]] = {}
         self._lost: frozenset[str] = frozenset()
         self._held: dict[frozenset[str], tuple[str, ...]] = {frozenset(): ()}  # steps without these lost nodes

@@ -31,7 +31,8 @@ class PlainProcess:
     """
 
     def __init__(self, environment: MutableMapping[str, str]) -> None:
-        self._environment, self._variables = environment, dict(environment)
+        self._environment = environment
+        self._variables = dict(environment)
         self._builtins = set(vars(builtins))
         self._path = list(sys.path)
         self._modules: dict[str, Any] = {"__main__": ModuleType("__main__")} | dict.fromkeys(_TELLING, _MISSING)

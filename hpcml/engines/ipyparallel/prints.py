@@ -24,7 +24,8 @@ class NodePrints:
     """
 
     def __init__(self, node: str, slots: int, output: int) -> None:
-        self._node, self._output = node, output
+        self._node = node
+        self._output = output
         self._files = resource.getrlimit(resource.RLIMIT_NOFILE)
         soft, hard = self._files
         if soft < FILES * slots + 256:

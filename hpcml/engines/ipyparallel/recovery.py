@@ -34,7 +34,11 @@ class Recovery:
     """
 
     def __init__(self, plan: Plan, fleet: Fleet, address: Address, pulse: Liveness, data: NodeData) -> None:
-        self._plan, self._fleet, self._address, self._pulse, self._data = plan, fleet, address, pulse, data
+        self._plan = plan
+        self._fleet = fleet
+        self._address = address
+        self._pulse = pulse
+        self._data = data
         self._controllers = 0
         self._starts: Counter[str] = Counter()  # for each node, how often its step was started again
         self._awaited: dict[str, float] = {}  # nodes whose step was started again, and when they count as lost

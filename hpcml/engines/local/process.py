@@ -75,7 +75,8 @@ class LocalProcess:
         channels: Channels,
         take: Callable[[bytes], None],
     ) -> None:
-        self._channels, self._channel = channels, Channel(take)
+        self._channels = channels
+        self._channel = Channel(take)
         with self._channel.far as far:
             self._executor = ProcessPoolExecutor(
                 max_workers=1,
@@ -111,7 +112,8 @@ class _Ends:
     """The ends of a slot's socket and pipes: pickled for the worker that is started, they are inherited by it."""
 
     def __init__(self, frames: int, pipes: Pipes) -> None:
-        self._frames, self._pipes = frames, pipes
+        self._frames = frames
+        self._pipes = pipes
 
     def __reduce__(self) -> Any:
         descriptors = (self._frames, *self._pipes.readers, *self._pipes.writers)

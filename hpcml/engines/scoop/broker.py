@@ -61,7 +61,8 @@ class _TolerantSocket:
     """The broker's socket; what is for a peer that is gone is dropped, as SCOOP's broker would not survive it."""
 
     def __init__(self, socket: Any, zmq: Any) -> None:
-        self._socket, self._zmq = socket, zmq
+        self._socket = socket
+        self._zmq = zmq
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._socket, name)

@@ -100,7 +100,8 @@ class _Socket(zmq.Socket):  # type: ignore[type-arg]
 
     def connect(self, addr: str) -> Any:
         """Connect to a server that has the run's key."""
-        self.ipv6, self.curve_server = False, False
+        self.ipv6 = False
+        self.curve_server = False
         self.curve_publickey, self.curve_secretkey = self._keys
         self.curve_serverkey = self._keys.public
         if self.type == zmq.DEALER:
@@ -129,7 +130,8 @@ class _Zmq:
     """The module zmq, but for the contexts that it makes."""
 
     def __init__(self, keys: KeyPair, context: Any) -> None:
-        self._key, self._context = zmq.utils.z85.decode(keys.public), context
+        self._key = zmq.utils.z85.decode(keys.public)
+        self._context = context
 
     def __getattr__(self, name: str) -> Any:
         return getattr(zmq, name)

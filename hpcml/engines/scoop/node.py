@@ -52,7 +52,10 @@ class NodeWorkers:
 
     def __init__(self, node: str, order: dict[str, Any], keys: KeyPair, output: int) -> None:
         share = order["nodes"][node]
-        self.node, self.slots, self._pool, self._keys = node, share["slots"], order["pool"], keys
+        self.node = node
+        self.slots = share["slots"]
+        self._pool = order["pool"]
+        self._keys = keys
         self._output = output
         self._cpus: list[set[int]] = []
         if "SLURM_STEP_ID" in os.environ:  # elsewhere these CPUs are not ours alone

@@ -16,7 +16,8 @@ class Printed:
     """Prints of all workers of the node to one of their two streams, passed on line by line."""
 
     def __init__(self, node: str, stream: int, output: int) -> None:
-        self._about, self._output = {"node": node, "stream": stream}, output
+        self._about = {"node": node, "stream": stream}
+        self._output = output
         self.reader, self.writer = os.pipe2(os.O_CLOEXEC)
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
         self._line = ""

@@ -45,8 +45,11 @@ class Pool:
     """
 
     def __init__(self, plan: Plan, library: Any, script: Path, args: list[str]) -> None:
-        self.plan, self.library, self.fate = plan, library, PoolFailure()
-        self._script, self._args = str(script.absolute()), args
+        self.plan = plan
+        self.library = library
+        self.fate = PoolFailure()
+        self._script = str(script.absolute())
+        self._args = args
         self._deadline = time.monotonic() + plan.timeout
         self._inbox: Inbox = queue.SimpleQueue()
         self._steps: Steps | None = None
