@@ -67,7 +67,6 @@ def _step(nodes: Sequence[str], name: str, het_group: int | None, together: bool
         *ends,
         "--mpi=none",
         "--export=ALL",
-        "--unbuffered",
         "--quit-on-interrupt",
     ]
 
@@ -80,7 +79,8 @@ def worker_step(
     With `together` all of it ends when a node is lost or its program fails.
 
     Its standard input goes to every task, and its standard error is labelled with the task's number,
-    which counts `nodes` in order.
+    which counts `nodes` in order. Lines of up to 1,015 bytes stay whole: with ``--unbuffered``, srun puts
+    labels and line ends into lines that come quickly, one after the other.
     """
     return [*_step(nodes, "hpcml-workers", het_group, together), "--label", *program]
 

@@ -54,7 +54,7 @@ def test_an_unmodified_search_equals_one_process(cluster, tmp_path):
 def test_the_contract_holds_on_an_allocation(cluster):
     """The files whose tests use a Cluster most; the others' have been on one computer."""
     command = [cluster.python, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-k", "ipyparallel"]
-    files = [f"tests/contract/test_{name}.py" for name in ("cluster", "joblib", "data", "deap")]
+    files = [f"tests/contract/test_{name}.py" for name in ("cluster", "joblib", "data", "deap", "prints")]
     done = cluster.run(
         ["salloc", "--quiet", "-N3", "-n5", *command, f"--basetemp={cluster.shared_dir}/tmp", *files],
         cwd=ROOT,

@@ -5,12 +5,11 @@ import mmap
 import resource
 from typing import Any
 
-from hpcml.engines.nodes.messages import say
+from hpcml.engines.nodes.messages import pieces, say
 from hpcml.engines.streams import Collector, Streams, open_pipes
 
 __all__ = ["NodePrints"]
 
-CHUNK = 600  # bytes; the message stays below PIPE_BUF (pipe(7)) even when each becomes an escape
 FILES = 4  # of each slot
 
 
@@ -71,7 +70,7 @@ class NodePrints:
 
     def _send(self, slot: int, stream: int, data: bytes, count: int) -> None:
         about = {"node": self._node, "slot": slot, "stream": stream}
-        chunks = [data[start : start + CHUNK] for start in range(0, len(data), CHUNK)] or [b""]
-        for chunk in chunks[:-1]:
-            say({**about, "printed": chunk.decode("latin-1")}, self._output)
-        say({**about, "printed": chunks[-1].decode("latin-1"), "readings": count}, self._output)
+        *most, last = pieces(data.decode("latin-1")) if data else ("",)
+        for piece in most:
+            say({**about, "printed": piece}, self._output)
+        say({**about, "printed": last, "readings": count}, self._output)

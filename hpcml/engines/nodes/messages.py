@@ -35,11 +35,14 @@ import os
 import select
 import signal
 import time
+from collections.abc import Iterator
 from typing import Any
 
-__all__ = ["LineReader", "claim_output", "die_with_parent", "say"]
+__all__ = ["LineReader", "claim_output", "die_with_parent", "pieces", "say"]
 
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
+PIECE, ESCAPED = 600, 64  # characters of a text in one message; fewer where JSON has escapes for them
+LONGEST = 800  # characters in JSON; the rest of the line is for the other words of the message
 
 
 def die_with_parent() -> None:
@@ -62,6 +65,14 @@ def say(message: dict[str, Any], stream: int = 1) -> None:
     """Write one object to a file descriptor, as one line in one system call."""
     with contextlib.suppress(BrokenPipeError):
         os.write(stream, json.dumps(message).encode() + b"\n")
+
+
+def pieces(text: str) -> Iterator[str]:
+    """Yield a text in parts that fit into a message: srun keeps labelled lines of up to 1,015 bytes whole."""
+    for start in range(0, len(text), PIECE):
+        piece = text[start : start + PIECE]
+        size = PIECE if len(json.dumps(piece)) <= LONGEST else ESCAPED
+        yield from (piece[part : part + size] for part in range(0, len(piece), size))
 
 
 class LineReader:

@@ -4,12 +4,12 @@ import codecs
 import os
 import select
 
-from hpcml.engines.nodes.messages import say
+from hpcml.engines.nodes.messages import pieces, say
 
 __all__ = ["Printed"]
 
 MANY = 100  # chunks at a time: there are others to listen to
-CHUNK = 600  # bytes; the message stays below PIPE_BUF (pipe(7)) even when each becomes an escape
+CHUNK = 600  # bytes that are read at once
 
 
 class Printed:
@@ -40,5 +40,5 @@ class Printed:
         self._line = ""
 
     def _say(self, text: str) -> None:
-        for start in range(0, len(text), CHUNK):
-            say({**self._about, "text": text[start : start + CHUNK]}, self._output)
+        for piece in pieces(text):
+            say({**self._about, "text": piece}, self._output)

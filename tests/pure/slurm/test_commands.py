@@ -18,7 +18,6 @@ REST = [
     "--no-kill",
     "--mpi=none",
     "--export=ALL",
-    "--unbuffered",
     "--quit-on-interrupt",
 ]
 
