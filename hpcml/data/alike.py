@@ -1,4 +1,4 @@
-"""Which objects are alike, and can be sent as a column; see `hpcml.data.columns`.
+"""Search for objects that are alike, and can be sent as a column; see `hpcml.data.columns`.
 
 `encode` returns None wherever a pickle would give anything else: for objects that differ in type, that share a
 part, or whose class says itself how to pickle them.

@@ -1,4 +1,4 @@
-"""Which of the user's modules a worker has imported, and whether they are the same when a result is recalled.
+"""User's modules that a worker has imported, compared with their files when a result is recalled.
 
 Not what a script might import is looked at, but what has been: also what a task imports by a computed name.
 """

@@ -1,4 +1,4 @@
-"""Which modules are the user's own, and the versions of all others."""
+"""Modules of the user, apart from libraries, and the versions of libraries."""
 
 import contextlib
 import functools

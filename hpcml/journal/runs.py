@@ -1,4 +1,4 @@
-"""Which run a Cluster belongs to: a new one, or the last one of the same script."""
+"""Run that a Cluster belongs to: a new one, or the last one of the same script."""
 
 import itertools
 import json

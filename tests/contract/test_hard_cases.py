@@ -1,4 +1,4 @@
-"""What broke earlier versions: each of these once hung, lost a task or blamed the wrong one."""
+"""Inputs that broke earlier versions: each of these once hung, lost a task or failed the wrong one."""
 
 import contextlib
 import functools

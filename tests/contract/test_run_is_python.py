@@ -242,3 +242,26 @@ def test_tasks_without_standard_streams(engine, streams, tmp_path):
     )
     assert (tmp_path / "found").read_text() == "[0, 1, 2, 3]"
     assert done.returncode == 0
+
+
+RESTARTED = """
+import os, sys
+print('lost')
+def die_once(mark):
+    if not os.path.exists(mark):
+        open(mark, 'w').close()
+        os._exit(3)
+    return 'done'
+if __name__ == '__main__':
+    import hpcml
+    print(hpcml.Cluster().submit(die_once, os.path.abspath('mark')).result(), file=sys.stderr)
+"""
+
+
+def test_a_worker_is_replaced_while_the_disk_of_the_output_is_full(tmp_path):
+    """loky flushes the script's output before it starts a process, which fails there."""
+    run = ["-m", "hpcml", "run", "--quiet", "--engine=local", "--slots-per-node=1"]
+    case = Case(["s.py"], {"s.py": RESTARTED}, shell="1>/dev/full")
+    found = outcome(start(case, tmp_path, run), tmp_path)
+    assert found["errors"].startswith("done\n"), found
+    assert found["status"] == 120

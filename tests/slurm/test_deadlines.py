@@ -1,4 +1,4 @@
-"""The job's time is over, or it is told to end: what has ended is kept, and the next session goes on with it."""
+"""The job's time is over, or it gets a signal: what has ended is kept, and the next session goes on with it."""
 
 import os
 import re

@@ -1,4 +1,4 @@
-"""Whether calls are long enough to be worth sending, and what is said once where they are not."""
+"""Warning, once, about calls that are too short to be worth sending."""
 
 import logging
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Whether the controller still answers: its step's end tells nothing when its node is lost or frozen."""
+"""Liveness of controller and launchers: a step does not end when its node is lost or frozen."""
 
 from hpcml.engines.ipyparallel.fleet import Fleet
 

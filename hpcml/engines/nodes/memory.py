@@ -1,4 +1,4 @@
-"""Whether the kernel has killed a process because memory ran out."""
+"""Count of the processes that the kernel has killed because memory ran out."""
 
 import contextlib
 from pathlib import Path

@@ -1,0 +1,22 @@
+"""End of a job that goes back to the queue."""
+
+import pytest
+
+from hpcml.cluster import job_end
+from hpcml.cluster.job_end import JobEnd
+from hpcml.cluster.options import Options
+
+
+@pytest.fixture
+def end():
+    opened = JobEnd(Options(requeue=True, resume=True), {"SLURM_JOB_ID": "7"}, None)
+    yield opened
+    opened.deadline.close()
+
+
+def test_the_job_goes_back_to_the_queue_is_said_before_slurm_ends_it(end, monkeypatch, caplog):
+    """Slurm may kill the job before `scontrol requeue` returns."""
+    said = []
+    monkeypatch.setattr(job_end, "run", lambda *_, **__: said.extend(caplog.messages) or "")
+    end._requeue()
+    assert said[-1] == "job 7 goes back to the queue, to be resumed"
