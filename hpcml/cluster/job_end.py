@@ -12,9 +12,8 @@ from hpcml.cluster.dispatch.limits import Limits
 from hpcml.cluster.options import Options
 from hpcml.errors import CommandError, OutOfTime
 from hpcml.journal.run_journal import RunJournal
-from hpcml.slurm.commands import parse_time_left, requeue, step_environment, time_left_query
 from hpcml.slurm.deadline import MARGIN, Deadline
-from hpcml.slurm.process import run
+from hpcml.slurm.queries import requeue_job, time_left
 
 __all__ = ["JobEnd"]
 
@@ -50,7 +49,7 @@ class JobEnd:
         self.limits = Limits(options.task_timeout, self.deadline.left, options.max_result_nbytes)
 
     def _ask(self) -> float | None:
-        return parse_time_left(run(time_left_query(self._job), step_environment(self._environment), timeout=10))
+        return time_left(self._job, self._environment)
 
     def watch(self, dispatcher: Dispatcher) -> None:
         """Stop `dispatcher` when the time comes; it may have come already."""
@@ -99,7 +98,7 @@ class JobEnd:
                 raise CommandError("this is not a Slurm job")
             # Slurm may end this process before its command returns.
             log.warning("job %s goes back to the queue, to be resumed", self._job)
-            run(requeue(self._job), step_environment(self._environment), timeout=20)
+            requeue_job(self._job, self._environment)
         except CommandError as error:
             log.error(
                 "the job cannot be requeued: %s\nSubmit it again: with --resume it goes on where it was", error

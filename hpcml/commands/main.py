@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hpcml import engines
-from hpcml.errors import CommandError, HpcmlError
+from hpcml.errors import HpcmlError
 from hpcml.interpreter import interpreter_options, program_command, program_environment
 
 if TYPE_CHECKING:
@@ -172,8 +172,10 @@ def describe(allocation: "Allocation | None") -> dict[str, Any]:
         cpus = usable_cpus()
         node = {"name": os.uname().nodename, "slots": cpus, "cpus_per_slot": 1, "cpus": cpus}
         return {"slurm": False, "engine": "local", "slots": cpus, "nodes": [node]}
+    from hpcml.slurm.queries import end_time
+
     facts = dataclasses.asdict(allocation)
-    facts["end_time"] = _local_time(allocation.end_time or _asked_end_time(allocation.job_id))
+    facts["end_time"] = _local_time(allocation.end_time or end_time(allocation.job_id))  # no variable before 23.02
     nodes = facts.pop("nodes")
     return {
         "slurm": True,
@@ -183,17 +185,6 @@ def describe(allocation: "Allocation | None") -> dict[str, Any]:
         **facts,
         "nodes": list(nodes),
     }
-
-
-def _asked_end_time(job_id: int) -> float | None:
-    """Ask Slurm: its variables tell the end only from 23.02 on."""
-    from hpcml.slurm.commands import end_time_query, parse_end_time
-    from hpcml.slurm.process import run
-
-    try:
-        return parse_end_time(run(end_time_query(job_id), timeout=10))
-    except CommandError:
-        return None
 
 
 def _local_time(seconds: float | None) -> str | None:

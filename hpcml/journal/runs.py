@@ -16,14 +16,13 @@ from pathlib import Path
 from typing import Protocol
 
 from hpcml.data.staging.files import digest
-from hpcml.errors import CommandError, HpcmlError, JournalFull
+from hpcml.errors import HpcmlError, JournalFull
 from hpcml.journal.lease import this_process
 from hpcml.journal.private_files import check_directory, open_private
 from hpcml.journal.run_journal import RunJournal
-from hpcml.slurm.commands import job_query, step_environment
-from hpcml.slurm.process import run
+from hpcml.slurm.queries import is_job_over
 
-__all__ = ["Wanted", "job_over", "last_run", "new_run_dir", "note_last_run", "open_run", "run_label", "versions"]
+__all__ = ["Wanted", "last_run", "new_run_dir", "note_last_run", "open_run", "run_label", "versions"]
 
 log = logging.getLogger("hpcml")
 
@@ -111,16 +110,6 @@ def last_run(base: Path, label: str) -> Path | None:
     return directory
 
 
-def job_over(job: str, environment: Mapping[str, str]) -> bool | None:
-    """Ask Slurm whether a job is over; None when it does not say."""
-    try:
-        state = run(job_query(job), step_environment(environment), timeout=10).strip()
-    except CommandError as error:
-        return True if "Invalid job id" in str(error) else None
-    # squeue shows only jobs that are not over; one that waits has been put back into the queue.
-    return state in ("", "PENDING", "REQUEUED", "REQUEUE_HOLD", "SPECIAL_EXIT")
-
-
 def new_run_dir(base: Path, label: str) -> Path:
     """Make the directory of a run, ``base/<time>-<label>-<random>``, mode 0700, and return it.
 
@@ -199,7 +188,7 @@ def open_run(
     me = this_process(job, int(restart) if restart.isdigit() else 0)
     try:
         required = options.journal == "required"
-        ledger = RunJournal(directory, me, versions(), lambda job: job_over(job, environment), required)
+        ledger = RunJournal(directory, me, versions(), lambda job: is_job_over(job, environment), required)
     except JournalFull as error:
         if resumed or options.journal == "required":
             raise

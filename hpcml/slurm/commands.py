@@ -11,9 +11,7 @@ from collections.abc import Mapping, Sequence
 __all__ = [
     "controller_step",
     "end_time_query",
-    "job_query",
-    "parse_end_time",
-    "parse_time_left",
+    "job_state_query",
     "requeue",
     "sbcast",
     "step_environment",
@@ -105,41 +103,14 @@ def sbcast(step: str, source: str, target: str, nbytes: int) -> list[str]:
     return ["sbcast", f"--jobid={step}", "--force", f"--size={block}", source, target]
 
 
-def job_query(job: str) -> list[str]:
-    """Return the command that prints a job's state, or nothing when the job is over."""
+def job_state_query(job: str) -> list[str]:
+    """Return the command that prints a job's state, or nothing when the job has ended."""
     return ["squeue", "--noheader", f"--jobs={job}", "--format=%T"]
 
 
 def time_left_query(job: str) -> list[str]:
-    """Return the command that prints how long a job has left, see `parse_time_left`."""
+    """Return the command that prints the time that a job has left, see `hpcml.slurm.queries.parse_time_left`."""
     return ["squeue", "--noheader", f"--jobs={job}", "--format=%L"]
-
-
-def parse_time_left(text: str) -> float | None:
-    """Return the seconds that `time_left_query` printed as ``[days-][hours:]minutes:seconds``; None: no limit.
-
-    Raises
-    ------
-    ValueError
-        It is no time: the job is over, or not yet begun.
-
-    Examples
-    --------
-    >>> from hpcml.slurm.commands import parse_time_left
-    >>> parse_time_left("1-02:03:04"), parse_time_left("59:30"), parse_time_left("UNLIMITED")
-    (93784.0, 3570.0, None)
-    """
-    word = text.strip()
-    if word == "UNLIMITED":
-        return None
-    days, _, clock = word.rpartition("-")
-    hours, minutes, seconds = ["0", "0", *clock.split(":")][-3:]
-    return float(((int(days or 0) * 24 + int(hours)) * 60 + int(minutes)) * 60 + int(seconds))
-
-
-def requeue(job: str) -> list[str]:
-    """Return the command that ends a batch job and puts it back in the queue."""
-    return ["scontrol", "requeue", job]
 
 
 def end_time_query(job_id: int) -> list[str]:
@@ -147,19 +118,6 @@ def end_time_query(job_id: int) -> list[str]:
     return ["squeue", "--noheader", f"--jobs={job_id}", "--Format=EndTime"]
 
 
-def parse_end_time(text: str) -> float | None:
-    """Return the seconds since the epoch that `end_time_query` printed, None for "N/A".
-
-    Examples
-    --------
-    >>> from hpcml.slurm.commands import parse_end_time
-    >>> parse_end_time("N/A") is None
-    True
-    """
-    import datetime
-
-    words = text.split()
-    try:
-        return datetime.datetime.fromisoformat(words[0]).timestamp() if words else None
-    except ValueError:
-        return None
+def requeue(job: str) -> list[str]:
+    """Return the command that ends a batch job and puts it back in the queue."""
+    return ["scontrol", "requeue", job]

@@ -17,6 +17,6 @@ def end():
 def test_the_job_goes_back_to_the_queue_is_said_before_slurm_ends_it(end, monkeypatch, caplog):
     """Slurm may kill the job before `scontrol requeue` returns."""
     said = []
-    monkeypatch.setattr(job_end, "run", lambda *_, **__: said.extend(caplog.messages) or "")
+    monkeypatch.setattr(job_end, "requeue_job", lambda *_: said.extend(caplog.messages))
     end._requeue()
     assert said[-1] == "job 7 goes back to the queue, to be resumed"

@@ -6,7 +6,6 @@ import subprocess
 import sys
 from concurrent.futures import Future
 
-import pytest
 from patience import patient, wait_until
 
 from hpcml.cluster.dispatch.frames import Task
@@ -14,7 +13,6 @@ from hpcml.cluster.dispatch.limits import Limits
 from hpcml.cluster.dispatch.queue import TaskQueue
 from hpcml.data.envelope import Call
 from hpcml.errors import OutOfTime, WorkerDied
-from hpcml.slurm.commands import parse_time_left
 from hpcml.slurm.deadline import MARGIN, Deadline
 
 
@@ -75,12 +73,6 @@ def test_a_task_that_ran_too_long_is_named_with_its_worker():
     task = Task(Call(b"", b"", "module.fit", "group"), Future())
     said = str(Limits(2.5, lambda: None).exceeded(task, WorkerDied("gone", "n1:3")))
     assert said == "module.fit ran longer than task_timeout=2.5 s on n1:3, which was ended and is replaced"
-
-
-@pytest.mark.parametrize("text", ["", "INVALID", "NOT_SET\n"])
-def test_what_is_no_time_is_an_error(text):
-    with pytest.raises(ValueError):
-        parse_time_left(text)
 
 
 def test_slurm_is_asked_and_the_environment_is_the_fallback():

@@ -18,13 +18,13 @@ from hpcml.cluster.options import Options
 from hpcml.data.envelope import Call
 from hpcml.data.outcomes import Outcome
 from hpcml.data.pickling import dumps_parts
-from hpcml.errors import CommandError, HpcmlError, JournalFull, RunInUse
+from hpcml.errors import HpcmlError, JournalFull, RunInUse
 from hpcml.journal import runs as sessions
 from hpcml.journal.lease import this_process
 from hpcml.journal.private_files import create_secret, read_secret
 from hpcml.journal.records import Damage, Reader
 from hpcml.journal.run_journal import RunJournal
-from hpcml.journal.runs import job_over, last_run, new_run_dir, note_last_run, open_run, run_label
+from hpcml.journal.runs import last_run, new_run_dir, note_last_run, open_run, run_label
 
 ME = this_process()
 OLD, NEW = {"numpy": "1"}, {"numpy": "2"}
@@ -506,25 +506,6 @@ def test_a_note_that_names_no_run(tmp_path, name):
     (tmp_path / "last-label").chmod(0o600)
     with pytest.raises(HpcmlError, match="names no run: remove it"):
         last_run(tmp_path, "label")
-
-
-def test_what_slurm_says_of_a_job(monkeypatch):
-    def asked(answer):
-        def answer_it(*_, **__):
-            if isinstance(answer, Exception):
-                raise answer
-            return answer
-
-        monkeypatch.setattr(sessions, "run", answer_it)
-        return job_over("1", {})
-
-    assert asked("") is True
-    assert asked("PENDING\n") is True
-    assert asked("REQUEUE_HOLD\n") is True
-    assert asked("RUNNING\n") is False
-    assert asked("COMPLETING\n") is False
-    assert asked(CommandError("slurm_load_jobs error: Invalid job id specified")) is True
-    assert asked(CommandError("Unable to contact slurm controller")) is None
 
 
 # ---- S4: private, whatever the umask, and nothing planted

@@ -1,11 +1,9 @@
 """The commands to Slurm, compared whole, and the environment they are given."""
 
-import datetime
-
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hpcml.slurm.commands import controller_step, end_time_query, parse_end_time, step_environment, worker_step
+from hpcml.slurm.commands import controller_step, end_time_query, step_environment, worker_step
 
 COMMON = [
     "--overlap",
@@ -103,9 +101,5 @@ def test_the_users_own_variables_are_kept(env):
     assert all(result[name] == value for name, value in kept.items() if not name.startswith(("PMI", "SALLOC_")))
 
 
-def test_end_time():
+def test_end_time_query():
     assert end_time_query(7) == ["squeue", "--noheader", "--jobs=7", "--Format=EndTime"]
-    moment = datetime.datetime(2026, 11, 21, 3, 30, 5)
-    assert parse_end_time("2026-11-21T03:30:05 \n") == moment.timestamp()
-    assert parse_end_time("N/A\n") is None
-    assert parse_end_time("") is None

@@ -1,0 +1,98 @@
+"""Questions and orders to Slurm about a job.
+
+Each function runs one command, built by `hpcml.slurm.commands`, and parses its answer.
+"""
+
+import datetime
+from collections.abc import Mapping
+
+from hpcml.errors import CommandError
+from hpcml.slurm.commands import end_time_query, job_state_query, requeue, step_environment, time_left_query
+from hpcml.slurm.process import run
+
+__all__ = ["end_time", "is_job_over", "parse_end_time", "parse_time_left", "requeue_job", "time_left"]
+
+QUERY_TIMEOUT_SECONDS = 10.0
+REQUEUE_TIMEOUT_SECONDS = 20.0
+
+# squeue shows only jobs that have not ended. A job that waits was put back into the queue: its last start is over.
+_WAITING = ("PENDING", "REQUEUED", "REQUEUE_HOLD", "SPECIAL_EXIT")
+
+
+def is_job_over(job: str, environment: Mapping[str, str]) -> bool | None:
+    """Return whether a job has ended, or its last start has; None when Slurm does not answer."""
+    try:
+        state = run(job_state_query(job), step_environment(environment), QUERY_TIMEOUT_SECONDS).strip()
+    except CommandError as error:
+        return True if "Invalid job id" in str(error) else None
+    return not state or state in _WAITING
+
+
+def time_left(job: str, environment: Mapping[str, str]) -> float | None:
+    """Return the seconds until the time limit ends a job; None for a job without a limit.
+
+    Raises
+    ------
+    CommandError
+        Slurm does not answer.
+    ValueError
+        The answer is no time: the job has ended, or has not begun.
+    """
+    return parse_time_left(run(time_left_query(job), step_environment(environment), QUERY_TIMEOUT_SECONDS))
+
+
+def parse_time_left(text: str) -> float | None:
+    """Return the seconds that `time_left_query` printed as ``[days-][hours:]minutes:seconds``; None: no limit.
+
+    Raises
+    ------
+    ValueError
+        The text is no time: the job has ended, or has not begun.
+
+    Examples
+    --------
+    >>> from hpcml.slurm.queries import parse_time_left
+    >>> parse_time_left("1-02:03:04"), parse_time_left("59:30"), parse_time_left("UNLIMITED")
+    (93784.0, 3570.0, None)
+    """
+    word = text.strip()
+    if word == "UNLIMITED":
+        return None
+    days, _, clock = word.rpartition("-")
+    hours, minutes, seconds = ["0", "0", *clock.split(":")][-3:]
+    return float(((int(days or 0) * 24 + int(hours)) * 60 + int(minutes)) * 60 + int(seconds))
+
+
+def end_time(job_id: int) -> float | None:
+    """Return when a job will end, in seconds since the epoch; None when Slurm does not answer, or plans no end."""
+    try:
+        return parse_end_time(run(end_time_query(job_id), timeout=QUERY_TIMEOUT_SECONDS))
+    except CommandError:
+        return None
+
+
+def parse_end_time(text: str) -> float | None:
+    """Return the seconds since the epoch that `end_time_query` printed, None for "N/A".
+
+    Examples
+    --------
+    >>> from hpcml.slurm.queries import parse_end_time
+    >>> parse_end_time("N/A") is None
+    True
+    """
+    words = text.split()
+    try:
+        return datetime.datetime.fromisoformat(words[0]).timestamp() if words else None
+    except ValueError:
+        return None
+
+
+def requeue_job(job: str, environment: Mapping[str, str]) -> None:
+    """Put a batch job back into the queue. Slurm may end this process before the command returns.
+
+    Raises
+    ------
+    CommandError
+        Slurm refuses, or does not answer.
+    """
+    run(requeue(job), step_environment(environment), REQUEUE_TIMEOUT_SECONDS)
