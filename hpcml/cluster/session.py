@@ -18,8 +18,8 @@ from hpcml.cluster.monitor import Monitor
 from hpcml.cluster.opening import Running, Start, make_plan, opening_line
 from hpcml.cluster.options import Options
 from hpcml.cluster.progress import Totals, closing_line, display_for
+from hpcml.data.process_state import ScriptState
 from hpcml.data.staging.store import Store
-from hpcml.data.surroundings import Surroundings
 from hpcml.engines.interface import Workers
 from hpcml.journal.runs import open_run
 from hpcml.slurm.allocation import detect
@@ -102,10 +102,10 @@ class Session:
         workers: Workers = self._owned.enter_context(start(self.plan))
         store = Store(workers.staging)
         monitor = Monitor(self._totals(workers), self.display, self.ledger)
-        around = Surroundings(self.plan.directory, self.plan.environment)
+        around = ScriptState(self.plan.directory, self.plan.environment)
         self._owned.callback(around.close)
         limits, retries = self.ending.limits, self.options.retries
-        dispatcher = Dispatcher(workers, store.restore, monitor, limits, retries, surroundings=around.pack)
+        dispatcher = Dispatcher(workers, store.restore, monitor, limits, retries, script_state=around.pack)
         self.ending.watch(dispatcher)
         self._begin_session(workers, monitor.totals)
         self.say(opening_line(self.engine, self.plan, workers, time.monotonic() - self._began))

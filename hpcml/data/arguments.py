@@ -11,7 +11,7 @@ import pickle
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from hpcml.data.alike import Met, PackClass, encode
+from hpcml.data.column_encoding import PackClass, SeenObjects, encode_column
 from hpcml.data.loading import LoadedFunction, loads_arguments
 from hpcml.data.out_of_band import Objects
 from hpcml.data.packed import Packed, Referring, nbytes, parts_of
@@ -117,14 +117,14 @@ def large_parts(packed: "Packed | Referring | Arguments") -> list[Any]:
 def encode_alike(calls: Sequence[CallArguments], objects: Objects, pack: PackClass) -> Alike | None:
     """Return the arguments of calls as columns; None where they are not alike, or share an object.
 
-    See `hpcml.data.alike.Met` for the parameters.
+    See `hpcml.data.column_encoding.SeenObjects` for the parameters.
     """
     if any(kwargs for _, kwargs in calls) or len({len(args) for args, _ in calls}) != 1:
         return None
-    met = Met(objects, pack)
+    seen = SeenObjects(objects, pack)
     columns = []
     for values in zip(*(args for args, _ in calls), strict=True):
-        column = encode(values, met)
+        column = encode_column(values, seen)
         if column is None:
             return None
         columns.append(column)

@@ -13,7 +13,7 @@ from hpcml.data.columns import Arrays, Column, Constant, Individuals, Numbers, R
 from hpcml.data.deap import base_of, new_parts
 from hpcml.data.out_of_band import Objects
 
-__all__ = ["Met", "encode"]
+__all__ = ["SeenObjects", "encode_column"]
 
 PackClass = Callable[[type], bytes | None]
 
@@ -25,8 +25,8 @@ def _no_class(kind: type) -> bytes | None:
     return None
 
 
-class Met:
-    """Objects that columns have met so far.
+class SeenObjects:
+    """Objects that columns have seen so far.
 
     Parameters
     ----------
@@ -42,9 +42,9 @@ class Met:
         self._ids: set[int] = set(self.objects)
 
     def are_new(self, values: Sequence[Any]) -> bool:
-        """Tell whether none of these objects was met before; they count as met from now on.
+        """Tell whether none of these objects was seen before; they count as seen from now on.
 
-        One that is met again is shared by two things, which columns cannot express.
+        One that is seen again is shared by two things, which columns cannot express.
         """
         ids = set(map(id, values))
         if len(ids) < len(values) or not self._ids.isdisjoint(ids):
@@ -53,26 +53,26 @@ class Met:
         return True
 
 
-def encode(values: Sequence[Any], met: Met) -> Column | None:
+def encode_column(values: Sequence[Any], seen: SeenObjects) -> Column | None:
     """Return values as a column; None where they are not alike."""
-    if id(values[0]) in met.objects:
-        return _references(values, met.objects)
+    if id(values[0]) in seen.objects:
+        return _references(values, seen.objects)
     kinds = set(map(type, values))
-    return _of_one_kind(kinds.pop(), values, met) if len(kinds) == 1 else None
+    return _of_one_kind(kinds.pop(), values, seen) if len(kinds) == 1 else None
 
 
-def _of_one_kind(kind: type, values: Sequence[Any], met: Met) -> Column | None:
+def _of_one_kind(kind: type, values: Sequence[Any], seen: SeenObjects) -> Column | None:
     if kind in _CONSTANTS:
         return Constant(values[0], len(values)) if all(value is values[0] for value in values) else None
     array = numbers(kind, values)
     if array is not None:
         return Numbers(array, kind in (bool, int, float))
     if kind in _SEQUENCES:
-        return _sequences(kind, values, met)
+        return _sequences(kind, values, seen)
     if kind is Array:
-        stacked = stack(values) if met.are_new(values) else None
+        stacked = stack(values) if seen.are_new(values) else None
         return None if stacked is None else Arrays(stacked)
-    return _individuals(kind, values, met)
+    return _individuals(kind, values, seen)
 
 
 def _references(values: Sequence[Any], objects: Objects) -> Column | None:
@@ -82,47 +82,47 @@ def _references(values: Sequence[Any], objects: Objects) -> Column | None:
         return None
 
 
-def _sequences(kind: type, values: Sequence[Any], met: Met) -> Column | None:
-    if any(values) and not met.are_new([value for value in values if value or kind is not tuple]):
+def _sequences(kind: type, values: Sequence[Any], seen: SeenObjects) -> Column | None:
+    if any(values) and not seen.are_new([value for value in values if value or kind is not tuple]):
         return None
     lengths = tuple(map(len, values))
     flat = list(chain.from_iterable(values))
-    items = encode(flat, met) if flat else Constant(None, 0)
+    items = encode_column(flat, seen) if flat else Constant(None, 0)
     return None if items is None else Sequences(kind, lengths, items)
 
 
-def _individuals(kind: Any, values: Sequence[Any], met: Met) -> Column | None:
+def _individuals(kind: Any, values: Sequence[Any], seen: SeenObjects) -> Column | None:
     base = base_of(kind)
-    if base is None or not met.are_new(values):
+    if base is None or not seen.are_new(values):
         return None
     genomes: Any = None
     if base in (list, set):
-        genomes = _sequences(list, [list(value) for value in values], met)
+        genomes = _sequences(list, [list(value) for value in values], seen)
     elif base is Array and (stacked := stack(values)) is not None:
         genomes = Arrays(stacked)
     if genomes is None and base is not object:
         return None
-    names, columns = _attributes(kind, values, met)
-    packed = met.pack(kind)
+    names, columns = _attributes(kind, values, seen)
+    packed = seen.pack(kind)
     if columns is None or packed is None:
         return None
     return Individuals(packed, genomes, names, columns, len(values))
 
 
 def _attributes(
-    kind: Any, values: Sequence[Any], met: Met
+    kind: Any, values: Sequence[Any], seen: SeenObjects
 ) -> tuple[tuple[str, ...] | None, tuple[Column, ...] | None]:
     """Return the names and the columns of attributes; no names where all are as the class makes them."""
     states = [vars(value) for value in values]
     made = new_parts(kind, states)
     if made is not None:
-        return None, () if met.are_new(made) else None
+        return None, () if seen.are_new(made) else None
     names = tuple(states[0])
     if any(tuple(state) != names for state in states):
         return names, None
     columns = []
     for name in names:
-        column = encode([state[name] for state in states], met)
+        column = encode_column([state[name] for state in states], seen)
         if column is None:
             return names, None
         columns.append(column)

@@ -157,13 +157,13 @@ class WithJoblibSettings:
             yield
 
 
-def pack_frame(calls: Iterable[Call], limit: int, surroundings: bytes = b"") -> bytes:
+def pack_frame(calls: Iterable[Call], limit: int, script_state: bytes = b"") -> bytes:
     """Join packed calls into the bytes of one frame; equal functions are sent once (pickle's memo).
 
-    The script's directory, environment and ``sys.path`` are sent along (`hpcml.data.surroundings`), the keys of
+    The script's directory, environment and ``sys.path`` are sent along (`hpcml.data.process_state`), the keys of
     its open broadcast handles, so that workers forget the others, and the most bytes of a result.
     """
     packed = [(call.function, call.arguments) for call in calls]
-    return pickle.dumps((surroundings, open_keys(), limit, packed), pickle.HIGHEST_PROTOCOL)
+    return pickle.dumps((script_state, open_keys(), limit, packed), pickle.HIGHEST_PROTOCOL)
 
 

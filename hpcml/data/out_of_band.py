@@ -23,7 +23,7 @@ from hpcml.data.definitions import is_named
 from hpcml.data.exceptions import reduce_error
 from hpcml.data.packed import Packed, Payload, Referring
 from hpcml.data.random_state import reduce_generator
-from hpcml.data.slotted import with_slots
+from hpcml.data.slotted_classes import with_slots
 
 __all__ = [
     "ContentSink",

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from hpcml.errors import HpcmlError
 
-__all__ = ["Surroundings", "adopt", "begin"]
+__all__ = ["ScriptState", "adopt_script_state", "set_start_state"]
 
 
 class _State(NamedTuple):
@@ -30,7 +30,7 @@ class _State(NamedTuple):
     changes: Mapping[str, str | None] = {}
 
 
-class Surroundings:
+class ScriptState:
     """The driver's side.
 
     Parameters
@@ -93,7 +93,7 @@ _own: dict[str, str] = {}  # the environment of this worker without the script's
 _home = ""
 
 
-def begin(directory: str, environment: Mapping[str, str]) -> None:
+def set_start_state(directory: str, environment: Mapping[str, str]) -> None:
     """Give this worker the directory and environment that the workers of its run start with.
 
     One that replaces another is started by a script that may have changed its own since.
@@ -104,7 +104,7 @@ def begin(directory: str, environment: Mapping[str, str]) -> None:
         _set_variable(name, environment.get(name))
 
 
-def adopt(packed: bytes) -> HpcmlError | None:
+def adopt_script_state(packed: bytes) -> HpcmlError | None:
     """Adopt the script's surroundings, where they are others than before; return why a task cannot have them."""
     global _adopted, _packed, _home  # noqa: PLW0603  a frame is compared with the one before
     if packed == _packed:

@@ -2,9 +2,9 @@
 
 from typing import Any, NamedTuple
 
-from hpcml.data.alike import Met, encode
 from hpcml.data.arrays import is_number
 from hpcml.data.classes import FindClass, loads_known
+from hpcml.data.column_encoding import SeenObjects, encode_column
 from hpcml.data.pickling import dumps_parts, is_plain
 from hpcml.errors import TaskError
 
@@ -92,7 +92,8 @@ class Values:
 
     def packed(self) -> PackedValues:
         """Return the values as they are sent."""
-        column = encode(self._constants, Met()) if len(self._constants) > 1 and not self._pickles else None
+        may_be_column = len(self._constants) > 1 and not self._pickles
+        column = encode_column(self._constants, SeenObjects()) if may_be_column else None
         return PackedValues(self._constants if column is None else column, self._pickles)
 
 

@@ -25,7 +25,7 @@ from hpcml.data.loading import loads_arguments
 from hpcml.data.outcomes import join_outcomes
 from hpcml.data.packed import Packed, Referring
 from hpcml.data.pickling import dumps, dumps_parts, pack_error
-from hpcml.data.surroundings import adopt
+from hpcml.data.process_state import adopt_script_state
 from hpcml.data.values import Values, too_large, unpicklable
 from hpcml.engines.chunk_runner import Function, call_with_note, run_chunk
 from hpcml.engines.managers import note_manager
@@ -82,11 +82,11 @@ def run_frame(frame: bytes) -> bytes:
     """Run all calls of a frame, one after the other, and return their packed outcomes."""
     began = time.time()
     calls: list[tuple[Packed, Packed | Referring | Arguments]]
-    surroundings, handles, limit, calls = pickle.loads(frame)
+    script_state, handles, limit, calls = pickle.loads(frame)
     worker = str(_worker or Worker(socket.gethostname(), os.getpid()))
     if _streams is not None:
         _streams.mend()
-    refusal = adopt(surroundings) if surroundings else None
+    refusal = adopt_script_state(script_state) if script_state else None
     keep_only(handles)
     functions: dict[Packed, Function] = {}
     outcomes = []

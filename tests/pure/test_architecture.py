@@ -81,7 +81,7 @@ DOORS = {
 # Each has a process of its own.
 PROGRAMS = {"commands.at_start.sitecustomize", "engines.ipyparallel.controller", "engines.ipyparallel.launcher",
             "engines.scoop.node"}  # fmt: skip
-READS_ENVIRON = {"cluster.session", "commands.main", "data.surroundings", *PROGRAMS}
+READS_ENVIRON = {"cluster.session", "commands.main", "data.process_state", *PROGRAMS}
 
 
 def modules():

@@ -52,7 +52,7 @@ class Dispatcher:
         A task is run again after its worker died, until `retries` workers have died under it.
     watcher
         Hears of what happens, in the dispatcher thread, before the futures do.
-    limits, surroundings
+    limits, script_state
         How long tasks may take and how much they may return; returns what the script has around them, packed.
     """
 
@@ -64,11 +64,11 @@ class Dispatcher:
         limits: Limits,
         retries: int = 3,
         *,
-        surroundings: Callable[[], bytes] = bytes,
+        script_state: Callable[[], bytes] = bytes,
     ) -> None:
         self._workers, self._restore, self._retries, self._watcher = workers, restore, retries, watcher
         self._inbox: queue.SimpleQueue[tuple[Callable[..., None], Any] | None] = queue.SimpleQueue()
-        self._waiting, self._limits, self._surroundings = TaskQueue(limits.task_timeout), limits, surroundings
+        self._waiting, self._limits, self._script_state = TaskQueue(limits.task_timeout), limits, script_state
         self._in_flight: dict[Future[bytes], Frame] = {}
         self._broken: BaseException | None = None
         self._closed = False
@@ -90,12 +90,12 @@ class Dispatcher:
         if self._closed:
             raise closed()
         futures: list[FutureT] = []
-        around = self._surroundings()
+        around = self._script_state()
         block: list[Task | tuple[FutureLike, RecordedOutcome | BaseException]] = []
         try:
             for call in calls:
                 future = new_future()
-                block.append(Task(call, future, surroundings=around) if isinstance(call, Call) else (future, call))
+                block.append(Task(call, future, script_state=around) if isinstance(call, Call) else (future, call))
                 futures.append(future)
                 if len(block) >= BLOCK or (isinstance(call, Call) and call.length > 1):
                     self._inbox.put((self._enqueue, block))

@@ -64,7 +64,7 @@ class Task:
     alone: bool = False  # it must not share a frame: one that it was in has come to nothing
     sent: float = 0.0
     data_sent_again: int = 0
-    surroundings: bytes = b""  # of the script when this was submitted
+    script_state: bytes = b""  # of the script when this was submitted
 
 
 @dataclass(eq=False)
@@ -96,7 +96,7 @@ class Group:
         taken: list[Task] = []
         calls = length = 0
         while self.waiting and calls < size and length < LARGEST_FRAME:
-            if taken and (self.waiting[0].alone or self.waiting[0].surroundings != taken[0].surroundings):
+            if taken and (self.waiting[0].alone or self.waiting[0].script_state != taken[0].script_state):
                 break
             task = self.waiting.popleft()
             if task.running or task.future.set_running_or_notify_cancel():
@@ -132,7 +132,7 @@ class Frame:
 
     def pack(self, limit: int) -> bytes:
         """Return what is sent to a worker, which may return `limit` bytes of each task."""
-        return pack_frame([task.call for task in self.tasks], limit, self.tasks[0].surroundings)
+        return pack_frame([task.call for task in self.tasks], limit, self.tasks[0].script_state)
 
     def __post_init__(self) -> None:
         self.sent = time.monotonic()

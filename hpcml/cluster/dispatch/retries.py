@@ -72,9 +72,9 @@ def _parts(task: Task, length: int, start: int = 0, alone: bool = False) -> list
     calls = split(task.call, length, start)
     ends = [min(end, task.call.length) for end in range(start + length, task.call.length + length, length)]
     futures = [_chunk_future(task).part(end - call.length, end) for call, end in zip(calls, ends, strict=True)]
-    around = task.surroundings
+    around = task.script_state
     return [
-        Task(call, one, running=True, alone=alone, surroundings=around)
+        Task(call, one, running=True, alone=alone, script_state=around)
         for call, one in zip(calls, futures, strict=True)
     ]
 

@@ -15,7 +15,7 @@ from loky.backend.context import LokyContext
 from loky.backend.popen_loky_posix import Popen
 from loky.backend.process import LokyProcess
 
-from hpcml.data.surroundings import begin
+from hpcml.data.process_state import set_start_state
 from hpcml.engines.children import end_trees
 from hpcml.engines.local.frames import Channel, Channels, serve
 from hpcml.engines.streams import Pipes, Streams
@@ -130,7 +130,7 @@ _frames: socket.socket | None = None  # of this worker
 
 def _initialize(worker: Worker, driver: int, ends: tuple[socket.socket, Pipes], around: Around) -> None:
     global _frames
-    begin(around.directory, around.environment)
+    set_start_state(around.directory, around.environment)
     multiprocessing.set_start_method(None, force=True)  # loky's own is for its own processes
     _frames, pipes = ends
     _frames.set_inheritable(False)

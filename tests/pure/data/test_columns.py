@@ -12,8 +12,8 @@ from deap import base, creator, gp, tools
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hpcml.data.alike import Met, encode
 from hpcml.data.arguments import Alike, encode_alike
+from hpcml.data.column_encoding import SeenObjects, encode_column
 from hpcml.data.deap import build_individual, reduce_individual
 from hpcml.data.out_of_band import dumps_result
 
@@ -36,7 +36,7 @@ def classes():
 
 def returned(values):
     """Return values as a worker has them; None where they are no column."""
-    column = encode(values, Met({}, dumps_result))
+    column = encode_column(values, SeenObjects({}, dumps_result))
     return None if column is None else list(pickle.loads(pickle.dumps(column)).values())
 
 
@@ -90,7 +90,7 @@ def test_lists_of_floats_are_columns(values):
 @given(st.integers(0, 5), st.integers(0, 5), st.lists(st.lists(st.integers(0, 9)), min_size=5, max_size=5))
 def test_a_part_holds_the_values_from_first_to_last(first, last, values):
     first, last = sorted((first, last))
-    column = encode(values, Met())
+    column = encode_column(values, SeenObjects())
     assert list(column.part(first, last).values()) == values[first:last]
 
 
@@ -135,11 +135,11 @@ def test_individuals_are_as_their_pickles(kind, evaluated):
 
 def test_parts_that_two_things_share_are_not_for_columns():
     shared = [1.0, 2.0]
-    assert encode([shared, shared], Met()) is None
-    assert encode([[shared], [[1.0]], [shared]], Met()) is None
+    assert encode_column([shared, shared], SeenObjects()) is None
+    assert encode_column([[shared], [[1.0]], [shared]], SeenObjects()) is None
     people = individuals("particles")
     people[3].best = people[2].best
-    assert encode(people, Met({}, dumps_result)) is None
+    assert encode_column(people, SeenObjects({}, dumps_result)) is None
     assert encode_alike([((shared, [1.0]), {}), (([2.0], shared), {})], {}, dumps_result) is None
     assert encode_alike([((shared,), {}), (([2.0],), {})], {id(shared): (0, shared)}, dumps_result) is None
     assert isinstance(encode_alike([((shared, 1), {}), (([2.0], 2), {})], {}, dumps_result), Alike)
@@ -160,7 +160,7 @@ def test_what_differs_is_not_for_columns(tmp_path):
         ["a", "b"],
         [object()],
     ):
-        assert encode(values, Met({}, dumps_result)) is None
+        assert encode_column(values, SeenObjects({}, dumps_result)) is None
 
 
 @pytest.mark.parametrize("evaluated", [(2,), (0,), (0, 1, 2)])
@@ -194,7 +194,7 @@ def test_trees_refer_to_the_primitives_of_their_function():
         tree.fitness.values = value, 2.0
     nodes = {id(node): node for tree in people for node in tree}
     numbers = {key: (number, node) for number, (key, node) in enumerate(nodes.items())}
-    column = encode(people, Met(numbers, dumps_result))
+    column = encode_column(people, SeenObjects(numbers, dumps_result))
     function = Loaded(dict(numbers.values()))
     arrived = []
     for tree in pickle.loads(pickle.dumps(column.part(1, 3))).values(function):
@@ -213,4 +213,4 @@ def test_trees_of_other_nodes_are_sent_by_their_pickles():
     known.addPrimitive(operator.add, 2)
     known.addEphemeralConstant("column_constant", functools.partial(random.randint, -1, 1))
     people = [tools.initIterate(creator.ColumnTree, lambda: gp.genFull(known, 2, 2)) for _ in range(3)]
-    assert encode(people, Met({}, dumps_result)) is None
+    assert encode_column(people, SeenObjects({}, dumps_result)) is None
