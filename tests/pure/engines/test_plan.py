@@ -5,7 +5,6 @@ import pytest
 from hpcml.engines.plan import make_nodes, preloads, script_imports
 from hpcml.errors import AllocationError
 from hpcml.slurm.allocation import Allocation, Node
-from hpcml.slurm.slots import gpus_of_slot, slot_cpus
 
 UNEVEN = Allocation(5, (Node("n1", 28, 1, cpus=28), Node("n2", 3, 1, cpus=4)), "batch", launch_node="n1")
 
@@ -54,19 +53,3 @@ def test_script_imports():
     source = "import os, numpy.linalg\ndef f():\n    from sklearn import svm\n    from . import x\n"
     assert script_imports(source) == ["os", "numpy.linalg", "sklearn"]
     assert script_imports("not python at all") == []
-
-
-def test_workers_are_bound_only_to_what_was_promised():
-    assert slot_cpus({4, 5, 6, 7}, 2, 2, 4) == ([{4, 5}, {6, 7}], "")
-    assert slot_cpus({0, 1, 2, 3, 4, 5, 6, 7}, 3, 2, 8)[0] == [{0, 1}, {2, 3}, {4, 5}]
-    sets, note = slot_cpus(range(64), 4, 1, 4)
-    assert not sets
-    assert note == "the CPU mask holds 64 CPUs, the allocation promises 4: the workers are not bound"
-    assert slot_cpus({0, 1}, 4, 1, 2)[0] == []
-
-
-def test_gpus_are_shared_out():
-    assert [gpus_of_slot("0,1,2", slot, 3) for slot in range(3)] == ["0", "1", "2"]
-    assert [gpus_of_slot("GPU-a,GPU-b", slot, 1) for slot in range(1)] == ["GPU-a,GPU-b"]
-    assert gpus_of_slot(None, 0, 2) is None
-    assert gpus_of_slot("", 0, 2) == ""
