@@ -8,10 +8,10 @@ from types import TracebackType
 from typing import Any, Self
 
 from hpcml.data.call_data import CallData
+from hpcml.data.digests import digest
 from hpcml.data.loading import join
 from hpcml.data.out_of_band import OutOfBand, reduces
 from hpcml.data.pickling import pack_object
-from hpcml.data.staging.files import digest
 from hpcml.data.staging.store import DataReference, Store
 from hpcml.errors import HpcmlError
 

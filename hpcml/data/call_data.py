@@ -6,11 +6,10 @@ from collections.abc import Callable, Hashable
 from typing import Any
 
 from hpcml.data.arrays import Array
-from hpcml.data.digests import ContentDigests
+from hpcml.data.digests import ContentDigests, digest
 from hpcml.data.file_maps import is_copy_on_write
 from hpcml.data.out_of_band import Packer
 from hpcml.data.packed import Packed
-from hpcml.data.staging.files import digest
 from hpcml.data.staging.store import DataReference, StagedContent, Store
 
 __all__ = ["CallData"]

@@ -18,8 +18,8 @@ import cloudpickle
 
 from hpcml.data.class_loading import ClassUnpickler, holds_class
 from hpcml.data.definitions import code_parts
+from hpcml.data.digests import digest
 from hpcml.data.loading import joined
-from hpcml.data.staging.files import digest
 from hpcml.errors import HpcmlError
 
 __all__ = ["ClassNote", "NewClasses", "class_note", "find_class", "loads_known"]

@@ -12,8 +12,8 @@ from importlib.util import resolve_name
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from hpcml.data.digests import digest
 from hpcml.data.libraries import is_users, version
-from hpcml.data.staging.files import digest
 
 __all__ = ["Source", "code_globals", "code_modules", "module_digest", "source_of"]
 

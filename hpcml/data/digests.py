@@ -4,11 +4,28 @@ import weakref
 from collections.abc import Callable, Hashable
 from typing import Any
 
-from hpcml.data.staging.files import digest
-
-__all__ = ["ContentDigests"]
+__all__ = ["ContentDigests", "digest"]
 
 SMALLEST = 1 << 16  # bytes; nothing else needs the digest of less
+
+
+def digest(*parts: Any) -> str:
+    """Return the digest of bytes-like objects, one after the other: 128 bits of XXH3, in hexadecimal.
+
+    Examples
+    --------
+    >>> from hpcml.data.digests import digest
+    >>> digest(b"hpcml")
+    '75c3728425cdfdee6d4549003fb2d2a9'
+    """
+    import xxhash
+
+    if len(parts) == 1:
+        return str(xxhash.xxh3_128_hexdigest(parts[0]))
+    state = xxhash.xxh3_128()
+    for part in parts:
+        state.update(part)
+    return str(state.hexdigest())
 
 
 class ContentDigests:

@@ -12,8 +12,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from hpcml.data.code_versions import source_of
+from hpcml.data.digests import digest
 from hpcml.data.libraries import is_users
-from hpcml.data.staging.files import digest
 
 __all__ = ["are_current", "imported_modules"]
 

@@ -19,8 +19,7 @@ import cloudpickle
 
 from hpcml.data.arrays import numbers
 from hpcml.data.deap import parts_of_new
-from hpcml.data.digests import ContentDigests
-from hpcml.data.staging.files import digest
+from hpcml.data.digests import ContentDigests, digest
 from hpcml.journal.kinds import IMMUTABLE
 from hpcml.journal.reductions import Reducing, nothing
 

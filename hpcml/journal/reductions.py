@@ -21,9 +21,9 @@ from hpcml.data.definitions import (
     module_parts,
     own_reduction,
 )
+from hpcml.data.digests import digest
 from hpcml.data.file_maps import refuse_map
 from hpcml.data.random_state import reduce_generator
-from hpcml.data.staging.files import digest
 from hpcml.data.staging.store import DataReference
 from hpcml.data.tensors import is_tensor, tensor_parts
 from hpcml.journal.kinds import IGNORED, note_immutable

@@ -30,9 +30,9 @@ from pathlib import Path
 from typing import Any
 
 from hpcml.data.classes import NewClasses
+from hpcml.data.digests import digest
 from hpcml.data.envelope import Call
 from hpcml.data.outcomes import Outcome, pack_again
-from hpcml.data.staging.files import digest
 from hpcml.errors import JournalFull, cannot_begin
 from hpcml.journal.journal_file import Journal
 from hpcml.journal.lease import DriverIdentity, JobOver, Lease

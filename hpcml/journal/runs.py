@@ -15,7 +15,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Protocol
 
-from hpcml.data.staging.files import digest
+from hpcml.data.digests import digest
 from hpcml.errors import HpcmlError, JournalFull
 from hpcml.journal.lease import this_process
 from hpcml.journal.private_files import check_directory, open_private

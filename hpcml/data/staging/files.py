@@ -15,8 +15,9 @@ import mmap
 import os
 import resource
 from collections.abc import Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
+from hpcml.data.digests import digest
 from hpcml.errors import DataMissing
 
 __all__ = [
@@ -24,7 +25,6 @@ __all__ = [
     "DataFile",
     "DataPart",
     "delivered",
-    "digest",
     "directory_in",
     "open_map",
     "places",
@@ -67,25 +67,6 @@ class DataPart(NamedTuple):
     offset: int
     nbytes: int
     private: bool = False
-
-
-def digest(*parts: Any) -> str:
-    """Return the digest of bytes-like objects, one after the other: 128 bits of XXH3, in hexadecimal.
-
-    Examples
-    --------
-    >>> from hpcml.data.staging.files import digest
-    >>> digest(b"hpcml")
-    '75c3728425cdfdee6d4549003fb2d2a9'
-    """
-    import xxhash
-
-    if len(parts) == 1:
-        return str(xxhash.xxh3_128_hexdigest(parts[0]))
-    state = xxhash.xxh3_128()
-    for part in parts:
-        state.update(part)
-    return str(state.hexdigest())
 
 
 def delivered(path: str) -> str:

@@ -13,7 +13,8 @@ import weakref
 from collections.abc import Hashable, Sequence
 from typing import Any, Protocol
 
-from hpcml.data.staging.files import DataFile, DataPart, digest
+from hpcml.data.digests import digest
+from hpcml.data.staging.files import DataFile, DataPart
 
 __all__ = ["DataReference", "Parts", "StagedContent", "Staging", "Store"]
 

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from hpcml.data.digests import digest
 from hpcml.data.staging.directories import DataDirectories
 from hpcml.data.staging.file_system import write_file
-from hpcml.data.staging.files import DataFile, delivered, digest, open_map, places
+from hpcml.data.staging.files import DataFile, delivered, open_map, places
 from hpcml.errors import DataMissing
 
 CONTENT = bytes(range(256)) * 1000
