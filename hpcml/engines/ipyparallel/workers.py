@@ -23,7 +23,7 @@ from hpcml.data.staging.file_system import LocalStaging
 from hpcml.data.staging.store import Staging
 from hpcml.engines.ipyparallel.engine_state import EngineState, preference
 from hpcml.engines.ipyparallel.held import HeldOutcomes
-from hpcml.engines.ipyparallel.hub import ask_engines, await_late_answers, send_frame
+from hpcml.engines.ipyparallel.client import ask_engines, await_late_answers, send_frame
 from hpcml.engines.worker import Worker
 from hpcml.errors import EngineError, WorkerDied
 
@@ -110,7 +110,7 @@ class EngineWorkers:
         self.on_change()
 
     def ask_hub(self) -> None:
-        """Ask which engines have registered, when some are missing; see `hub.ask_engines`."""
+        """Ask which engines have registered, when some are missing; see `client.ask_engines`."""
         with self._lock:
             if all(engine.registered or engine.dead for engine in self._engines.values()):
                 return

@@ -19,7 +19,7 @@ from loky.backend import resource_tracker
 from hpcml.data.staging.directories import DataDirectories
 from hpcml.data.staging.file_system import LocalStaging
 from hpcml.engines.children import end_trees
-from hpcml.engines.local.end import outlive_main
+from hpcml.engines.local.executors import outlive_main
 from hpcml.engines.local.frames import Channels
 from hpcml.engines.local.prints import Printed
 from hpcml.engines.local.process import Around, LocalProcess
