@@ -1,16 +1,12 @@
 """Progress while tasks run: a bar, or lines in a log; and the closing line."""
 
-import itertools
 import math
 import sys
 import time
-import warnings
-from collections.abc import Iterable
 from dataclasses import dataclass
-from operator import length_hint
 from typing import Any, Protocol, TextIO
 
-__all__ = ["Bar", "Display", "Lines", "Quiet", "Totals", "closing_line", "display_for", "expected_length"]
+__all__ = ["Bar", "Display", "Lines", "Quiet", "Totals", "closing_line", "display_for"]
 
 
 @dataclass
@@ -56,49 +52,6 @@ def closing_line(totals: Totals, now: float) -> str:
 
 def _count(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
-
-
-def expected_length(iterable: Iterable[Any] | None) -> int | None:
-    """Return how many items `iterable` will give, or None when it does not tell.
-
-    Looks through generators that only map another iterable, and through ``zip`` and ``product``: the
-    searches of scikit-learn hand joblib such a chain over candidates and folds.
-
-    Examples
-    --------
-    >>> import itertools
-    >>> from hpcml.cluster.progress import expected_length
-    >>> expected_length((a + b) for a, b in itertools.product(range(20), range(5)))
-    100
-    >>> expected_length(n for n in range(20) if n % 2) is None
-    True
-    """
-    while (source := _source(iterable)) is not None:
-        iterable = source
-    if isinstance(iterable, zip | itertools.product):
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", DeprecationWarning)  # to be copied; gone from Python 3.14
-            parts = iterable.__reduce__()[1]
-        if isinstance(iterable, itertools.product):
-            return math.prod(len(pool) for pool in parts)
-        return min((length for part in parts if (length := expected_length(part))), default=None)
-    return None if iterable is None else length_hint(iterable, 0) or None
-
-
-def _source(generator: Any) -> Any:
-    """Return what a generator expression without a condition iterates over; None for anything else."""
-    frame = getattr(generator, "gi_frame", None)
-    if frame is None or ".0" not in frame.f_locals or _filters(generator.gi_code):
-        return None
-    return frame.f_locals[".0"]
-
-
-def _filters(code: Any) -> bool:
-    """Tell whether a generator expression may skip items, or loops within its loop."""
-    import dis
-
-    names = [instruction.opname for instruction in dis.get_instructions(code)]
-    return names.count("FOR_ITER") != 1 or any("_IF_" in name or "JUMP_FORWARD" in name for name in names)
 
 
 class Display(Protocol):

@@ -18,15 +18,15 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from typing import Any, TypeVar
 
-from hpcml.cluster.dispatch.frames import Frame, FutureLike, Group, Task, fail_all, settle, settle_known
+from hpcml.cluster.dispatch.frames import Frame, Task, fail_all
+from hpcml.cluster.dispatch.futures import FutureLike, resolve_recorded
 from hpcml.cluster.dispatch.limits import Limits
 from hpcml.cluster.dispatch.prints import Prints
 from hpcml.cluster.dispatch.queue import TaskQueue
-from hpcml.cluster.dispatch.retries import decide_retries, ended_calls, send_data_again, settle_outcome
+from hpcml.cluster.dispatch.returned_frames import ReturnedFrames
 from hpcml.data.envelope import Call, RecordedOutcome, TaskObserver
-from hpcml.data.outcomes import Outcome, pack_again, unpack_outcomes
 from hpcml.engines.interface import Workers
-from hpcml.errors import DataMissing, OutOfTime, TaskError, WorkerDied, closed
+from hpcml.errors import OutOfTime, TaskError, WorkerDied, closed
 
 __all__ = ["Dispatcher"]
 
@@ -66,9 +66,15 @@ class Dispatcher:
         *,
         script_state: Callable[[], bytes] = bytes,
     ) -> None:
-        self._workers, self._restore, self._retries, self._watcher = workers, restore, retries, watcher
+        self._workers = workers
+        self._watcher = watcher
+        self._limits = limits
+        self._script_state = script_state
         self._inbox: queue.SimpleQueue[tuple[Callable[..., None], Any] | None] = queue.SimpleQueue()
-        self._waiting, self._limits, self._script_state = TaskQueue(limits.task_timeout), limits, script_state
+        self._waiting = TaskQueue(limits.task_timeout)
+        self._returned = ReturnedFrames(
+            self._waiting, watcher, limits, restore=restore, retries=retries, fail_all=self._fail_all
+        )
         self._in_flight: dict[Future[bytes], Frame] = {}
         self._broken: BaseException | None = None
         self._closed = False
@@ -176,7 +182,7 @@ class Dispatcher:
     def _enqueue(self, block: list[Task | tuple[FutureLike, RecordedOutcome | BaseException]]) -> None:
         for item in block:
             if isinstance(item, tuple):
-                settle_known(*item, self._watcher)
+                resolve_recorded(*item, self._watcher)
             elif self._broken is None:
                 self._waiting.add(item)
             else:
@@ -201,54 +207,24 @@ class Dispatcher:
         future.add_done_callback(lambda done: self._inbox.put((self._receive, done)))
 
     def _receive(self, future: "Future[bytes]") -> None:
-        if (frame := self._in_flight.pop(future, None)) is None:
+        frame = self._in_flight.pop(future, None)
+        if frame is None:  # it has failed with all others
             return
         self._waiting.returned(frame)
         if frame.abandoned:
             fail_all(frame.tasks, TaskError("this task was interrupted because its call was abandoned"))
         elif isinstance(error := future.exception(), WorkerDied):
-            self._run_again(frame, error)
+            self.disturbed = time.monotonic()
+            self._returned.retry(frame, error)
         elif error is not None:
             fail_all(frame.tasks, error)
         else:
             self.prints.end_frame(future.result())
-            for task, (packed, outcome) in zip(frame.tasks, unpack_outcomes(future.result()), strict=True):
-                self._finish(task, outcome, packed, frame.group)
-
-    def _finish(self, task: Task, outcome: Outcome, packed: bytes | memoryview, group: Group) -> None:
-        if task.call.keys and outcome.value is None:
-            outcome = outcome._replace(value=[])
-        if isinstance(outcome.error, DataMissing) and task.data_sent_again < self._retries:
-            if outcome.value:  # of a chunk: what has ended is not run again
-                before = outcome._replace(error=None)
-                self._finish(task, before, pack_again(before), group)
-            elif send_data_again(task, outcome.error, self._restore):
-                self._waiting.add_again([task])
-            return
-        ended = ended_calls(task.call, outcome)
-        self._waiting.note(task, group, outcome.seconds / ended.length)
-        try:
-            self._watcher.finished(ended, outcome, packed)
-        except Exception as error:
-            settle(task.future, error=error)
-            self._fail_all(error)
-        self._waiting.add_again(settle_outcome(task, outcome))
-
-    def _run_again(self, frame: Frame, death: WorkerDied) -> None:
-        """Put tasks whose worker died back in front; a death counts only for tasks that had begun."""
-        self.disturbed = time.monotonic()
-        if death.started and not frame.overdue:
-            self._watcher.died(death, [task.call for task in frame.tasks])
-        for task, error in reversed(decide_retries(frame, death, self._retries, self._limits.exceeded)):
-            if error is None:
-                self._waiting.add(task, first=True)
-            else:
-                self._watcher.failed(task.call, error)
-                settle(task.future, error=error)
+            self._returned.finish(frame, future.result())
 
     def _give_up(self, futures: set[FutureLike]) -> None:
         fail_all(self._waiting.give_up(futures), TaskError("this task was abandoned before it started"))
-        given_up = {sent: frame for sent, frame in self._in_flight.items() if frame.is_of(futures)}
+        given_up = {sent: frame for sent, frame in self._in_flight.items() if frame.belongs_to(futures)}
         for frame in given_up.values():
             frame.abandoned = True
         self._interrupt(given_up)

@@ -1,56 +1,16 @@
 """Tasks that wait, and how many of them are sent in one frame."""
 
-import logging
-import math
 import time
 from collections import deque
 from collections.abc import Container, Iterable
 from dataclasses import dataclass, field
-from typing import Any, Protocol
 
-from hpcml.data.envelope import Call, RecordedOutcome, TaskObserver, pack_frame
+from hpcml.cluster.dispatch.futures import FutureLike, resolve
+from hpcml.data.envelope import Call, pack_frame
 
-__all__ = [
-    "ChunkFuture",
-    "Frame",
-    "FutureLike",
-    "Group",
-    "Task",
-    "fail_all",
-    "frame_size",
-    "is_of",
-    "settle",
-    "settle_known",
-]
+__all__ = ["Frame", "Group", "Task", "belongs_to_any", "fail_all"]
 
-log = logging.getLogger("hpcml")
-
-FRAME_SECONDS = 0.2  # long enough to hide a message's 5 ms; results not yet sent are lost if the worker dies
-SHORTEST_FRAME = 0.01  # below twice the cost of a message, more frames make the end later, not earlier
-LARGEST_FRAME = 4 << 20  # bytes; more in one message only delays its first task
-
-
-class FutureLike(Protocol):
-    """The part of a future that the dispatcher uses: of `concurrent.futures.Future`, and of a map's `MapItem`."""
-
-    def set_running_or_notify_cancel(self) -> bool:
-        """Return False when the task was cancelled and must not run."""
-
-    def done(self) -> bool:
-        """Tell whether it has its result or was cancelled."""
-
-    def set_result(self, value: Any, /) -> None:
-        """Take what the task returned."""
-
-    def set_exception(self, error: BaseException | None, /) -> None:
-        """Take what the task raised."""
-
-
-class ChunkFuture(FutureLike, Protocol):
-    """The future of a chunk: its result is a list."""
-
-    def part(self, first: int, last: int) -> "ChunkFuture":
-        """Return the future of the calls from `first` up to `last`, counted in this chunk."""
+LARGEST_FRAME_BYTES = 4 << 20  # more in one message only delays its first task
 
 
 @dataclass(eq=False, slots=True)
@@ -95,7 +55,7 @@ class Group:
         """Pop tasks of up to `size` calls that are not cancelled; one that must be sent alone is."""
         taken: list[Task] = []
         calls = length = 0
-        while self.waiting and calls < size and length < LARGEST_FRAME:
+        while self.waiting and calls < size and length < LARGEST_FRAME_BYTES:
             if taken and (self.waiting[0].alone or self.waiting[0].script_state != taken[0].script_state):
                 break
             task = self.waiting.popleft()
@@ -126,9 +86,9 @@ class Frame:
         """The workers that died under its tasks."""
         return frozenset(worker for task in self.tasks for worker in task.deaths)
 
-    def is_of(self, futures: Container[FutureLike]) -> bool:
+    def belongs_to(self, futures: Container[FutureLike]) -> bool:
         """Tell whether the futures of all tasks are among `futures`."""
-        return all(is_of(task, futures) for task in self.tasks)
+        return all(belongs_to_any(task, futures) for task in self.tasks)
 
     def pack(self, limit: int) -> bytes:
         """Return what is sent to a worker, which may return `limit` bytes of each task."""
@@ -140,59 +100,13 @@ class Frame:
             task.sent = self.sent
 
 
-def is_of(task: Task, futures: Container[FutureLike]) -> bool:
+def belongs_to_any(task: Task, futures: Container[FutureLike]) -> bool:
     """Tell whether the future of a task, or of the chunk that it was part of, is one of `futures`."""
     return getattr(task.future, "whole", task.future) in futures
-
-
-def frame_size(seconds: float | None, waiting: int, slots: int) -> int:
-    """Return how many tasks of `seconds` each should be sent together (guided self-scheduling).
-
-    A frame lasts about 0.2 s, and near the end holds half of a slot's share of what is still waiting, so
-    that all slots end together (Polychronopoulos and Kuck 1987, doi:10.1109/TC.1987.5009495). Never more
-    than the whole share: tasks may last longer than those before them.
-
-    Examples
-    --------
-    >>> from hpcml.cluster.dispatch.frames import frame_size
-    >>> frame_size(0.001, waiting=100_000, slots=12), frame_size(0.001, waiting=240, slots=12)
-    (200, 10)
-    >>> frame_size(30.0, waiting=100_000, slots=12), frame_size(None, waiting=100_000, slots=12)
-    (1, 1)
-    """
-    if not seconds:
-        return 1
-    seconds = max(seconds, 1e-9)
-    whole = math.ceil(waiting / max(slots, 1))
-    share = math.ceil(waiting / (2 * max(slots, 1)))
-    worth_sending = max(share, int(SHORTEST_FRAME / seconds))
-    return max(1, min(int(FRAME_SECONDS / seconds), worth_sending, whole))
-
-
-def settle(future: FutureLike, value: Any = None, error: BaseException | None = None) -> None:
-    """Resolve a future; what its callbacks raise is logged, SystemExit included."""
-    try:
-        if future.done():
-            return
-        if error is not None:
-            future.set_exception(error)
-        else:
-            future.set_result(value)
-    except BaseException:
-        log.exception("a callback of a future failed")
-
-
-def settle_known(future: FutureLike, known: RecordedOutcome | BaseException, watcher: TaskObserver) -> None:
-    """Resolve the future of a call with what is known of it beforehand."""
-    if isinstance(known, BaseException):
-        settle(future, error=known)
-    else:
-        watcher.recalled(known)
-        settle(future, known.outcome.value)
 
 
 def fail_all(tasks: Iterable[Task], error: BaseException) -> None:
     """Fail with `error` those of `tasks` that nobody has cancelled and that have not ended."""
     for task in tasks:
         if task.running or task.future.set_running_or_notify_cancel():
-            settle(task.future, error=error)
+            resolve(task.future, error=error)

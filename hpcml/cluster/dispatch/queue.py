@@ -3,7 +3,9 @@
 from collections import deque
 from collections.abc import Iterable
 
-from hpcml.cluster.dispatch.frames import Frame, FutureLike, Group, Task, frame_size, is_of
+from hpcml.cluster.dispatch.frames import Frame, Group, Task, belongs_to_any
+from hpcml.cluster.dispatch.futures import FutureLike
+from hpcml.cluster.dispatch.sizes import frame_size
 
 __all__ = ["TaskQueue"]
 
@@ -108,8 +110,8 @@ class TaskQueue:
         """Remove the tasks of `futures` and return them."""
         given_up: list[Task] = []
         for group in self._ready.values():
-            given_up += [task for task in group.waiting if is_of(task, futures)]
-            group.waiting = deque(task for task in group.waiting if not is_of(task, futures))
+            given_up += [task for task in group.waiting if belongs_to_any(task, futures)]
+            group.waiting = deque(task for task in group.waiting if not belongs_to_any(task, futures))
         self._ready = {name: group for name, group in self._ready.items() if group.waiting}
         return given_up
 

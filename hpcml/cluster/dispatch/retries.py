@@ -3,8 +3,10 @@
 import logging
 from collections.abc import Callable
 
-from hpcml.cluster.dispatch.chunks import chunk_length, split
-from hpcml.cluster.dispatch.frames import ChunkFuture, Frame, Task, settle
+from hpcml.cluster.dispatch.chunks import split
+from hpcml.cluster.dispatch.frames import Frame, Task
+from hpcml.cluster.dispatch.futures import ChunkFuture, resolve
+from hpcml.cluster.dispatch.sizes import chunk_length
 from hpcml.data.envelope import Call
 from hpcml.data.outcomes import Outcome
 from hpcml.errors import DataMissing, TaskTimeout, WorkerDied
@@ -38,7 +40,7 @@ def send_data_again(task: Task, missing: DataMissing, restore: Callable[[str, fl
     try:
         restore(missing.digest, task.sent)
     except Exception as error:
-        settle(task.future, error=error)
+        resolve(task.future, error=error)
         return False
     return True
 
@@ -93,12 +95,12 @@ def ended_calls(call: Call, outcome: Outcome) -> Call:
 def settle_outcome(task: Task, outcome: Outcome) -> list[Task]:
     """Resolve the future of a task, or of what has ended of a chunk; return what is still to run."""
     if not task.call.keys:
-        settle(task.future, outcome.value, outcome.error)
+        resolve(task.future, outcome.value, outcome.error)
         return []
     done, length = len(outcome.value), task.call.length
     if done:
-        settle(_chunk_future(task).part(0, done), outcome.value)
+        resolve(_chunk_future(task).part(0, done), outcome.value)
     if outcome.error is not None:
-        settle(_chunk_future(task).part(done, length), error=outcome.error)
+        resolve(_chunk_future(task).part(done, length), error=outcome.error)
         return []
     return _parts(task, chunk_length(outcome.seconds / max(done, 1), length - done), done) if done < length else []

@@ -16,7 +16,7 @@ from joblib.parallel import ParallelBackendBase
 
 from hpcml.cluster.current import current_cluster
 from hpcml.cluster.joblib.batches import batches_of
-from hpcml.cluster.progress import expected_length
+from hpcml.cluster.joblib.expected_length import expected_length
 from hpcml.data.envelope import WithJoblibSettings
 from hpcml.data.preparation import preparation
 from hpcml.engines.worker import current_worker

@@ -10,8 +10,8 @@ from typing import Any
 
 from hpcml.cluster.calls import Calls, Item, is_uniform
 from hpcml.cluster.cluster import Cluster
-from hpcml.cluster.dispatch.chunks import chunk_length
-from hpcml.cluster.dispatch.frames import FutureLike, settle
+from hpcml.cluster.dispatch.futures import FutureLike, resolve
+from hpcml.cluster.dispatch.sizes import chunk_length
 from hpcml.cluster.joblib.error_score import fallback
 from hpcml.cluster.joblib.futures import BatchFuture, BatchItem
 from hpcml.cluster.session import Session
@@ -135,7 +135,7 @@ class Batches:
         except BaseException as error:
             for entry, _ in pending:
                 entry.lost = entry.held is None
-            settle(future, error=error)
+            resolve(future, error=error)
 
     def close(self, wait: bool) -> None:
         """Take no more batches; with `wait`, return when all data is sent and all batches are queued."""

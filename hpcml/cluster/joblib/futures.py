@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from typing import Any
 
-from hpcml.cluster.dispatch.frames import settle
+from hpcml.cluster.dispatch.futures import resolve
 from hpcml.errors import HpcmlError, TaskTimeout, WorkerDied
 
 __all__ = ["BatchFuture", "BatchItem", "ChunkItems"]
@@ -54,11 +54,11 @@ class BatchFuture(Future[list[Any]]):
             self._left -= len(results)
             complete = not self._left
         if complete:
-            settle(self, self._results)
+            resolve(self, self._results)
 
 
 class BatchItem:
-    """The future of one call of a batch; see `hpcml.cluster.dispatch.frames.FutureLike`.
+    """The future of one call of a batch; see `hpcml.cluster.dispatch.futures.FutureLike`.
 
     ``fallback``, where there is one, gives the result of a call that has ended its worker too often.
     """
@@ -91,17 +91,17 @@ class BatchItem:
             # It may take a while, and the dispatcher has others to serve.
             threading.Thread(target=self._fall_back, args=(error, self.fallback), daemon=True).start()
         else:
-            settle(self.batch, error=error)
+            resolve(self.batch, error=error)
 
     def _fall_back(self, error: HpcmlError, fallback: Callable[[HpcmlError], Any]) -> None:
         try:
             self.batch.put(self.index, fallback(error))
         except Exception as failed:
-            settle(self.batch, error=failed)
+            resolve(self.batch, error=failed)
 
 
 class ChunkItems:
-    """The future of a chunk of calls of one batch; see `hpcml.cluster.dispatch.frames.ChunkFuture`."""
+    """The future of a chunk of calls of one batch; see `hpcml.cluster.dispatch.futures.ChunkFuture`."""
 
     __slots__ = ("items", "whole")
 

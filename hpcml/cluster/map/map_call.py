@@ -6,9 +6,10 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from hpcml.cluster.calls import Calls, Item
-from hpcml.cluster.dispatch.chunks import chunk_lengths, join_calls
+from hpcml.cluster.dispatch.chunks import join_calls
 from hpcml.cluster.dispatch.dispatcher import Dispatcher
-from hpcml.cluster.dispatch.frames import FRAME_SECONDS, FutureLike
+from hpcml.cluster.dispatch.futures import FutureLike
+from hpcml.cluster.dispatch.sizes import FRAME_SECONDS, chunk_lengths
 from hpcml.cluster.map.granularity import note_map
 from hpcml.cluster.map.results import MapChunk, MapItem, MapResults
 from hpcml.data.arrays import Array

@@ -41,7 +41,7 @@ class MapItem:
 
 
 class MapChunk:
-    """The places of several tasks that are sent as one; see `hpcml.cluster.dispatch.frames.ChunkFuture`."""
+    """The places of several tasks that are sent as one; see `hpcml.cluster.dispatch.futures.ChunkFuture`."""
 
     __slots__ = ("_indices", "results", "whole")
 

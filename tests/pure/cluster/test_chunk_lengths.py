@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hpcml.cluster.dispatch.chunks import chunk_lengths
+from hpcml.cluster.dispatch.sizes import chunk_lengths
 
 LONGEST = 0.2
 

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from patience import patient
 
 from hpcml.cluster.dispatch.dispatcher import Dispatcher
-from hpcml.cluster.dispatch.frames import frame_size
 from hpcml.cluster.dispatch.limits import Limits
+from hpcml.cluster.dispatch.sizes import frame_size
 from hpcml.cluster.monitor import Monitor
 from hpcml.cluster.progress import Quiet, Totals
 from hpcml.data.envelope import Call, name_of

@@ -1,0 +1,80 @@
+"""Frames that come back from the workers: outcomes are recorded and resolve futures, lost tasks wait again."""
+
+from collections.abc import Callable
+
+from hpcml.cluster.dispatch.frames import Frame, Group, Task
+from hpcml.cluster.dispatch.futures import resolve
+from hpcml.cluster.dispatch.limits import Limits
+from hpcml.cluster.dispatch.queue import TaskQueue
+from hpcml.cluster.dispatch.retries import decide_retries, ended_calls, send_data_again, settle_outcome
+from hpcml.data.envelope import TaskObserver
+from hpcml.data.outcomes import Outcome, pack_again, unpack_outcomes
+from hpcml.errors import DataMissing, WorkerDied
+
+__all__ = ["ReturnedFrames"]
+
+
+class ReturnedFrames:
+    """The second half of a dispatcher: all that follows when a frame comes back.
+
+    Parameters
+    ----------
+    waiting
+        The queue, which takes the tasks that run again.
+    fail_all
+        Fails all tasks of the dispatcher; called with the error when an outcome cannot be recorded.
+    watcher, limits, restore, retries
+        See `hpcml.cluster.dispatch.dispatcher.Dispatcher`.
+    """
+
+    def __init__(
+        self,
+        waiting: TaskQueue,
+        watcher: TaskObserver,
+        limits: Limits,
+        *,
+        restore: Callable[[str, float], None],
+        retries: int,
+        fail_all: Callable[[BaseException], None],
+    ) -> None:
+        self._waiting = waiting
+        self._watcher = watcher
+        self._limits = limits
+        self._restore = restore
+        self._retries = retries
+        self._fail_all = fail_all
+
+    def finish(self, frame: Frame, outcomes: bytes) -> None:
+        """Record the outcomes of a frame and resolve the futures of its tasks."""
+        for task, (packed, outcome) in zip(frame.tasks, unpack_outcomes(outcomes), strict=True):
+            self._finish_task(task, outcome, packed, frame.group)
+
+    def _finish_task(self, task: Task, outcome: Outcome, packed: bytes | memoryview, group: Group) -> None:
+        if task.call.keys and outcome.value is None:
+            outcome = outcome._replace(value=[])
+        if isinstance(outcome.error, DataMissing) and task.data_sent_again < self._retries:
+            if outcome.value:  # of a chunk: what has ended is not run again
+                before = outcome._replace(error=None)
+                self._finish_task(task, before, pack_again(before), group)
+            elif send_data_again(task, outcome.error, self._restore):
+                self._waiting.add_again([task])
+            return
+        ended = ended_calls(task.call, outcome)
+        self._waiting.note(task, group, outcome.seconds / ended.length)
+        try:
+            self._watcher.finished(ended, outcome, packed)
+        except Exception as error:
+            resolve(task.future, error=error)
+            self._fail_all(error)
+        self._waiting.add_again(settle_outcome(task, outcome))
+
+    def retry(self, frame: Frame, death: WorkerDied) -> None:
+        """Put tasks whose worker died back in front; a death counts only for tasks that had begun."""
+        if death.started and not frame.overdue:
+            self._watcher.died(death, [task.call for task in frame.tasks])
+        for task, error in reversed(decide_retries(frame, death, self._retries, self._limits.exceeded)):
+            if error is None:
+                self._waiting.add(task, first=True)
+            else:
+                self._watcher.failed(task.call, error)
+                resolve(task.future, error=error)
