@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy
 
-from hpcml.data.file_maps import is_file_map, is_masked_map, reduce_map, reduce_own_map, reduce_read_only
+from hpcml.data.file_maps import reduce_map, reduce_own_map, reduce_read_only
+from hpcml.data.map_modes import is_file_map, is_masked_map
 
 __all__ = [
     "Array",

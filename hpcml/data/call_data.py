@@ -7,7 +7,7 @@ from typing import Any
 
 from hpcml.data.arrays import Array
 from hpcml.data.digests import ContentDigests, digest
-from hpcml.data.file_maps import is_copy_on_write
+from hpcml.data.map_modes import is_copy_on_write
 from hpcml.data.out_of_band import Packer
 from hpcml.data.packed import Packed
 from hpcml.data.staging.store import DataReference, StagedContent, Store

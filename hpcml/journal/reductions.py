@@ -22,7 +22,7 @@ from hpcml.data.definitions import (
     own_reduction,
 )
 from hpcml.data.digests import digest
-from hpcml.data.file_maps import refuse_map
+from hpcml.data.map_modes import refuse_file_map
 from hpcml.data.random_state import reduce_generator
 from hpcml.data.staging.store import DataReference
 from hpcml.data.tensors import is_tensor, tensor_parts
@@ -134,7 +134,7 @@ class Reducing(pickle.Pickler):
 
     def array(self, thing: Any) -> Any:
         """Return what stands for an array: its content's digest, and how that is laid out."""
-        dtype = refuse_map(thing).dtype
+        dtype = refuse_file_map(thing).dtype
         plain = dtype.kind in _KINDS
         if plain and type(thing) is Array and thing.nbytes < SMALL and thing.flags.c_contiguous:
             return nothing, (digest(thing), dtype.str, thing.shape)

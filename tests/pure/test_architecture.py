@@ -68,7 +68,7 @@ DOORS = {
                     "engines.ipyparallel.workers"},
     "joblib": {"cluster.joblib.backend", "cluster.joblib.default", "cluster.session", "data.envelope"},
     "loky": {"engines.local.engine", "engines.local.executors", "engines.local.process"},
-    "numpy": {"data.arrays", "evolve.random_streams", "data.file_maps", "data.random_state"},
+    "numpy": {"data.arrays", "evolve.random_streams", "data.file_maps", "data.map_modes", "data.random_state"},
     "psutil": {"engines.nodes.addresses"},
     "scoop": {"engines.scoop.library"},
     "sklearn": {"data.callbacks", "cluster.joblib.error_score"},
