@@ -33,8 +33,8 @@ __all__ = [
     "TaskError",
     "TaskTimeout",
     "WorkerDied",
-    "cannot_begin",
-    "closed",
+    "journal_start_error",
+    "shut_down_error",
 ]
 
 
@@ -101,12 +101,12 @@ class WorkerDied(HpcmlError):
         self.started = started
 
 
-def closed() -> RuntimeError:
+def shut_down_error() -> RuntimeError:
     """Return what is raised for work that comes after a Cluster's end; see `concurrent.futures.Executor`."""
     return RuntimeError("this Cluster is shut down: open a new one with `hpcml.Cluster()`")
 
 
-def cannot_begin(directory: Path, error: OSError) -> JournalFull:
+def journal_start_error(directory: Path, error: OSError) -> JournalFull:
     """Return the error of a journal whose file cannot be made."""
     return JournalFull(
         f"the journal of {directory} cannot be begun, at 0 bytes: {error.strerror}. Free some space there, or "

@@ -36,7 +36,7 @@ class Calls:
     ----------
     book
         Takes the data of the calls.
-    ledger
+    run_journal
         Knows what an earlier session has done; None: nothing is recorded.
     at_once
         Put their data on the nodes before they are returned.
@@ -47,13 +47,13 @@ class Calls:
     def __init__(
         self,
         book: CallData,
-        ledger: RunJournal | None,
+        run_journal: RunJournal | None,
         at_once: bool,
         wrap: Callable[[Any], Any] | None = None,
     ) -> None:
         watch()
         self.book = book
-        self._ledger = ledger
+        self._run_journal = run_journal
         self._packer = CallPacker(book, at_once, wrap)
         self.prepared: Any = None  # what workers call before: the results may depend on it
         self.seconds: float | None = None  # that a call of a Parallel takes, once that is known
@@ -125,9 +125,9 @@ class Calls:
 
     def _answers(self, keys: Sequence[str], classes: Iterable[type]) -> list[Outcome | None]:
         """Return for each key the outcome that an earlier session has recorded."""
-        if self._ledger is None or not self._ledger.known:
+        if self._run_journal is None or not self._run_journal.reusable:
             return [None] * len(keys)
-        return [self._ledger.answer(key, classes) if key else None for key in keys]
+        return [self._run_journal.recorded_outcome(key, classes) if key else None for key in keys]
 
     def _chunk_keys(
         self,
@@ -143,7 +143,7 @@ class Calls:
         call's own time; not where all calls are `plain`, for then keys take next to no time.
         """
         self._keys.digests.forget()
-        if self._ledger is None or (len(calls) > 1 and self._is_costly(name) and not plain()):
+        if self._run_journal is None or (len(calls) > 1 and self._is_costly(name) and not plain()):
             return [""] * len(calls), ()
         try:
             digest = self._digest(function, same)
@@ -152,15 +152,15 @@ class Calls:
                 began = time.thread_time()  # not of the wall: the threads of a driver compete
                 written += self._written(digest, some, name)
                 if some:
-                    self._ledger.key_seconds[name] = (time.thread_time() - began) / len(some)
+                    self._run_journal.key_seconds[name] = (time.thread_time() - began) / len(some)
                 if len(written) == 2 and self._is_costly(name) and not plain():
                     return [""] * len(calls), ()
         except Exception as error:  # if it cannot be pickled at all, packing it says so
             _warn(_UNKNOWN, name, error)
             return [""] * len(calls), ()
         classes = {kind for one in (digest, *written) for kind in one.classes}
-        self._ledger.meet(classes)
-        return self._ledger.keys([one.digest for one in written]), classes
+        self._run_journal.note_classes(classes)
+        return self._run_journal.number_keys([one.digest for one in written]), classes
 
     def _written(self, digest: Written, calls: Sequence[Item], name: str) -> list[Written]:
         ignored = IGNORED_ARGUMENTS.get(name)
@@ -174,12 +174,12 @@ class Calls:
 
         None does while there are results to recall: their calls have had keys.
         """
-        if self._ledger is None or self._ledger.known or self.seconds is None:
+        if self._run_journal is None or self._run_journal.reusable or self.seconds is None:
             return False
-        seconds = self._ledger.key_seconds.get(name, KEY_SECONDS)
+        seconds = self._run_journal.key_seconds.get(name, KEY_SECONDS)
         if seconds < KEY_SHARE * self.seconds:
             return False
-        self._ledger.key_seconds[name] = seconds * 0.9
+        self._run_journal.key_seconds[name] = seconds * 0.9
         return True
 
     def _digest(self, function: Callable[..., Any], same: bool) -> Written:

@@ -18,7 +18,7 @@ from hpcml.data.broadcast import Broadcast, broadcast
 from hpcml.data.call_data import CallData
 from hpcml.data.envelope import name_of
 from hpcml.engines.worker import current_worker
-from hpcml.errors import HpcmlError, closed
+from hpcml.errors import HpcmlError, shut_down_error
 from hpcml.journal.call_keys import content_key
 
 __all__ = ["Cluster"]
@@ -217,17 +217,17 @@ class Cluster(Unique, Executor):
             There is no room on a node; the message names node, path and bytes.
         """
         self._check_open()
-        known = "" if self._session.ledger is None else content_key(value)
+        known = "" if self._session.run_journal is None else content_key(value)
         return broadcast(value, self._session.store, known)
 
     def _new_calls(self) -> Calls:
         self._check_open()
         book = CallData(self._session.store, self._max_nbytes)
-        return Calls(book, self._session.ledger, at_once=True)
+        return Calls(book, self._session.run_journal, at_once=True)
 
     def _check_open(self) -> None:
         if self._closed:
-            raise closed()
+            raise shut_down_error()
 
     def _on_shutdown(self, callback: Callable[[bool], object]) -> None:
         """Call `callback` at shutdown, before the workers end, with whether to wait for what is queued."""

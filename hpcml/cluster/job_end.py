@@ -12,7 +12,7 @@ from hpcml.cluster.dispatch.limits import Limits
 from hpcml.cluster.options import Options
 from hpcml.errors import CommandError, OutOfTime
 from hpcml.journal.run_journal import RunJournal
-from hpcml.slurm.deadline import MARGIN, Deadline
+from hpcml.slurm.deadline import MARGIN_SECONDS, Deadline
 from hpcml.slurm.queries import requeue_job, time_left
 
 __all__ = ["JobEnd"]
@@ -31,14 +31,14 @@ class JobEnd:
     ----------
     environment
         Tells the job, and when it ends.
-    ledger
+    run_journal
         Is flushed first of all.
     """
 
-    def __init__(self, options: Options, environment: Mapping[str, str], ledger: RunJournal | None) -> None:
+    def __init__(self, options: Options, environment: Mapping[str, str], run_journal: RunJournal | None) -> None:
         self._requeues = options.requeue
         self._environment = environment
-        self._ledger = ledger
+        self._run_journal = run_journal
         self._job = environment.get("SLURM_JOB_ID", "")
         self._dispatcher: Dispatcher | None = None
         self._told: tuple[OutOfTime, float] | None = None
@@ -69,10 +69,11 @@ class JobEnd:
         self._told = self._told if self._told is not None and not urgent else (error, seconds)
         if self._dispatcher is not None:
             self._dispatcher.stop(*self._told)
-        if self._ledger is not None:
-            self._ledger.sync()
+        if self._run_journal is not None:
+            self._run_journal.sync()
         if urgent or self._requeues:
-            self._last_resort = threading.Timer(GRACE if urgent else seconds + MARGIN / 2, self._force, (number,))
+            wait_seconds = GRACE if urgent else seconds + MARGIN_SECONDS / 2
+            self._last_resort = threading.Timer(wait_seconds, self._force, (number,))
             self._last_resort.daemon = True
             self._last_resort.start()
 

@@ -20,10 +20,10 @@ log = logging.getLogger("hpcml")
 class Monitor:
     """Hears of tasks, in the dispatcher thread: they are recorded first, then shown to the user."""
 
-    def __init__(self, totals: Totals, display: Display, ledger: RunJournal | None = None) -> None:
+    def __init__(self, totals: Totals, display: Display, run_journal: RunJournal | None = None) -> None:
         self.totals = totals
         self.display = display
-        self._ledger = ledger
+        self._run_journal = run_journal
         self._done: Counter[str] = Counter()
         self._expected: Counter[str] = Counter()
         self._warned: set[tuple[object, ...]] = set()
@@ -35,8 +35,8 @@ class Monitor:
 
     def finished(self, call: Call, outcome: Outcome, packed: bytes | memoryview) -> None:
         """Record an outcome, and show it; see `hpcml.data.envelope.TaskObserver`."""
-        if self._ledger is not None:
-            self._ledger.finished(call, outcome, packed)
+        if self._run_journal is not None:
+            self._run_journal.finished(call, outcome, packed)
         try:
             self.note(call, outcome)
         except Exception as error:  # a closed pipe, a character that the terminal lacks: not the task's fault
@@ -46,14 +46,14 @@ class Monitor:
         """Record a call that has ended its worker too often, or ran too long."""
         self.totals.tasks += 1
         self.totals.failed += 1
-        if self._ledger is not None:
-            self._ledger.failed(call, type(error).__name__)
+        if self._run_journal is not None:
+            self._run_journal.failed(call, type(error).__name__)
         self._advance(call.group)
 
     def died(self, death: WorkerDied, calls: list[Call]) -> None:
         """Record the death of a worker; see `hpcml.data.envelope.TaskObserver`."""
-        if self._ledger is not None:
-            self._ledger.died(death.worker, str(death), [call.name for call in calls])
+        if self._run_journal is not None:
+            self._run_journal.died(death.worker, str(death), [call.name for call in calls])
 
     def printed(self, worker: str, stream: int, data: bytes, ended: bool) -> None:
         """Show what tasks have printed where they would have: on standard output or error, line by line."""

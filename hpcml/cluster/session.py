@@ -63,7 +63,7 @@ class Session:
         start = engines.load(name)
         self._began = time.monotonic()
         label = allocation.label if allocation else "local"
-        self.run_dir, self.ledger = open_run(options, label, program or sys.argv, os.environ)
+        self.run_dir, self.run_journal = open_run(options, label, program or sys.argv, os.environ)
         self.display = display_for(options.progress and sys.stderr is not None, sys.stderr)
         self._owned = ExitStack()
         self._closed = False
@@ -78,10 +78,10 @@ class Session:
                 environment=os.environ,
                 cpus=usable_cpus(),
                 run_dir=self.run_dir,
-                session=self.ledger.session if self.ledger else 1,
+                session=self.run_journal.session if self.run_journal else 1,
             )
             self._say_resumed()
-            self.ending = JobEnd(options, os.environ, self.ledger)
+            self.ending = JobEnd(options, os.environ, self.run_journal)
             self.start = Start(partial(self._start, start), self.plan)
             if wait:
                 self._open()
@@ -101,7 +101,7 @@ class Session:
     def _start(self, start: engines.Starter) -> Running:
         workers: Workers = self._owned.enter_context(start(self.plan))
         store = Store(workers.staging)
-        monitor = Monitor(self._totals(workers), self.display, self.ledger)
+        monitor = Monitor(self._totals(workers), self.display, self.run_journal)
         around = ScriptState(self.plan.directory, self.plan.environment)
         self._owned.callback(around.close)
         limits, retries = self.ending.limits, self.options.retries
@@ -172,17 +172,22 @@ class Session:
         )
 
     def _say_resumed(self) -> None:
-        if self.ledger is not None and self.ledger.session > 1:
-            self.say(f"hpcml: resuming {self.run_dir}, which holds {self.ledger.known} results")
+        if self.run_journal is not None and self.run_journal.session > 1:
+            self.say(f"hpcml: resuming {self.run_dir}, which holds {self.run_journal.reusable} results")
         elif self.options.resume:
             self.say("hpcml: there is nothing to resume: this is a new run")
 
     def _begin_session(self, workers: Workers, totals: Totals) -> None:
-        if self.ledger is not None:
+        if self.run_journal is not None:
             slots = {node.name: node.slots for node in self.plan.nodes if node.name in workers.hosts}
             memory = {node.name: node.memory for node in self.plan.nodes if node.memory is not None}
-            cpus, per_slot = totals.allocated_cpus, totals.cpus_per_slot
-            self.ledger.begin(engine=self.engine, slots=slots, cpus=cpus, cpus_per_slot=per_slot, memory=memory)
+            self.run_journal.begin(
+                engine=self.engine,
+                slots=slots,
+                cpus=totals.allocated_cpus,
+                cpus_per_slot=totals.cpus_per_slot,
+                memory=memory,
+            )
 
     def say(self, line: str) -> None:
         """Print a line of hpcml's own, unless the user wants none."""
@@ -207,8 +212,8 @@ class Session:
                 running.dispatcher.prints.show_rest()
             self.display.close()
             stopped = running is not None and running.dispatcher.out_of_time
-            if self.ledger is not None:
-                self.ledger.close("out of time" if stopped else "ended" if wait else "stopped")
+            if self.run_journal is not None:
+                self.run_journal.close("out of time" if stopped else "ended" if wait else "stopped")
             with contextlib.suppress(OSError):  # it stays when there are logs in it
                 self.run_dir.rmdir()
                 self.run_dir.parent.rmdir()

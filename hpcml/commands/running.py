@@ -2,7 +2,7 @@
 
 ::
 
-    main thread    order ─> run directory, ledger ─┬─> the program … ─> its threads ─> its atexit ─> `_end`
+    main thread    order ─> run directory, journal ─┬─> the program … ─> its threads ─> its atexit ─> `_end`
     start thread                                   └─> workers ─> ready: the first use has waited for this
 
 The end is registered with atexit before the program can register anything, and so comes last: threads that

@@ -37,10 +37,10 @@ IGNORED_ARGUMENTS = {
 """Keyword arguments that say nothing of a result. With them, a fit would be another one in a larger grid, or for
 other n_jobs: the caller is the search, which is there for its callbacks; the rest is for what is printed."""
 
-MOST = 1 << 24  # bytes; what is longer may be a few objects that share each other
-MOST_SORTED = 20_000  # elements of sets within sets within sets, before their order is given up
+MAX_UNSHARED_BYTES = 1 << 24  # bytes; what is longer may be a few objects that share each other
+MAX_SORTED_ELEMENTS = 20_000  # elements of sets within sets within sets, before their order is given up
 
-DEEPEST = 3  # sets within sets whose elements are looked at to put the outermost in order
+MAX_SET_DEPTH = 3  # sets within sets whose elements are looked at to put the outermost in order
 
 _ATOMS = frozenset((int, float, str, bytes, bool, complex, type(None)))
 
@@ -73,7 +73,7 @@ class _Stream(io.BytesIO):
     def __init__(self, seen: list[Any]) -> None:
         super().__init__()
         self._seen = seen
-        self._most = MOST
+        self._most = MAX_UNSHARED_BYTES
 
     def write(self, data: Any) -> int:
         """Take one piece of the pickle."""
@@ -220,11 +220,11 @@ class CallKeys:
         found = list(elements)
         if _ATOMS.issuperset(map(type, found)):
             return sorted(found, key=lambda one: (type(one).__name__, marshal.dumps(one, 2)))
-        if depth >= DEEPEST:  # enough for an order: what is in the sets is written where they are
+        if depth >= MAX_SET_DEPTH:  # enough for an order: what is in the sets is written where they are
             return [len(found)]
         if depth:
             self._sorted += len(found)
-        if self._sorted > MOST_SORTED:
+        if self._sorted > MAX_SORTED_ELEMENTS:
             raise ValueError("its sets refer to each other too often to be put in order")
         return sorted(found, key=lambda one: self._carefully(one, depth + 1).digest)
 

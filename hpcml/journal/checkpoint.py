@@ -26,7 +26,7 @@ log = logging.getLogger("hpcml")
 # +--------------------------------------------------------------------------------------------------+
 TITLE = b"hpcml checkpoint 3\n"
 DIGEST_BYTES = 32
-LEASE_SECONDS = 120.0  # NFS servers give up the locks of a silent client after 90 s
+LOCK_TIMEOUT_SECONDS = 120.0  # NFS servers give up the locks of a silent client after 90 s
 
 
 class Checkpoint:
@@ -205,7 +205,7 @@ class _Lock:
     def _take(self, what: Path) -> None:
         """Wait for a process of another node, whose lock may outlive the node by a while (NFS); for no other."""
         assert self._file is not None
-        until = time.monotonic() + LEASE_SECONDS
+        until = time.monotonic() + LOCK_TIMEOUT_SECONDS
         while not _try(self._file):
             holder = os.pread(self._file, 200, 0).decode(errors="replace") or "another process"
             if holder.endswith(f" on {socket.gethostname()}") or time.monotonic() > until:
@@ -214,7 +214,7 @@ class _Lock:
                     "same process, close the evolution that was left: its generator has a method close()"
                 )
             log.info("%s is at work with the checkpoint %s: waiting for its end", holder, what)
-            time.sleep(min(1.0, LEASE_SECONDS))
+            time.sleep(min(1.0, LOCK_TIMEOUT_SECONDS))
         with contextlib.suppress(OSError):  # it only serves the message
             os.ftruncate(self._file, 0)
             os.pwrite(self._file, f"process {os.getpid()} on {socket.gethostname()}".encode(), 0)

@@ -15,19 +15,19 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from hpcml.errors import HpcmlError, JournalFull, closed
+from hpcml.errors import HpcmlError, JournalFull, shut_down_error
 from hpcml.journal.private_files import open_private
-from hpcml.journal.records import HEADER_BYTES, Damage, Reader, Record, new_header, pack_record
+from hpcml.journal.records import HEADER_BYTES, Damage, JournalReader, Record, new_header, pack_record
 
-__all__ = ["Journal"]
+__all__ = ["JournalFile"]
 
 log = logging.getLogger("hpcml")
 
 SYNC_SECONDS = 0.15
-BACKLOG = 64 << 20  # bytes that are held while the disk is full
+MAX_BACKLOG_BYTES = 64 << 20  # bytes that are held while the disk is full
 
 
-class Journal:
+class JournalFile:
     """Writes the journal of a run; a new one where there is none.
 
     What is appended is in the file when `append` returns, and on the disk 0.2 s later: it survives the end of
@@ -44,20 +44,20 @@ class Journal:
     Raises
     ------
     HpcmlError
-        The file is no journal of this run; see `hpcml.journal.records.Reader`.
+        The file is no journal of this run; see `hpcml.journal.records.JournalReader`.
     JournalFull
         There is no room for a new journal.
 
     Examples
     --------
     >>> import tempfile
-    >>> from hpcml.journal.journal_file import Journal
+    >>> from hpcml.journal.journal_file import JournalFile
     >>> with tempfile.TemporaryDirectory() as directory:
     ...     path = Path(directory, "journal")
-    ...     first = Journal(path, b"the key")
+    ...     first = JournalFile(path, b"the key")
     ...     first.append({"kind": "task"}, b"the result")
     ...     first.close()
-    ...     second = Journal(path, b"the key", take=lambda record: print(record.head))
+    ...     second = JournalFile(path, b"the key", take=lambda record: print(record.head))
     ...     second.close()
     {'kind': 'task'}
     """
@@ -79,7 +79,7 @@ class Journal:
         try:
             if os.fstat(self._descriptor).st_size < HEADER_BYTES:  # new, or cut off before its first record
                 self._begin()
-            self._reader = Reader(self._descriptor, key, path)
+            self._reader = JournalReader(self._descriptor, key, path)
             self.damages = self._recover(take)
         except BaseException:
             os.close(self._descriptor)
@@ -154,7 +154,7 @@ class Journal:
 
     def _shorten(self) -> None:
         """Give up the oldest results that are held, when they are too many; what tells of a session is kept."""
-        while self._held > BACKLOG:
+        while self._held > MAX_BACKLOG_BYTES:
             index = next(index for index, (_, body) in enumerate(self._backlog) if body)
             self._held -= len(self._backlog[index][1])
             del self._backlog[index]
@@ -196,7 +196,7 @@ class Journal:
         """
         with self._lock:
             if self._gone:
-                raise closed()
+                raise shut_down_error()
             try:
                 return self._reader.body(record)
             except OSError as error:

@@ -10,7 +10,7 @@ from hpcml.data.outcomes import Outcome, unpack_outcome
 from hpcml.errors import HpcmlError
 from hpcml.journal.records import Record
 
-__all__ = ["Answers"]
+__all__ = ["RecordedResults"]
 
 log = logging.getLogger("hpcml")
 
@@ -23,7 +23,7 @@ class _Answer(NamedTuple):
     place: int | None
 
 
-class Answers:
+class RecordedResults:
     """The results of earlier sessions.
 
     Parameters
@@ -67,12 +67,12 @@ class Answers:
             self._retired.add(key)
 
     @property
-    def retired(self) -> int:
+    def outdated(self) -> int:
         """Number of results that cannot be used, for those had other versions."""
         return len(self._retired.difference(self._answers))
 
     @property
-    def known(self) -> int:
+    def reusable(self) -> int:
         """Number of results that can be used."""
         return len(self._answers)
 

@@ -23,7 +23,7 @@ from typing import Any, NamedTuple
 
 from hpcml.errors import HpcmlError
 
-__all__ = ["Damage", "Reader", "Record", "new_header", "pack_record"]
+__all__ = ["Damage", "JournalReader", "Record", "new_header", "pack_record"]
 
 # +--------------------------------------------------------------------------------------------------+
 # | Raise the number when a record changes, or a module moves whose objects are in pickled results.    |
@@ -34,7 +34,7 @@ NONCE_BYTES = MAC_BYTES = 16
 HEADER_BYTES = len(TITLE) + NONCE_BYTES + MAC_BYTES
 MARK = b"\x00hjr"
 PREFIX = struct.Struct(f"<4sQI{MAC_BYTES}s")
-BLOCK = 1 << 20  # bytes that are searched at once for the next mark
+SEARCH_BYTES = 1 << 20  # bytes that are searched at once for the next mark
 
 
 class Record(NamedTuple):
@@ -83,7 +83,7 @@ def pack_record(key: bytes, nonce: bytes, offset: int, head: bytes, body: Any) -
     return prefix + line
 
 
-class Reader:
+class JournalReader:
     """Reads the records of a journal, also while it is being written.
 
     Parameters
@@ -173,7 +173,7 @@ class Reader:
     def _next_authentic(self, offset: int) -> int | None:
         """Return where the next authentic record begins."""
         while offset < self.size:
-            block = self._read(offset, BLOCK)
+            block = self._read(offset, SEARCH_BYTES)
             found = block.find(MARK)
             if found < 0:
                 offset += max(len(block) - len(MARK) + 1, 1)

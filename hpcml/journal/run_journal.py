@@ -33,11 +33,11 @@ from hpcml.data.classes import NewClasses
 from hpcml.data.digests import digest
 from hpcml.data.envelope import Call
 from hpcml.data.outcomes import Outcome, pack_again
-from hpcml.errors import JournalFull, cannot_begin
-from hpcml.journal.journal_file import Journal
+from hpcml.errors import JournalFull, journal_start_error
+from hpcml.journal.journal_file import JournalFile
 from hpcml.journal.lease import DriverIdentity, JobOver, Lease
 from hpcml.journal.private_files import check_directory, create_secret, read_secret
-from hpcml.journal.recorded_results import Answers
+from hpcml.journal.recorded_results import RecordedResults
 from hpcml.journal.records import Record
 
 __all__ = ["RunJournal"]
@@ -80,7 +80,7 @@ class RunJournal:
         self.other_versions: Mapping[str, str] = {}
         self._salt = digest(json.dumps(sorted(self.versions.items())).encode())[:8]
         self.sessions = self.used = 0
-        self._answers = Answers(self._salt, self._body)
+        self._results = RecordedResults(self._salt, self._body)
         self._classes = NewClasses()
         self._names: dict[str, int] = {}
         self._codes: dict[bytes, str] = {}  # digests of what workers say of their modules
@@ -93,15 +93,15 @@ class RunJournal:
         try:
             self._lease = Lease(directory, me, job_over)
         except OSError as error:
-            raise cannot_begin(directory, error) from error
+            raise journal_start_error(directory, error) from error
         try:
             secret = directory / "key"
             key = read_secret(secret) if secret.exists() else create_secret(secret)
-            self._journal = Journal(directory / "journal", key, self._take)
+            self._journal = JournalFile(directory / "journal", key, self._take)
         except BaseException as error:
             self._lease.release()
             if isinstance(error, OSError):
-                raise cannot_begin(directory, error) from error
+                raise journal_start_error(directory, error) from error
             raise
         self._empty = self._empty and not self._journal.damages
         self.session = self.sessions + 1
@@ -118,17 +118,17 @@ class RunJournal:
             self._names[head["is"]] = head["name"]
         if isinstance(head.get("name"), int):
             self._next_name = max(self._next_name, head["name"] + 1)
-        self._answers.take(record)
+        self._results.take(record)
 
     @property
-    def retired(self) -> int:
+    def outdated(self) -> int:
         """Number of results of earlier sessions that cannot be used, for those had other versions."""
-        return self._answers.retired
+        return self._results.outdated
 
     @property
-    def known(self) -> int:
+    def reusable(self) -> int:
         """Number of results of earlier sessions that can be used."""
-        return self._answers.known
+        return self._results.reusable
 
     def _body(self, record: Record) -> bytes:
         return self._journal.read(record)
@@ -138,7 +138,7 @@ class RunJournal:
         me = {"host": self.me.host, "pid": self.me.pid, "job": self.me.job, "restart": self.me.restart}
         self._write({"session": self.session, "began": time.time(), **me, "versions": self.versions, **about})
 
-    def keys(self, digests: Sequence[str]) -> list[str]:
+    def number_keys(self, digests: Sequence[str]) -> list[str]:
         """Return a unique key for each call: a digest that comes again gets a number."""
         keys = []
         with self._giving:
@@ -148,13 +148,13 @@ class RunJournal:
                 keys.append(f"{digest}.{number}" if number else digest)
         return keys
 
-    def meet(self, classes: Iterable[type]) -> None:
+    def note_classes(self, classes: Iterable[type]) -> None:
         """Take the classes of the script that a call holds: its result may be of them."""
         self._classes.meet(classes)
 
-    def answer(self, key: str, classes: Iterable[type] = ()) -> Outcome | None:
+    def recorded_outcome(self, key: str, classes: Iterable[type] = ()) -> Outcome | None:
         """Return the outcome of a task that an earlier session has finished; once."""
-        outcome = self._answers.pop(key, classes)
+        outcome = self._results.pop(key, classes)
         self.used += outcome is not None
         return outcome
 
@@ -186,8 +186,8 @@ class RunJournal:
     def _about(self, call: Call, outcome: Outcome) -> dict[str, Any]:
         self._empty = False
         for number, note in self._classes.take():
-            if self._answers.classes.get(number) != note:
-                self._answers.classes[number] = note
+            if self._results.classes.get(number) != note:
+                self._results.classes[number] = note
                 self._write({"class": number, "of": note})
         return {
             **self._code(outcome.modules),
@@ -205,9 +205,9 @@ class RunJournal:
         name = self._codes.get(modules)
         if name is None:
             name = self._codes[modules] = digest(modules)[:16]
-            if name not in self._answers.modules:
-                self._answers.modules[name] = json.loads(modules)
-                self._write({"code": name, "of": self._answers.modules[name]})
+            if name not in self._results.modules:
+                self._results.modules[name] = json.loads(modules)
+                self._write({"code": name, "of": self._results.modules[name]})
         return {"c": name}
 
     def _number(self, name: str) -> int:
@@ -232,7 +232,7 @@ class RunJournal:
         """Record the death of a worker and what it was doing."""
         self._write({"death": worker, "t": time.time(), "cause": cause, "tasks": list(names)})
 
-    def belongs_to(self, note: Path) -> None:
+    def adopt_file(self, note: Path) -> None:
         """Take over a file that names this run; it goes with the run, when that has done nothing."""
         self._files.append(note)
 

@@ -153,7 +153,7 @@ def _new_run(options: Wanted, label: str) -> Path:
 def open_run(
     options: Wanted, label: str, argv: Sequence[str], environment: Mapping[str, str]
 ) -> tuple[Path, RunJournal | None]:
-    """Return the directory of a run, new or to be resumed as `options` say, and its ledger.
+    """Return the directory of a run, new or to be resumed as `options` say, and its journal.
 
     Parameters
     ----------
@@ -188,30 +188,30 @@ def open_run(
     me = this_process(job, int(restart) if restart.isdigit() else 0)
     try:
         required = options.journal == "required"
-        ledger = RunJournal(directory, me, versions(), lambda job: is_job_over(job, environment), required)
+        run_journal = RunJournal(directory, me, versions(), lambda job: is_job_over(job, environment), required)
     except JournalFull as error:
         if resumed or options.journal == "required":
             raise
         log.warning("%s. The run goes on without", error)
         return directory, None
     if not resumed:
-        _remember(ledger, script, directory)
-    elif ledger.retired:
-        log.warning("%s", _changed(ledger))
-    return directory, ledger
+        _remember(run_journal, script, directory)
+    elif run_journal.outdated:
+        log.warning("%s", _changed(run_journal))
+    return directory, run_journal
 
 
-def _remember(ledger: RunJournal, script: str, directory: Path) -> None:
+def _remember(run_journal: RunJournal, script: str, directory: Path) -> None:
     try:
-        ledger.belongs_to(note_last_run(directory.parent, script, directory))
+        run_journal.adopt_file(note_last_run(directory.parent, script, directory))
     except OSError as error:
         log.warning(
             "this run cannot be noted as the last (%s): resume it with Cluster(resume=%r)", error, str(directory)
         )
 
 
-def _changed(ledger: RunJournal) -> str:
-    before, now = ledger.other_versions, ledger.versions
+def _changed(run_journal: RunJournal) -> str:
+    before, now = run_journal.other_versions, run_journal.versions
     names = [name for name in sorted({*before, *now}) if before.get(name) != now.get(name)]
     changes = [f"{name} {before.get(name, 'none')} -> {now.get(name, 'none')}" for name in names]
-    return f"{ledger.retired} recorded tasks run again, for versions have changed: {', '.join(changes)}"
+    return f"{run_journal.outdated} recorded tasks run again, for versions have changed: {', '.join(changes)}"

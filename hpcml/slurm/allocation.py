@@ -13,7 +13,7 @@ from typing import Literal
 
 from hpcml.errors import AllocationError
 from hpcml.slurm.hostlist import compress
-from hpcml.slurm.variables import Reader
+from hpcml.slurm.variables import SlurmVariables
 
 __all__ = ["Allocation", "Node", "detect"]
 
@@ -125,10 +125,10 @@ def detect(env: Mapping[str, str]) -> Allocation | None:
     """
     if not any(env.get(f"SLURM_{mark}") for mark in _MARKS):
         return None
-    reader = Reader(env)
-    allocation = _read(reader)
-    if reader.problems:
-        found = list(dict.fromkeys(reader.problems))
+    variables = SlurmVariables(env)
+    allocation = _read(variables)
+    if variables.problems:
+        found = list(dict.fromkeys(variables.problems))
         shown = [_shortened(problem) for problem in found[:_SHOWN]]
         if len(found) > _SHOWN:
             shown.append(f"and {len(found) - _SHOWN} more")
@@ -141,103 +141,103 @@ def _shortened(problem: str) -> str:
     return problem if len(problem) <= 400 else f"{problem[:250]} … {problem[-150:]}"
 
 
-def _read(reader: Reader) -> Allocation:
-    """Read everything; afterwards `reader.problems` tells whether it can be believed."""
-    step, rank = reader.number("SLURM_STEP_ID"), reader.number("SLURM_PROCID")
+def _read(variables: SlurmVariables) -> Allocation:
+    """Read everything; afterwards `variables.problems` tells whether it can be believed."""
+    step, rank = variables.number("SLURM_STEP_ID"), variables.number("SLURM_PROCID")
     srun = step is not None and step != _INTERACTIVE_STEP
-    in_step = srun and not reader.step_is_left_over()
-    suffixes = reader.suffixes()
-    nodes = _step_nodes(reader, suffixes) if in_step else _job_nodes(reader, suffixes, left_over=srun)
-    here = reader.text("SLURMD_NODENAME") or None
+    in_step = srun and not variables.step_is_left_over()
+    suffixes = variables.suffixes()
+    nodes = _step_nodes(variables, suffixes) if in_step else _job_nodes(variables, suffixes, left_over=srun)
+    here = variables.text("SLURMD_NODENAME") or None
     if here and nodes and here not in {node.name for node in nodes}:
-        reader.problems.append(f"SLURMD_NODENAME={here} is not among the nodes")
+        variables.problems.append(f"SLURMD_NODENAME={here} is not among the nodes")
     tasks = sum(node.slots for node in nodes) if in_step else 1
     if rank and rank >= tasks:
-        reader.problems.append(f"SLURM_PROCID={rank}, but the number of tasks is {tasks}")
-    end_time = reader.number("SLURM_JOB_END_TIME")
+        variables.problems.append(f"SLURM_PROCID={rank}, but the number of tasks is {tasks}")
+    end_time = variables.number("SLURM_JOB_END_TIME")
     return Allocation(
-        job_id=reader.number("SLURM_JOB_ID", 1, needed=True) or 0,
+        job_id=variables.number("SLURM_JOB_ID", 1, needed=True) or 0,
         nodes=nodes,
-        where=_where(reader, step, rank, in_step),
+        where=_where(variables, step, rank, in_step),
         step_id=step if in_step else None,
         task_rank=rank if in_step else None,
         task_count=tasks,
         launch_node=here,
         end_time=None if end_time is None else float(end_time),
-        restart_count=reader.number("SLURM_RESTART_COUNT") or 0,
-        array=_array(reader),
+        restart_count=variables.number("SLURM_RESTART_COUNT") or 0,
+        array=_array(variables),
         het_groups=len(suffixes),
     )
 
 
-def _where(reader: Reader, step: int | None, rank: int | None, in_step: bool) -> Where:
+def _where(variables: SlurmVariables, step: int | None, rank: int | None, in_step: bool) -> Where:
     if in_step:
         # `srun --pty -n28 bash` gives the terminal to task 0. Steps started from there inherit the variable.
-        return "interactive" if reader.text("SLURM_PTY_PORT") and rank == 0 else "step"
+        return "interactive" if variables.text("SLURM_PTY_PORT") and rank == 0 else "step"
     if step == _INTERACTIVE_STEP:
         return "interactive"
     # A batch script has the variables of a task; the shell that salloc leaves on the login node has not.
-    return "batch" if reader.text("SLURMD_NODENAME") else "login"
+    return "batch" if variables.text("SLURMD_NODENAME") else "login"
 
 
-def _array(reader: Reader) -> tuple[int, int] | None:
-    if not reader.text("SLURM_ARRAY_JOB_ID") and not reader.text("SLURM_ARRAY_TASK_ID"):
+def _array(variables: SlurmVariables) -> tuple[int, int] | None:
+    if not variables.text("SLURM_ARRAY_JOB_ID") and not variables.text("SLURM_ARRAY_TASK_ID"):
         return None
-    job, task = (reader.number(f"SLURM_ARRAY_{name}", needed=True) for name in ("JOB_ID", "TASK_ID"))
+    job, task = (variables.number(f"SLURM_ARRAY_{name}", needed=True) for name in ("JOB_ID", "TASK_ID"))
     return None if job is None or task is None else (job, task)
 
 
-def _job_nodes(reader: Reader, suffixes: list[str], left_over: bool) -> tuple[Node, ...]:
+def _job_nodes(variables: SlurmVariables, suffixes: list[str], left_over: bool) -> tuple[Node, ...]:
     nodes: list[Node] = []
     for group, suffix in enumerate(suffixes):
         names = [f"SLURM_{name}{suffix}" for name in _JOB]
         # SLURM_NTASKS may be left over, too; and in 22.05 `-N3 -n5 --ntasks-per-node=2` gives 5 and 2(x3).
-        believed = not left_over and not reader.text(f"SLURM_NTASKS_PER_NODE{suffix}")
-        slots = _slots(reader, *names[: 4 if believed else 3])
-        nodes += _component(reader, group, suffix, slots)
+        believed = not left_over and not variables.text(f"SLURM_NTASKS_PER_NODE{suffix}")
+        slots = _slots(variables, *names[: 4 if believed else 3])
+        nodes += _component(variables, group, suffix, slots)
     for node in nodes:
         taken = node.slots * node.cpus_per_slot
-        if node.cpus and node.cpus < taken and not reader.text("SLURM_OVERCOMMIT"):
-            reader.problems.append(
+        if node.cpus and node.cpus < taken and not variables.text("SLURM_OVERCOMMIT"):
+            variables.problems.append(
                 f"{node.name} has {node.cpus} CPUs (SLURM_JOB_CPUS_PER_NODE), but its {node.slots} tasks "
                 f"(SLURM_TASKS_PER_NODE) of {node.cpus_per_slot} CPUs (SLURM_CPUS_PER_TASK) need {taken}"
             )
     return tuple(nodes)
 
 
-def _step_nodes(reader: Reader, suffixes: list[str]) -> tuple[Node, ...]:
-    slots = _slots(reader, *(f"SLURM_{name}" for name in _STEP))
-    components = (_component(reader, group, suffix, slots) for group, suffix in enumerate(suffixes))
+def _step_nodes(variables: SlurmVariables, suffixes: list[str]) -> tuple[Node, ...]:
+    slots = _slots(variables, *(f"SLURM_{name}" for name in _STEP))
+    components = (_component(variables, group, suffix, slots) for group, suffix in enumerate(suffixes))
     found = {node.name: node for component in components for node in component}
     foreign = [host for host in slots if host not in found]
     if foreign:
-        reader.problems.append(f"SLURM_STEP_NODELIST names {compress(foreign)}, SLURM_JOB_NODELIST does not")
+        variables.problems.append(f"SLURM_STEP_NODELIST names {compress(foreign)}, SLURM_JOB_NODELIST does not")
     return tuple(found[host] for host in slots if host in found)
 
 
-def _slots(reader: Reader, nodelist: str, tasks_per_node: str, *totals: str) -> dict[str, int]:
+def _slots(variables: SlurmVariables, nodelist: str, tasks_per_node: str, *totals: str) -> dict[str, int]:
     """Return the slots by node's name; `totals` names the variables with the number of nodes and of tasks."""
-    hosts = reader.hosts(nodelist)
-    slots = [count or 0 for count in reader.counts(tasks_per_node, hosts, needed=True)]
+    hosts = variables.hosts(nodelist)
+    slots = [count or 0 for count in variables.counts(tasks_per_node, hosts, needed=True)]
     expected = ((len(hosts), nodelist), (sum(slots), tasks_per_node))
     for total, (value, source) in zip(totals, expected, strict=False):
         if value:
-            reader.agree(total, value, source)
+            variables.agree(total, value, source)
     return dict(zip(hosts, slots, strict=True))
 
 
-def _component(reader: Reader, group: int, suffix: str, slots: Mapping[str, int]) -> list[Node]:
+def _component(variables: SlurmVariables, group: int, suffix: str, slots: Mapping[str, int]) -> list[Node]:
     """Return the nodes of one component, or of a job that is not heterogeneous, as far as they have slots."""
-    hosts = reader.hosts(f"SLURM_JOB_NODELIST{suffix}")
-    cpus = reader.counts(f"SLURM_JOB_CPUS_PER_NODE{suffix}", hosts)
+    hosts = variables.hosts(f"SLURM_JOB_NODELIST{suffix}")
+    cpus = variables.counts(f"SLURM_JOB_CPUS_PER_NODE{suffix}", hosts)
     # `srun -c2 … : …` tells each component its own only, and without a suffix.
-    own = "" if suffix.startswith("_PACK") and reader.text("SLURMD_NODENAME") in hosts else suffix
-    cpus_per_slot = reader.number(f"SLURM_CPUS_PER_TASK{own}", 1)
-    in_tres = reader.total(f"SLURM_TRES_PER_TASK{suffix}", _CPUS_IN_TRES)
+    own = "" if suffix.startswith("_PACK") and variables.text("SLURMD_NODENAME") in hosts else suffix
+    cpus_per_slot = variables.number(f"SLURM_CPUS_PER_TASK{own}", 1)
+    in_tres = variables.total(f"SLURM_TRES_PER_TASK{suffix}", _CPUS_IN_TRES)
     if in_tres:
-        reader.agree(f"SLURM_CPUS_PER_TASK{own}", in_tres, f"SLURM_TRES_PER_TASK{suffix}")
-    per_node = reader.number(f"SLURM_MEM_PER_NODE{suffix}")
-    per_cpu = reader.number(f"SLURM_MEM_PER_CPU{suffix}")
+        variables.agree(f"SLURM_CPUS_PER_TASK{own}", in_tres, f"SLURM_TRES_PER_TASK{suffix}")
+    per_node = variables.number(f"SLURM_MEM_PER_NODE{suffix}")
+    per_cpu = variables.number(f"SLURM_MEM_PER_CPU{suffix}")
     return [
         Node(
             name=host,
@@ -245,7 +245,7 @@ def _component(reader: Reader, group: int, suffix: str, slots: Mapping[str, int]
             cpus_per_slot=cpus_per_slot or in_tres or 1,
             cpus=held,
             memory=per_node or (per_cpu or 0) * (held or 0) or None,
-            gpus=_gpus(reader, suffix, host, slots[host], alone=len(hosts) == 1),
+            gpus=_gpus(variables, suffix, host, slots[host], alone=len(hosts) == 1),
             het_group=group,
         )
         for host, held in zip(hosts, cpus, strict=True)
@@ -253,11 +253,11 @@ def _component(reader: Reader, group: int, suffix: str, slots: Mapping[str, int]
     ]
 
 
-def _gpus(reader: Reader, suffix: str, host: str, slots: int, alone: bool) -> int:
+def _gpus(variables: SlurmVariables, suffix: str, host: str, slots: int, alone: bool) -> int:
     """Return how many GPUs the job has on a node, 0 where no variable tells."""
-    if host == reader.text("SLURMD_NODENAME") and reader.text("SLURM_GPUS_ON_NODE"):
-        return reader.number("SLURM_GPUS_ON_NODE") or 0
-    per_slot = reader.total(f"SLURM_GPUS_PER_TASK{suffix}", _GPUS)
-    per_slot = per_slot or reader.total(f"SLURM_TRES_PER_TASK{suffix}", _GPUS_IN_TRES)
-    total = reader.total(f"SLURM_GPUS{suffix}", _GPUS) if alone else 0
-    return reader.total(f"SLURM_GPUS_PER_NODE{suffix}", _GPUS) or per_slot * slots or total
+    if host == variables.text("SLURMD_NODENAME") and variables.text("SLURM_GPUS_ON_NODE"):
+        return variables.number("SLURM_GPUS_ON_NODE") or 0
+    per_slot = variables.total(f"SLURM_GPUS_PER_TASK{suffix}", _GPUS)
+    per_slot = per_slot or variables.total(f"SLURM_TRES_PER_TASK{suffix}", _GPUS_IN_TRES)
+    total = variables.total(f"SLURM_GPUS{suffix}", _GPUS) if alone else 0
+    return variables.total(f"SLURM_GPUS_PER_NODE{suffix}", _GPUS) or per_slot * slots or total

@@ -27,8 +27,8 @@ SIGNALS = (signal.SIGUSR1, signal.SIGUSR2, signal.SIGTERM, signal.SIGHUP)
 """Signals of Slurm before the end (``--signal``), at the end, and when an allocation is revoked. SIGINT stays
 Python's KeyboardInterrupt: the journal is whole at every moment, and whoever types Ctrl-C wants the prompt."""
 
-MARGIN = 5.0  # seconds that are kept for the flush, the end of the workers and the requeue
-SHORTEST_PAUSE = 60.0  # seconds between two questions: slurmctld has others to serve
+MARGIN_SECONDS = 5.0  # seconds that are kept for the flush, the end of the workers and the requeue
+MIN_PAUSE_SECONDS = 60.0  # seconds between two questions: slurmctld has others to serve
 
 
 class Deadline:
@@ -64,7 +64,7 @@ class Deadline:
 
     def left(self) -> float | None:
         """Return the seconds that there are for tasks; None when no end is known."""
-        return None if self._end is None else self._end - MARGIN - time.monotonic()
+        return None if self._end is None else self._end - MARGIN_SECONDS - time.monotonic()
 
     def _handle(self, number: int, _: FrameType | None) -> None:
         if self._closed or os.getpid() != self._process:  # a forked child has its own life, and its own end
@@ -85,7 +85,7 @@ class Deadline:
             else:
                 self._ask_slurm()
                 left = self.left()
-                pause = None if left is None else max(left / 2, SHORTEST_PAUSE)
+                pause = None if left is None else max(left / 2, MIN_PAUSE_SECONDS)
 
     def _ask_slurm(self) -> None:
         assert self._ask is not None

@@ -10,18 +10,18 @@ from collections.abc import Mapping
 from hpcml.errors import AllocationError
 from hpcml.slurm.hostlist import compress, expand, expand_counts
 
-__all__ = ["Reader"]
+__all__ = ["SlurmVariables"]
 
 _MAX_HET_GROUPS = 128  # MAX_HET_JOB_COMPS in slurmctld.h
 
 
-class Reader:
+class SlurmVariables:
     """Reads variables of `env`, and notes what is wrong with them in `problems` instead of raising.
 
     Examples
     --------
-    >>> reader = Reader({"SLURM_NTASKS": "four"})
-    >>> reader.number("SLURM_NTASKS"), reader.problems
+    >>> variables = SlurmVariables({"SLURM_NTASKS": "four"})
+    >>> variables.number("SLURM_NTASKS"), variables.problems
     (None, ['SLURM_NTASKS=four is not a whole number from 0'])
     """
 

@@ -115,8 +115,8 @@ def kill_after(limit):
     """End this process when so many tasks are recorded: nobody has heard of the last yet."""
     real, left = RunJournal.finished, iter(range(limit, -1, -1))
 
-    def finished(ledger, call, outcome, packed):
-        real(ledger, call, outcome, packed)
+    def finished(run_journal, call, outcome, packed):
+        real(run_journal, call, outcome, packed)
         if next(left) == 1:
             os.kill(os.getpid(), signal.SIGKILL)
 
@@ -135,7 +135,7 @@ def main(engine):
         with contextlib.ExitStack() as stack:
             settings = {"slots_per_node": 3, "run_dir": "runs", "resume": True, "progress": False}
             cluster = stack.enter_context(hpcml.Cluster(engine, **settings))
-            print(cluster._session.ledger.session, cluster._session.ledger.known, flush=True)
+            print(cluster._session.run_journal.session, cluster._session.run_journal.reusable, flush=True)
             stack.enter_context(parallel_config("hpcml"))
             found = dict(results(cluster))
     with open(os.environ["RESULTS"], "wb") as file:

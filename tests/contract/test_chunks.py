@@ -129,7 +129,7 @@ def test_no_finished_call_is_repeated(engine, tmp_path):
     before = notes.read_text().split()
     notes.with_suffix(".go").touch()
     with hpcml.Cluster(engine, resume=cluster._session.run_dir, **settings) as cluster:
-        known = cluster._session.ledger.known
+        known = cluster._session.run_journal.reusable
         assert parallel(delayed(note_or_raise)(n, MANY - 100, str(notes)) for n in range(MANY)) == list(
             range(MANY)
         )

@@ -59,10 +59,10 @@ def test_short_calls_with_lists_are_recalled(options):
         mapped = list(cluster.map(total, [[n, 2] for n in range(SHORT)]))
         run = cluster.run_dir
     with hpcml.Cluster(**options, resume=run) as cluster:
-        known = cluster._session.ledger.known
+        known = cluster._session.run_journal.reusable
         again = Parallel(n_jobs=2, backend="hpcml")(delayed(total)([n, 1]) for n in range(SHORT))
         assert list(cluster.map(total, [[n, 2] for n in range(SHORT)])) == mapped
-        used = cluster._session.ledger.used
+        used = cluster._session.run_journal.used
     assert before == again == [n + 1 for n in range(SHORT)]
     assert used == known
     assert used >= 1.8 * SHORT
@@ -75,7 +75,7 @@ def test_an_argument_twice_is_not_an_argument_and_its_copy(options):
         run = cluster.run_dir
     with hpcml.Cluster(**options, resume=run) as cluster:
         again = [cluster.submit(extend, a, b).result(), cluster.submit(extend, a, a).result()]
-        assert cluster._session.ledger.used == 2
+        assert cluster._session.run_journal.used == 2
     assert first == [2, 1]
     assert again == [1, 2]
 

@@ -132,7 +132,7 @@ def _start(request: dict[str, Any]) -> int:
         import hpcml
 
         with hpcml.Cluster("local", **settings) as cluster:
-            program.known = cluster._session.ledger.known
+            program.known = cluster._session.run_journal.reusable
             program.execute(on_cluster(cluster))
         (program.place / "answer").write_text(json.dumps(program.answer()))
         code = 0

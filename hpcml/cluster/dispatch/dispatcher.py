@@ -26,7 +26,7 @@ from hpcml.cluster.dispatch.queue import TaskQueue
 from hpcml.cluster.dispatch.returned_frames import ReturnedFrames
 from hpcml.data.envelope import Call, RecordedOutcome, TaskObserver
 from hpcml.engines.interface import Workers
-from hpcml.errors import OutOfTime, TaskError, WorkerDied, closed
+from hpcml.errors import OutOfTime, TaskError, WorkerDied, shut_down_error
 
 __all__ = ["Dispatcher"]
 
@@ -94,7 +94,7 @@ class Dispatcher:
         outcome or an exception, can take its place.
         """
         if self._closed:
-            raise closed()
+            raise shut_down_error()
         futures: list[FutureT] = []
         around = self._script_state()
         block: list[Task | tuple[FutureLike, RecordedOutcome | BaseException]] = []

@@ -18,7 +18,7 @@ from hpcml.cluster.session import Session
 from hpcml.data.call_data import CallData
 from hpcml.data.envelope import Call, RecordedOutcome
 from hpcml.data.staging.store import StagedContent
-from hpcml.errors import DataError, TaskError, closed
+from hpcml.errors import DataError, TaskError, shut_down_error
 
 __all__ = ["Batches", "batches_of"]
 
@@ -73,7 +73,7 @@ class Batches:
         """Return what makes the calls of one Parallel; a limit of -1 stands for the Cluster's own."""
         limit = self._max_nbytes if max_nbytes == -1 else max_nbytes
         book = CallData(self._session.store, limit, private)
-        return Calls(book, self._session.ledger, at_once=False, wrap=wrap)
+        return Calls(book, self._session.run_journal, at_once=False, wrap=wrap)
 
     def submit_batch(
         self,
@@ -89,7 +89,7 @@ class Batches:
         which all results of the Cluster wait.
         """
         if self._closed:
-            raise closed()
+            raise shut_down_error()
         limit = None if width >= self.slots else width
         batch = list(batch)
         future = BatchFuture(len(batch))

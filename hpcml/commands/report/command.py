@@ -16,7 +16,7 @@ from hpcml.commands.report.text import notes, render_text
 from hpcml.commands.report.timeline import histogram, make_grid, make_rows
 from hpcml.errors import HpcmlError
 from hpcml.journal.private_files import check_directory, open_private, read_secret
-from hpcml.journal.records import Reader
+from hpcml.journal.records import JournalReader
 
 __all__ = ["find_run", "plain_data", "read_run", "report_run"]
 
@@ -86,7 +86,7 @@ def read_run(directory: Path) -> Report:
     except OSError as error:
         raise HpcmlError(f"{directory} has no journal that can be read: {error.strerror}") from error
     try:
-        return make_report(Reader(descriptor, read_secret(directory / "key"), path).items(), str(directory))
+        return make_report(JournalReader(descriptor, read_secret(directory / "key"), path).items(), str(directory))
     finally:
         os.close(descriptor)
 

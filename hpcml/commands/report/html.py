@@ -12,7 +12,7 @@ from hpcml.commands.report.text import FUNCTION_HEADERS, function_cells, headlin
 
 __all__ = ["render_html"]
 
-MOST = 200  # rows of a table
+MAX_ROWS = 200  # rows of a table
 
 # The colours are those of Okabe and Ito, "Color Universal Design" (2008), without the one that is nearly red.
 STYLE = """
@@ -96,9 +96,10 @@ def _table(title: str, headers: str, rows: Sequence[Iterable[Any]]) -> str:
         "<tr>"
         + "".join(f"<td{kind}>{escape(str(cell))}</td>" for cell, kind in zip(row, kinds, strict=True))
         + "</tr>"
-        for row in rows[:MOST]
+        for row in rows[:MAX_ROWS]
     ]
-    rest = f'<p class="soft">… and {len(rows) - MOST:,} more: --json has all</p>' if len(rows) > MOST else ""
+    hidden = len(rows) - MAX_ROWS
+    rest = f'<p class="soft">… and {hidden:,} more: --json has all</p>' if hidden > 0 else ""
     return _section(title, f'<div class="scroll"><table><tr>{head}</tr>{"".join(lines)}</table></div>{rest}')
 
 

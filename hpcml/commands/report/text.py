@@ -14,7 +14,7 @@ __all__ = ["FUNCTION_HEADERS", "function_cells", "headline", "idle_line", "lost_
 BLOCKS = "▁▂▃▄▅▆▇█"
 PLAIN = str.maketrans({**dict(zip(BLOCKS, ".:-=+*%#", strict=True)), "·": " ", "…": "~", "µ": "u", "│": "|"})
 FUNCTION_HEADERS = ("done", "failed", "mean", "longest", "of busy time")
-MOST = 20  # lines of one kind
+MAX_LINES = 20  # lines of one kind
 ROWS = 48
 
 
@@ -83,20 +83,20 @@ def lost_tasks(death: Death) -> str:
 def notes(report: Report) -> list[str]:
     """Return what one should know about the journal itself."""
     found = []
-    for damage in report.damages[:MOST]:
+    for damage in report.damages[:MAX_LINES]:
         where = f"{damage.nbytes:,} bytes of the journal at offset {damage.offset:,}"
         if damage.tail:
             found.append(f"the last {where} are no whole record: being written just now, or cut off")
         else:
             found.append(f"{where} are damaged: what was recorded there is not in this report")
-    if len(report.damages) > MOST:
-        found.append(f"and {len(report.damages) - MOST:,} more places are damaged")
+    if len(report.damages) > MAX_LINES:
+        found.append(f"and {len(report.damages) - MAX_LINES:,} more places are damaged")
     if report.sessions and report.sessions[-1].how == "no end yet":
         found.append(f"the last session has no end yet; its last record is of {moment(report.sessions[-1].ended)}")
     cut = [str(session.number) for session in report.sessions if session.how in ("requeued", "cut off")]
     if cut:
         sessions = "session " if len(cut) == 1 else "sessions "
-        sessions += ", ".join(cut[:MOST]) + ", …" * (len(cut) > MOST)
+        sessions += ", ".join(cut[:MAX_LINES]) + ", …" * (len(cut) > MAX_LINES)
         found.append(f"what was running when {sessions} ended is not recorded, and counts as idle")
     if report.core_hours_used > report.core_hours_allocated:
         found.append("the slots together had more CPUs than were there: tasks have waited for one another")
@@ -134,7 +134,7 @@ def _table(rows: Iterable[Iterable[Any]], headers: list[str], align: str) -> str
 
 def _sessions(report: Report) -> str:
     rows = []
-    for number, session in list(enumerate(report.sessions))[-MOST:]:
+    for number, session in list(enumerate(report.sessions))[-MAX_LINES:]:
         slots = sum(number in slot.sessions for slot in report.slots)
         job = session.job + f", requeue {session.restart}" * bool(session.restart)
         cells = [moment(session.began), duration(session.wall), short_name(session.host, 20), job or "none", slots]
@@ -147,13 +147,14 @@ def _sessions(report: Report) -> str:
 def _functions(report: Report) -> str:
     if not report.functions:
         return ""
-    rows = [[short_name(function.name), *function_cells(report, function)] for function in report.functions[:MOST]]
+    shown = report.functions[:MAX_LINES]
+    rows = [[short_name(function.name), *function_cells(report, function)] for function in shown]
     table = _table(rows, ["function", *FUNCTION_HEADERS], "lrrrrr")
     edges, counts = histogram(report)
     if len(counts) > 1:
         bars = "".join(BLOCKS[-(-8 * number // max(counts)) - 1] if number else " " for number in counts)
         table += f"\n\nHow long tasks took: {duration(edges[0])} │{bars}│ {duration(edges[-1])}"
-    return table + _left_out(len(report.functions) - MOST, "functions")
+    return table + _left_out(len(report.functions) - MAX_LINES, "functions")
 
 
 def _left_out(number: int, what: str) -> str:
@@ -183,19 +184,19 @@ def _failures(report: Report, width: int) -> str:
             f"{failure.count:,} {failure.error}",
             f"in {short_name(failure.function)} on {', '.join(failure.slots)}",
         )
-        for failure in report.failures[:MOST]
+        for failure in report.failures[:MAX_LINES]
     ]
-    return _wrapped("Failed tasks", items, width) + _left_out(len(report.failures) - MOST, "kinds")
+    return _wrapped("Failed tasks", items, width) + _left_out(len(report.failures) - MAX_LINES, "kinds")
 
 
 def _deaths(report: Report, width: int) -> str:
     if not report.deaths:
         return ""
     items = []
-    for death in report.deaths[:MOST]:
+    for death in report.deaths[:MAX_LINES]:
         when = f"{clock(death.time)}  {death.worker}"
         items.append((when, f"with {lost_tasks(death)}; {textwrap.shorten(death.cause, 300)}"))
-    return _wrapped("Dead workers", items, width) + _left_out(len(report.deaths) - MOST, "deaths")
+    return _wrapped("Dead workers", items, width) + _left_out(len(report.deaths) - MAX_LINES, "deaths")
 
 
 def _timeline(report: Report, width: int) -> str:

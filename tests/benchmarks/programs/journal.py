@@ -42,21 +42,21 @@ def write() -> dict[str, float]:
     """Write many small results."""
     with tempfile.TemporaryDirectory(dir=".") as place:
         os.chmod(place, 0o700)
-        ledger = RunJournal(Path(place), this_process(), {}, lambda job: None)
+        run_journal = RunJournal(Path(place), this_process(), {}, lambda job: None)
         call = Call(b"", b"", "sklearn.model_selection._validation._fit_and_score", "joblib")
         outcome = Outcome(None, None, "node1:11", time.time(), 0.123456, 150)
         began = time.perf_counter()
         for number in range(RECORDS):
-            ledger.finished(call._replace(key=f"{number:032x}"), outcome, RESULT)
-        ledger.sync()
+            run_journal.finished(call._replace(key=f"{number:032x}"), outcome, RESULT)
+        run_journal.sync()
         seconds = time.perf_counter() - began
         size = Path(place, "journal").stat().st_size
-        ledger.close("ended")
+        run_journal.close("ended")
     return {"journal_write": seconds / RECORDS * 1e6, "journal_bytes": size / RECORDS - len(RESULT)}
 
 
 def key() -> dict[str, float]:
-    """Make the calls of a search with and without a ledger, before they run; the median difference."""
+    """Make the calls of a search with and without a journal, before they run; the median difference."""
     spent: list[float] = []
 
     def seconds(calls: Calls, item: Any) -> float:
@@ -73,9 +73,9 @@ def key() -> dict[str, float]:
     called = joblib.Parallel.__call__
     with tempfile.TemporaryDirectory(dir=".") as place:
         os.chmod(place, 0o700)
-        ledger = RunJournal(Path(place), this_process(), {}, lambda job: None)
+        run_journal = RunJournal(Path(place), this_process(), {}, lambda job: None)
         book = CallData(Store(LocalStaging([place])), 1 << 20)
-        recorded, plain = Calls(book, ledger, dumps), Calls(book, None, dumps)
+        recorded, plain = Calls(book, run_journal, dumps), Calls(book, None, dumps)
         try:
             joblib.Parallel.__call__ = lambda self, items: called(self, compare(items))
             X, y = load_digits(return_X_y=True)
@@ -83,7 +83,7 @@ def key() -> dict[str, float]:
             GridSearchCV(make_pipeline(StandardScaler(), SVC()), grid, cv=3, refit=False).fit(X[:200], y[:200])
         finally:
             joblib.Parallel.__call__ = called
-            ledger.close("ended")
+            run_journal.close("ended")
     return {"journal_key": sorted(spent)[len(spent) // 2] * 1e6}
 
 

@@ -13,7 +13,7 @@ from hpcml.cluster.dispatch.limits import Limits
 from hpcml.cluster.dispatch.queue import TaskQueue
 from hpcml.data.envelope import Call
 from hpcml.errors import OutOfTime, WorkerDied
-from hpcml.slurm.deadline import MARGIN, Deadline
+from hpcml.slurm.deadline import MARGIN_SECONDS, Deadline
 
 
 def waiting(seconds, tasks=3, limit=None):
@@ -80,10 +80,10 @@ def test_slurm_is_asked_and_the_environment_is_the_fallback():
         raise OSError("no answer")
 
     deadline = Deadline(fail, 100.0, lambda number: None)
-    assert 99 - MARGIN < deadline.left() <= 100 - MARGIN
+    assert 99 - MARGIN_SECONDS < deadline.left() <= 100 - MARGIN_SECONDS
     deadline.close()
     deadline = Deadline(lambda: 50.0, 100.0, lambda number: None)
-    wait_until(lambda: deadline.left() < 51 - MARGIN)
+    wait_until(lambda: deadline.left() < 51 - MARGIN_SECONDS)
     deadline.close()
     deadline = Deadline(None, None, lambda number: None)
     assert deadline.left() is None

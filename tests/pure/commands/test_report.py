@@ -20,7 +20,7 @@ from hpcml.commands.report.html import render_html
 from hpcml.commands.report.text import render_text
 from hpcml.commands.report.timeline import busy_slots, histogram, make_grid, make_rows
 from hpcml.errors import HpcmlError
-from hpcml.journal.journal_file import Journal
+from hpcml.journal.journal_file import JournalFile
 from hpcml.journal.private_files import create_secret
 from hpcml.journal.records import HEADER_BYTES, Damage, Record
 
@@ -72,7 +72,7 @@ def two_sessions():
 def write(directory, heads, body=b"x" * 40):
     """Write a journal as a run does."""
     directory.mkdir(mode=0o700, parents=True)
-    journal = Journal(directory / "journal", create_secret(directory / "key"))
+    journal = JournalFile(directory / "journal", create_secret(directory / "key"))
     for head in heads:
         journal.append(head, body)
     journal.close()

@@ -17,27 +17,27 @@ class Node:
 
 
 class Given:
-    """In the place of a ledger: takes the digests."""
+    """In the place of a journal: takes the digests."""
 
-    known = 0
+    reusable = 0
 
     def __init__(self):
         self.digests, self.key_seconds = [], {}
 
-    def keys(self, digests):
+    def number_keys(self, digests):
         self.digests += digests
         return digests
 
-    def answer(self, _):
+    def recorded_outcome(self, _):
         return None
 
-    def meet(self, classes):
+    def note_classes(self, classes):
         pass
 
 
 def call_keys(*calls, **settings):
-    ledger = Given()
-    made = Calls(CallData(None, None), ledger, at_once=False)
+    run_journal = Given()
+    made = Calls(CallData(None, None), run_journal, at_once=False)
     for function, args, kwargs in calls:
         made.make(function, args, kwargs, "group", **settings)
-    return ledger.digests
+    return run_journal.digests

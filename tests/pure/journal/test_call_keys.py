@@ -24,10 +24,10 @@ def test_calls_with_other_arguments_are_other_calls():
 
 def test_a_call_is_the_same_in_a_chunk():
     calls = [(max, (1, n), {}) for n in range(3)] + [(max, (1, n), {"key": None}) for n in range(3)]
-    ledger = Given()
-    _, chunk = Calls(CallData(None, None), ledger, at_once=False).make_chunk(max, calls, "group", None)
-    assert ledger.digests == call_keys(*calls)
-    assert chunk.keys == tuple(ledger.digests)
+    run_journal = Given()
+    _, chunk = Calls(CallData(None, None), run_journal, at_once=False).make_chunk(max, calls, "group", None)
+    assert run_journal.digests == call_keys(*calls)
+    assert chunk.keys == tuple(run_journal.digests)
 
 
 def test_a_function_that_changes_between_two_calls():
@@ -41,12 +41,12 @@ def test_a_function_that_changes_between_two_calls():
     count = 2
     assert call_keys((function, (), {})) != first
     counter = types.SimpleNamespace(n=1)
-    ledger = Given()
-    made = Calls(CallData(None, None), ledger, at_once=False)
+    run_journal = Given()
+    made = Calls(CallData(None, None), run_journal, at_once=False)
     for number in (1, 2):
         counter.n = number
         made.make(lambda: counter.n, (), {}, "group")
-    assert len(set(ledger.digests)) == 2
+    assert len(set(run_journal.digests)) == 2
 
 
 def test_a_call_that_cannot_be_recognised_is_told_once(caplog):
@@ -59,9 +59,9 @@ def test_a_call_that_cannot_be_recognised_is_told_once(caplog):
         asked = False
 
     thing = Stubborn()
-    ledger = Given()
+    run_journal = Given()
     for _ in range(3):
         with pytest.raises(TaskError, match="not now"):
-            Calls(CallData(None, None), ledger, at_once=False).make(len, (thing,), {}, "group")
-    assert not ledger.digests
+            Calls(CallData(None, None), run_journal, at_once=False).make(len, (thing,), {}, "group")
+    assert not run_journal.digests
     assert caplog.text.count("cannot be recognised when the run is resumed") == 1

@@ -175,7 +175,7 @@ def test_a_lock_that_others_can_open_is_refused(tmp_path):
 
 def test_a_lock_of_another_node_is_waited_for(tmp_path, monkeypatch):
     """A node that died held it, and its file system has not noticed yet."""
-    monkeypatch.setattr("hpcml.journal.checkpoint.LEASE_SECONDS", 0.5)
+    monkeypatch.setattr("hpcml.journal.checkpoint.LOCK_TIMEOUT_SECONDS", 0.5)
     with open(tmp_path / "state.lock", "w") as other:
         (tmp_path / "state.lock").chmod(0o600)
         other.write("process 7 on another-node")

@@ -13,14 +13,14 @@ import pytest
 
 import hpcml.journal.journal_file
 from hpcml.errors import HpcmlError, JournalFull
-from hpcml.journal.journal_file import Journal
-from hpcml.journal.records import HEADER_BYTES, MARK, PREFIX, Damage, Reader, pack_record
+from hpcml.journal.journal_file import JournalFile
+from hpcml.journal.records import HEADER_BYTES, MARK, PREFIX, Damage, JournalReader, pack_record
 
 KEY = bytes(range(32))
 
 
 def write(path, records, key=KEY):
-    journal = Journal(path, key)
+    journal = JournalFile(path, key)
     for head, body in records:
         journal.append(head, body)
     journal.close()
@@ -29,7 +29,7 @@ def write(path, records, key=KEY):
 def read(path, more=(), key=KEY):
     """Open a journal, append `more`, and return what was there before and what is damaged."""
     found = []
-    journal = Journal(path, key, found.append)
+    journal = JournalFile(path, key, found.append)
     records = [(record.head, journal.read(record)) for record in found]
     for head, body in more:
         journal.append(head, body)
@@ -40,7 +40,7 @@ def read(path, more=(), key=KEY):
 def places(path, key=KEY):
     """Return where each record begins, and where the last one ends."""
     with open(path, "rb") as file:
-        reader = Reader(file.fileno(), key, path)
+        reader = JournalReader(file.fileno(), key, path)
         starts = [record.start for record in reader.items()]
         return [*starts, reader.end]
 
@@ -63,10 +63,10 @@ def test_what_is_written_is_read_in_order(path):
 
 
 def test_a_journal_that_is_being_written_can_be_read(path):
-    journal = Journal(path, KEY)
+    journal = JournalFile(path, KEY)
     journal.append({"n": 1}, b"one")
     with open(path, "rb") as file:
-        reader = Reader(file.fileno(), KEY, path)
+        reader = JournalReader(file.fileno(), KEY, path)
         journal.append({"n": 2}, b"two")
         assert [(record.head, reader.body(record)) for record in reader.items()] == [({"n": 1}, b"one")]
     journal.close()
@@ -156,7 +156,7 @@ def test_a_damaged_header_is_refused(path):
         changed[place] ^= 1
         path.write_bytes(changed)
         with pytest.raises(HpcmlError, match="start a new run"):
-            Journal(path, KEY)
+            JournalFile(path, KEY)
         assert path.read_bytes() == changed  # nothing is lost by looking
 
 
@@ -247,13 +247,13 @@ def test_a_record_of_another_journal_with_the_same_key(path, tmp_path):
 def test_another_journal_with_another_key_is_refused(path):
     write(path, some(2), key=b"another key")
     with pytest.raises(HpcmlError, match="was not written with the key of this run"):
-        Journal(path, KEY)
+        JournalFile(path, KEY)
 
 
 def test_a_body_that_is_changed_while_it_is_in_use_is_not_given_out(path):
     write(path, [({"n": 1}, b"right")])
     found = []
-    journal = Journal(path, KEY, found.append)
+    journal = JournalFile(path, KEY, found.append)
     with path.open("r+b") as file:
         file.seek(found[0].offset)
         file.write(b"wrong")
@@ -278,7 +278,7 @@ def test_a_record_at_its_old_place_in_a_new_journal(path):
 @pytest.mark.skipif(os.getuid() != 0, reason="a file system of 64 kB is mounted, which needs root")
 def test_a_full_disk(small_mount):
     place = small_mount("small", "64k")
-    journal = Journal(place / "journal", KEY)
+    journal = JournalFile(place / "journal", KEY)
     records = [({"n": n}, os.urandom(3000)) for n in range(30)]
     told = []
     for record in records:
@@ -305,7 +305,7 @@ def test_a_full_disk(small_mount):
 
 def read_live(path):
     with open(path, "rb") as file:
-        reader = Reader(file.fileno(), KEY, path)
+        reader = JournalReader(file.fileno(), KEY, path)
         items = list(reader.items())
         good = [(item.head, reader.body(item)) for item in items if not isinstance(item, Damage)]
         return good, [item for item in items if isinstance(item, Damage)]
@@ -321,7 +321,7 @@ def file_limit():
 
 def test_a_limit_of_the_length_of_files(path, file_limit):
     records = [({"n": n}, os.urandom(500)) for n in range(10)]
-    journal = Journal(path, KEY)
+    journal = JournalFile(path, KEY)
     told = []
     file_limit(2000)  # in the middle of a record, a part of which is written
     for record in records:
@@ -346,7 +346,7 @@ def test_no_room_for_a_new_journal(path, file_limit, limit):
     file_limit(limit)
     try:
         with pytest.raises(JournalFull, match="File too large"):
-            Journal(path, KEY)
+            JournalFile(path, KEY)
     finally:
         file_limit(resource.RLIM_INFINITY)
     write(path, some(1))
@@ -354,7 +354,7 @@ def test_no_room_for_a_new_journal(path, file_limit, limit):
 
 
 def test_it_is_told_again_when_there_was_room_in_between(path, file_limit):
-    journal = Journal(path, KEY)
+    journal = JournalFile(path, KEY)
     for _ in range(2):
         file_limit(path.stat().st_size)
         with pytest.raises(JournalFull):
@@ -367,8 +367,8 @@ def test_it_is_told_again_when_there_was_room_in_between(path, file_limit):
 
 
 def test_what_is_held_is_bounded_and_sessions_are_kept(path, file_limit, monkeypatch):
-    monkeypatch.setattr(hpcml.journal.journal_file, "BACKLOG", 1000)
-    journal = Journal(path, KEY)
+    monkeypatch.setattr(hpcml.journal.journal_file, "MAX_BACKLOG_BYTES", 1000)
+    journal = JournalFile(path, KEY)
     file_limit(HEADER_BYTES)
     with pytest.raises(JournalFull):
         journal.append({"session": 1})
@@ -387,7 +387,7 @@ def test_what_the_disk_refuses_later_is_told_by_the_next_append(path, monkeypatc
     def refuse(_):
         raise OSError(122, "Disk quota exceeded")
 
-    journal = Journal(path, KEY)
+    journal = JournalFile(path, KEY)
     journal.append({"n": 1}, b"")
     monkeypatch.setattr(os, "fdatasync", refuse)
     journal.sync()
@@ -405,7 +405,7 @@ def test_what_the_disk_refuses_later_is_told_by_the_next_append(path, monkeypatc
 
 def test_sync_and_close_in_several_threads(path):
     for _ in range(50):
-        journal = Journal(path, KEY)
+        journal = JournalFile(path, KEY)
         journal.append({"n": 1}, b"")
         threads = [threading.Thread(target=journal.sync, daemon=True) for _ in range(3)]
         closing = threading.Thread(target=journal.close, daemon=True)
@@ -420,7 +420,7 @@ def test_sync_and_close_in_several_threads(path):
 def test_after_the_end_nothing_touches_the_descriptor(path, caplog):
     write(path, [({"n": 1}, b"x")])
     found = []
-    journal = Journal(path, KEY, found.append)
+    journal = JournalFile(path, KEY, found.append)
     journal.close()
     journal.close()
     with path.with_name("another").open("wb"):  # gets the journal's descriptor
@@ -433,7 +433,7 @@ def test_after_the_end_nothing_touches_the_descriptor(path, caplog):
 
 
 def test_appends_of_many_threads(path):
-    journal = Journal(path, KEY)
+    journal = JournalFile(path, KEY)
     threads = [
         threading.Thread(target=lambda m=m: [journal.append({"n": [m, n]}, bytes(n)) for n in range(100)])
         for m in range(5)

@@ -22,7 +22,7 @@ from hpcml.errors import HpcmlError, JournalFull, RunInUse
 from hpcml.journal import runs as sessions
 from hpcml.journal.lease import this_process
 from hpcml.journal.private_files import create_secret, read_secret
-from hpcml.journal.records import Damage, Reader
+from hpcml.journal.records import Damage, JournalReader
 from hpcml.journal.run_journal import RunJournal
 from hpcml.journal.runs import last_run, new_run_dir, note_last_run, open_run, run_label
 
@@ -35,36 +35,36 @@ def unknown(job):
 
 
 def opened(directory, versions=OLD, **settings):
-    ledger = RunJournal(directory, ME, versions, unknown, **settings)
-    ledger.begin(engine="local", slots={}, cpus=1, cpus_per_slot=1)
-    return ledger
+    run_journal = RunJournal(directory, ME, versions, unknown, **settings)
+    run_journal.begin(engine="local", slots={}, cpus=1, cpus_per_slot=1)
+    return run_journal
 
 
-def finish(ledger, name, digest, value, error=None):
+def finish(run_journal, name, digest, value, error=None):
     """Record a task and return its key."""
-    key = ledger.keys([digest])[0] if digest else ""
+    key = run_journal.number_keys([digest])[0] if digest else ""
     packed = dumps_parts(value, None, "", 1.0, 2.0, 3, "", b"")
     call = Call(b"", b"", name, "group", None, key)
-    ledger.finished(call, Outcome(value, error, "n1:0", 1.0, 2.0, 3), packed)
+    run_journal.finished(call, Outcome(value, error, "n1:0", 1.0, 2.0, 3), packed)
     return key
 
 
-def values(ledger, *digests):
-    """Return what the ledger answers to the next calls with these digests."""
-    outcomes = [ledger.answer(ledger.keys([digest])[0]) for digest in digests]
+def values(run_journal, *digests):
+    """Return what the journal answers to the next calls with these digests."""
+    outcomes = [run_journal.recorded_outcome(run_journal.number_keys([digest])[0]) for digest in digests]
     return [None if outcome is None else outcome.value for outcome in outcomes]
 
 
 def heads(directory):
     with open(directory / "journal", "rb") as file:
-        reader = Reader(file.fileno(), read_secret(directory / "key"), directory / "journal")
+        reader = JournalReader(file.fileno(), read_secret(directory / "key"), directory / "journal")
         return [item.head for item in reader.items() if not isinstance(item, Damage)]
 
 
 def place_of(directory, wanted):
     """Return where in the journal the body of the first record is that is `wanted`, and of what length."""
     with open(directory / "journal", "rb") as file:
-        reader = Reader(file.fileno(), read_secret(directory / "key"), directory / "journal")
+        reader = JournalReader(file.fileno(), read_secret(directory / "key"), directory / "journal")
         items = [item for item in reader.items() if not isinstance(item, Damage)]
         return next((item.offset, item.start) for item in items if wanted(item.head))
 
@@ -83,37 +83,37 @@ def run(tmp_path):
 
 
 def test_the_next_session_is_answered_once(run):
-    ledger = opened(run)
+    run_journal = opened(run)
     for number in range(3):
-        finish(ledger, "f", f"d{number}", number)
-    ledger.close("ended")
-    ledger = opened(run)
-    assert (ledger.session, ledger.known, ledger.retired) == (2, 3, 0)
-    outcome = ledger.answer("d1")
+        finish(run_journal, "f", f"d{number}", number)
+    run_journal.close("ended")
+    run_journal = opened(run)
+    assert (run_journal.session, run_journal.reusable, run_journal.outdated) == (2, 3, 0)
+    outcome = run_journal.recorded_outcome("d1")
     assert (outcome.value, outcome.worker, outcome.started, outcome.seconds) == (1, "n1:0", 1.0, 2.0)
-    assert ledger.answer("d1") is None
-    assert ledger.used == 1
-    ledger.close("ended")
+    assert run_journal.recorded_outcome("d1") is None
+    assert run_journal.used == 1
+    run_journal.close("ended")
 
 
 def test_equal_calls_are_told_apart_by_their_number(run):
-    ledger = opened(run)
+    run_journal = opened(run)
     for value in "abc":
-        finish(ledger, "f", "same", value)
-    ledger.close("ended")
-    ledger = opened(run)
-    assert values(ledger, "same", "other", "same", "same", "same") == ["a", None, "b", "c", None]
-    ledger.close("ended")
+        finish(run_journal, "f", "same", value)
+    run_journal.close("ended")
+    run_journal = opened(run)
+    assert values(run_journal, "same", "other", "same", "same", "same") == ["a", None, "b", "c", None]
+    run_journal.close("ended")
 
 
 def test_equal_calls_of_several_threads_get_a_number_each(run):
-    ledger = opened(run)
+    run_journal = opened(run)
     keys = []
     before = sys.getswitchinterval()
     sys.setswitchinterval(1e-6)
     try:
         threads = [
-            threading.Thread(target=lambda: keys.extend([ledger.keys(["d"])[0] for _ in range(2000)]))
+            threading.Thread(target=lambda: keys.extend([run_journal.number_keys(["d"])[0] for _ in range(2000)]))
             for _ in range(4)
         ]
         for thread in threads:
@@ -123,78 +123,78 @@ def test_equal_calls_of_several_threads_get_a_number_each(run):
     finally:
         sys.setswitchinterval(before)
     assert len(set(keys)) == len(keys) == 8000
-    ledger.close("ended")
+    run_journal.close("ended")
 
 
 def test_what_raised_or_has_no_key_runs_again(run):
-    ledger = opened(run)
-    finish(ledger, "f", "bad", None, KeyError("x"))
-    finish(ledger, "f", "", 5)
-    finish(ledger, "f", "good", 6)
-    ledger.close("ended")
-    ledger = opened(run)
-    assert ledger.known == 1
-    assert values(ledger, "bad", "", "good") == [None, None, 6]
-    ledger.close("ended")
+    run_journal = opened(run)
+    finish(run_journal, "f", "bad", None, KeyError("x"))
+    finish(run_journal, "f", "", 5)
+    finish(run_journal, "f", "good", 6)
+    run_journal.close("ended")
+    run_journal = opened(run)
+    assert run_journal.reusable == 1
+    assert values(run_journal, "bad", "", "good") == [None, None, 6]
+    run_journal.close("ended")
 
 
 def test_other_versions_use_nothing_and_say_so_until_it_is_done_again(run):
-    ledger = opened(run)
+    run_journal = opened(run)
     for digest in ("a", "b"):
-        finish(ledger, "f", digest, "old")
-    ledger.close("ended")
-    ledger = opened(run, NEW)
-    assert (ledger.known, ledger.retired, ledger.other_versions) == (0, 2, OLD)
-    assert values(ledger, "a") == [None]
-    ledger._given.clear()
+        finish(run_journal, "f", digest, "old")
+    run_journal.close("ended")
+    run_journal = opened(run, NEW)
+    assert (run_journal.reusable, run_journal.outdated, run_journal.other_versions) == (0, 2, OLD)
+    assert values(run_journal, "a") == [None]
+    run_journal._given.clear()
     for digest in ("a", "b"):
-        finish(ledger, "f", digest, "new")
-    ledger.close("ended")
-    ledger = opened(run, NEW)
-    assert (ledger.known, ledger.retired) == (2, 0)
-    assert values(ledger, "a", "b") == ["new", "new"]
-    ledger.close("ended")
-    ledger = opened(run, OLD)  # back again: what was computed with these is right
-    assert values(ledger, "a", "b") == ["old", "old"]
-    ledger.close("ended")
+        finish(run_journal, "f", digest, "new")
+    run_journal.close("ended")
+    run_journal = opened(run, NEW)
+    assert (run_journal.reusable, run_journal.outdated) == (2, 0)
+    assert values(run_journal, "a", "b") == ["new", "new"]
+    run_journal.close("ended")
+    run_journal = opened(run, OLD)  # back again: what was computed with these is right
+    assert values(run_journal, "a", "b") == ["old", "old"]
+    run_journal.close("ended")
 
 
 def test_the_record_of_a_session_may_be_lost(run):
     """F12: what its tasks were computed with is known even so, and the journal is not taken for an empty one."""
     for versions, value in ((OLD, "old"), (NEW, "new")):
-        ledger = opened(run, versions)
-        finish(ledger, "f", "a", value)
-        finish(ledger, "g", f"only {value}", value)
-        ledger.close("ended")
+        run_journal = opened(run, versions)
+        finish(run_journal, "f", "a", value)
+        finish(run_journal, "g", f"only {value}", value)
+        run_journal.close("ended")
     for session in (1, 2):
         flip(run / "journal", place_of(run, lambda head, session=session: head.get("session") == session)[1] + 40)
     for versions, value in ((OLD, "old"), (NEW, "new")) * 2:
-        ledger = RunJournal(run, ME, versions, unknown)
-        assert values(ledger, "a", f"only {value}") == [value, value]
-        ledger.close("ended")  # nothing was run
+        run_journal = RunJournal(run, ME, versions, unknown)
+        assert values(run_journal, "a", f"only {value}") == [value, value]
+        run_journal.close("ended")  # nothing was run
     assert (run / "journal").exists()
 
 
 def test_a_damaged_task_runs_again_and_its_name_is_not_given_twice(run, caplog):
-    ledger = opened(run)
+    run_journal = opened(run)
     for name in ("f", "g", "h"):
-        finish(ledger, name, name, name.upper())
-    ledger.close("ended")
+        finish(run_journal, name, name, name.upper())
+    run_journal.close("ended")
     flip(run / "journal", place_of(run, lambda head: head.get("task", "").endswith(":g"))[0])
     flip(run / "journal", place_of(run, lambda head: head.get("is") == "h")[1] + 40)
-    ledger = opened(run)
+    run_journal = opened(run)
     assert "is damaged in 1 places" in caplog.text  # they lie side by side
-    assert values(ledger, "f", "g", "h") == ["F", None, "H"]
-    ledger._given.clear()
-    finish(ledger, "g", "g", "again")
-    finish(ledger, "new", "new", 1)
-    ledger.close("ended")
+    assert values(run_journal, "f", "g", "h") == ["F", None, "H"]
+    run_journal._given.clear()
+    finish(run_journal, "g", "g", "again")
+    finish(run_journal, "new", "new", 1)
+    run_journal.close("ended")
     names = [head["name"] for head in heads(run) if "is" in head]
     assert len(set(names)) == len(names) == 3
     assert 2 not in names  # the one that was lost: tasks refer to it
-    ledger = opened(run)
-    assert values(ledger, "f", "g", "h", "new") == ["F", "again", "H", 1]
-    ledger.close("ended")
+    run_journal = opened(run)
+    assert values(run_journal, "f", "g", "h", "new") == ["F", "again", "H", 1]
+    run_journal.close("ended")
 
 
 class Gone:
@@ -202,31 +202,31 @@ class Gone:
 
 
 def test_a_result_that_cannot_be_unpickled_any_more_runs_again(run, caplog, monkeypatch):
-    ledger = opened(run)
-    finish(ledger, "f", "a", Gone())
-    finish(ledger, "f", "b", 2)
-    ledger.close("ended")
+    run_journal = opened(run)
+    finish(run_journal, "f", "a", Gone())
+    finish(run_journal, "f", "b", 2)
+    run_journal.close("ended")
     monkeypatch.delattr(sys.modules[__name__], "Gone")
-    ledger = opened(run)
-    assert values(ledger, "a", "b") == [None, 2]
+    run_journal = opened(run)
+    assert values(run_journal, "a", "b") == [None, 2]
     assert "a recorded result cannot be used, so its task runs again" in caplog.text
-    ledger.close("ended")
+    run_journal.close("ended")
 
 
 def test_a_journal_that_cannot_be_read_any_more(run, monkeypatch, caplog):
-    ledger = opened(run)
-    finish(ledger, "f", "a", 1)
-    ledger.close("ended")
-    ledger = opened(run)
+    run_journal = opened(run)
+    finish(run_journal, "f", "a", 1)
+    run_journal.close("ended")
+    run_journal = opened(run)
 
     def broken(*_):
         raise OSError(5, "Input/output error")
 
     monkeypatch.setattr(os, "pread", broken)
-    assert values(ledger, "a") == [None]
+    assert values(run_journal, "a") == [None]
     assert "cannot be read: Input/output error" in caplog.text
     monkeypatch.undo()
-    ledger.close("ended")
+    run_journal.close("ended")
 
 
 class Canary:
@@ -240,10 +240,10 @@ class Canary:
 @pytest.mark.parametrize("when", ["before", "while it is open"])
 def test_what_somebody_has_put_in_a_body_is_never_unpickled(run, tmp_path, when):
     """S6: of the right length, at the right place, even with the right checksum."""
-    ledger = opened(run)
+    run_journal = opened(run)
     evil = dumps_parts(Canary(str(tmp_path / "canary")), None, "", 1.0, 2.0, 3, "", b"")
-    finish(ledger, "f", "a", b"x" * len(evil))
-    ledger.close("ended")
+    finish(run_journal, "f", "a", b"x" * len(evil))
+    run_journal.close("ended")
     offset, start = place_of(run, lambda head: "task" in head)
 
     def tamper():
@@ -256,15 +256,15 @@ def test_what_somebody_has_put_in_a_body_is_never_unpickled(run, tmp_path, when)
 
     if when == "before":
         tamper()
-        ledger = opened(run)
+        run_journal = opened(run)
     else:
-        ledger = opened(run)
+        run_journal = opened(run)
         with (run / "journal").open("r+b") as file:
             file.seek(offset)
             file.write(evil)
-    assert values(ledger, "a") == [None]
+    assert values(run_journal, "a") == [None]
     assert not (tmp_path / "canary").exists()
-    ledger.close("ended")
+    run_journal.close("ended")
     pickle.loads(evil)  # the canary sings
     assert (tmp_path / "canary").exists()
 
@@ -273,53 +273,53 @@ def test_a_whole_journal_of_another_run_is_refused(run, tmp_path):
     other = tmp_path / "other"
     other.mkdir(mode=0o700)
     for directory in (run, other):
-        ledger = opened(directory)
-        finish(ledger, "f", "a", directory.name)
-        ledger.close("ended")
+        run_journal = opened(directory)
+        finish(run_journal, "f", "a", directory.name)
+        run_journal.close("ended")
     (run / "journal").write_bytes((other / "journal").read_bytes())
     with pytest.raises(HpcmlError, match="not written with the key of this run"):
         opened(run)
     (run / "journal").unlink()
-    ledger = opened(run)  # the lease was let go
-    ledger.close("ended")
+    run_journal = opened(run)  # the lease was let go
+    run_journal.close("ended")
 
 
 # ---- one driver
 
 
 def test_a_second_driver_is_refused_and_changes_nothing(run):
-    ledger = opened(run)
-    finish(ledger, "f", "a", 1)
+    run_journal = opened(run)
+    finish(run_journal, "f", "a", 1)
     before = (run / "journal").read_bytes()
     with pytest.raises(RunInUse, match=f"process {os.getpid()}"):
         opened(run)
     assert (run / "journal").read_bytes() == before
-    ledger.close("ended")
+    run_journal.close("ended")
 
 
 def test_of_a_run_that_has_done_nothing_nothing_is_left(run):
     for _ in range(3):
-        ledger = opened(run)
-        ledger.belongs_to(note_last_run(run.parent, "label", run))
-        ledger.close("ended")
+        run_journal = opened(run)
+        run_journal.adopt_file(note_last_run(run.parent, "label", run))
+        run_journal.close("ended")
         assert os.listdir(run) == []
         assert os.listdir(run.parent) == ["run"]
 
 
 def test_a_later_session_that_does_nothing_leaves_what_there_was(run):
-    ledger = opened(run)
-    finish(ledger, "f", "a", 1)
-    ledger.close("ended")
+    run_journal = opened(run)
+    finish(run_journal, "f", "a", 1)
+    run_journal.close("ended")
     for _ in range(2):
         opened(run).close("ended")
-    ledger = opened(run)
-    assert values(ledger, "a") == [1]
-    ledger.close("ended")
+    run_journal = opened(run)
+    assert values(run_journal, "a") == [1]
+    run_journal.close("ended")
 
 
 def test_the_lease_outlives_the_files_of_a_run_that_is_removed(run, monkeypatch):
     """Whoever begins here meanwhile must not lose its journal."""
-    ledger = opened(run)
+    run_journal = opened(run)
     refused = []
     real = Path.unlink
 
@@ -331,7 +331,7 @@ def test_the_lease_outlives_the_files_of_a_run_that_is_removed(run, monkeypatch)
         return real(path, **kwargs)
 
     monkeypatch.setattr(Path, "unlink", unlink)
-    ledger.close("ended")
+    run_journal.close("ended")
     assert sorted(refused) == ["journal", "key"]
 
 
@@ -346,34 +346,34 @@ def file_limit():
 
 
 def test_a_full_disk_is_told_once_and_what_was_held_is_written(run, file_limit, caplog):
-    ledger = opened(run)
-    finish(ledger, "f", "a", b"a" * 500)
+    run_journal = opened(run)
+    finish(run_journal, "f", "a", b"a" * 500)
     size = (run / "journal").stat().st_size
     file_limit(size + 100)
     for digest in "bcd":
-        finish(ledger, "f", digest, digest * 500)
+        finish(run_journal, "f", digest, digest * 500)
     assert caplog.text.count("cannot take more than") == 1
     assert f"the journal {run}/journal cannot take more than its {size:,} bytes: File too large" in caplog.text
     assert "The run goes on" in caplog.text
     file_limit(resource.RLIM_INFINITY)
-    finish(ledger, "f", "e", "e")
-    ledger.close("ended")
-    ledger = opened(run)
-    assert values(ledger, *"abcde") == [b"a" * 500, "b" * 500, "c" * 500, "d" * 500, "e"]
-    ledger.close("ended")
+    finish(run_journal, "f", "e", "e")
+    run_journal.close("ended")
+    run_journal = opened(run)
+    assert values(run_journal, *"abcde") == [b"a" * 500, "b" * 500, "c" * 500, "d" * 500, "e"]
+    run_journal.close("ended")
 
 
 def test_a_journal_that_is_required(run, file_limit):
-    ledger = opened(run, required=True)
-    finish(ledger, "f", "a", 1)
+    run_journal = opened(run, required=True)
+    finish(run_journal, "f", "a", 1)
     file_limit((run / "journal").stat().st_size + 10)
     with pytest.raises(JournalFull, match="cannot take more than"):
-        finish(ledger, "f", "b", 2)
-    ledger.close("stopped")  # says it no more
+        finish(run_journal, "f", "b", 2)
+    run_journal.close("stopped")  # says it no more
     file_limit(resource.RLIM_INFINITY)
-    ledger = opened(run)
-    assert values(ledger, "a") == [1]
-    ledger.close("ended")
+    run_journal = opened(run)
+    assert values(run_journal, "a") == [1]
+    run_journal.close("ended")
 
 
 @pytest.mark.parametrize("limit", [0, 20, 40])
@@ -404,9 +404,9 @@ def test_no_room_to_resume_is_an_error(tmp_path, file_limit, monkeypatch):
                 again(tmp_path, monkeypatch, resume)
     finally:
         file_limit(resource.RLIM_INFINITY)
-    ledger = again(tmp_path, monkeypatch)[1]
-    assert values(ledger, "a") == [1]
-    ledger.close("ended")
+    run_journal = again(tmp_path, monkeypatch)[1]
+    assert values(run_journal, "a") == [1]
+    run_journal.close("ended")
 
 
 def test_no_room_to_note_the_last_run(tmp_path, monkeypatch, caplog):
@@ -414,9 +414,9 @@ def test_no_room_to_note_the_last_run(tmp_path, monkeypatch, caplog):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "replace", full)
-    directory, ledger = open_run(Options(run_dir=tmp_path), "local", ["script.py"], {})
+    directory, run_journal = open_run(Options(run_dir=tmp_path), "local", ["script.py"], {})
     assert f"resume it with Cluster(resume='{directory}')" in caplog.text
-    ledger.close("ended")
+    run_journal.close("ended")
     assert list(tmp_path.glob(".last*")) == []
 
 
@@ -426,10 +426,10 @@ def test_no_room_to_note_the_last_run(tmp_path, monkeypatch, caplog):
 def a_run(base, monkeypatch, argv=("script.py",), environment=None, value=1):
     """Make a run of a script in which one task has ended; return its directory."""
     monkeypatch.setattr(sessions, "_numbers", iter(range(9)))
-    directory, ledger = open_run(Options(run_dir=base), "local", list(argv), environment or {})
-    ledger.begin()
-    finish(ledger, "f", "a", value)
-    ledger.close("ended")
+    directory, run_journal = open_run(Options(run_dir=base), "local", list(argv), environment or {})
+    run_journal.begin()
+    finish(run_journal, "f", "a", value)
+    run_journal.close("ended")
     return directory
 
 
@@ -445,24 +445,24 @@ def test_the_scripts_arguments_and_array_task_tell_runs_apart(tmp_path, monkeypa
     ]  # fmt: skip
     runs = [a_run(tmp_path, monkeypatch, *call, value=number) for number, call in enumerate(calls)]
     for number, call in enumerate(calls):
-        directory, ledger = again(tmp_path, monkeypatch, True, *call)
+        directory, run_journal = again(tmp_path, monkeypatch, True, *call)
         assert directory == runs[number]
-        assert values(ledger, "a") == [number]
-        ledger.close("ended")
+        assert values(run_journal, "a") == [number]
+        run_journal.close("ended")
 
 
 def test_where_there_is_nothing_to_resume_a_new_run_begins(tmp_path, monkeypatch, caplog):
-    directory, ledger = again(tmp_path / "base", monkeypatch)
-    assert (ledger.session, ledger.known) == (1, 0)
-    ledger.close("ended")
+    directory, run_journal = again(tmp_path / "base", monkeypatch)
+    assert (run_journal.session, run_journal.reusable) == (1, 0)
+    run_journal.close("ended")
     gone = a_run(tmp_path, monkeypatch)
     for file in gone.iterdir():
         file.unlink()
     gone.rmdir()
-    directory, ledger = again(tmp_path, monkeypatch)
+    directory, run_journal = again(tmp_path, monkeypatch)
     assert directory != gone
-    assert ledger.session == 1
-    ledger.close("ended")
+    assert run_journal.session == 1
+    run_journal.close("ended")
     assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
 
 
@@ -485,9 +485,9 @@ def test_where_a_run_goes_that_finds_no_place_here(tmp_path, monkeypatch, caplog
     assert f"The logs go to {directory}, and so does the journal: resume with Cluster(resume='{directory}')" in (
         caplog.text
     )
-    ledger = again(None, monkeypatch, directory)[1]
-    assert values(ledger, "a") == [1]
-    ledger.close("ended")
+    run_journal = again(None, monkeypatch, directory)[1]
+    assert values(run_journal, "a") == [1]
+    run_journal.close("ended")
 
 
 def test_a_directory_that_is_no_run(tmp_path, monkeypatch):
@@ -528,9 +528,9 @@ def test_modes_do_not_depend_on_the_umask(tmp_path, monkeypatch, umask):
 @pytest.mark.parametrize("name", ["key", "journal", "journal.bad"])
 @pytest.mark.parametrize("target", ["elsewhere", "nowhere"])
 def test_a_link_in_place_of_a_file(tmp_path, run, name, target):
-    ledger = opened(run)
-    finish(ledger, "f", "a", 1)
-    ledger.close("ended")
+    run_journal = opened(run)
+    finish(run_journal, "f", "a", 1)
+    run_journal.close("ended")
     if name == "journal.bad":
         flip(run / "journal", place_of(run, lambda head: "session" in head)[0] - 5)
     content = (run / name).read_bytes() if (run / name).exists() else b""
@@ -546,24 +546,24 @@ def test_a_link_in_place_of_a_file(tmp_path, run, name, target):
 @pytest.mark.parametrize("name", ["key", "journal", "."])
 @pytest.mark.parametrize("mode", [0o777, 0o770, 0o640, 0o702])
 def test_what_is_open_to_others_is_refused_with_the_fix(run, name, mode):
-    ledger = opened(run)
-    finish(ledger, "f", "a", 1)
-    ledger.close("ended")
+    run_journal = opened(run)
+    finish(run_journal, "f", "a", 1)
+    run_journal.close("ended")
     (run / name).chmod(mode)
     fix = "700" if name == "." else "600"
     with pytest.raises(HpcmlError, match=f"is open to other users .mode 0{mode:o}.*chmod {fix} '") as refused:
         opened(run)
     command = str(refused.value).rpartition(": ")[2]
     subprocess.run(command, shell=True, check=True)
-    ledger = opened(run)
-    assert values(ledger, "a") == [1]
-    ledger.close("ended")
+    run_journal = opened(run)
+    assert values(run_journal, "a") == [1]
+    run_journal.close("ended")
 
 
 def test_the_directory_of_a_run_is_no_link(tmp_path, run, monkeypatch):
-    ledger = opened(run)
-    finish(ledger, "f", "a", 1)
-    ledger.close("ended")
+    run_journal = opened(run)
+    finish(run_journal, "f", "a", 1)
+    run_journal.close("ended")
     link = tmp_path / "link"
     link.symlink_to(run)
     with pytest.raises(HpcmlError, match="link is a link or a file, where a directory is expected: remove it"):
@@ -606,9 +606,9 @@ def test_what_is_no_file(run, kind):
 @pytest.mark.skipif(os.getuid() != 0, reason="files are given to another user, which needs root")
 @pytest.mark.parametrize("name", ["key", "journal", "lease-1", "."])
 def test_files_of_another_user(run, name):
-    ledger = opened(run)
-    finish(ledger, "f", "a", 1)
-    ledger.close("ended")
+    run_journal = opened(run)
+    finish(run_journal, "f", "a", 1)
+    run_journal.close("ended")
     os.chown(run / name, 65534, 65534)
     with pytest.raises(HpcmlError, match="belongs to user 65534, not to you: remove it, or start a new run"):
         opened(run)
@@ -664,15 +664,15 @@ def test_a_network_file_system(run, monkeypatch, link):
     network = NetworkFiles(monkeypatch, run)
     network.link, network.names_are_stale = link, True
     for session in range(1, 4):
-        ledger = opened(run)
-        assert (ledger.session, ledger.known) == (session, session - 1)
+        run_journal = opened(run)
+        assert (run_journal.session, run_journal.reusable) == (session, session - 1)
         with pytest.raises(RunInUse):
             opened(run)
-        finish(ledger, "f", f"d{session}", session)
-        ledger.close("ended")
-    ledger = opened(run)
-    assert values(ledger, "d1", "d2", "d3") == [1, 2, 3]
-    ledger.close("ended")
+        finish(run_journal, "f", f"d{session}", session)
+        run_journal.close("ended")
+    run_journal = opened(run)
+    assert values(run_journal, "d1", "d2", "d3") == [1, 2, 3]
+    run_journal.close("ended")
     assert network.linked >= 4
 
 
