@@ -111,31 +111,15 @@ class Cluster(Unique, Executor):
         max_result_nbytes: int = 1 << 30,
         progress: bool = True,
     ) -> None:
+        arguments = locals()  # the options, each by its name
         if current_worker() is not None:
             raise HpcmlError(
                 f"this is a task on worker {current_worker()}: it cannot open a Cluster of its own. Open it in "
                 "the driver and submit more tasks there; within a task, joblib's threads use the slot's CPUs."
             )
-        options = Options(
-            engine=engine,
-            slots_per_node=slots_per_node,
-            cpus_per_slot=cpus_per_slot,
-            min_slots=min_slots,
-            timeout=timeout,
-            retries=retries,
-            run_dir=None if run_dir is None else Path(run_dir),
-            preload=None if preload is None else tuple(preload),
-            progress=progress,
-            max_nbytes=max_nbytes,
-            data_dir=None if data_dir is None else Path(data_dir),
-            journal=journal,
-            resume=resume or requeue if isinstance(resume, bool) else Path(resume),
-            requeue=requeue,
-            task_timeout=task_timeout,
-            max_result_nbytes=max_result_nbytes,
-        )
+        options = Options.from_arguments(arguments)
         joined = shared_session(options)
-        self._attach(joined or Session(options), joined is None, max_nbytes)
+        self._attach(joined or Session(options), joined is None, options.max_nbytes)
 
     @classmethod
     def _over(cls, session: Session, max_nbytes: int | None) -> Self:

@@ -9,6 +9,7 @@ import time
 import weakref
 from collections.abc import Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from functools import partial
 
 from hpcml import engines
@@ -56,10 +57,10 @@ class Session:
     """
 
     def __init__(self, options: Options, program: Sequence[str] | None = None, wait: bool = True) -> None:
-        self.options = options
         allocation = detect(os.environ)
         auto = "local" if allocation is None else "ipyparallel"
         self.engine = name = auto if options.engine == "auto" else options.engine
+        self.options = replace(options, engine=name)
         start = engines.load(name)
         self._began = time.monotonic()
         label = allocation.label if allocation else "local"
@@ -150,16 +151,7 @@ class Session:
 
     def matches(self, options: Options) -> bool:
         """Tell whether these workers are what `options` ask for."""
-        return (
-            not self._closed
-            and options.engine in ("auto", self.engine)
-            and options.slots_per_node in (None, self.options.slots_per_node)
-            and options.cpus_per_slot in (None, self.options.cpus_per_slot)
-            and options.data_dir in (None, self.options.data_dir)
-            and options.resume in (False, self.options.resume)
-            and options.requeue in (False, self.options.requeue)
-            and options.task_timeout in (None, self.options.task_timeout)
-        )
+        return not self._closed and options.are_met_by(self.options)
 
     def _totals(self, workers: Workers) -> Totals:
         nodes = self.plan.nodes

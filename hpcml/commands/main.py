@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hpcml import engines
+from hpcml.cluster.options import Options, flags
 from hpcml.errors import HpcmlError
 from hpcml.interpreter import interpreter_options, program_command, program_environment
 
@@ -32,16 +32,7 @@ def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(prog="hpcml", description="A Slurm allocation as Python workers.")
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
     script = commands.add_parser("run", help="run a script with joblib's default backend on a Cluster")
-    script.add_argument("--engine", default="auto", help=", ".join(("auto", *engines.LIBRARIES, "scoop")))
-    script.add_argument("--slots-per-node", type=int, metavar="N", help="instead of Slurm's tasks per node")
-    script.add_argument("--cpus-per-slot", type=int, metavar="N", help="instead of Slurm's CPUs per task")
-    script.add_argument("--min-slots", type=int, metavar="N", help="start when so many workers have come")
-    script.add_argument("--timeout", type=float, default=60.0, metavar="S", help="seconds for the start (60)")
-    script.add_argument("--run-dir", type=Path, metavar="DIR", help="where logs go (.hpcml)")
-    script.add_argument("--resume", action="store_true", help="go on with this script's last run, if there is one")
-    script.add_argument("--requeue", action="store_true", help="requeue the job when its time is over; --resume")
-    script.add_argument("--task-timeout", type=float, metavar="S", help="seconds that one task may run")
-    script.add_argument("--quiet", action="store_true", help="no progress and no closing line")
+    _add_options(script)
     _add_program(script)
     script.set_defaults(act=run_script)
     info = commands.add_parser("info", help="print what was detected")
@@ -53,6 +44,20 @@ def parser() -> argparse.ArgumentParser:
     told.add_argument("--html", type=Path, metavar="FILE", help="as a page with pictures")
     told.set_defaults(act=_print_report)
     return top
+
+
+def _add_options(command: argparse.ArgumentParser) -> None:
+    """Have `command` take the options of a Cluster that have flags."""
+    for name, flag in flags().items():
+        default = getattr(Options, name)
+        words = f"--{(flag.name or name).replace('_', '-')}"
+        if flag.convert is None:
+            action = "store_false" if default else "store_true"
+            command.add_argument(words, dest=name, action=action, help=flag.help)
+        else:
+            command.add_argument(
+                words, dest=name, type=flag.convert, default=default, metavar=flag.metavar, help=flag.help
+            )
 
 
 def _add_program(command: argparse.ArgumentParser) -> None:
@@ -118,13 +123,9 @@ def _check_script(script: Path) -> None:
 
 
 def _cluster_options(arguments: argparse.Namespace) -> dict[str, Any]:
-    names = ("engine", "slots_per_node", "cpus_per_slot", "min_slots", "timeout", "requeue", "task_timeout")
-    return {
-        **{name: getattr(arguments, name) for name in names},
-        "run_dir": None if arguments.run_dir is None else str(arguments.run_dir),
-        "resume": arguments.resume or arguments.requeue,
-        "progress": not arguments.quiet,
-    }
+    """Return the options of the Cluster, as JSON has them."""
+    given = {name: getattr(arguments, name) for name in flags()}
+    return {name: str(value) if isinstance(value, Path) else value for name, value in given.items()}
 
 
 def _run_with_scoop(arguments: argparse.Namespace, program: list[str]) -> int:

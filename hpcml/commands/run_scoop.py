@@ -38,13 +38,7 @@ def plan_run(
     arguments: argparse.Namespace, environment: Mapping[str, str], allocation: Allocation | None, cpus: int
 ) -> Plan:
     """Return what is to be started; `cpus` are those of this computer, where there is no allocation."""
-    options = Options(
-        engine="scoop",
-        slots_per_node=arguments.slots_per_node,
-        cpus_per_slot=arguments.cpus_per_slot,
-        timeout=arguments.timeout,
-        run_dir=arguments.run_dir,
-    )
+    options = Options.from_arguments(vars(arguments))
     imports = script_imports(arguments.script.read_text(errors="replace"))
     return Plan(
         nodes=make_nodes(allocation, cpus, True, options.slots_per_node, options.cpus_per_slot),
@@ -72,7 +66,7 @@ def run_with_scoop(arguments: argparse.Namespace, environment: Mapping[str, str]
     library = load()
     plan = plan_run(arguments, environment, detect(environment), cpus)
     with ending_signals(), Pool(plan, library, arguments.script, arguments.args) as pool:
-        if not arguments.quiet:
+        if arguments.progress:
             print(_opening_line(plan, time.monotonic() - began), file=sys.stderr, flush=True)
         return run_as_origin(library, pool.fate, lambda: run_as_main(arguments.script))
 

@@ -39,7 +39,7 @@ def begin(order: Mapping[str, Any]) -> None:
     """Open the Cluster that `order` describes, and have joblib use it; end this process where that fails."""
     try:
         program = sys.orig_argv[-order["words"] :]
-        options = Options(**{**order["options"], **_paths(order["options"])}, preload=_preload(program))
+        options = Options.from_arguments({**order["options"], "preload": _preload(program)})
         session = Session(options, program, wait=False)  # its workers start meanwhile
         cluster = Cluster._over(session, options.max_nbytes)
         set_shared_session(session)
@@ -57,10 +57,6 @@ def begin(order: Mapping[str, Any]) -> None:
 def status() -> int:
     """Return the exit status that takes the place of Python's own; 0 where that holds."""
     return _status[-1] if _status else 0
-
-
-def _paths(options: Mapping[str, Any]) -> dict[str, Any]:
-    return {"run_dir": None if options["run_dir"] is None else Path(options["run_dir"])}
 
 
 def _preload(program: Sequence[str]) -> tuple[str, ...]:
