@@ -17,7 +17,8 @@ from hpcml.errors import (
     TaskTimeout,
     WorkerDied,
 )
-from hpcml.slurm.allocation import Allocation, Node, detect
+from hpcml.slurm.allocation import Allocation, detect
+from hpcml.slurm.nodes import Node
 
 __all__ = [
     "Allocation",

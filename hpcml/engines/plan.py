@@ -9,7 +9,8 @@ from pathlib import Path
 
 from hpcml.data.staging.files import places
 from hpcml.errors import AllocationError
-from hpcml.slurm.allocation import Allocation, Node
+from hpcml.slurm.allocation import Allocation
+from hpcml.slurm.nodes import Node
 
 __all__ = ["Plan", "make_nodes", "preloads", "script_imports"]
 

@@ -4,8 +4,8 @@ from collections.abc import Collection, Sequence
 
 from hpcml.engines.nodes.steps import PYTHON, Step, worker_steps
 from hpcml.engines.plan import Plan
-from hpcml.slurm.allocation import Node
 from hpcml.slurm.commands import controller_step
+from hpcml.slurm.nodes import Node
 
 __all__ = ["controller_home", "holder_steps", "programs"]
 

@@ -3,9 +3,9 @@
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from hpcml.slurm.allocation import Node
 from hpcml.slurm.commands import SLURM_FAILED
 from hpcml.slurm.hostlist import compress
+from hpcml.slurm.nodes import Node
 from hpcml.slurm.process import Program
 
 __all__ = ["Seen", "failures", "unreachable"]

@@ -8,9 +8,9 @@ from typing import Any
 
 from hpcml.engines.ipyparallel.commands import controller_home, holder_steps, programs
 from hpcml.engines.plan import Plan
-from hpcml.slurm.allocation import Node
 from hpcml.slurm.commands import step_environment
 from hpcml.slurm.hostlist import compress
+from hpcml.slurm.nodes import Node
 from hpcml.slurm.process import Inbox, Program
 from hpcml.slurm.slots import thread_variables
 

@@ -11,8 +11,8 @@ from hpcml.engines.ipyparallel.fleet import Fleet
 from hpcml.engines.ipyparallel.liveness import Liveness
 from hpcml.engines.ipyparallel.node_data import NodeData
 from hpcml.engines.plan import Plan
-from hpcml.slurm.allocation import Node
 from hpcml.slurm.hostlist import compress
+from hpcml.slurm.nodes import Node
 from hpcml.slurm.process import Program
 
 if TYPE_CHECKING:

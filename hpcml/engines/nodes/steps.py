@@ -5,8 +5,8 @@ from collections.abc import Sequence
 
 from hpcml.engines.plan import Plan
 from hpcml.interpreter import interpreter_options, worker_options
-from hpcml.slurm.allocation import Node
 from hpcml.slurm.commands import worker_step
+from hpcml.slurm.nodes import Node
 
 __all__ = ["PYTHON", "Step", "worker_steps"]
 

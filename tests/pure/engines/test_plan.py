@@ -4,7 +4,8 @@ import pytest
 
 from hpcml.engines.plan import make_nodes, preloads, script_imports
 from hpcml.errors import AllocationError
-from hpcml.slurm.allocation import Allocation, Node
+from hpcml.slurm.allocation import Allocation
+from hpcml.slurm.nodes import Node
 
 UNEVEN = Allocation(5, (Node("n1", 28, 1, cpus=28), Node("n2", 3, 1, cpus=4)), "batch", launch_node="n1")
 

@@ -11,8 +11,9 @@ from patience import patient, promised
 
 from hpcml.engines.ipyparallel.failures import Seen, failures, unreachable
 from hpcml.engines.nodes.addresses import reach
-from hpcml.slurm.allocation import Node, detect
+from hpcml.slurm.allocation import detect
 from hpcml.slurm.hostlist import MAX_NAMES, expand
+from hpcml.slurm.nodes import Node
 from hpcml.slurm.process import Program
 
 TOKEN = b"0123456789abcdef"

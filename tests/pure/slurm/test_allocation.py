@@ -14,7 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hpcml.errors import AllocationError
-from hpcml.slurm.allocation import Allocation, Node, detect
+from hpcml.slurm.allocation import Allocation, detect
+from hpcml.slurm.nodes import Node
 
 RECORDED = sorted((Path(__file__).parents[2] / "data" / "environments").glob("*/*.json"))
 YEAR = 365 * 24 * 3600  # what Slurm plans for a job without limit

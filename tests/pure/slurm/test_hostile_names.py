@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 import hpcml
 from hpcml.engines.ipyparallel.commands import HOLD, holder_steps, programs
 from hpcml.engines.plan import Plan
-from hpcml.slurm.allocation import Allocation, Node
+from hpcml.slurm.allocation import Allocation
 from hpcml.slurm.commands import controller_step, sbcast, step_environment, worker_step
+from hpcml.slurm.nodes import Node
 
 PIECES = [*" '\"\n\\;&|*", "$(touch x)", "`touch x`", "${HOME}", "#SBATCH", "--", "%j", "n1", "é", "\U0001f600"]
 SHELLS = {"system", "popen", "getoutput", "getstatusoutput", "create_subprocess_shell"}
