@@ -20,8 +20,9 @@ import cloudpickle
 from hpcml.data.arrays import numbers
 from hpcml.data.deap import parts_of_new
 from hpcml.data.digests import ContentDigests, digest
+from hpcml.journal.key_pickler import KeyPickler
 from hpcml.journal.kinds import IMMUTABLE
-from hpcml.journal.reductions import Reducing, nothing
+from hpcml.journal.reductions import nothing
 
 __all__ = ["CallKeys", "IGNORED_ARGUMENTS", "Written", "content_key"]  # noqa: RUF022  plain order
 
@@ -85,7 +86,7 @@ class _Stream(io.BytesIO):
         return super().write(data)
 
 
-class _Careful(Reducing):
+class _Careful(KeyPickler):
     """Writes a mutable object once, later its number, and sets in order; each object is asked about."""
 
     def __init__(self, stream: Any, keys: "CallKeys", depth: int) -> None:
@@ -136,7 +137,7 @@ class CallKeys:
     def __init__(self, digests: ContentDigests | None = None) -> None:
         self.digests = digests or ContentDigests()
         self.table = dict(cloudpickle.Pickler.dispatch_table)  # as it is now: that one is a slow ChainMap
-        self.named: dict[int, tuple[Any, str]] = {id(nothing): (nothing, "")}  # see `Reducing`, by id
+        self.named: dict[int, tuple[Any, str]] = {id(nothing): (nothing, "")}  # see `KeyPickler`, by id
         self._made: dict[int, tuple[Any, str]] = {}  # digests of DEAP's classes, by id
         self._sorted = 0
 
@@ -186,7 +187,7 @@ class CallKeys:
         """Return what is found in an object; None where there are sets, which have no order of their own."""
         seen: list[Any] = []
         stream = _Stream(seen)
-        pickler = Reducing(stream, self)
+        pickler = KeyPickler(stream, self)
         pickler.persistent_id = seen.append  # type: ignore[method-assign]  # it returns None, which is: no object is a special one
         pickler.dump(thing)
         kinds = set(map(type, seen))

@@ -1,4 +1,4 @@
-"""Types that keys treat apart: what says nothing of results, and what is the same when it is equal."""
+"""Types that keys treat apart: those with attributes that keys ignore, and those that are immutable."""
 
 import datetime
 import decimal
@@ -12,15 +12,15 @@ from typing import Any
 
 from hpcml.data.arrays import Array
 
-__all__ = ["IGNORED", "IMMUTABLE", "note_immutable"]
+__all__ = ["IGNORED_ATTRIBUTES", "IMMUTABLE", "note_immutable"]
 
-IGNORED: dict[tuple[str, str], tuple[str, ...] | None] = {
+IGNORED_ATTRIBUTES: dict[tuple[str, str], tuple[str, ...] | None] = {
     ("hpcml.cluster.scoop.task_context", "WithConstants"): ("slots",),
     ("sklearn.utils.parallel", "_FuncWrapper"): ("warning_filters",),
     ("sklearn.callback._callback_context", "CallbackContext"): None,
 }
-"""Attributes (None: all) that say nothing of a result and differ between two sessions of a script: the warning
-filters depend on what has been imported, the context of callbacks holds the time and a random number."""
+"""Attributes (None: all) that have no influence on a result and differ between two sessions of a script: warning
+filters depend on the imports so far, the context of callbacks holds the time and a random number."""
 
 IMMUTABLE: set[type] = {
     *(int, float, str, bytes, bool, complex, type(None), tuple, range, slice, type(...), type(NotImplemented)),
@@ -28,13 +28,13 @@ IMMUTABLE: set[type] = {
     *(datetime.date, datetime.datetime, datetime.time, datetime.timedelta, datetime.timezone),
     *(decimal.Decimal, fractions.Fraction, uuid.UUID, re.Pattern, types.GenericAlias, frozenset),
 }
-"""Types of which equal objects are the same: nothing can tell them apart, and a process may keep one of them."""
+"""Types whose equal objects cannot be distinguished: a process may keep one object in place of several."""
 
 _BASES = (enum.Enum, pathlib.PurePath, type)
 
 
 def note_immutable(kind: Any) -> None:
-    """Add a type to `IMMUTABLE` where it is one of these."""
+    """Add a type to `IMMUTABLE` if it is a scalar or dtype of numpy, an enum, a path or a metaclass."""
     of_numpy = kind.__module__ in ("numpy", "numpy.dtypes") and not issubclass(kind, Array)  # scalars and dtypes
     if of_numpy or issubclass(kind, _BASES):
         IMMUTABLE.add(kind)
