@@ -13,7 +13,7 @@ from hpcml.cluster.cluster import Cluster
 from hpcml.cluster.dispatch.futures import FutureLike, resolve
 from hpcml.cluster.dispatch.sizes import chunk_length
 from hpcml.cluster.joblib.error_score import fallback
-from hpcml.cluster.joblib.futures import BatchFuture, BatchItem
+from hpcml.cluster.joblib.futures import BatchFuture
 from hpcml.cluster.session import Session
 from hpcml.data.call_data import CallData
 from hpcml.data.envelope import Call, RecordedOutcome
@@ -99,13 +99,15 @@ class Batches:
         length = length if length == 1 or is_uniform(batch) else 1
         make = partial(calls.make_chunk, group=group, width=limit)
         made = _chunks(batch, length, future, make) if length > 1 else []
-        for item, call in zip(future.items, batch, strict=True):
-            item.fallback = fallback(*call)
-        for item, (function, args, kwargs) in zip(future.items, batch, strict=True) if length == 1 else ():
+        for place, call in enumerate(batch):
+            score = fallback(*call)
+            if score is not None:
+                future.fallbacks[place] = score
+        for place, (function, args, kwargs) in enumerate(batch) if length == 1 else ():
             try:
-                made.append((calls.make(function, args, kwargs, group, width=limit), item))
+                made.append((calls.make(function, args, kwargs, group, width=limit), future.call(place)))
             except Exception as error:  # joblib would wait for ever
-                made.append((error, item))
+                made.append((error, future.call(place)))
         if any(isinstance(call, Call) and _waits(call) for call, _ in made):
             self._waiting.put((calls.book.detach(), made, future))
         else:
@@ -164,14 +166,14 @@ def _chunks(
     """Return a batch as chunks of so many calls that `make` makes, and what is known of some of them."""
     made: list[tuple[Call | RecordedOutcome | BaseException, FutureLike]] = []
     for start in range(0, len(batch), length):
-        items: list[BatchItem] = future.items[start : start + length]
+        items = batch[start : start + length]
         try:
-            known, chunk = make(batch[0][0], batch[start : start + length])
+            known, chunk = make(batch[0][0], items)
         except Exception as error:
-            made.append((error, items[0]))
+            made.append((error, future.call(start)))
             continue
-        made += [(one, item) for one, item in zip(known, items, strict=True) if one is not None]
+        made += [(one, future.call(start + number)) for number, one in enumerate(known) if one is not None]
         if chunk is not None:
-            left = [item for one, item in zip(known, items, strict=True) if one is None]
+            left = [start + number for number, one in enumerate(known) if one is None]
             made.append((chunk, future.chunk(left)))
     return made

@@ -5,128 +5,81 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from typing import Any
 
-from hpcml.cluster.dispatch.futures import resolve
+from hpcml.cluster.dispatch.futures import CallFuture, ChunkFuture, resolve
 from hpcml.errors import HpcmlError, TaskTimeout, WorkerDied
 
-__all__ = ["BatchFuture", "BatchItem", "ChunkItems"]
+__all__ = ["BatchFuture"]
 
 
 class BatchFuture(Future[list[Any]]):
-    """The results of all calls of a batch, in order; fails with what the first of them raises.
+    """The results of all calls of a batch, in order; fails with the error of the first that fails.
+
+    The results of the calls are its `hpcml.cluster.dispatch.futures.Results`.
 
     Examples
     --------
     >>> from hpcml.cluster.joblib.futures import BatchFuture
     >>> batch = BatchFuture(2)
-    >>> batch.items[1].set_result("b")
-    >>> batch.items[0].set_result("a")
+    >>> batch.call(1).set_result("b")
+    >>> batch.call(0).set_result("a")
     >>> batch.result()
     ['a', 'b']
     """
 
     def __init__(self, length: int) -> None:
         super().__init__()
-        self.items = [BatchItem(self, index) for index in range(length)]
-        self._chunks: list[ChunkItems] = []
+        self.parts: list[CallFuture | ChunkFuture] = []
+        self.fallbacks: dict[int, Callable[[HpcmlError], Any]] = {}
         self._results: list[Any] = [None] * length
+        self._ended = [False] * length
         self._left = length
-        self._counting = threading.Lock()  # protects _left: the dispatcher resolves calls, and `BatchItem` threads
+        self._counting = threading.Lock()  # protects _left: the dispatcher resolves calls, and `fail` has threads
 
-    @property
-    def parts(self) -> "list[BatchItem | ChunkItems]":
-        """Future that the dispatcher may have in place of this one."""
-        return [*self.items, *self._chunks]
+    def call(self, place: int) -> CallFuture:
+        """Return the future of one call, for the dispatcher."""
+        self.parts.append(future := CallFuture(self, (place,)))
+        return future
 
-    def chunk(self, items: "list[BatchItem]") -> "ChunkItems":
-        """Return the future of a chunk of some of the calls."""
-        self._chunks.append(ChunkItems(items))
-        return self._chunks[-1]
+    def chunk(self, places: Sequence[int]) -> ChunkFuture:
+        """Return the future of a chunk of some of the calls, for the dispatcher."""
+        self.parts.append(future := ChunkFuture(self, places))
+        return future
 
-    def put(self, index: int, result: Any) -> None:
-        """Take the result of one call."""
-        self.put_all([index], [result])
+    def is_wanted(self) -> bool:
+        """Tell whether joblib still waits for the batch."""
+        return not self.done()
 
-    def put_all(self, indices: Sequence[int], results: Sequence[Any]) -> None:
-        """Take the results of several calls."""
-        for index, result in zip(indices, results, strict=True):
-            self._results[index] = result
+    def has(self, place: int) -> bool:
+        """Tell whether the call at `place` has ended."""
+        return self._ended[place]
+
+    def put(self, places: Sequence[int], values: Sequence[Any]) -> None:
+        """Take the values that calls have returned."""
+        for place, value in zip(places, values, strict=True):
+            self._ended[place] = True
+            self._results[place] = value
         with self._counting:
-            self._left -= len(results)
+            self._left -= len(values)
             complete = not self._left
         if complete:
             resolve(self, self._results)
 
+    def fail(self, places: Sequence[int], error: BaseException | None) -> None:
+        """Take the error of a call; joblib ends a Parallel with it.
 
-class BatchItem:
-    """The future of one call of a batch; see `hpcml.cluster.dispatch.futures.FutureLike`.
+        A call that has ended its worker too often, or ran too long, has the result that its function in
+        `fallbacks` gives for the error. That may take a while: it has a thread, and the dispatcher serves others.
+        """
+        lost = error if isinstance(error, WorkerDied | TaskTimeout) else None
+        for place in places:
+            self._ended[place] = True
+            if lost is not None and place in self.fallbacks:
+                threading.Thread(target=self._fall_back, args=(place, lost), daemon=True).start()
+            else:
+                resolve(self, error=error)
 
-    ``fallback``, where there is one, gives the result of a call that has ended its worker too often.
-    """
-
-    __slots__ = ("batch", "fallback", "index", "taken")
-
-    def __init__(self, batch: BatchFuture, index: int) -> None:
-        self.batch = batch
-        self.index = index
-        self.taken = False
-        self.fallback: Callable[[HpcmlError], Any] | None = None
-
-    def set_running_or_notify_cancel(self) -> bool:
-        """Return whether anybody still waits for the batch."""
-        return not self.batch.done()
-
-    def done(self) -> bool:
-        """Tell whether the call has ended."""
-        return self.taken
-
-    def set_result(self, value: Any) -> None:
-        """Take what the call returned."""
-        self.taken = True
-        self.batch.put(self.index, value)
-
-    def set_exception(self, error: BaseException | None) -> None:
-        """Take what the call raised."""
-        self.taken = True
-        if self.fallback is not None and isinstance(error, WorkerDied | TaskTimeout):
-            # It may take a while, and the dispatcher has others to serve.
-            threading.Thread(target=self._fall_back, args=(error, self.fallback), daemon=True).start()
-        else:
-            resolve(self.batch, error=error)
-
-    def _fall_back(self, error: HpcmlError, fallback: Callable[[HpcmlError], Any]) -> None:
+    def _fall_back(self, place: int, error: HpcmlError) -> None:
         try:
-            self.batch.put(self.index, fallback(error))
+            self.put((place,), (self.fallbacks[place](error),))
         except Exception as failed:
-            resolve(self.batch, error=failed)
-
-
-class ChunkItems:
-    """The future of a chunk of calls of one batch; see `hpcml.cluster.dispatch.futures.ChunkFuture`."""
-
-    __slots__ = ("items", "whole")
-
-    def __init__(self, items: list[BatchItem], whole: "ChunkItems | None" = None) -> None:
-        self.items = items
-        self.whole = whole or self
-
-    def part(self, first: int, last: int) -> "ChunkItems":
-        """Return the future of some of the calls."""
-        return self if last - first == len(self.items) else ChunkItems(self.items[first:last], self.whole)
-
-    def set_running_or_notify_cancel(self) -> bool:
-        """Return whether anybody still waits for the batch."""
-        return self.items[0].set_running_or_notify_cancel()
-
-    def done(self) -> bool:
-        """Tell whether the calls have ended."""
-        return self.items[0].done()
-
-    def set_result(self, values: list[Any]) -> None:
-        """Take what the calls returned."""
-        for item in self.items:
-            item.taken = True
-        self.items[0].batch.put_all([item.index for item in self.items], values)
-
-    def set_exception(self, error: BaseException | None) -> None:
-        """Take what one of them raised; joblib ends a Parallel with it."""
-        self.items[0].set_exception(error)
+            resolve(self, error=failed)

@@ -8,10 +8,10 @@ from typing import Any
 from hpcml.cluster.calls import Calls, Item
 from hpcml.cluster.dispatch.chunks import join_calls
 from hpcml.cluster.dispatch.dispatcher import Dispatcher
-from hpcml.cluster.dispatch.futures import FutureLike
+from hpcml.cluster.dispatch.futures import CallFuture, ChunkFuture, FutureLike
 from hpcml.cluster.dispatch.sizes import FRAME_SECONDS, chunk_lengths
 from hpcml.cluster.map.granularity import note_map
-from hpcml.cluster.map.results import MapChunk, MapItem, MapResults
+from hpcml.cluster.map.results import MapResults
 from hpcml.data.arrays import Array
 from hpcml.data.envelope import Call, RecordedOutcome, name_of
 
@@ -73,7 +73,7 @@ class MapCall:
         name, self._slots, self._began = self._name, slots, time.monotonic()
         self._calls.seconds = self._dispatcher.seconds(self._group, name)
         if self._calls.seconds is None:
-            self._submit(self._one(work, self.results.new_item()) for work in self._work[:slots])
+            self._submit(self._one(work, self.results.new_call()) for work in self._work[:slots])
             until = time.monotonic() + LEARNING if len(self._work) > slots else 0.0
             while self._calls.seconds is None and time.monotonic() < until:
                 time.sleep(0.001)
@@ -106,8 +106,8 @@ class MapCall:
         given = itertools.count(len(self.futures))
         self._dispatcher.submit(work, lambda: self.futures[next(given)])
 
-    def _one(self, work: Any, item: MapItem) -> Call | RecordedOutcome:
-        self.futures.append(item)
+    def _one(self, work: Any, future: CallFuture) -> Call | RecordedOutcome:
+        self.futures.append(future)
         return self._make(work)
 
     def _rest(self, slots: int) -> Iterator[Call | RecordedOutcome]:
@@ -116,7 +116,7 @@ class MapCall:
         for length in chunk_lengths(self._calls.seconds, len(self._work) - end, slots, FRAME_SECONDS):
             begin, end = end, end + length
             if length == 1:
-                yield self._one(self._work[begin], self.results.new_item())
+                yield self._one(self._work[begin], self.results.new_call())
             else:
                 yield from self._chunk(self._work[begin:end], self.results.reserve(length))
 
@@ -134,8 +134,8 @@ class MapCall:
             left = [place for place, one in zip(places, known, strict=True) if one is None]
         for place, one in zip(places, known, strict=True) if any(known) else ():
             if one is not None:
-                self.futures.append(MapItem(self.results, place))
+                self.futures.append(CallFuture(self.results, (place,)))
                 yield one
         if chunk is not None:
-            self.futures.append(MapChunk(self.results, left))
+            self.futures.append(ChunkFuture(self.results, left))
             yield chunk

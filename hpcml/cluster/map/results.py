@@ -9,68 +9,11 @@ import time
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-__all__ = ["MapChunk", "MapItem", "MapResults"]
+from hpcml.cluster.dispatch.futures import CallFuture
+
+__all__ = ["MapResults"]
 
 _WAITING = object()
-
-
-class MapItem:
-    """One task's place in the results; what the dispatcher asks of a future."""
-
-    __slots__ = ("index", "results")
-
-    def __init__(self, results: "MapResults", index: int) -> None:
-        self.results = results
-        self.index = index
-
-    def set_running_or_notify_cancel(self) -> bool:
-        """Return True: a map is given up as a whole, not by the task."""
-        return True
-
-    def done(self) -> bool:
-        """Tell whether the result is there."""
-        return self.results.values[self.index] is not _WAITING
-
-    def set_result(self, value: Any) -> None:
-        """Put the task's value in its place."""
-        self.results.put(self.index, (value, None))
-
-    def set_exception(self, error: BaseException | None) -> None:
-        """Put what the task raised in its place."""
-        self.results.put(self.index, (None, error))
-
-
-class MapChunk:
-    """The places of several tasks that are sent as one; see `hpcml.cluster.dispatch.futures.ChunkFuture`."""
-
-    __slots__ = ("_indices", "results", "whole")
-
-    def __init__(self, results: "MapResults", indices: Sequence[int], whole: "MapChunk | None" = None) -> None:
-        self.results = results
-        self._indices = indices
-        self.whole = whole or self
-
-    def part(self, first: int, last: int) -> "MapChunk":
-        """Return the places of some of the tasks."""
-        return MapChunk(self.results, self._indices[first:last], self.whole)
-
-    def set_running_or_notify_cancel(self) -> bool:
-        """Return True: a map is given up as a whole, not by the task."""
-        return True
-
-    def done(self) -> bool:
-        """Tell whether all results are there."""
-        return all(self.results.values[index] is not _WAITING for index in self._indices)
-
-    def set_result(self, values: list[Any]) -> None:
-        """Put the tasks' values in their places."""
-        self.results.put_all(self._indices, values)
-
-    def set_exception(self, error: BaseException | None) -> None:
-        """Store the exception for all of them: iteration stops at the first."""
-        for index in self._indices:
-            if self.results.values[index] is _WAITING:
-                self.results.put(index, (None, error))
 
 
 class MapResults:
@@ -80,9 +23,9 @@ class MapResults:
     --------
     >>> from hpcml.cluster.map.results import MapResults
     >>> results = MapResults()
-    >>> items = [results.new_item() for _ in range(3)]
-    >>> for item, value in zip(reversed(items), "abc"):
-    ...     item.set_result(value)
+    >>> futures = [results.new_call() for _ in range(3)]
+    >>> for future, value in zip(reversed(futures), "abc"):
+    ...     future.set_result(value)
     >>> list(results.take(timeout=1))
     ['c', 'b', 'a']
     """
@@ -93,10 +36,10 @@ class MapResults:
         self._awaited = -1
         self._filled = threading.Condition()  # protects _awaited against the check before a wait
 
-    def new_item(self) -> MapItem:
-        """Return the place of the next task."""
+    def new_call(self) -> CallFuture:
+        """Return the future of the next task."""
         self.values.append(_WAITING)
-        return MapItem(self, len(self.values) - 1)
+        return CallFuture(self, (len(self.values) - 1,))
 
     def reserve(self, length: int) -> range:
         """Return the places of the next tasks."""
@@ -104,20 +47,31 @@ class MapResults:
         self.values += [_WAITING] * length
         return range(first, first + length)
 
-    def put_all(self, indices: Sequence[int], values: Sequence[Any]) -> None:
-        """Fill several places; see `put`."""
-        for index, value in zip(indices, values, strict=True):
-            self.values[index] = (value, None)
-        self.filled = time.monotonic()
-        if self._awaited in indices:
-            with self._filled:
-                self._filled.notify()
+    def is_wanted(self) -> bool:
+        """Return True: the dispatcher itself drops the tasks of a map that is given up."""
+        return True
 
-    def put(self, index: int, result: tuple[Any, BaseException | None]) -> None:
-        """Fill a place; the taker is woken only when it waits for just this one."""
-        self.values[index] = result
+    def has(self, place: int) -> bool:
+        """Tell whether the task at `place` has ended."""
+        return self.values[place] is not _WAITING
+
+    def put(self, places: Sequence[int], values: Sequence[Any]) -> None:
+        """Take the values that tasks have returned."""
+        for place, value in zip(places, values, strict=True):
+            self.values[place] = (value, None)
+        self._wake_taker(places)
+
+    def fail(self, places: Sequence[int], error: BaseException | None) -> None:
+        """Take the error of a task, for all that have not ended: iteration stops at the first."""
+        for place in places:
+            if self.values[place] is _WAITING:
+                self.values[place] = (None, error)
+        self._wake_taker(places)
+
+    def _wake_taker(self, places: Sequence[int]) -> None:
+        """Wake the thread that takes results, where it waits for one of `places`."""
         self.filled = time.monotonic()
-        if self._awaited == index:
+        if self._awaited in places:
             with self._filled:
                 self._filled.notify()
 
