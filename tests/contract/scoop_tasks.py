@@ -54,3 +54,9 @@ def nested(number):
 
 def nested_error(number):
     return list(futures.map(fail, [number]))
+
+
+def halves(values):
+    """Return the values subtracted as SCOOP's tree does it."""
+    half = len(values) // 2
+    return values[0] if not half else halves(values[:half]) - halves(values[half:])

@@ -1,23 +1,15 @@
-"""`hpcml run --engine scoop` on this computer: SCOOP's interface unchanged, what is refused, and strangers.
+"""`hpcml run --engine scoop` on this computer: SCOOP's interface is unchanged; what is refused.
 
 Every script runs in a process of its own; none of the processes that one starts outlives it.
 """
 
-import contextlib
-import os
 import re
-import socket
-import stat
-import subprocess
-import sys
 import time
 from importlib.metadata import PackageNotFoundError
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 from patience import promised
-from scoop_runs import WORK, processes
 
 from hpcml import engines
 from hpcml.commands import run_scoop as command
@@ -174,84 +166,6 @@ def test_long_tasks_run_once_and_all_at_the_same_time(run, tmp_path):
     assert time.monotonic() - began < promised(15)
 
 
-CMA = """
-import numpy
-from deap import algorithms, base, benchmarks, cma, creator, tools
-from scoop import futures
-
-creator.create("FitnessMin", base.Fitness, weights=(-1.0,))
-creator.create("Individual", list, fitness=creator.FitnessMin)
-toolbox = base.Toolbox()
-toolbox.register("evaluate", benchmarks.rastrigin)
-toolbox.register("map", futures.map)
-
-def search(generations=15):
-    numpy.random.seed(128)
-    strategy = cma.Strategy(centroid=[5.0] * 5, sigma=5.0, lambda_=20)
-    toolbox.register("generate", strategy.generate, creator.Individual)
-    toolbox.register("update", strategy.update)
-    best = tools.HallOfFame(1)
-    algorithms.eaGenerateUpdate(toolbox, ngen=generations, halloffame=best, verbose=False)
-    return best[0].fitness.values[0]
-"""
-
-
-def test_cma_es_on_rastrigin_gives_what_one_process_gives(run):
-    main = "found = search()\ntoolbox.register('map', map)\nprint(found == search(), found)"
-    done = run(CMA, main=main)
-    assert done.status == 0, done.err
-    assert done.out.startswith("True ")
-
-
-ISLANDS = """
-import array, functools, random
-from deap import algorithms, base, creator, tools
-from scoop import futures
-
-creator.create("FitnessMax", base.Fitness, weights=(1.0,))
-creator.create("Individual", array.array, typecode="b", fitness=creator.FitnessMax)
-
-def counted(function):
-    @functools.wraps(function)
-    def wrapper(individual):
-        return function(individual)
-    return wrapper
-
-@counted
-def ones(individual):
-    return (sum(individual),)
-
-toolbox = base.Toolbox()
-toolbox.register("bit", random.randint, 0, 1)
-toolbox.register("individual", tools.initRepeat, creator.Individual, toolbox.bit, 30)
-toolbox.register("population", tools.initRepeat, list, toolbox.individual)
-toolbox.register("evaluate", ones)
-toolbox.register("mate", tools.cxTwoPoint)
-toolbox.register("mutate", tools.mutFlipBit, indpb=0.05)
-toolbox.register("select", tools.selTournament, tournsize=3)
-toolbox.register("map", futures.map)
-"""
-ISLANDS_MAIN = """
-    random.seed(64)
-    islands = [toolbox.population(n=30) for _ in range(3)]
-    for name in ("bit", "individual", "population"):
-        toolbox.unregister(name)
-    toolbox.register("evolve", algorithms.eaSimple, toolbox=toolbox, cxpb=0.5, mutpb=0.2, ngen=3, verbose=False)
-    for _ in range(3):
-        islands = [population for population, _ in toolbox.map(toolbox.evolve, islands)]
-        tools.migRing(islands, 5, tools.selBest)
-    best = max(individual.fitness.values[0] for island in islands for individual in island)
-    print([len(island) for island in islands], best > 20)
-"""
-
-
-def test_islands_that_map_inside_of_a_map(run):
-    """The toolbox is sent with each task, a decorated function in it; with plain pickle it does not."""
-    done = run(ISLANDS, main=ISLANDS_MAIN)
-    assert done.status == 0, done.err
-    assert done.out == "[30, 30, 30] True\n"
-
-
 def test_options_without_a_meaning_are_refused(run):
     done = run("raise SystemExit(9)", options=("--task-timeout=3",))
     assert done.status == 1
@@ -289,80 +203,3 @@ def test_scoop_without_a_part_that_is_changed_is_refused():
     types = SimpleNamespace(Future=0, FutureQueue=SimpleNamespace(**queue))
     with pytest.raises(EngineError, match=r"needs types\.FutureQueue\.timelen of SCOOP 0\.7\.2\.0.*pip install"):
         library.check_parts(SimpleNamespace(**{**vars(loaded), "types": types}))
-
-
-STRANGER = """
-import pickle, sys, zmq
-from pathlib import Path
-ports, key, file = eval(sys.argv[1]), sys.argv[2], sys.argv[3]
-class Evil:
-    def __reduce__(self):
-        return open, (file, "w")
-peers = []
-pairs = [sys.argv[4].encode().split()] if sys.argv[4] else [None, zmq.curve_keypair()]
-for port in ports:
-    for own in pairs:
-        peer = zmq.Context.instance().socket(zmq.DEALER)
-        peer.linger = 0
-        if own:
-            peer.curve_publickey, peer.curve_secretkey = own
-            peer.curve_serverkey = key.encode()
-        peer.connect(f"tcp://127.0.0.1:{port}")
-        peers.append(peer)
-poller = zmq.Poller()
-for peer in peers:
-    poller.register(peer, zmq.POLLIN)
-    evil = [[b"I", pickle.dumps(Evil())], [b"RQ"], [b"T", b"", pickle.dumps(Evil())], [b"S"]]
-    for frames in [[b"I", pickle.dumps({})]] if sys.argv[4] else evil:
-        peer.send_multipart(frames, zmq.NOBLOCK)
-print(len(poller.poll(1500)))
-"""
-
-
-def listening(pids):
-    """Return {(address, port)} of the listening sockets of processes."""
-    inodes = set()
-    for pid in pids:
-        for link in Path(f"/proc/{pid}/fd").iterdir():
-            with contextlib.suppress(OSError):
-                inodes.add(os.readlink(link).removeprefix("socket:[").removesuffix("]"))
-    found = set()
-    for table in ("tcp", "tcp6"):
-        for line in Path(f"/proc/net/{table}").read_text().splitlines()[1:]:
-            fields = line.split()
-            if fields[3] == "0A" and fields[9] in inodes:
-                address, port = fields[1].split(":")
-                found.add((address, int(port, 16)))
-    return found
-
-
-def test_a_stranger_is_neither_heard_nor_answered(start, tmp_path):
-    """Not even who knows the servers' public key: only the run's own pair is admitted."""
-    main = "import time\nlist(futures.map(work, range(4)))\nprint('idle', flush=True)\ninput_ = 'go'\n"
-    main += "while not __import__('os').path.exists('go'):\n    time.sleep(0.05)\n"
-    main += "print(list(futures.map(work, range(20))) == list(range(20)))"
-    run = start(WORK, main=main, options=("--quiet", "--run-dir=runs"))
-    assert run.line() == "idle"
-    (key,) = tmp_path.glob("runs/*/curve.key")
-    assert stat.S_IMODE(key.stat().st_mode) == 0o600
-    assert stat.S_IMODE(key.parent.stat().st_mode) == 0o700
-    public, secret = key.read_text().split()
-    found = listening(processes(run.mark))
-    loopback = socket.inet_aton("127.0.0.1")[::-1].hex().upper()
-    assert {address for address, _ in found} == {loopback}, "one address, not all"
-    assert len(found) == 5, "the broker's two, and one of each of the workers and the origin"
-    for pid, argv in processes(run.mark).items():
-        assert public not in argv
-        assert secret not in argv
-        assert secret.encode() not in Path(f"/proc/{pid}/environ").read_bytes()
-    evil = tmp_path / "evil"
-    argv = [sys.executable, "-c", STRANGER, str([port for _, port in found]), public, str(evil)]
-    for pair, answers in (("", 0), (f"{public} {secret}", 1)):
-        done = subprocess.run([*argv, pair], capture_output=True, text=True, timeout=30, check=True)
-        assert int(done.stdout) == answers
-    assert not evil.exists()
-    (tmp_path / "go").touch()
-    end = run.end()
-    assert end.status == 0, end.err
-    assert end.out == "True\n"
-    assert not (tmp_path / "runs").exists()

@@ -9,9 +9,9 @@ import time
 from pathlib import Path
 
 import pytest
+from guarded_runs import attack, listening
 from patience import patient, promised
 from test_ends import engines, wait_for_no_engines
-from test_security import attack, listening
 
 ROOT = Path(__file__).parents[2]
 RASTRIGIN = Path(__file__).parent / "programs/rastrigin.py"

@@ -1,91 +1,18 @@
-"""What is put on the nodes, how often it is hashed, and when it goes."""
+"""Files of staged content: how long each stays, and how a lost one is written again."""
 
 import gc
-import logging
 import os
 import pickle
 import threading
 import time
-from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pytest
+from packed_data import LIMIT, files
 
-import hpcml.data.call_data
-import hpcml.data.digests
-from hpcml.data.broadcast import broadcast
 from hpcml.data.call_data import CallData
 from hpcml.data.loading import loads_function
-from hpcml.data.staging.file_system import LocalStaging, SharedStaging
-from hpcml.data.staging.files import DataPart
-from hpcml.data.staging.store import Store
-from hpcml.errors import DataError, DataMissing, HpcmlError
-
-LIMIT = 1000
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Store:
-    return Store(LocalStaging([str(tmp_path)]))
-
-
-@pytest.fixture
-def hashed(monkeypatch) -> list[int]:
-    """The lengths of what is hashed."""
-    lengths, digest = [], hpcml.data.call_data.digest
-    for module in (hpcml.data.call_data, hpcml.data.digests):
-        monkeypatch.setattr(module, "digest", lambda data: lengths.append(len(data)) or digest(data))
-    return lengths
-
-
-def files(directory: Path) -> list[Path]:
-    return sorted(directory.iterdir())
-
-
-@pytest.mark.parametrize(
-    "layout",
-    [lambda x: x, np.asfortranarray, lambda x: x[:, ::2], lambda x: x.view("M8[s]")],
-    ids=["C", "Fortran", "strided", "dates"],
-)
-def test_an_array_is_hashed_once_in_a_call_and_anew_in_the_next(layout, store, hashed, tmp_path):
-    array = layout(np.arange(4000.0).reshape(40, 100))
-    for call in range(3):
-        book = CallData(store, LIMIT)
-        for task in range(50):
-            book.pack(([array], {"task": task}))
-        assert hashed == [array.nbytes] * (call + 1)
-    assert len(files(tmp_path)) == 1
-
-
-def test_frames_and_memmaps_are_hashed_once_in_a_call(store, hashed, tmp_path):
-    memmap = np.memmap(tmp_path / "memmap", dtype="f8", mode="w+", shape=(100, 10))
-    frame = pd.DataFrame(np.ones((100, 30)))
-    columns = frame[frame.columns[:5]]
-    book = CallData(store, LIMIT)
-    for _ in range(20):
-        book.pack([memmap, frame, columns])
-    assert len(hashed) <= 3
-
-
-def test_equal_content_is_one_file_whichever_object_holds_it(store, tmp_path):
-    array = np.arange(1000.0)
-    twin = array.copy()
-    CallData(store, LIMIT).pack([array, twin, array.reshape(10, 100), {"list": [twin]}, array.view("i8")])
-    CallData(store, LIMIT).pack(twin)
-    assert len(files(tmp_path)) == 1
-
-
-def test_changed_content_is_noticed_in_the_next_call_and_the_old_file_goes(store, tmp_path):
-    array = np.zeros(1000)
-    first = CallData(store, LIMIT).pack(array)
-    array[17] = 1.0
-    second = CallData(store, LIMIT).pack(array)
-    for packed, expected in ((first, 0.0), (second, 1.0)):
-        assert loads_function(pickle.loads(pickle.dumps(packed)))[0][17] == expected
-    del packed, first  # the task that needed the old content is done
-    assert len(files(tmp_path)) == 1
-    assert loads_function(pickle.loads(pickle.dumps(second)))[0][17] == 1.0
+from hpcml.errors import DataError, DataMissing
 
 
 def test_a_file_stays_while_its_array_sessions_and_goes_with_it(store, tmp_path):
@@ -117,20 +44,6 @@ def test_a_part_of_an_array_goes_with_the_view_of_it(store, tmp_path):
     assert not files(tmp_path)
 
 
-def test_what_leaves_one_pickle_is_one_file(store, tmp_path):
-    arrays = [np.full(1000 + n, float(n)) for n in range(300)]
-    packed = CallData(store, LIMIT).pack([arrays, b"x" * 300_000])
-    assert len(files(tmp_path)) == 1
-    got, content = loads_function(pickle.loads(pickle.dumps(packed)))[0]
-    assert content == b"x" * 300_000
-    for n, array in enumerate(got):
-        assert np.array_equal(array, arrays[n])
-        assert array.ctypes.data % 64 == 0
-    new = CallData(store, LIMIT).pack([*arrays[:5], np.zeros(5000)])  # only what is new is written
-    assert len(new.buffers) == 6
-    assert sorted(path.stat().st_size for path in files(tmp_path))[0] == 40_000
-
-
 def test_content_that_was_lost_for_good_is_written_anew_by_the_next_call(store, tmp_path):
     array = np.arange(1000.0)
     packed = CallData(store, LIMIT).pack(array)
@@ -159,91 +72,6 @@ def test_content_that_was_removed_is_written_again_until_nobody_needs_it(store, 
     assert not store._staging._copies._open
 
 
-def test_content_that_found_no_room_is_tried_again_in_the_same_call(tmp_path):
-    place = tmp_path / "place"
-    book, array = CallData(Store(LocalStaging([str(place)])), LIMIT), np.arange(1000.0)
-    with pytest.raises(DataError):
-        book.pack(array)
-    place.mkdir()
-    assert np.array_equal(loads_function(pickle.loads(pickle.dumps(book.pack(array))))[0], array)
-
-
-def test_chunks_that_are_made_one_by_one_do_not_pile_up(store, tmp_path):
-    book = CallData(store, LIMIT)
-    for n in range(20):
-        packed = book.pack((np.full(1000, float(n)), bytes([n]) * 200_000))
-        array, content = loads_function(pickle.loads(pickle.dumps(packed)))[0]
-        assert (array == n).all()
-        assert content == bytes([n]) * 200_000
-        assert len(files(tmp_path)) <= 4
-
-
-SMALL = 1 << 19  # bytes of an array below the limit of 1 MB
-
-
-def test_a_small_array_that_travels_often_is_put_on_the_nodes_and_can_be_written(store, tmp_path):
-    array = np.arange(SMALL // 8)
-    book = CallData(store, 1 << 20)
-    carried = [pickle.dumps(book.pack([array, {"task": task}])) for task in range(20)]
-    lengths = [len(one) for one in carried]
-    assert lengths[0] > SMALL
-    assert lengths[1] > SMALL
-    assert lengths[2] > SMALL
-    assert max(lengths[3:]) < 1000
-    assert len(files(tmp_path)) == 1
-    for task, one in enumerate(carried):
-        for _ in range(2):  # a second time in the same frame: what the first one wrote is not seen
-            got, about = loads_function(pickle.loads(one))[0]
-            assert about == {"task": task}
-            assert np.array_equal(got, array)
-            got[:] = 0
-    later = CallData(store, 1 << 20)
-    assert [len(pickle.dumps(later.pack(array))) > SMALL for _ in range(2)] == [True, False]  # it is there already
-    del later, array, book
-    assert not files(tmp_path)
-
-
-def test_a_buffer_that_is_refilled_in_the_midst_of_a_call_travels_as_it_is(store):
-    buffer = np.zeros(SMALL // 8)
-    book = CallData(store, 1 << 20)
-    carried = []
-    for task in range(10):
-        buffer[:] = task // 4
-        carried.append(pickle.dumps(book.pack(buffer)))
-    for task, one in enumerate(carried[8:], 8):
-        assert (loads_function(pickle.loads(one))[0] == task // 4).all()
-    assert min(map(len, carried)) < 1000
-
-
-def test_a_small_buffer_that_is_refilled_before_it_is_sent_arrives_as_it_was(store):
-    buffer = np.zeros(SMALL // 8)
-    book = CallData(store, 1 << 20)
-    for _ in range(3):
-        book.dump(buffer)
-    packed = book.dump(buffer)
-    buffer[:] = 1.0
-    store.put(book.detach())
-    assert len(pickle.dumps(packed)) < 1000
-    assert not loads_function(pickle.loads(pickle.dumps(packed)))[0].any()
-
-
-def test_a_function_of_many_tasks_carries_a_small_array_once(store, tmp_path):
-    book = CallData(store, 1 << 20)
-    book.sends = 1000
-    array = np.arange(SMALL // 8)
-    packed = book.pack(lambda: array[-1])
-    assert len(pickle.dumps(packed)) < 2000
-    assert loads_function(pickle.loads(pickle.dumps(packed)))[0]() == array[-1]
-
-
-def test_without_a_limit_nothing_is_put_on_the_nodes_however_often_it_travels(store, tmp_path):
-    book = CallData(store, None)
-    book.sends = 1000
-    for _ in range(10):
-        book.pack(np.arange(SMALL // 8))
-    assert not files(tmp_path)
-
-
 def test_nothing_is_left_to_the_garbage_collector(store, tmp_path):
     gc.disable()
     try:
@@ -266,35 +94,6 @@ def test_threads_share_one_file(store, tmp_path):
     assert len(files(tmp_path)) == 1
 
 
-def test_a_handle_holds_the_data_until_it_is_closed(store, tmp_path):
-    value = {"array": np.arange(100_000.0), "numbers": list(range(100_000))}
-    handle = broadcast(value, store)
-    assert handle.value is value
-    packed = CallData(store, None).pack([handle, handle])
-    assert len(pickle.dumps(packed)) < 2000
-    assert len(files(tmp_path)) == 1  # the array and the pickle of the list
-    arrived, again = loads_function(pickle.loads(pickle.dumps(packed)))[0]
-    assert arrived is again
-    assert arrived.value["numbers"] == value["numbers"]
-    assert np.array_equal(arrived.value["array"], value["array"])
-    assert not arrived.value["array"].flags.writeable
-    assert arrived.value is arrived.value
-    handle.close()
-    assert len(files(tmp_path)) == 1  # a task is still on its way
-    del packed
-    assert not files(tmp_path)
-    with pytest.raises(HpcmlError, match="handle is closed"):
-        _ = handle.value
-    with pytest.raises(HpcmlError, match="handle is closed"):
-        CallData(store, LIMIT).pack(handle)
-
-
-def test_a_handle_of_another_cluster_is_refused_at_once(store, tmp_path):
-    other = Store(LocalStaging([str(tmp_path)]))
-    with pytest.raises(HpcmlError, match="belongs to another Cluster"):
-        CallData(other, LIMIT).pack([broadcast(np.arange(1000.0), store)])
-
-
 def test_a_forked_child_removes_nothing(store, tmp_path):
     array = np.arange(1000.0)
     CallData(store, LIMIT).pack(array)
@@ -304,68 +103,3 @@ def test_a_forked_child_removes_nothing(store, tmp_path):
         os._exit(0)
     os.waitpid(child, 0)
     assert len(files(tmp_path)) == 1
-
-
-@pytest.mark.parametrize("end", ["del", "with"])
-def test_a_handle_frees_its_data_at_its_end(end, store, tmp_path):
-    handle = broadcast(np.arange(100_000.0), store)
-    assert len(files(tmp_path)) == 1
-    if end == "with":
-        with handle:
-            pass
-    else:
-        del handle
-    assert not files(tmp_path)
-
-
-def test_a_handle_travels_to_tasks_only(store):
-    with pytest.raises(TypeError, match="is sent to tasks of its Cluster, and nowhere else"):
-        pickle.dumps(broadcast(1, store))
-
-
-@pytest.mark.skipif(os.getuid() != 0, reason="a file system of 1 MB is mounted, which needs root")
-def test_a_full_place_falls_back_with_one_warning_and_a_full_last_place_is_an_error(tmp_path, small_mount, caplog):
-    first, second = small_mount("first", "1m"), small_mount("second", "2m")
-    store = Store(LocalStaging([str(first), str(second)]))
-    with caplog.at_level(logging.WARNING, "hpcml"):
-        kept = [CallData(store, LIMIT).pack(np.full(600_000, n, "i1")) for n in range(3)]
-    assert [len(files(place)) for place in (first, second)] == [1, 2]
-    (warning,) = caplog.messages
-    assert f"no room for 600,000 bytes of data in {first}: No space left on device; using {second}" in warning
-    with pytest.raises(DataError, match="3,000,000 bytes of data cannot be put on the nodes") as caught:
-        CallData(store, LIMIT).pack(np.zeros(3_000_000, "i1"))
-    for place in (first, second):
-        assert f"{place}: No space left on device" in str(caught.value)
-    assert [len(files(place)) for place in (first, second)] == [1, 2]  # nothing half-written stays
-    del kept
-
-
-def test_a_directory_that_is_gone_is_an_error_that_says_so(tmp_path):
-    store = Store(LocalStaging([str(tmp_path / "gone")]))
-    with pytest.raises(DataError, match=r"gone: No such file or directory\nName another directory that you can"):
-        CallData(store, LIMIT).pack(np.arange(1000.0))
-
-
-def test_a_shared_file_system_holds_one_file_and_nodes_link_to_it(tmp_path):
-    shared, node = tmp_path / "shared", tmp_path / "node"
-    shared.mkdir()
-    node.mkdir()
-    removed: list[str] = []
-    store = Store(SharedStaging(str(shared), str(node), removed.append))
-    array = np.arange(1000.0)
-    packed = CallData(store, LIMIT).pack(array)
-    assert np.array_equal(loads_function(pickle.loads(pickle.dumps(packed)))[0], array)
-    (file,) = files(shared)
-    (link,) = [path for path in files(node) if path.is_symlink()]
-    assert link.readlink() == file
-    del packed, array
-    assert not files(shared)
-    assert removed == [str(link)]
-
-
-def test_what_travels_is_the_name_of_the_file(store, tmp_path):
-    packed = CallData(store, LIMIT).pack(np.arange(1000.0))
-    (part,) = pickle.loads(pickle.dumps(packed)).buffers
-    assert isinstance(part, DataPart)
-    assert (part.offset, part.nbytes) == (0, 8000)
-    assert Path(part.file.path) == files(tmp_path)[0]

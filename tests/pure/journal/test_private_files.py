@@ -1,0 +1,154 @@
+"""Files of a run are private, whatever the umask; links, open modes and other users' files are refused."""
+
+import os
+import resource
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from recorded_runs import a_run, again, finish, flip, opened, place_of, values
+
+from hpcml.errors import HpcmlError
+from hpcml.journal.private_files import create_secret, read_secret
+
+
+@pytest.mark.parametrize("umask", [0o000, 0o022, 0o027, 0o077])
+def test_modes_do_not_depend_on_the_umask(tmp_path, monkeypatch, umask):
+    before = os.umask(umask)
+    try:
+        directory = a_run(tmp_path / "base", monkeypatch)
+    finally:
+        os.umask(before)
+    modes = {path.name.partition("-")[0]: stat.S_IMODE(path.lstat().st_mode) for path in directory.iterdir()}
+    assert modes == {"journal": 0o600, "key": 0o600, "lease": 0o600}
+    assert stat.S_IMODE(directory.stat().st_mode) == stat.S_IMODE(directory.parent.stat().st_mode) == 0o700
+    (note,) = directory.parent.glob("last-*")
+    assert stat.S_IMODE(note.stat().st_mode) == 0o600
+
+
+@pytest.mark.parametrize("name", ["key", "journal", "journal.bad"])
+@pytest.mark.parametrize("target", ["elsewhere", "nowhere"])
+def test_a_link_in_place_of_a_file(tmp_path, run, name, target):
+    run_journal = opened(run)
+    finish(run_journal, "f", "a", 1)
+    run_journal.close("ended")
+    if name == "journal.bad":
+        flip(run / "journal", place_of(run, lambda head: "session" in head)[0] - 5)
+    content = (run / name).read_bytes() if (run / name).exists() else b""
+    (tmp_path / "elsewhere").write_bytes(content)
+    (run / name).unlink(missing_ok=True)
+    (run / name).symlink_to(tmp_path / target)
+    with pytest.raises(HpcmlError, match=f"{name} is a link: remove it"):
+        opened(run)
+    assert (tmp_path / "elsewhere").read_bytes() == content
+    assert not (tmp_path / "nowhere").exists()
+
+
+@pytest.mark.parametrize("name", ["key", "journal", "."])
+@pytest.mark.parametrize("mode", [0o777, 0o770, 0o640, 0o702])
+def test_what_is_open_to_others_is_refused_with_the_fix(run, name, mode):
+    run_journal = opened(run)
+    finish(run_journal, "f", "a", 1)
+    run_journal.close("ended")
+    (run / name).chmod(mode)
+    fix = "700" if name == "." else "600"
+    with pytest.raises(HpcmlError, match=f"is open to other users .mode 0{mode:o}.*chmod {fix} '") as refused:
+        opened(run)
+    command = str(refused.value).rpartition(": ")[2]
+    subprocess.run(command, shell=True, check=True)
+    run_journal = opened(run)
+    assert values(run_journal, "a") == [1]
+    run_journal.close("ended")
+
+
+def test_the_directory_of_a_run_is_no_link(tmp_path, run, monkeypatch):
+    run_journal = opened(run)
+    finish(run_journal, "f", "a", 1)
+    run_journal.close("ended")
+    link = tmp_path / "link"
+    link.symlink_to(run)
+    with pytest.raises(HpcmlError, match="link is a link or a file, where a directory is expected: remove it"):
+        opened(link)
+    with pytest.raises(HpcmlError, match="is a link"):
+        again(tmp_path, monkeypatch, link)
+
+
+def test_a_note_that_is_a_link(tmp_path, monkeypatch):
+    a_run(tmp_path, monkeypatch)
+    (note,) = tmp_path.glob("last-*")
+    note.rename(tmp_path / "elsewhere")
+    note.symlink_to(tmp_path / "elsewhere")
+    before = (tmp_path / "elsewhere").read_text()
+    with pytest.raises(HpcmlError, match="is a link: remove it"):
+        again(tmp_path, monkeypatch)
+    a_run(tmp_path, monkeypatch)  # a new run replaces the link, not what it leads to
+    assert not note.is_symlink()
+    assert (tmp_path / "elsewhere").read_text() == before
+
+
+@pytest.mark.parametrize("kind", ["directory", "fifo"])
+def test_what_is_no_file(run, kind):
+    path = run / "journal"
+    if kind == "directory":
+        path.mkdir(mode=0o700)
+    else:
+        os.mkfifo(path, 0o600)
+    with pytest.raises(HpcmlError):
+        opened(run)
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="files are given to another user, which needs root")
+@pytest.mark.parametrize("name", ["key", "journal", "lease-1", "."])
+def test_files_of_another_user(run, name):
+    run_journal = opened(run)
+    finish(run_journal, "f", "a", 1)
+    run_journal.close("ended")
+    os.chown(run / name, 65534, 65534)
+    with pytest.raises(HpcmlError, match="belongs to user 65534, not to you: remove it, or start a new run"):
+        opened(run)
+
+
+AS_NOBODY = """
+import os, sys
+from pathlib import Path
+from hpcml.journal.private_files import open_private, read_secret
+os.setgid(65534); os.setuid(65534)
+for act in (lambda path: open_private(path, os.O_RDWR), read_secret):
+    try:
+        act(Path(sys.argv[1]))
+    except Exception as error:
+        print(type(error).__name__, error)
+"""
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="a process of another user is started, which needs root")
+def test_files_of_another_user_that_cannot_even_be_opened(tmp_path):
+    public = Path("/tmp") / f"hpcml-test-{os.getpid()}"
+    public.mkdir(mode=0o755)
+    try:
+        (public / "key").touch(mode=0o600)
+        command = [sys.executable, "-c", AS_NOBODY, str(public / "key")]
+        said = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout.splitlines()
+    finally:
+        (public / "key").unlink()
+        public.rmdir()
+    assert said == [f"HpcmlError {public}/key belongs to user 0, not to you: remove it, or start a new run"] * 2
+
+
+def test_a_key_is_never_half(tmp_path, file_limit):
+    file_limit(10)
+    try:
+        with pytest.raises(OSError, match="No space left"):
+            create_secret(tmp_path / "key")
+    finally:
+        file_limit(resource.RLIM_INFINITY)
+    assert not (tmp_path / "key").exists()
+    secret = create_secret(tmp_path / "key")
+    assert read_secret(tmp_path / "key") == secret
+    with pytest.raises(FileExistsError):
+        create_secret(tmp_path / "key")
+    (tmp_path / "key").write_bytes(secret[:31])
+    with pytest.raises(HpcmlError, match="it has 31 bytes, not 32. Start a new run"):
+        read_secret(tmp_path / "key")
