@@ -1,4 +1,4 @@
-"""Evolution with DEAP, on a Cluster or in one process: seen as it goes, stopped, and gone on with."""
+"""Evolution with DEAP, on a Cluster or in one process: watched while it runs, stopped, and resumed."""
 
 from hpcml.evolve.algorithms import (
     DifferentialEvolution,

@@ -1,16 +1,20 @@
-"""Algorithms for `hpcml.evolve.generations`: what is evaluated next, and who survives.
+"""Algorithms for `hpcml.evolve.generations`: variation, and selection of the survivors.
 
 The first four draw their random numbers in the order in which DEAP's functions of these names do, so that the
-same seed gives the same logbook. Particle swarms and differential evolution are synchronous: all are evaluated,
-then all are updated; DEAP's examples update one after the other, which leaves nothing to run at once.
+same seed gives the same logbook. Particle swarms and differential evolution are synchronous: all individuals are
+evaluated, then all are updated. DEAP's examples update one after the other, and then no two evaluations can run at
+the same time.
+
+Checkpoints hold the names of these classes and of this module.
 """
 
 import random
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar
+
+from hpcml.evolve.interface import Population, Toolbox
 
 __all__ = [
-    "Algorithm",
     "DifferentialEvolution",
     "EaGenerateUpdate",
     "EaMuCommaLambda",
@@ -21,33 +25,17 @@ __all__ = [
     "ParticleSwarm",
 ]
 
-Population = list[Any]
-
-
-class Algorithm(Protocol):
-    """Parts of a generation; the attributes are kept in checkpoints."""
-
-    generates: ClassVar[bool]
-    """Whether it makes all its individuals, with no first population."""
-
-    def begin(self, population: Population, toolbox: Any) -> Population:
-        """Take the first population, evaluated; return it as the first generation."""
-
-    def vary(self, population: Population, toolbox: Any) -> Population:
-        """Return the individuals that are evaluated next: those of them whose fitness is not valid."""
-
-    def survive(self, population: Population, offspring: Population, toolbox: Any) -> Population:
-        """Return the next population; `offspring` is evaluated."""
-
 
 class _Algorithm:
+    """Base of the algorithms here: no condition on the first population, which is taken as it is."""
+
     generates: ClassVar[bool] = False
 
     def check(self, population: Population) -> None:
-        """Raise ValueError where the algorithm cannot begin with this population, before it is evaluated."""
+        """Raise ValueError if the algorithm cannot begin with this population; called before the evaluation."""
 
-    def begin(self, population: Population, toolbox: Any) -> Population:
-        """Take the first population as it is."""
+    def begin(self, population: Population, toolbox: Toolbox) -> Population:
+        """Return the first population."""
         return population
 
 
@@ -58,19 +46,19 @@ class EaSimple(_Algorithm):
     Parameters
     ----------
     cxpb, mutpb
-        The probabilities that two individuals mate, and that one mutates.
+        Probabilities that two individuals mate, and that one mutates.
     """
 
     cxpb: float
     mutpb: float
 
-    def vary(self, population: Population, toolbox: Any) -> Population:
-        """Select as many as there are, and vary them."""
+    def vary(self, population: Population, toolbox: Toolbox) -> Population:
+        """Select as many as the population has, and vary them."""
         from deap.algorithms import varAnd
 
         return list(varAnd(toolbox.select(population, len(population)), toolbox, self.cxpb, self.mutpb))
 
-    def survive(self, population: Population, offspring: Population, toolbox: Any) -> Population:
+    def survive(self, population: Population, offspring: Population, toolbox: Toolbox) -> Population:
         """Return the offspring."""
         return offspring
 
@@ -84,14 +72,14 @@ class EaMuPlusLambda(_Algorithm):
     cxpb: float
     mutpb: float
 
-    def vary(self, population: Population, toolbox: Any) -> Population:
-        """Cross, mutate or copy."""
+    def vary(self, population: Population, toolbox: Toolbox) -> Population:
+        """Make each offspring by a crossover, a mutation or a copy."""
         from deap.algorithms import varOr
 
         return list(varOr(population, toolbox, self.lambda_, self.cxpb, self.mutpb))
 
-    def survive(self, population: Population, offspring: Population, toolbox: Any) -> Population:
-        """Select from all."""
+    def survive(self, population: Population, offspring: Population, toolbox: Toolbox) -> Population:
+        """Select from parents and offspring."""
         return list(toolbox.select(population + offspring, self.mu))
 
 
@@ -105,25 +93,25 @@ class EaMuCommaLambda(EaMuPlusLambda):
                 f"lambda_={self.lambda_} must not be less than mu={self.mu}, which are selected of them"
             )
 
-    def survive(self, population: Population, offspring: Population, toolbox: Any) -> Population:
+    def survive(self, population: Population, offspring: Population, toolbox: Toolbox) -> Population:
         """Select from the offspring."""
         return list(toolbox.select(offspring, self.mu))
 
 
 @dataclass
 class EaGenerateUpdate(_Algorithm):
-    """`deap.algorithms.eaGenerateUpdate`: a strategy generates and is updated, as CMA-ES, PBIL and EMNA.
+    """`deap.algorithms.eaGenerateUpdate`: a strategy generates individuals and is updated (CMA-ES, PBIL, EMNA).
 
-    There is no first population: generation 0 is the first that ``toolbox.generate`` makes.
+    There is no first population: ``toolbox.generate`` makes generation 0.
     """
 
     generates: ClassVar[bool] = True
 
-    def vary(self, population: Population, toolbox: Any) -> Population:
+    def vary(self, population: Population, toolbox: Toolbox) -> Population:
         """Generate individuals."""
         return list(toolbox.generate())
 
-    def survive(self, population: Population, offspring: Population, toolbox: Any) -> Population:
+    def survive(self, population: Population, offspring: Population, toolbox: Toolbox) -> Population:
         """Update the strategy."""
         toolbox.update(offspring)
         return offspring
@@ -133,24 +121,24 @@ class EaGenerateUpdate(_Algorithm):
 class Nsga2(_Algorithm):
     """NSGA-II (Deb et al. 2002, doi:10.1109/4235.996017), with ``toolbox.select = tools.selNSGA2``.
 
-    Tournaments by rank and crowding, each pair mates with probability `cxpb`, all mutate; the population's
-    size must be a multiple of four.
+    Tournaments by rank and crowding; each pair mates with probability `cxpb`, and all individuals mutate. The size
+    of the population must be a multiple of four.
     """
 
     cxpb: float
 
     def check(self, population: Population) -> None:
-        """Raise ValueError unless tournaments come out even."""
+        """Raise ValueError unless tournaments of four use up the population."""
         if len(population) % 4:
             raise ValueError(
                 f"the population of NSGA-II has {len(population)} individuals: take a multiple of four"
             )
 
-    def begin(self, population: Population, toolbox: Any) -> Population:
+    def begin(self, population: Population, toolbox: Toolbox) -> Population:
         """Assign the crowding distances that the tournaments need."""
         return list(toolbox.select(population, len(population)))
 
-    def vary(self, population: Population, toolbox: Any) -> Population:
+    def vary(self, population: Population, toolbox: Toolbox) -> Population:
         """Select by tournament, mate, and mutate."""
         from deap.tools import selTournamentDCD
 
@@ -163,7 +151,7 @@ class Nsga2(_Algorithm):
             del one.fitness.values, other.fitness.values
         return offspring
 
-    def survive(self, population: Population, offspring: Population, toolbox: Any) -> Population:
+    def survive(self, population: Population, offspring: Population, toolbox: Toolbox) -> Population:
         """Select from parents and offspring."""
         return list(toolbox.select(population + offspring, len(population)))
 
@@ -175,13 +163,13 @@ class Nsga3(_Algorithm):
     cxpb: float
     mutpb: float
 
-    def vary(self, population: Population, toolbox: Any) -> Population:
+    def vary(self, population: Population, toolbox: Toolbox) -> Population:
         """Mate and mutate."""
         from deap.algorithms import varAnd
 
         return list(varAnd(population, toolbox, self.cxpb, self.mutpb))
 
-    def survive(self, population: Population, offspring: Population, toolbox: Any) -> Population:
+    def survive(self, population: Population, offspring: Population, toolbox: Toolbox) -> Population:
         """Select from parents and offspring."""
         return list(toolbox.select(population + offspring, len(population)))
 
@@ -192,23 +180,25 @@ class DifferentialEvolution(_Algorithm):
 
     Parameters
     ----------
-    crossover, scale
-        The probability that a component comes from the mutant, CR, and the factor F of the difference.
+    crossover
+        Probability that a component comes from the mutant: CR.
+    scale
+        Factor of the difference: F.
     """
 
     crossover: float = 0.5
     scale: float = 0.8
 
     def check(self, population: Population) -> None:
-        """Raise ValueError where there are too few to take a difference of."""
+        """Raise ValueError for fewer than four individuals: a mutant is made of three others."""
         if len(population) < 4:
             raise ValueError(f"differential evolution needs four individuals or more, not {len(population)}")
 
-    def vary(self, population: Population, toolbox: Any) -> Population:
+    def vary(self, population: Population, toolbox: Toolbox) -> Population:
         """Return one trial for each individual."""
         return [self._trial(number, population, toolbox) for number in range(len(population))]
 
-    def _trial(self, number: int, population: Population, toolbox: Any) -> Any:
+    def _trial(self, number: int, population: Population, toolbox: Toolbox) -> Any:
         others = [one for place, one in enumerate(population) if place != number]
         a, b, c = random.sample(others, 3)
         trial = toolbox.clone(population[number])
@@ -219,7 +209,7 @@ class DifferentialEvolution(_Algorithm):
         del trial.fitness.values
         return trial
 
-    def survive(self, population: Population, offspring: Population, toolbox: Any) -> Population:
+    def survive(self, population: Population, offspring: Population, toolbox: Toolbox) -> Population:
         """Keep each trial that is not worse than its target."""
         pairs = zip(population, offspring, strict=True)
         return [target if target.fitness > trial.fitness else trial for target, trial in pairs]
@@ -229,29 +219,29 @@ class DifferentialEvolution(_Algorithm):
 class ParticleSwarm(_Algorithm):
     """A particle swarm (Kennedy and Eberhart 1995, doi:10.1109/ICNN.1995.488968).
 
-    ``toolbox.update(particle, best)`` moves a particle, as in DEAP's examples; each has an attribute ``best``,
-    None at first. ``best`` of this object is the best position so far.
+    ``toolbox.update(particle, best)`` moves a particle, as in DEAP's examples. Each particle has an attribute
+    ``best``, None at first. ``best`` of the algorithm is the best position so far.
     """
 
     best: Any = field(default=None, compare=False)
 
-    def begin(self, population: Population, toolbox: Any) -> Population:
-        """Take the first positions."""
+    def begin(self, population: Population, toolbox: Toolbox) -> Population:
+        """Note the first positions."""
         return self.survive([], population, toolbox)
 
-    def vary(self, population: Population, toolbox: Any) -> Population:
+    def vary(self, population: Population, toolbox: Toolbox) -> Population:
         """Move all particles."""
         for particle in population:
             toolbox.update(particle, self.best)
             del particle.fitness.values
         return population
 
-    def survive(self, population: Population, offspring: Population, toolbox: Any) -> Population:
+    def survive(self, population: Population, offspring: Population, toolbox: Toolbox) -> Population:
         """Note the best positions."""
         for particle in offspring:
             if particle.best is None or particle.best.fitness < particle.fitness:
                 particle.best = toolbox.clone(particle)
-                particle.best.best = None  # its own, which would be kept for good
+                particle.best.best = None  # else each best would hold the best before it
             if self.best is None or self.best.fitness < particle.fitness:
                 self.best = toolbox.clone(particle.best)
         return offspring

@@ -1,4 +1,4 @@
-"""Islands: populations that evolve by themselves and now and then send their best to each other."""
+"""Islands: populations that evolve separately, and send their best to each other after each epoch."""
 
 import copy
 import functools
@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from hpcml.data.out_of_band import dumps_result
-from hpcml.evolve.algorithms import Algorithm
+from hpcml.evolve.interface import Algorithm, Population, Toolbox
 from hpcml.evolve.island import Island, Migration, evolve_island
 from hpcml.evolve.random_streams import get_states, new_seed, set_states, states_of
 from hpcml.evolve.saved_state import pack_state, unpack_state
@@ -27,19 +27,19 @@ TOPOLOGIES = ("ring", "random")
 
 @dataclass
 class Epoch:
-    """State after the islands have evolved and before they send their best to each other.
+    """State of the islands after an epoch, before the migration.
 
     Parameters
     ----------
     number
-        From 1.
+        Counted from 1.
     """
 
     number: int
     islands: list[Island]
 
     @property
-    def populations(self) -> list[list[Any]]:
+    def populations(self) -> list[Population]:
         """The population of each island."""
         return [island.population for island in self.islands]
 
@@ -51,8 +51,8 @@ class Epoch:
 
 def islands(
     algorithm: Algorithm,
-    toolbox: Any,
-    populations: Sequence[list[Any]],
+    toolbox: Toolbox,
+    populations: Sequence[Population],
     ngen: int,
     *,
     every: int = 5,
@@ -63,37 +63,41 @@ def islands(
     checkpoint: str | Path | None = None,
     comm: Any = None,
 ) -> Iterator[Epoch]:
-    """Evolve islands at once, one task each, and yield after each epoch; the same whatever they run on.
+    """Evolve islands at the same time, one task each, and yield after each epoch.
+
+    Results do not depend on the workers or ranks that the islands run on.
 
     Parameters
     ----------
     algorithm, toolbox
-        As for `hpcml.evolve.generations`; ``toolbox.map`` runs the islands, each of which evaluates its
-        individuals where it is, and has a selection with a memory of its own. Strategies that generate
+        As for `hpcml.evolve.generations`. ``toolbox.map`` runs the islands. Each island evaluates its individuals
+        in its own process, and has its own copy of a selection with a memory. Strategies that generate
         (`hpcml.evolve.EaGenerateUpdate`) have no islands.
     populations
-        One list for each island; they stay as they are, islands evolve copies (``toolbox.clone``).
-    ngen, every
-        Generations in all, and how many between two migrations: an epoch.
+        One list for each island. The lists stay as they are: islands evolve copies (``toolbox.clone``).
+    ngen
+        Generations in all.
+    every
+        Generations between two migrations: an epoch.
     migrants
-        How many of the best go from each island, where they take the place of the worst.
+        Number of the best individuals that are sent from each island; they replace the worst of the next.
     topology
         ``"ring"``: to the next island; ``"random"``: along a ring in another order each time.
     seed
-        Of the streams of random numbers, one for each island and one for the migration. By default it follows
+        Seed of the streams of random numbers, one for each island and one for the migration. By default it follows
         from the states of `random` and `numpy.random`, of several ranks the first one's: seed both, or give one.
     stats
-        DEAP's, or None: each island has a logbook.
+        DEAP's, or None; each island has a logbook.
     checkpoint
-        A file for the islands after each epoch and what the loop does with it, as in `hpcml.evolve.generations`.
+        A file for the islands after each epoch and the body of the loop, as in `hpcml.evolve.generations`.
     comm
         A communicator of mpi4py, on whose ranks the islands run in place of ``toolbox.map``: all ranks call this
-        with the same arguments, and see the same; the first one reads and writes the checkpoint.
+        with the same arguments and get the same epochs; the first one reads and writes the checkpoint.
 
     Raises
     ------
     ValueError
-        An argument is not one of those above.
+        An argument is out of range, or the algorithm generates its individuals.
     HpcmlError
         The checkpoint is that of other islands, not this user's own, in use by another process, or cannot be
         written there.
@@ -128,12 +132,12 @@ def islands(
     inner = copy.copy(toolbox)
     inner.register("map", map)
 
-    def _evolve(found: list[Island], span: int) -> list[Island]:
+    def _evolve_all(found: list[Island], span: int) -> list[Island]:
         work = functools.partial(evolve_island, toolbox=inner, span=span, stats=stats)
         return list(toolbox.map(work, found)) if comm is None else _on_ranks(work, found, comm)
 
     about = (algorithm, len(populations), every, migrants, topology, seed)
-    with closing(_File(checkpoint, about, comm)) as file:
+    with closing(_SharedCheckpoint(checkpoint, about, comm)) as file:
         if seed is None:
             seed = new_seed() if comm is None else comm.bcast(new_seed())
         found = [
@@ -142,7 +146,7 @@ def islands(
         ]
         order = random.Random(f"{seed} migration")
         migration = Migration(every, migrants, topology, order, toolbox.clone)
-        yield from _epochs(found, ngen, _evolve, migration, file)
+        yield from _epochs(found, ngen, _evolve_all, migration, file)
 
 
 def _epochs(
@@ -150,14 +154,16 @@ def _epochs(
     ngen: int,
     evolve: Callable[[list[Island], int], list[Island]],
     migration: Migration,
-    file: "_File",
+    file: "_SharedCheckpoint",
 ) -> Iterator[Epoch]:
-    last, done = -(-ngen // migration.every), 0
-    if (kept := file.read()) is not None:
-        found, done = kept["islands"], kept["epoch"]
-        migration.order.setstate(kept["order"])
-        set_states(kept["states"])
-    if done >= last:  # it had come to its end: the caller wants to see that
+    last = -(-ngen // migration.every)
+    done = 0
+    if (saved := file.read()) is not None:
+        found = saved["islands"]
+        done = saved["epoch"]
+        migration.order.setstate(saved["order"])
+        set_states(saved["states"])
+    if done >= last:  # the evolution has ended already: its caller still sees the result
         yield Epoch(done, found)
     for epoch in range(done + 1, last + 1):
         found = evolve(found, min(migration.every, ngen - (epoch - 1) * migration.every))
@@ -168,50 +174,51 @@ def _epochs(
         file.write({"islands": found, "epoch": epoch, "order": order, "states": get_states()})
 
 
-class _File:
-    """The checkpoint, if there is one: of several ranks, the first one's."""
+class _SharedCheckpoint:
+    """Checkpoint of all ranks, if any: the first rank reads and writes the file."""
 
     def __init__(self, path: str | Path | None, about: Any, comm: Any) -> None:
         self._about = about
         self._comm = comm
         self._path = path
-        self._mine = comm is None or comm.rank == 0
+        self._is_first = comm is None or comm.rank == 0
         self._file: Checkpoint | None = None
 
     def read(self) -> dict[str, Any] | None:
-        """Return what was written last."""
+        """Return the state that was written last, on all ranks."""
         if self._path is None:
             return None
-        saved, error = None, None
-        if self._mine:
+        packed, error = None, None
+        if self._is_first:
             try:
                 self._file = Checkpoint(self._path)
-                saved = self._file.read() if self._file.exists() else None
-            except Exception as raised:  # all ranks must fail with it
+                packed = self._file.read() if self._file.exists() else None
+            except Exception as raised:  # all ranks must fail with this error
                 error = raised
         if self._comm is not None:
-            saved, error = self._comm.bcast((saved, error))
+            packed, error = self._comm.bcast((packed, error))
         if error is not None:
             raise error
-        if saved is None:
+        if packed is None:
             return None
-        kept = unpack_state(saved, self._about, Path(self._path))
-        if self._mine:
-            log.warning("going on from epoch %d of %s", kept["epoch"], self._path)
-        return kept
+        saved = unpack_state(packed, self._about, Path(self._path))
+        if self._is_first:
+            log.warning("going on from epoch %d of %s", saved["epoch"], self._path)
+        return saved
 
-    def write(self, kept: dict[str, Any]) -> None:
-        """Write the state of all islands."""
+    def write(self, state: dict[str, Any]) -> None:
+        """Write the state of all islands, on the first rank."""
         if self._file is not None:
-            self._file.write(lambda: pack_state(self._about, kept))
+            self._file.write(lambda: pack_state(self._about, state))
 
     def close(self) -> None:
-        """Let others have it."""
+        """Close the checkpoint."""
         if self._file is not None:
             self._file.close()
 
 
 def _on_ranks(evolve: Callable[[Island], Island], found: list[Island], comm: Any) -> list[Island]:
+    """Evolve the islands of this rank, and return those of all ranks."""
     mine = [evolve(island) for island in found[comm.rank :: comm.size]]
     everyone = [pickle.loads(packed) for packed in comm.allgather(dumps_result(mine))]
     return [everyone[number % comm.size][number // comm.size] for number in range(len(found))]

@@ -1,4 +1,4 @@
-"""One island: what it is, how it evolves for an epoch, and what it sends to others."""
+"""One island, its evolution for an epoch, and the migration between islands."""
 
 import copy
 import random
@@ -6,9 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from hpcml.evolve.interface import Population, Toolbox
 from hpcml.evolve.loop import generations
 from hpcml.evolve.random_streams import get_states, keep_states, set_states
-from hpcml.evolve.strategies import borrow_selections
+from hpcml.evolve.strategies import own_selections
 
 __all__ = ["Island", "Migration", "evolve_island"]
 
@@ -20,12 +21,12 @@ class Island:
     Parameters
     ----------
     generation
-        How many have been evolved.
+        Number of generations so far.
     selections
-        The state of selections with a memory; None: as they are in the toolbox.
+        State of the selections with a memory; None: as they are in the toolbox.
     """
 
-    population: list[Any]
+    population: Population
     algorithm: Any
     states: Any
     logbook: Any = None
@@ -33,14 +34,16 @@ class Island:
     selections: Any = None
 
 
-def evolve_island(island: Island, toolbox: Any, span: int, stats: Any) -> Island:
-    """Evolve a copy of one island for so many generations, with its own random numbers."""
+def evolve_island(island: Island, toolbox: Toolbox, span: int, stats: Any) -> Island:
+    """Return a copy of an island that has evolved for `span` generations, with its own random numbers."""
     population = [toolbox.clone(one) for one in island.population]
-    algorithm, logbook = copy.deepcopy(island.algorithm), copy.deepcopy(island.logbook)
-    with keep_states(), borrow_selections(toolbox, island.selections) as get_own:
+    algorithm = copy.deepcopy(island.algorithm)
+    logbook = copy.deepcopy(island.logbook)
+    with keep_states(), own_selections(toolbox, island.selections) as selections_now:
         set_states(island.states)
         *_, last = generations(algorithm, toolbox, span, population, stats=stats)
-        states, selections = get_states(), get_own()
+        states = get_states()
+        selections = selections_now()
     if logbook is None:
         logbook = last.logbook
     else:  # generation 0 of this part is the last of the part before
@@ -51,14 +54,14 @@ def evolve_island(island: Island, toolbox: Any, span: int, stats: Any) -> Island
 
 
 def _record(logbook: Any, place: int) -> dict[str, Any]:
-    """Return one record as it was given, with its chapters."""
+    """Return one record of a logbook, with its chapters, as `Logbook.record` takes it."""
     chapters = {name: _record(chapter, place) for name, chapter in logbook.chapters.items()}
     return {**logbook[place], **chapters}
 
 
 @dataclass
 class Migration:
-    """Migration: islands send their best to each other.
+    """Exchange of individuals: islands send their best to each other.
 
     Parameters
     ----------
@@ -67,7 +70,7 @@ class Migration:
     migrants, topology
         As for `hpcml.evolve.islands`.
     order
-        For random topologies.
+        Random numbers for the topology "random".
     clone
         ``toolbox.clone``.
     """
@@ -78,8 +81,8 @@ class Migration:
     order: random.Random
     clone: Callable[[Any], Any]
 
-    def migrate(self, populations: list[list[Any]]) -> None:
-        """Send copies of the best of each island to another, where they take the place of the worst."""
+    def migrate(self, populations: list[Population]) -> None:
+        """Replace the worst of each island by copies of the best of another."""
         ring = list(range(len(populations)))
         if self.topology == "random":
             self.order.shuffle(ring)

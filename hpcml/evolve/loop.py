@@ -1,4 +1,4 @@
-"""One loop for all algorithms that go by generations."""
+"""The loop over generations, the same for all algorithms; see `generations`."""
 
 import time
 from collections.abc import Iterator
@@ -6,7 +6,7 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
-from hpcml.evolve.algorithms import Algorithm
+from hpcml.evolve.interface import Algorithm, Toolbox
 from hpcml.evolve.random_streams import evaluate_all, new_seed
 from hpcml.evolve.state import Generation, State
 from hpcml.evolve.strategies import check_strategies
@@ -17,7 +17,7 @@ __all__ = ["generations"]
 
 def generations(
     algorithm: Algorithm,
-    toolbox: Any,
+    toolbox: Toolbox,
     ngen: int,
     population: list[Any] | None = None,
     *,
@@ -31,36 +31,36 @@ def generations(
     """Evolve `population` in place, and yield each generation.
 
     The same seed of `random` and `numpy.random` gives the logbook that DEAP's function of the algorithm gives,
-    whatever ``toolbox.map`` is. Leaving the loop ends the evolution; going on from its checkpoint begins with the
-    generation in which it was left.
+    whatever ``toolbox.map`` is. Leaving the loop ends the evolution; the next one from its checkpoint begins with
+    the generation in which the loop was left.
 
     Parameters
     ----------
     algorithm
         One of those in `hpcml.evolve`.
     toolbox
-        DEAP's, with what the algorithm needs.
+        DEAP's, with the functions that the algorithm needs.
     ngen
-        The number of the last generation; of those that a strategy generates, how many.
+        Number of the last generation; with a strategy that generates, number of generations.
     stats, halloffame
         DEAP's, or None.
     checkpoint
-        A file for the state of the evolution after each generation and what the loop does with it. Where it is
-        there already, the evolution goes on with the next one; of one that has ended, the last is yielded again.
+        A file for the state of the evolution after each generation and the body of the loop. If the file exists,
+        the evolution continues with the next generation; of one that has ended, the last is yielded again.
     every, every_seconds
-        Write it after so many generations, if so many seconds have passed since the last time.
+        Write the file after so many generations, if so many seconds have passed since the last time.
     streams
-        Give each evaluation a stream of random numbers of its own, which costs it about 10 us: without, those
-        that an evaluation draws depend on where and when it runs.
+        Give each evaluation a stream of random numbers of its own, which takes about 10 us each. Without streams,
+        the numbers that an evaluation draws depend on the worker and on the evaluations before it.
 
     Raises
     ------
     ValueError
-        The algorithm cannot begin with this population; or there should be a checkpoint, and the strategy that
-        generates cannot be found: register its bound methods.
+        The algorithm cannot begin with this population. Or a checkpoint is wanted, and the strategy that generates
+        cannot be found: register its bound methods.
     HpcmlError
         The checkpoint is another algorithm's, that of a population of another size, not this user's own, in use by
-        another process, or cannot be written there; or a class of DEAP's creator, or what is registered in the
+        another process, or cannot be written there. Or a class of DEAP's creator, or an object registered in the
         toolbox, is not as it was.
 
     Examples
@@ -95,22 +95,23 @@ def _evolve(state: State, ngen: int, file: Checkpoint | None) -> Iterator[Genera
     algorithm = state.algorithm
     if file is not None and file.exists():
         state.restore(file.read(), file.path)
-    if state.number < 0 and hasattr(algorithm, "check"):  # those of others may have none
+    if state.number < 0 and hasattr(algorithm, "check"):  # an algorithm of the user's may have none
         algorithm.check(state.population)
     last = ngen - 1 if algorithm.generates else ngen
-    if state.number >= last:  # it had come to its end: the caller wants to see that
+    if state.number >= last:  # the evolution has ended already: its caller still sees the result
         yield state.generation(0, 0.0)
     while state.number < last:
         began = time.monotonic()
-        evaluated = _next(state)
+        evaluated = _evolve_generation(state)
         yield state.generation(evaluated, time.monotonic() - began)
-        # Only here is a generation complete: not in the middle of one, nor of what the caller does with it.
+        # A generation is complete only after the body of the caller's loop: a checkpoint before that would skip
+        # the rest of the body when the evolution is resumed.
         if file is not None:
             file.offer(state.save, last=state.number == last)
 
 
-def _next(state: State) -> int:
-    """Bring forth the next generation, and return how many were evaluated."""
+def _evolve_generation(state: State) -> int:
+    """Make and evaluate the next generation, and return the number of evaluations."""
     generates = state.algorithm.generates
     first = state.number < 0 and not generates
     offspring = state.population if first else state.algorithm.vary(state.population, state.toolbox)

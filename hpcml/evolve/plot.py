@@ -1,4 +1,4 @@
-"""A picture of an evolution."""
+"""Plot of the convergence of an evolution."""
 
 from pathlib import Path
 from typing import Any
@@ -7,21 +7,21 @@ __all__ = ["plot_convergence"]
 
 
 def plot_convergence(logbook: Any, path: str | Path, *, ylabel: str = "fitness") -> None:
-    """Draw best, mean and spread of each generation, and where the run was gone on with.
+    """Draw best, mean and spread of each generation, and mark the generations where the run was resumed.
 
     Parameters
     ----------
     logbook
-        Of `hpcml.evolve.generations`, or DEAP's own; with columns ``min`` or ``max``, ``avg`` or ``mean``, and
-        ``std`` as far as they are there. Generations that were the first of a session have a dashed line.
+        Of `hpcml.evolve.generations`, or DEAP's own. The columns ``min``, ``max``, ``best``, ``avg``, ``mean`` and
+        ``std`` are drawn, as far as they exist. A dashed line marks the first generation of a resumed session.
     path
-        Its ending tells the format: ``.png``, ``.pdf``, ``.svg``, …
+        File of the picture; its ending says the format: ``.png``, ``.pdf``, ``.svg``, …
 
     Raises
     ------
     ValueError
-        The logbook is empty, or has none of these columns; or its chapters have them, with DEAP's
-        MultiStatistics: give one of these, as ``logbook.chapters["fitness"]``.
+        The logbook is empty, or has none of these columns. With DEAP's MultiStatistics, its chapters have them:
+        give one chapter, as ``logbook.chapters["fitness"]``.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Random numbers for evaluations: a stream for each, whatever worker it runs on."""
+"""Streams of random numbers: one for each evaluation, the same on every worker."""
 
 import hashlib
 import random
@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from typing import Any
 
 import numpy
+
+from hpcml.evolve.interface import Population, Toolbox
 
 __all__ = [
     "Evaluation",
@@ -19,18 +21,18 @@ __all__ = [
     "states_of",
 ]
 
-SHOWN = 200  # characters of a value or an individual in a message
+SHOWN_CHARACTERS = 200  # of a value or an individual in a message
 
 
 class Evaluation:
-    """Calls a function of an individual, with `random` and `numpy.random` seeded for this one evaluation.
+    """Call of a function with an individual, with `random` and `numpy.random` seeded for this one evaluation.
 
     Parameters
     ----------
     func
         ``toolbox.evaluate``.
     seed
-        Of the run.
+        Seed of the whole evolution.
 
     Examples
     --------
@@ -67,7 +69,7 @@ def get_states() -> tuple[Any, Any]:
 
 
 def set_states(states: tuple[Any, Any]) -> None:
-    """Have `random` and `numpy.random` go on from here."""
+    """Set the states of `random` and of `numpy.random`."""
     random.setstate(states[0])
     numpy.random.set_state(states[1])
 
@@ -80,7 +82,7 @@ def states_of(seed: str) -> tuple[Any, Any]:
 
 @contextmanager
 def keep_states() -> Iterator[None]:
-    """Leave the random numbers here as they were, whatever draws from them meanwhile."""
+    """Restore the states of this process' random numbers after the ``with`` block."""
     states = get_states()
     try:
         yield
@@ -88,15 +90,22 @@ def keep_states() -> Iterator[None]:
         set_states(states)
 
 
-def evaluate_all(toolbox: Any, individuals: list[Any], seed: str | None, first: int) -> None:
-    """Give each individual its fitness; those that follow number `first` are counted on from there.
+def evaluate_all(toolbox: Toolbox, individuals: Population, seed: str | None, first: int) -> None:
+    """Evaluate individuals, and give each its fitness.
+
+    Parameters
+    ----------
+    seed
+        Seed of the streams; None: without streams.
+    first
+        Number of the first individual, which selects its stream; the others are counted from there.
 
     Raises
     ------
     ValueError
         ``toolbox.map`` has returned another number of results than there are individuals.
     TypeError
-        An evaluation returned what can be no fitness.
+        An evaluation returned a value that cannot be a fitness.
     """
     with keep_states():
         if seed is None:
@@ -114,12 +123,12 @@ def evaluate_all(toolbox: Any, individuals: list[Any], seed: str | None, first: 
 
 
 def set_fitness(individual: Any, values: Any) -> None:
-    """Give an individual what its evaluation returned.
+    """Give an individual the fitness that its evaluation returned.
 
     Raises
     ------
     TypeError
-        That can be no fitness; the message shows it, and the individual.
+        The values cannot be a fitness; the message shows them, and the individual.
     """
     try:
         individual.fitness.values = values
@@ -133,4 +142,4 @@ def set_fitness(individual: Any, values: Any) -> None:
 
 
 def _short(text: str) -> str:
-    return text if len(text) <= SHOWN else f"{text[:SHOWN]}…"
+    return text if len(text) <= SHOWN_CHARACTERS else f"{text[:SHOWN_CHARACTERS]}…"

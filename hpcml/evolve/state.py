@@ -1,4 +1,4 @@
-"""All that an evolution goes on from: what a checkpoint holds."""
+"""State of an evolution by generations, and its checkpoint."""
 
 import logging
 from dataclasses import dataclass
@@ -6,14 +6,14 @@ from pathlib import Path
 from typing import Any
 
 from hpcml.errors import HpcmlError
-from hpcml.evolve.algorithms import Algorithm
+from hpcml.evolve.interface import Algorithm, Population, Toolbox
 from hpcml.evolve.random_streams import get_states, new_seed, set_states
 from hpcml.evolve.saved_state import pack_state, unpack_state
 from hpcml.evolve.strategies import get_strategies, set_strategies
 
-__all__ = ["Generation", "State", "best_of", "restore_best"]
+__all__ = ["Generation", "State", "halloffame_content", "restore_halloffame"]
 
-_KEPT = ("population", "began", "logbook", "number", "evaluated", "seed")
+_SAVED = ("population", "began", "logbook", "number", "evaluated", "seed")
 
 log = logging.getLogger("hpcml")
 
@@ -25,17 +25,17 @@ class Generation:
     Parameters
     ----------
     number
-        It counts from 0, as in DEAP's logbooks.
+        Counted from 0, as in DEAP's logbooks.
     population
-        The list that the caller gave, as it is now.
+        The caller's list, as it is now.
     evaluated
-        How many individuals were evaluated.
+        Number of individuals that were evaluated.
     seconds
-        The wall time that all of it took.
+        Wall time of the whole generation.
     """
 
     number: int
-    population: list[Any]
+    population: Population
     logbook: Any
     halloffame: Any
     evaluated: int
@@ -52,7 +52,7 @@ class State:
     """
 
     def __init__(
-        self, algorithm: Algorithm, toolbox: Any, population: list[Any], stats: Any, halloffame: Any
+        self, algorithm: Algorithm, toolbox: Toolbox, population: Population, stats: Any, halloffame: Any
     ) -> None:
         from deap import tools
 
@@ -61,15 +61,15 @@ class State:
         self.population = population
         self.halloffame = halloffame
         self._stats = stats
-        self.began = len(population)  # the size
+        self.began = len(population)  # the size of the first population
         self.number = -1  # of the last generation
         self.evaluated = 0  # in all generations together
-        self.seed: str | None = None  # of the streams of the evaluations
+        self.seed: str | None = None  # of the evaluations' streams of random numbers
         self.logbook = tools.Logbook()
         self.logbook.header = ["gen", "nevals", *(stats.fields if stats is not None else [])]
 
-    def advance(self, population: list[Any], evaluated: int) -> None:
-        """Take the next generation, and write it into the logbook."""
+    def advance(self, population: Population, evaluated: int) -> None:
+        """Take the next generation, and record it in the logbook."""
         self.population[:] = population
         self.number += 1
         self.evaluated += evaluated
@@ -77,47 +77,50 @@ class State:
         self.logbook.record(gen=self.number, nevals=evaluated, **record)
 
     def generation(self, evaluated: int, seconds: float) -> Generation:
-        """Return what the caller sees."""
+        """Return the last generation, for the caller."""
         return Generation(self.number, self.population, self.logbook, self.halloffame, evaluated, seconds)
 
     def save(self) -> bytes:
-        """Return all of it as bytes."""
-        kept = {name: getattr(self, name) for name in _KEPT}
-        kept["halloffame"] = best_of(self.halloffame)
-        kept["strategies"] = get_strategies(self.toolbox)
-        return pack_state(self.algorithm, {**kept, "states": get_states()})
+        """Return the content of a checkpoint."""
+        saved = {name: getattr(self, name) for name in _SAVED}
+        saved["halloffame"] = halloffame_content(self.halloffame)
+        saved["strategies"] = get_strategies(self.toolbox)
+        return pack_state(self.algorithm, {**saved, "states": get_states()})
 
-    def restore(self, saved: bytes, path: Path) -> None:
-        """Go on from what `save` returned, and was read from `path`; streams are there or not as here."""
-        kept = unpack_state(saved, self.algorithm, path)
-        if self.population and len(self.population) != kept["began"]:
+    def restore(self, packed: bytes, path: Path) -> None:
+        """Take the state that `save` returned, read from `path`; whether there are streams stays as it is here."""
+        saved = unpack_state(packed, self.algorithm, path)
+        if self.population and len(self.population) != saved["began"]:
             raise HpcmlError(
-                f"{path} is the checkpoint of an evolution that began with {kept['began']} individuals, and this "
+                f"{path} is the checkpoint of an evolution that began with {saved['began']} individuals, and this "
                 f"population has {len(self.population)}: give as many, or none, or remove the file to begin anew"
             )
-        set_strategies(self.toolbox, kept["strategies"], path)
-        log.warning("going on from generation %d of %s", kept["number"], path)
-        vars(self.algorithm).update(vars(kept["about"]))
-        self.population[:] = kept["population"]
-        restore_best(self.halloffame, kept["halloffame"], self.population)
-        kept["logbook"].resumed = [*getattr(kept["logbook"], "resumed", ()), kept["number"] + 1]
-        set_states(kept["states"])
+        set_strategies(self.toolbox, saved["strategies"], path)
+        log.warning("going on from generation %d of %s", saved["number"], path)
+        vars(self.algorithm).update(vars(saved["about"]))
+        self.population[:] = saved["population"]
+        restore_halloffame(self.halloffame, saved["halloffame"], self.population)
+        saved["logbook"].resumed = [*getattr(saved["logbook"], "resumed", ()), saved["number"] + 1]
+        set_states(saved["states"])
         for name in ("began", "logbook", "number", "evaluated"):
-            setattr(self, name, kept[name])
-        if self.seed is not None:  # with streams
-            self.seed = kept["seed"] or new_seed()
+            setattr(self, name, saved[name])
+        if self.seed is not None:  # this evolution has streams
+            self.seed = saved["seed"] or new_seed()
 
 
-def best_of(halloffame: Any) -> tuple[str, dict[str, Any]] | None:
-    """Return what a hall of fame holds, without its function, which may be a lambda."""
+def halloffame_content(halloffame: Any) -> tuple[str, dict[str, Any]] | None:
+    """Return the content of a hall of fame, without its function, which may be a lambda."""
     if halloffame is None:
         return None
     held = {name: value for name, value in vars(halloffame).items() if name != "similar"}
     return type(halloffame).__qualname__, held
 
 
-def restore_best(halloffame: Any, kept: tuple[str, dict[str, Any]] | None, population: list[Any]) -> None:
-    """Have a hall of fame hold what `best_of` returned, as far as it can; or the best of `population`."""
+def restore_halloffame(halloffame: Any, kept: tuple[str, dict[str, Any]] | None, population: Population) -> None:
+    """Fill a hall of fame with the content that `halloffame_content` returned; with None, from `population`.
+
+    A hall of another type or size takes the individuals that it has room for.
+    """
     if halloffame is None:
         return
     if kept is None:

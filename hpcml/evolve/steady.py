@@ -1,28 +1,18 @@
-"""Evolution without generations: each individual that has been evaluated is followed by another at once."""
+"""Evolution without generations: after each evaluation the next individual is sent at once."""
 
-import logging
-import queue
 import time
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Executor, Future
+from concurrent.futures import Executor
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hpcml.data.deap import add_individual_note
-from hpcml.errors import HpcmlError
-from hpcml.evolve.random_streams import Evaluation, get_states, keep_states, new_seed, set_fitness, set_states
-from hpcml.evolve.saved_state import pack_state, unpack_state
-from hpcml.evolve.state import best_of, restore_best
-from hpcml.evolve.strategies import get_strategies, set_strategies
+from hpcml.evolve.interface import Population, Toolbox
+from hpcml.evolve.pending_evaluations import PendingEvaluations
 from hpcml.journal.checkpoint import Checkpoint
 
 __all__ = ["Arrival", "steady_state"]
-
-log = logging.getLogger("hpcml")
-
-_KEPT = ("population", "first", "sent", "taken", "last", "seed", "_individuals")  # what a flight goes on from
 
 
 @dataclass
@@ -32,25 +22,27 @@ class Arrival:
     Parameters
     ----------
     number
-        In the order in which individuals were made, from 0.
+        Number of the individual, in the order in which they were made, from 0.
     individual
         With its fitness.
     population
-        The list that the caller gave, after this individual has taken its place in it, or not.
+        The caller's list, after the individual has been placed in it, or was too bad.
     order
-        The numbers of all arrivals so far: given again, they give the same evolution again.
+        Numbers of all arrivals so far. Given to `steady_state`, they repeat the evolution.
+    seconds
+        Time of waiting for this arrival, placing it, and sending the next.
     """
 
     number: int
     individual: Any
-    population: list[Any]
+    population: Population
     order: list[int]
     seconds: float
 
 
 def steady_state(
-    toolbox: Any,
-    population: list[Any],
+    toolbox: Toolbox,
+    population: Population,
     evaluations: int,
     executor: Executor,
     *,
@@ -63,27 +55,27 @@ def steady_state(
 ) -> Iterator[Arrival]:
     """Evolve `population` in place, without waiting for the slowest, and yield each arrival.
 
-    When one individual has been evaluated it replaces the worst of the population, if it is better
-    (``toolbox.replace(population, individual)`` where that is registered), and another one is made of those that
-    are there then: two are selected, mate, and the first mutates. Those of the first population that have not
-    arrived when the loop ends, or is left, are in the list all the same.
+    An individual that has been evaluated replaces the worst of the population if it is better
+    (``toolbox.replace(population, individual)`` where that is registered). Then another individual is made from
+    the population as it is at that moment: two are selected, mate, and the first mutates. When the loop ends, or
+    is left, individuals of the first population that have not arrived are put back into the list.
 
     Parameters
     ----------
     evaluations
-        How many individuals are evaluated, those of the first population included.
+        Number of individuals that are evaluated, the first population included.
     executor
         A Cluster, or any executor.
     in_flight
-        How many are being evaluated at any time; by default twice the slots, so that no worker waits.
+        Number of evaluations at any time; by default twice the slots, so that no worker waits.
     halloffame
         DEAP's, or None.
     order
-        The order of an evolution before: individuals are taken in this order, whenever they arrive.
+        The order of an earlier evolution: individuals are taken in this order, whenever they arrive.
     checkpoint, every, every_seconds
-        A file for the state of the evolution after so many arrivals and what the loop does with them, if so many
-        seconds have passed since the last time. Where it is there already, the evolution goes on from it: what was
-        being evaluated then is evaluated again, with the same random numbers.
+        A file for the state of the evolution after so many arrivals and the body of the loop, if so many seconds
+        have passed since the last time. If the file exists, the evolution continues from it. Individuals that were
+        being evaluated then are evaluated again, with the same random numbers.
 
     Raises
     ------
@@ -91,10 +83,10 @@ def steady_state(
         The population is empty, or a number less than 1; `order` is not that of an evolution with this population
         and `in_flight`.
     TypeError
-        An evaluation returned what can be no fitness.
+        An evaluation returned a value that cannot be a fitness.
     HpcmlError
         The checkpoint is that of a population of another size, not this user's own, in use by another process, or
-        cannot be written there; or a class of DEAP's creator, or what is registered in the toolbox, is not as it
+        cannot be written there. Or a class of DEAP's creator, or an object registered in the toolbox, is not as it
         was.
     """
     if not population or evaluations < 1 or (in_flight is not None and in_flight < 1):
@@ -103,143 +95,36 @@ def steady_state(
             "each must be 1 or more"
         )
     with nullcontext() if checkpoint is None else Checkpoint(checkpoint, every, every_seconds) as file:
-        flight = _Flight(toolbox, executor, population, halloffame)
-        width = min(in_flight or 2 * int(getattr(executor, "slots", 1)), len(flight.first), evaluations)
+        running = PendingEvaluations(toolbox, executor, population, halloffame)
+        width = min(in_flight or 2 * int(getattr(executor, "slots", 1)), len(running.first), evaluations)
         try:
             if file is not None and file.exists():
-                flight.restore(file.read(), file.path)
-            yield from _arrivals(flight, evaluations, width, order, file)
+                running.restore(file.read(), file.path)
+            yield from _arrivals(running, evaluations, width, order, file)
         finally:
-            flight.cancel()
+            running.cancel()
 
 
 def _arrivals(
-    flight: "_Flight", evaluations: int, width: int, order: Sequence[int] | None, file: Checkpoint | None
+    running: PendingEvaluations,
+    evaluations: int,
+    width: int,
+    order: Sequence[int] | None,
+    file: Checkpoint | None,
 ) -> Iterator[Arrival]:
-    wanted = iter(()) if order is None else iter(order[len(flight.taken) :])
-    if len(flight.taken) >= evaluations:  # it had come to its end: the caller wants to see that
-        yield Arrival(flight.taken[-1], flight.last, flight.population, flight.taken, 0.0)
-    flight.send_again()
-    while flight.flying < width and flight.sent < evaluations:  # none flies where one that had ended goes on
-        flight.send()
-    while len(flight.taken) < evaluations:
+    wanted = iter(()) if order is None else iter(order[len(running.taken) :])
+    if len(running.taken) >= evaluations:  # the evolution has ended already: its caller still sees the result
+        yield Arrival(running.taken[-1], running.last, running.population, running.taken, 0.0)
+    running.send_again()
+    # None is in flight at first, nor when an evolution that had ended continues with more evaluations.
+    while running.in_flight < width and running.sent < evaluations:
+        running.send()
+    while len(running.taken) < evaluations:
         began = time.monotonic()
-        number = flight.next(None if order is None else next(wanted, -1))
-        individual = flight.take(number)
-        if flight.sent < evaluations:
-            flight.send()
-        yield Arrival(number, individual, flight.population, flight.taken, time.monotonic() - began)
+        number = running.wait(None if order is None else next(wanted, -1))
+        individual = running.take(number)
+        if running.sent < evaluations:
+            running.send()
+        yield Arrival(number, individual, running.population, running.taken, time.monotonic() - began)
         if file is not None:
-            file.offer(flight.save, last=len(flight.taken) == evaluations)
-
-
-class _Flight:
-    """The individuals that are being evaluated, and those that have been."""
-
-    def __init__(self, toolbox: Any, executor: Executor, population: list[Any], halloffame: Any) -> None:
-        self.toolbox = toolbox
-        self.executor = executor
-        self.population = population
-        self.halloffame = halloffame
-        self.first = list(population)
-        self.sent = 0
-        self.taken: list[int] = []
-        self.last: Any = None  # that was taken
-        self.seed = new_seed()
-        population.clear()  # it fills again as they arrive
-        self._individuals: dict[int, Any] = {}
-        self._futures: dict[int, Future[Any]] = {}
-        self._arrived: queue.SimpleQueue[int] = queue.SimpleQueue()
-
-    @property
-    def flying(self) -> int:
-        """Number of individuals that are being evaluated."""
-        return len(self._futures)
-
-    def send(self) -> None:
-        """Have the next individual evaluated: one of the first, or a new one."""
-        number = self.sent
-        self._individuals[number] = self.first[number] if number < len(self.first) else self._make()
-        self.sent += 1
-        self._submit(number)
-
-    def send_again(self) -> None:
-        """Have those evaluated that a run before was waiting for."""
-        for number in self._individuals:
-            self._submit(number)
-
-    def _submit(self, number: int) -> None:
-        evaluate = Evaluation(self.toolbox.evaluate, self.seed)
-        with keep_states():  # an executor may run it here
-            future = self.executor.submit(evaluate, self._individuals[number], number)
-        self._futures[number] = future
-        future.add_done_callback(lambda _: self._arrived.put(number))
-
-    def _make(self) -> Any:
-        parents = self.population if len(self.population) > 1 else self.population * 2
-        one, other = (self.toolbox.clone(parent) for parent in self.toolbox.select(parents, 2))
-        self.toolbox.mate(one, other)
-        self.toolbox.mutate(one)
-        del one.fitness.values
-        return one
-
-    def next(self, wanted: int | None) -> int:
-        """Return the number of one that has been evaluated: the next to arrive, or the one that is `wanted`."""
-        if wanted is None:
-            return self._arrived.get()
-        if wanted not in self._futures:
-            raise ValueError(f"individual {wanted} is not being evaluated now: this order is of another evolution")
-        return wanted
-
-    def take(self, number: int) -> Any:
-        """Put an individual that has its fitness into the population; raise what its evaluation raised."""
-        individual = self._individuals[number]
-        try:
-            values = self._futures.pop(number).result()
-        except Exception as error:  # on a Cluster the worker has said so, or it is no error of the evaluation
-            if not isinstance(error, HpcmlError) and not getattr(error, "__notes__", None):
-                add_individual_note(error, [individual])
-            raise
-        set_fitness(individual, values)
-        del self._individuals[number]
-        self.taken.append(number)
-        self.last = individual
-        if self.halloffame is not None:
-            self.halloffame.update([individual])
-        self._place(individual, number)
-        return individual
-
-    def _place(self, individual: Any, number: int) -> None:
-        if number < len(self.first):
-            self.population.append(individual)
-        elif hasattr(self.toolbox, "replace"):
-            self.toolbox.replace(self.population, individual)
-        else:
-            worst = min(range(len(self.population)), key=lambda place: self.population[place].fitness)
-            if self.population[worst].fitness < individual.fitness:
-                self.population[worst] = individual
-
-    def save(self) -> bytes:
-        """Return all of it as bytes."""
-        kept = {name: getattr(self, name) for name in _KEPT}
-        kept["halloffame"] = best_of(self.halloffame)
-        kept["strategies"] = get_strategies(self.toolbox)
-        return pack_state(("steady_state", len(self.first)), {**kept, "states": get_states()})
-
-    def restore(self, saved: bytes, path: Path) -> None:
-        """Go on from what `save` returned, and was read from `path`."""
-        kept = unpack_state(saved, ("steady_state", len(self.first)), path)
-        set_strategies(self.toolbox, kept["strategies"], path)
-        log.warning("going on after %d evaluations of %s", len(kept["taken"]), path)
-        self.population[:] = kept.pop("population")
-        restore_best(self.halloffame, kept.pop("halloffame"), self.population)
-        set_states(kept["states"])
-        for name in set(_KEPT) - {"population"}:
-            setattr(self, name, kept[name])
-
-    def cancel(self) -> None:
-        """Give up what is not there yet; those of the first population that are not go back into it."""
-        for future in self._futures.values():
-            future.cancel()
-        arrived = set(self.taken)
-        self.population.extend(one for number, one in enumerate(self.first) if number not in arrived)
+            file.offer(running.save, last=len(running.taken) == evaluations)
