@@ -15,17 +15,17 @@ LIMIT = 1 << 20  # bytes
 
 
 class Recorder:
-    """In the place of a run's journal: it knows no results, and takes the keys of calls."""
+    """Stands for a run's journal: has no recorded results, and accepts the keys of calls."""
 
-    known = 0
+    reusable = 0
 
     def __init__(self):
         self.key_seconds = {}
 
-    def keys(self, digests):
+    def number_keys(self, digests):
         return digests
 
-    def meet(self, classes):
+    def note_classes(self, classes):
         pass
 
 
