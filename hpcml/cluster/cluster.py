@@ -3,16 +3,17 @@
 import itertools
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Executor, Future
+from concurrent.futures import Future
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from hpcml.cluster.calls import Calls
 from hpcml.cluster.current import note_closed, note_opened, shared_session
+from hpcml.cluster.executor import ClusterExecutor
 from hpcml.cluster.map.map_call import MapCall
 from hpcml.cluster.options import Options
-from hpcml.cluster.serial import SerialCluster, Unique
+from hpcml.cluster.serial import SerialCluster
 from hpcml.cluster.session import Session
 from hpcml.data.broadcast import Broadcast, broadcast
 from hpcml.data.call_data import CallData
@@ -26,7 +27,7 @@ __all__ = ["Cluster"]
 _numbers = itertools.count()  # of the calls of map
 
 
-class Cluster(Unique, Executor):
+class Cluster(ClusterExecutor):
     """Workers on every slot of the Slurm allocation this runs in; without Slurm, on this computer.
 
     A `concurrent.futures.Executor`. While it is open, joblib's backend ``"hpcml"`` uses it. Inside
@@ -129,7 +130,8 @@ class Cluster(Unique, Executor):
         return cluster
 
     def _attach(self, session: Session, owns_session: bool, max_nbytes: int | None) -> None:
-        self._session, self._owns_session = session, owns_session
+        self._session = session
+        self._owns_session = owns_session
         self._max_nbytes = max_nbytes
         self._closed = False
         self._at_shutdown: list[Callable[[bool], object]] = []
@@ -172,19 +174,9 @@ class Cluster(Unique, Executor):
         call = self._new_calls().make(fn, args, kwargs, name_of(fn), sends=1)
         return self._session.dispatcher.submit([call], Future[Any])[0]
 
-    def map(
-        self,
-        fn: Callable[..., Any],
-        *iterables: Iterable[Any],
-        timeout: float | None = None,
-        chunksize: int = 1,
+    def _map(
+        self, fn: Callable[..., Any], iterables: Sequence[Iterable[Any]], timeout: float | None
     ) -> Iterator[Any]:
-        """Return an iterator over ``fn`` of each tuple of arguments, in order.
-
-        `fn` is pickled once. Short calls are sent in chunks, sized by the time that they have taken so far;
-        `chunksize` is there for compatibility and not used. Raises TimeoutError when a result is not there
-        `timeout` seconds after this call.
-        """
         calls = self._new_calls()
         group = f"{name_of(fn)} #{next(_numbers)}"
         mapping = MapCall(self._session.dispatcher, calls, fn, iterables, group)

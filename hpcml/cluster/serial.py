@@ -1,23 +1,15 @@
 """Cluster as a task sees it: an executor that runs each call at once, in the task's own process."""
 
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Executor, Future
-from typing import Any, Self
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future
+from typing import Any
 
-__all__ = ["SerialCluster", "Unique"]
+from hpcml.cluster.executor import ClusterExecutor
 
-
-class Unique:
-    """An object whose copy is the object itself: a toolbox that holds the map of a Cluster may be copied."""
-
-    def __copy__(self) -> Self:
-        return self
-
-    def __deepcopy__(self, memo: Any) -> Self:
-        return self
+__all__ = ["SerialCluster"]
 
 
-class SerialCluster(Executor):
+class SerialCluster(ClusterExecutor):
     """Runs each call in this process, when it is submitted or its result is taken.
 
     A Cluster that is sent to a task, in a toolbox of DEAP for one, arrives as this.
@@ -41,12 +33,7 @@ class SerialCluster(Executor):
             future.set_exception(error)
         return future
 
-    def map(
-        self,
-        fn: Callable[..., Any],
-        *iterables: Iterable[Any],
-        timeout: float | None = None,
-        chunksize: int = 1,
+    def _map(
+        self, fn: Callable[..., Any], iterables: Sequence[Iterable[Any]], timeout: float | None
     ) -> Iterator[Any]:
-        """Return an iterator that calls `fn` when its next result is taken; the rest is for compatibility."""
         return map(fn, *iterables)

@@ -12,15 +12,18 @@ from typing import Any
 
 from hpcml.data.arrays import Array
 
-__all__ = ["IGNORED_ATTRIBUTES", "IMMUTABLE", "note_immutable"]
+__all__ = ["IGNORED_ATTRIBUTES", "IMMUTABLE", "KEY_IGNORES", "note_immutable"]
+
+KEY_IGNORES = "__hpcml_key_ignores__"
+"""Attribute by which a class of hpcml names those of its objects that have no influence on a result."""
 
 IGNORED_ATTRIBUTES: dict[tuple[str, str], tuple[str, ...] | None] = {
-    ("hpcml.cluster.scoop.task_context", "WithConstants"): ("slots",),
     ("sklearn.utils.parallel", "_FuncWrapper"): ("warning_filters",),
     ("sklearn.callback._callback_context", "CallbackContext"): None,
 }
 """Attributes (None: all) that have no influence on a result and differ between two sessions of a script: warning
-filters depend on the imports so far, the context of callbacks holds the time and a random number."""
+filters depend on the imports so far, the context of callbacks holds the time and a random number. The classes are
+those of other libraries; one of hpcml names such attributes itself, see `KEY_IGNORES`."""
 
 IMMUTABLE: set[type] = {
     *(int, float, str, bytes, bool, complex, type(None), tuple, range, slice, type(...), type(NotImplemented)),

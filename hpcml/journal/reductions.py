@@ -19,7 +19,7 @@ from hpcml.data.map_modes import refuse_file_map
 from hpcml.data.random_state import reduce_generator
 from hpcml.data.staging.store import DataReference
 from hpcml.data.tensors import is_tensor, tensor_parts
-from hpcml.journal.kinds import IGNORED_ATTRIBUTES, note_immutable
+from hpcml.journal.kinds import IGNORED_ATTRIBUTES, KEY_IGNORES, note_immutable
 
 if TYPE_CHECKING:
     from hpcml.journal.key_pickler import KeyPickler
@@ -96,7 +96,7 @@ def _broadcast(pickler: "KeyPickler", handle: Broadcast) -> Any:
 def _without_ignored(pickler: "KeyPickler", thing: Any) -> Any:
     """Return an object without the attributes that say nothing of results."""
     name = (type(thing).__module__, type(thing).__qualname__)
-    ignored = IGNORED_ATTRIBUTES[name]
+    ignored = vars(type(thing)).get(KEY_IGNORES) or IGNORED_ATTRIBUTES[name]
     kept = {} if ignored is None else {key: vars(thing)[key] for key in vars(thing) if key not in ignored}
     return nothing, (name, kept)
 
@@ -189,7 +189,7 @@ def _of_name(kind: Any) -> Reduction | None:
     """Return the reduction for types that are recognised by their module or name."""
     if kind.__module__ == "numpy.dtypes":
         return _text
-    if (kind.__module__, kind.__qualname__) in IGNORED_ATTRIBUTES:
+    if KEY_IGNORES in vars(kind) or (kind.__module__, kind.__qualname__) in IGNORED_ATTRIBUTES:
         return _without_ignored
     if kind.__module__ == "deap.creator" and not issubclass(kind, type):
         return _individual

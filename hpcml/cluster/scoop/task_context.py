@@ -21,8 +21,10 @@ class WithConstants:
     Parameters
     ----------
     slots
-        The slots of its Cluster; they say nothing of its results (see `hpcml.journal.call_keys`).
+        The slots of its Cluster. Its results do not depend on them, and so its key does not.
     """
+
+    __hpcml_key_ignores__ = ("slots",)  # see `hpcml.journal.kinds.KEY_IGNORES`
 
     def __init__(self, function: Callable[..., Any], constants: Mapping[str, Broadcast], slots: int) -> None:
         self.called = function

@@ -15,6 +15,7 @@ from hpcml.cluster.scoop.reductions import branches, join_scans, joined, reduce_
 from hpcml.cluster.scoop.task_context import WithConstants
 from hpcml.data.envelope import name_of
 from hpcml.errors import HpcmlError
+from hpcml.journal.call_keys import CallKeys
 from hpcml.scoop_programs import futures, shared
 
 
@@ -90,3 +91,11 @@ def test_scoop_is_served(monkeypatch):
     finish()
     for name in [name for name in sys.modules if name.partition(".")[0] == "scoop"]:
         sys.modules.pop(name)
+
+
+def test_the_key_of_a_task_does_not_depend_on_the_slots():
+    """A run may be resumed on another number of nodes; see `hpcml.journal.kinds.KEY_IGNORES`."""
+    two, three = (WithConstants(operator.add, {}, slots) for slots in (2, 3))
+    assert CallKeys().digest(two) == CallKeys().digest(three)
+    assert CallKeys().digest(two) != CallKeys().digest(WithConstants(operator.sub, {}, 2))
+    assert CallKeys().digest(two) != CallKeys().digest(WithConstants(operator.add, {"a": 1}, 2))
