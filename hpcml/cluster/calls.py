@@ -34,10 +34,10 @@ class Calls:
 
     Parameters
     ----------
-    book
-        Takes the data of the calls.
+    data
+        Takes the large data of the calls.
     run_journal
-        Knows what an earlier session has done; None: nothing is recorded.
+        Has the results of earlier sessions; None: nothing is recorded.
     at_once
         Put their data on the nodes before they are returned.
     wrap
@@ -46,18 +46,19 @@ class Calls:
 
     def __init__(
         self,
-        book: CallData,
+        data: CallData,
         run_journal: RunJournal | None,
         at_once: bool,
         wrap: Callable[[Any], Any] | None = None,
     ) -> None:
         watch()
-        self.book = book
+        self.data = data
         self._run_journal = run_journal
-        self._packer = CallPacker(book, at_once, wrap)
+        self._at_once = at_once
+        self._packer = CallPacker(data, wrap)
         self.prepared: Any = None  # what workers call before: the results may depend on it
         self.seconds: float | None = None  # that a call of a Parallel takes, once that is known
-        self._keys = CallKeys(book.digests)
+        self._keys = CallKeys(data.digests)
         self._digests: dict[int, tuple[Any, Written]] = {}
 
     def make(
@@ -91,6 +92,8 @@ class Calls:
         if known is not None:
             return RecordedOutcome(known, group)
         packed, arguments = self._packer.pack(Called(function, name, sends, same), args, kwargs)
+        if self._at_once:
+            self.data.stage()
         return Call(packed, arguments, name, group, width, keys[0])
 
     def make_chunk(
@@ -121,6 +124,8 @@ class Calls:
             return known, None
         given = [(tuple(calls[n][1]), calls[n][2]) for n in new]
         packed, arguments = self._packer.pack_all(Called(function, name, sends, same), given, plain())
+        if self._at_once:
+            self.data.stage()
         return known, Call(packed, arguments, name, group, width, keys=tuple(keys[n] for n in new))
 
     def _answers(self, keys: Sequence[str], classes: Iterable[type]) -> list[Outcome | None]:

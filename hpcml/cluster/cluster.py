@@ -198,8 +198,8 @@ class Cluster(ClusterExecutor):
 
     def _new_calls(self) -> Calls:
         self._check_open()
-        book = CallData(self._session.store, self._max_nbytes)
-        return Calls(book, self._session.run_journal, at_once=True)
+        data = CallData(self._session.store, self._max_nbytes)
+        return Calls(data, self._session.run_journal, at_once=True)
 
     def _check_open(self) -> None:
         if self._closed:

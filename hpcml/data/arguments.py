@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from hpcml.data.column_encoding import PackClass, SeenObjects, encode_column
 from hpcml.data.loading import LoadedFunction, loads_arguments
 from hpcml.data.out_of_band import Objects
-from hpcml.data.packed import Packed, Referring, nbytes, parts_of
+from hpcml.data.packed import LargePart, Packed, Referring, nbytes, parts_of
 
 __all__ = ["Alike", "Arguments", "Each", "Plain", "encode_alike", "large_parts", "size_of"]
 
@@ -38,8 +38,8 @@ class Plain(NamedTuple):
         return len(self.packed)
 
     @property
-    def large_parts(self) -> list[Any]:
-        """Stand-ins for the large parts; there are none."""
+    def large_parts(self) -> list[LargePart]:
+        """Placeholders for the large parts; there are none."""
         return []
 
     def load(self, function: LoadedFunction) -> Iterator[CallArguments]:
@@ -67,7 +67,7 @@ class Each(NamedTuple):
         return sum(map(nbytes, self.packed))
 
     @property
-    def large_parts(self) -> list[Any]:
+    def large_parts(self) -> list[LargePart]:
         """See `Plain`."""
         return [part for packed in self.packed for part in parts_of(packed)]
 
@@ -92,7 +92,7 @@ class Alike(NamedTuple):
         return 100 * self.length
 
     @property
-    def large_parts(self) -> list[Any]:
+    def large_parts(self) -> list[LargePart]:
         """See `Plain`."""
         return []
 
@@ -109,8 +109,8 @@ def size_of(packed: "Packed | Referring | Arguments") -> int:
     return packed.nbytes if isinstance(packed, Plain | Each | Alike) else nbytes(packed)
 
 
-def large_parts(packed: "Packed | Referring | Arguments") -> list[Any]:
-    """Return what stands for the large parts."""
+def large_parts(packed: "Packed | Referring | Arguments") -> list[LargePart]:
+    """Return the placeholders for the large parts."""
     return packed.large_parts if isinstance(packed, Plain | Each | Alike) else parts_of(packed)
 
 

@@ -1,19 +1,20 @@
-"""Arrays that are sent as a reference to their content, and how a worker builds them around it."""
+"""Arrays: sent as a reference to their content, and built around the content on a worker."""
 
 import copyreg
 import mmap
 import pickle
 from collections.abc import Callable, Hashable, Iterator, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import numpy
+from numpy.typing import NDArray
 
-from hpcml.data.file_maps import reduce_map, reduce_own_map, reduce_read_only
-from hpcml.data.map_modes import is_file_map, is_masked_map
+from hpcml.data.file_maps import reduce_own_map
+from hpcml.data.map_modes import is_file_map
 
 __all__ = [
     "Array",
-    "Lend",
+    "MakeReference",
     "address",
     "content",
     "integers",
@@ -26,90 +27,90 @@ __all__ = [
     "rebuild_masked",
     "reduce_array",
     "reduce_returned",
-    "reduce_sent",
     "split_rows",
     "stack",
 ]
 
 Array = numpy.ndarray
 
-Lend = Callable[[int, Hashable, Any, Callable[[], memoryview]], Any]
-"""Called with the length of the content, a key, the object that owns it, and a function that gives it as flat
-bytes; returns what stands for the content in a pickle, or None where it stays there."""
-
-
 _STATE = ("__reduce__", "__reduce_ex__", "__getstate__", "__setstate__")
 
 
-def reduce_array(array: Any, lend: Lend) -> tuple[Any, ...] | None:
-    """Return how a pickle builds `array` from content that `lend` took; None where the array knows better.
+class MakeReference(Protocol):
+    """Takes content out of a pickle."""
 
-    Arrays of objects are pickled as they are, and so are subclasses that say themselves how they are pickled.
-    What is not contiguous is copied, once. A memmap arrives as a memmap on the node's file.
+    def __call__(self, nbytes: int, key: Hashable, owner: Any, produce: Callable[[], memoryview], /) -> Any:
+        """Return a placeholder for content, None to leave it in the pickle.
+
+        `key` means the content while `owner` lives; `produce` returns the content as flat bytes.
+        """
+
+
+def reduce_array(array: NDArray[Any], make_reference: MakeReference) -> tuple[Any, ...] | None:
+    """Return how a pickle builds `array` around content for which `make_reference` gives a placeholder.
+
+    None where the content stays in the pickle. That is so for arrays of objects, and for subclasses that say
+    themselves how they are pickled. Content that is not contiguous is copied, once. A memmap arrives as a memmap
+    on the node's file.
     """
     kind = type(array)
     if array.dtype.hasobject:
         return None
     if kind is numpy.ma.MaskedArray:
-        fill = None if array._fill_value is None else array.fill_value
-        return rebuild_masked, (array.data, array._mask, fill)
+        return _reduce_masked(array)
     if kind in copyreg.dispatch_table or any(getattr(kind, name) is not getattr(Array, name) for name in _STATE):
         return None
-    plain: Any = numpy.asarray(array)
+    plain = numpy.asarray(array)
     axes = _axes(plain)
     straight = plain if axes is None else plain.transpose(axes)
     layout = None if straight.flags.c_contiguous else (plain.shape, plain.strides)
-    content = lend(plain.nbytes, (address(plain), layout), _owner(array), lambda: _flat(straight))
+    content = make_reference(plain.nbytes, (address(plain), layout), _owner(array), lambda: _flat(straight))
     if content is None:
         return None
     return rebuild_array, (content, plain.dtype, straight.shape, axes, None if kind is Array else kind)
 
 
-def reduce_sent(array: Any, out_of_band: Any) -> tuple[Any, ...] | None:
-    """Return how the pickle of a call builds `array`; see `hpcml.data.out_of_band.OutOfBand`.
-
-    A writable map of a file is that file; what is of any other map and read-only stays so.
-    """
-    book = out_of_band.book
-    if book.maps and is_file_map(array):
-        return reduce_map(array, flush=book.store.distant)
-    large = array.nbytes > out_of_band.smallest or is_masked_map(array)
-    reduced = reduce_array(array, out_of_band.lend) if large else None
-    return reduce_read_only(array, reduced) if is_mapped(array) else reduced
+def _reduce_masked(array: Any) -> tuple[Any, ...]:
+    fill = None if array._fill_value is None else array.fill_value
+    return rebuild_masked, (array.data, array._mask, fill)
 
 
-def reduce_returned(array: Any) -> Any:
+def reduce_returned(array: NDArray[Any]) -> Any:
     """Return how the pickle of a result builds `array`; what is read-only becomes the caller's own."""
     if is_mapped(array):
         return array.copy(order="K").__reduce_ex__(pickle.HIGHEST_PROTOCOL)
     return reduce_own_map(array) if is_file_map(array) else None
 
 
-def plain_array(array: Any) -> Any:
-    """Return an array of a subclass as one that is nothing more, over the same content."""
+def plain_array(array: NDArray[Any]) -> NDArray[Any]:
+    """Return an array of a subclass as a plain array over the same content."""
     return numpy.asarray(array)
 
 
 def rebuild_array(
-    content: Any, dtype: Any, shape: tuple[int, ...], axes: tuple[int, ...] | None, kind: type[Any] | None
-) -> Any:
+    content: Any,
+    dtype: numpy.dtype[Any],
+    shape: tuple[int, ...],
+    axes: tuple[int, ...] | None,
+    kind: type[NDArray[Any]] | None,
+) -> NDArray[Any]:
     """Return the array over `content`, without copying; it can be written if `content` can.
 
     `shape` is that of the content, whose dimensions are the array's `axes`; None: all in their order.
     """
-    plain: Any = numpy.ndarray(shape, dtype, buffer=content)
+    plain: NDArray[Any] = numpy.ndarray(shape, dtype, buffer=content)
     if axes is not None:
         plain = plain.transpose(numpy.argsort(axes))
     return plain if kind is None else plain.view(kind)
 
 
-def rebuild_masked(data: Any, mask: Any, fill: Any) -> Any:
+def rebuild_masked(data: NDArray[Any], mask: Any, fill: Any) -> numpy.ma.MaskedArray[Any, Any]:
     """Return the masked array over `data` and `mask`, without copying."""
     return numpy.ma.MaskedArray(data, mask=mask, fill_value=fill, copy=False)
 
 
 def address(content: Any) -> int:
-    """Return where the content of an array, or of a flat bytes-like object, begins in memory."""
+    """Return the address in memory at which the content of an array, or of a flat bytes-like object, begins."""
     array = content if isinstance(content, Array) else numpy.frombuffer(content, numpy.uint8)
     start: int = array.__array_interface__["data"][0]
     return start
@@ -128,7 +129,7 @@ def is_constant(thing: Any) -> bool:
     return isinstance(thing, numpy.dtype | numpy.ufunc)
 
 
-LARGEST_ROW = 1 << 16  # bytes; more is not to be copied once again
+MAX_STACKED_NBYTES = 1 << 16  # of one row; to copy more once again takes too long
 _TYPES = {bool: numpy.bool_, int: numpy.int64, float: numpy.float64}
 
 
@@ -145,8 +146,8 @@ def is_number(thing: Any) -> bool:
     return type(thing) in _TYPES or isinstance(thing, numpy.number | numpy.bool_)
 
 
-def numbers(kind: type, values: Sequence[Any]) -> Any:
-    """Return numbers of type `kind` as an array; None where they are none, or too large."""
+def numbers(kind: type, values: Sequence[Any]) -> NDArray[Any] | None:
+    """Return numbers of type `kind` as an array; None where they are no numbers, or too large."""
     is_scalar = issubclass(kind, numpy.number | numpy.bool_) and not issubclass(kind, numpy.timedelta64)  # a unit
     if kind not in _TYPES and not is_scalar:
         return None
@@ -156,15 +157,15 @@ def numbers(kind: type, values: Sequence[Any]) -> Any:
         return None
 
 
-def integers(values: Sequence[int]) -> Any:
+def integers(values: Sequence[int]) -> NDArray[numpy.int32]:
     """Return small numbers as an array."""
     return numpy.array(values, numpy.int32)
 
 
-def stack(arrays: Sequence[Any]) -> Any:
+def stack(arrays: Sequence[NDArray[Any]]) -> NDArray[Any] | None:
     """Return arrays as the rows of one; None where they differ in more than content, or hold objects."""
     first = arrays[0]
-    if first.dtype.hasobject or first.nbytes > LARGEST_ROW:
+    if first.dtype.hasobject or first.nbytes > MAX_STACKED_NBYTES:
         return None
     for array in arrays:
         if array.shape != first.shape or array.dtype != first.dtype:
@@ -174,13 +175,13 @@ def stack(arrays: Sequence[Any]) -> Any:
     return numpy.stack([numpy.asarray(array) for array in arrays])
 
 
-def split_rows(stacked: Any) -> Iterator[Any]:
+def split_rows(stacked: NDArray[Any]) -> Iterator[NDArray[Any]]:
     """Yield copies of the rows of an array; an array of no dimensions each where it has one."""
     for row in range(len(stacked)):
         yield stacked[row, ...].copy()
 
 
-def is_mapped(array: Any) -> bool:
+def is_mapped(array: NDArray[Any]) -> bool:
     """Tell whether an array is a view of a file that must not be written."""
     return not array.flags.writeable and _is_over_a_map(array)
 
@@ -191,7 +192,7 @@ def _is_over_a_map(array: Any) -> bool:
     return isinstance(array, mmap.mmap) or (isinstance(array, memoryview) and isinstance(array.obj, mmap.mmap))
 
 
-def _owner(array: Any) -> Any:
+def _owner(array: NDArray[Any]) -> NDArray[Any]:
     """Return the array that lives as long as the content is of use.
 
     That is the one which a chain of views ends at, when the view shows all of it: the view itself may have been
@@ -203,7 +204,7 @@ def _owner(array: Any) -> Any:
     return whole if whole.nbytes == array.nbytes else array
 
 
-def _axes(plain: Any) -> tuple[int, ...] | None:
+def _axes(plain: NDArray[Any]) -> tuple[int, ...] | None:
     """Return the axes in the order in which the content lies in memory, None when that is their own order."""
     if plain.flags.c_contiguous:
         return None
@@ -213,6 +214,6 @@ def _axes(plain: Any) -> tuple[int, ...] | None:
     return axes
 
 
-def _flat(plain: Any) -> memoryview:
-    line: Any = numpy.ascontiguousarray(plain).reshape(-1)
-    return memoryview(line.view(numpy.uint8))
+def _flat(plain: NDArray[Any]) -> memoryview:
+    line = numpy.ascontiguousarray(plain).reshape(-1)
+    return line.view(numpy.uint8).data

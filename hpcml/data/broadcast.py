@@ -10,8 +10,8 @@ from typing import Any, Self
 from hpcml.data.call_data import CallData
 from hpcml.data.digests import digest
 from hpcml.data.loading import join
-from hpcml.data.out_of_band import OutOfBand, reduces
-from hpcml.data.pickling import pack_object
+from hpcml.data.out_of_band import OutOfBand, Packer, reduces
+from hpcml.data.pickling import NamingUnpicklable
 from hpcml.data.staging.store import DataReference, Store
 from hpcml.errors import HpcmlError
 
@@ -90,13 +90,14 @@ class Broadcast:
 
 def broadcast(value: Any, store: Store, known: str = "") -> Broadcast:
     """Put `value`, whose digest is `known`, on the nodes and return its handle."""
-    book = CallData(store, LIMIT, keep=False)
-    packed = pack_object(value, "what is to be broadcast", book.dump)
+    data = CallData(store, LIMIT, keep=False)
+    with NamingUnpicklable("what is to be broadcast", {"": value}):
+        packed = Packer(data).pack(value)
     stream, holes, buffers = (packed, (), ()) if isinstance(packed, bytes) else packed
     where: bytes | DataReference = stream
     if len(stream) > LIMIT:
-        where = DataReference(book.enter(memoryview(stream), digest(stream)))
-    store.put(book.detach())
+        where = DataReference(data.add(memoryview(stream), digest(stream)))
+    data.stage()
     handle = Broadcast(f"{os.getpid()}-{next(_numbers)}", lambda: value, (where, holes, buffers), store, known)
     _opened.add(handle)
     return handle
@@ -109,19 +110,19 @@ def _closed() -> Any:
 def _reduce(handle: Broadcast, out_of_band: OutOfBand) -> tuple[Any, ...]:
     if handle._parts is None:
         _closed()
-    if handle._store is not out_of_band.book.store:
+    if handle._store is not out_of_band.data.store:
         raise HpcmlError(
             "this broadcast handle belongs to another Cluster: call broadcast() of the one it goes to"
         )
     assert handle._parts is not None
-    stand_in = out_of_band.stand_in
+    placeholder = out_of_band.placeholder
     where, holes, buffers = handle._parts
-    stream = stand_in(where) if isinstance(where, DataReference) else where
+    stream = placeholder(where) if isinstance(where, DataReference) else where
     return _arrive, (
         handle._key,
         stream,
-        [(offset, stand_in(loan)) for offset, loan in holes],
-        [stand_in(loan) for loan in buffers],
+        [(offset, placeholder(loan)) for offset, loan in holes],
+        [placeholder(loan) for loan in buffers],
     )
 
 

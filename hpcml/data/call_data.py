@@ -1,4 +1,4 @@
-"""Large data of one call: taken out of its pickles, hashed once, staged before the call is sent."""
+"""Large data of one call: left out of its pickles, hashed once, staged before the call is sent."""
 
 import contextlib
 import weakref
@@ -8,120 +8,122 @@ from typing import Any
 from hpcml.data.arrays import Array
 from hpcml.data.digests import ContentDigests, digest
 from hpcml.data.map_modes import is_copy_on_write
-from hpcml.data.out_of_band import Packer
-from hpcml.data.packed import Packed
 from hpcml.data.staging.store import DataReference, StagedContent, Store
 
 __all__ = ["CallData"]
 
-SMALLEST = 1 << 16  # bytes; less is not worth a file, however often it is sent
+MIN_STAGED_NBYTES = 1 << 16  # less is not worth a file, however often it is sent
 
 
 class CallData:
-    """Digests of one call: `Cluster.submit`, ``map``, or all batches of a ``joblib.Parallel``.
+    """Content of one call: `Cluster.submit`, ``map``, or all batches of a ``joblib.Parallel``.
 
     The same memory above the limit is hashed once in a call. The next call hashes it again, for it may have
-    changed. A smaller array is hashed from the second time on that it is sent, at a hundredth of what
-    that costs; when it has been sent so often that it comes to more than the limit, it is put on the nodes as
-    well, and tasks can write to it as to any small array.
+    changed. A smaller array is hashed from the second time on that it is sent, at a hundredth of the cost of
+    sending it. Once the bytes sent for it exceed the limit, the array is staged as well, and tasks can write to it
+    as to any small array.
 
     Parameters
     ----------
     limit
-        Content of more bytes than this goes to the store; None: nothing does.
+        Content of more bytes than this is staged; None: nothing is.
     private
         Tasks may write to arrays, each to a copy of its own.
     keep
-        Content stays on the nodes while an array in the driver has it, for the next call.
+        Content stays on the nodes while an array in the driver has it, for the next call. Without, maps of files
+        are content too: see `maps_as_files`.
+
+    Attributes
+    ----------
+    smallest
+        Arrays of more bytes than this are staged when they are sent often.
+    maps_as_files
+        Writable maps of files are sent as the names of these files; else they are content, as in a broadcast.
     """
 
     def __init__(self, store: Store, limit: float | None, private: bool = False, keep: bool = True) -> None:
         self.limit = float("inf") if limit is None else limit
-        self.smallest = self.limit if limit is None else min(limit, SMALLEST)
+        self.smallest = self.limit if limit is None else min(limit, MIN_STAGED_NBYTES)
         self.digests = ContentDigests(self.limit)
-        self.sends = 1  # how many times what is packed now is going to be sent
         self.store = store
+        self.maps_as_files = keep
         self._private = private
         self._keep = keep
-        self.maps = keep  # what is broadcast is content
-        self._taken: dict[Hashable, Callable[[], StagedContent | None]] = {}
+        self._known: dict[Hashable, Callable[[], StagedContent | None]] = {}
         self._pending: dict[str, tuple[StagedContent, memoryview]] = {}
         self._seen: set[Hashable] = set()
-        self._sent: dict[str, int] = {}  # bytes, by digest
-        self._often: dict[str, StagedContent] = {}  # stays until the end of the call
+        self._sent_nbytes: dict[str, int] = {}  # by digest
+        self._frequent: dict[str, StagedContent] = {}  # stays until the end of the call
 
-    def take(self, key: Hashable, owner: Any, produce: Callable[[], memoryview]) -> DataReference:
-        """Return a loan of some content; see `hpcml.data.out_of_band.ContentSink`."""
-        known = self._taken.get(key)
-        entry = known() if known is not None else None
-        if entry is None or entry.lost:
-            content = produce()
-            name = self.digests.of(content.nbytes, _memory(key), owner, lambda: content)
-            entry = self.enter(content, name)
-            self._remember(key, owner, entry)
-        return DataReference(entry, self._private or (isinstance(owner, Array) and is_copy_on_write(owner)))
+    def reference(self, key: Hashable, owner: Any, produce: Callable[[], memoryview]) -> DataReference:
+        """Return a reference to content above the limit; `key` means the content while `owner` lives."""
+        known = self._known.get(key)
+        content = known() if known is not None else None
+        if content is None or content.lost:
+            memory = produce()
+            name = self.digests.of(memory.nbytes, _address(key), owner, lambda: memory)
+            content = self.add(memory, name)
+            self._remember(key, owner, content)
+        return DataReference(content, self._private or (isinstance(owner, Array) and is_copy_on_write(owner)))
 
-    def take_often(self, key: Hashable, owner: Any, produce: Callable[[], memoryview]) -> DataReference | None:
-        """Return a loan of content that has been sent often; see `hpcml.data.out_of_band.ContentSink`."""
-        if self.sends == 1 and key not in self._seen:
+    def reference_if_frequent(
+        self, key: Hashable, owner: Any, produce: Callable[[], memoryview], sends: int
+    ) -> DataReference | None:
+        """Return a reference to smaller content, None where it has not been sent often; see `reference`.
+
+        `sends` says how often the pickle is going to be sent.
+        """
+        if sends == 1 and key not in self._seen:
             self._seen.add(key)
             return None
-        content = produce()
-        name = self.digests.known(content.nbytes, _memory(key)) or digest(content)
-        sent = self._sent[name] = self._sent.get(name, 0) + content.nbytes * self.sends
+        memory = produce()
+        name = self.digests.known(memory.nbytes, _address(key)) or digest(memory)
+        sent = self._sent_nbytes[name] = self._sent_nbytes.get(name, 0) + memory.nbytes * sends
         if sent <= self.limit and self.store.get(name) is None:
             return None
         # A copy, for it may be sent after the buffer is filled with something else.
-        entry = self._often[name] = self.enter(memoryview(bytes(content)), name)
+        content = self._frequent[name] = self.add(memoryview(bytes(memory)), name)
         if self._keep:
             with contextlib.suppress(TypeError):
-                self.store.keep(entry, owner, key)
-        return DataReference(entry, True)
+                self.store.keep(content, owner, key)
+        return DataReference(content, True)
 
-    def enter(self, content: memoryview, name: str) -> StagedContent:
-        """Return the entry of content whose digest is `name`; what is new waits until it is put on the nodes."""
-        entry = self.store.get(name)
-        if entry is None and name in self._pending:
-            entry = self._pending[name][0]
-        if entry is None:
-            entry = StagedContent(name, content.nbytes)
-            self._pending[name] = (entry, content)
-        return entry
+    def add(self, memory: memoryview, name: str) -> StagedContent:
+        """Return the content whose digest is `name`; new content is pending until `stage`."""
+        content = self.store.get(name)
+        if content is None and name in self._pending:
+            content = self._pending[name][0]
+        if content is None:
+            content = StagedContent(name, memory.nbytes)
+            self._pending[name] = (content, memory)
+        return content
 
-    def _remember(self, key: Hashable, owner: Any, entry: StagedContent) -> None:
-        """Note that `key` means `entry`, while its owner lives."""
-        there = weakref.ref(entry)
+    def _remember(self, key: Hashable, owner: Any, content: StagedContent) -> None:
+        """Note that `key` means `content`, while its owner lives."""
+        found = weakref.ref(content)
         try:
             living = weakref.ref(owner)
         except TypeError:  # bytes: only by holding them is it sure that the memory stays theirs
-            if entry.pinned is None:
-                entry.pinned = owner
-                self._taken[key] = there
+            if content.pinned is None:
+                content.pinned = owner
+                self._known[key] = found
             return
-        self._taken[key] = lambda: there() if living() is not None else None
+        self._known[key] = lambda: found() if living() is not None else None
         if self._keep:
-            self.store.keep(entry, owner, key)
+            self.store.keep(content, owner, key)
 
-    def dump(self, thing: Any) -> Packed:
-        """Pickle `thing` without its large parts, which wait until they are put on the nodes."""
-        return Packer(self).pack(thing)
-
-    def detach(self) -> list[tuple[StagedContent, memoryview]]:
-        """Return what waits; it is the caller's to put on the nodes, or to fail with."""
-        pending, self._pending = self._pending, {}
+    def pop_pending(self) -> list[tuple[StagedContent, memoryview]]:
+        """Return the pending content; the caller stages it, or marks it as lost."""
+        pending = self._pending
+        self._pending = {}
         return list(pending.values())
 
-    def pack(self, thing: Any) -> Packed:
-        """Pickle `thing` without its large parts, which are then on the nodes."""
-        packed = self.dump(thing)
-        self.stage()
-        return packed
-
     def stage(self) -> None:
-        """Put what waits on the nodes."""
+        """Put the pending content on the nodes."""
         if self._pending:  # else there is no reason to wait for what another thread sends
-            self.store.put(self.detach())
+            self.store.put(self.pop_pending())
 
-def _memory(key: Hashable) -> Hashable:
+
+def _address(key: Hashable) -> Hashable:
     """Return the key of memory, without its length."""
     return key[0] if isinstance(key, tuple) else key

@@ -53,7 +53,7 @@ class ContentDigests:
         self._small: dict[Hashable, tuple[Any, str]] = {}
 
     def of(self, nbytes: int, key: Hashable, owner: Any, produce: Callable[[], Any]) -> str:
-        """Return the digest of what `produce` gives; see `hpcml.data.arrays.Lend`."""
+        """Return the digest of what `produce` gives; see `hpcml.data.arrays.MakeReference`."""
         if nbytes < SMALLEST:
             return digest(produce())
         found = self.known(nbytes, key)

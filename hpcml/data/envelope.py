@@ -13,8 +13,9 @@ from typing import Any, NamedTuple, Protocol
 from hpcml.data.arguments import Arguments, large_parts, size_of
 from hpcml.data.broadcast import open_keys
 from hpcml.data.outcomes import Outcome
-from hpcml.data.packed import Packed, Referring
+from hpcml.data.packed import LargePart, Packed, Referring
 from hpcml.data.preparation import Preparation
+from hpcml.data.staging.store import DataReference
 from hpcml.errors import HpcmlError, WorkerDied
 
 __all__ = [
@@ -66,9 +67,14 @@ class Call(NamedTuple):  # a tuple, for there may be a million of them
         return size_of(self.arguments)
 
     @property
-    def large_parts(self) -> list[Any]:
-        """Stand-ins for the large parts of its function and its arguments."""
+    def large_parts(self) -> list[LargePart]:
+        """Placeholders for the large parts of its function and its arguments."""
         return [*large_parts(self.function), *large_parts(self.arguments)]
+
+    @property
+    def needs_staging(self) -> bool:
+        """Whether it refers to content that is not yet on the nodes."""
+        return any(isinstance(part, DataReference) and not part.content.is_staged for part in self.large_parts)
 
 
 class RecordedOutcome(NamedTuple):
@@ -165,5 +171,3 @@ def pack_frame(calls: Iterable[Call], limit: int, script_state: bytes = b"") -> 
     """
     packed = [(call.function, call.arguments) for call in calls]
     return pickle.dumps((script_state, open_keys(), limit, packed), pickle.HIGHEST_PROTOCOL)
-
-

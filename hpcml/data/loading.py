@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any, Protocol
 
 from hpcml.data.class_loading import ClassUnpickler, holds_class, load
-from hpcml.data.packed import Packed, Payload, Referring
+from hpcml.data.packed import LargePart, Packed, Payload, Referring
 from hpcml.data.staging.files import DataPart, open_map
 
 __all__ = ["LoadedFunction", "Maps", "join", "joined", "loads_arguments", "loads_function"]
@@ -29,8 +29,9 @@ class Maps:
     def __init__(self) -> None:
         self._open: dict[str, memoryview] = {}
 
-    def content(self, part: DataPart) -> memoryview:
+    def content(self, part: LargePart) -> memoryview:
         """Return a stretch of a file; what is private can be written, and nobody else sees it."""
+        assert isinstance(part, DataPart)
         path, end = part.file.path, part.offset + part.nbytes
         if part.private:
             return memoryview(open_map(part.file))[part.offset : end]

@@ -12,21 +12,24 @@ import pickle
 from collections.abc import Callable, Hashable
 from concurrent.futures import Executor
 from types import CodeType, FunctionType, MethodType, ModuleType
-from typing import Any, Protocol
+from typing import Any
 
 import cloudpickle
 
-from hpcml.data.arrays import Array, address, is_constant, reduce_returned, reduce_sent
+from hpcml.data.arrays import Array, address, is_constant, is_mapped, reduce_array, reduce_returned
+from hpcml.data.call_data import CallData
 from hpcml.data.deap import reduce_individual
 from hpcml.data.decorated import reduce_decorated
 from hpcml.data.definitions import is_named
 from hpcml.data.exceptions import reduce_error
+from hpcml.data.file_maps import reduce_map, reduce_read_only
+from hpcml.data.map_modes import is_file_map, is_masked_map
 from hpcml.data.packed import Packed, Payload, Referring
 from hpcml.data.random_state import reduce_generator
 from hpcml.data.slotted_classes import with_slots
+from hpcml.data.staging.store import DataReference
 
 __all__ = [
-    "ContentSink",
     "Objects",
     "OutOfBand",
     "Packer",
@@ -34,37 +37,11 @@ __all__ = [
     "reduces",
 ]
 
-FRAME = 1 << 17  # bytes; the pickler collects small parts into pieces that stay below this
+PICKLER_FRAME_NBYTES = 1 << 17  # the pickler collects small parts into pieces that stay below this
 
 
 Objects = dict[int, tuple[int, Any]]
 """Objects in a pickle, by their ids: each with its number in the memo."""
-
-
-class ContentSink(Protocol):
-    """Takes large content during one call, and knows what it has taken."""
-
-    @property
-    def limit(self) -> float:
-        """Content of more bytes than this is taken."""
-
-    @property
-    def smallest(self) -> float:
-        """Arrays of more bytes than this are taken when they have been sent often."""
-
-    @property
-    def store(self) -> Any:
-        """Where the content goes."""
-
-    @property
-    def maps(self) -> bool:
-        """Writable maps of files are sent as their file; else they are content."""
-
-    def take(self, key: Hashable, owner: Any, produce: Callable[[], memoryview]) -> Any:
-        """Return what stands for the content; `key` holds while `owner` lives."""
-
-    def take_often(self, key: Hashable, owner: Any, produce: Callable[[], memoryview]) -> Any:
-        """Return what stands for the content, None where it has not been sent often; see `take`."""
 
 
 reduces: dict[type, Callable[[Any, "OutOfBand"], tuple[Any, ...]]] = {}
@@ -73,60 +50,82 @@ pickle builds the object (`pickle.Pickler.reducer_override`)."""
 
 
 class _Stream:
-    """Where the pickler writes: large pieces go to the book."""
+    """File that the pickler writes to; large pieces are left out of it."""
 
-    def __init__(self, book: ContentSink) -> None:
-        self.book = book
-        self.limit = max(book.limit, FRAME)
+    def __init__(self, data: CallData) -> None:
+        self.data = data
+        self.limit = max(data.limit, PICKLER_FRAME_NBYTES)
         self.small = io.BytesIO()
-        self.holes: list[tuple[int, Any]] = []
+        self.holes: list[tuple[int, DataReference]] = []
 
-    def write(self, data: Any) -> None:
+    def write(self, piece: Any) -> None:
         """Take one piece of the pickle, as a file does."""
-        if not isinstance(data, bytes):  # a bytearray, or a buffer that stays in the pickle
-            data = memoryview(data).cast("B")
-        if len(data) > self.limit:
-            taken = self.book.take((address(data), len(data)), data, lambda: memoryview(data))
-            self.holes.append((self.small.tell(), taken))
+        if not isinstance(piece, bytes):  # a bytearray, or a buffer that stays in the pickle
+            piece = memoryview(piece).cast("B")
+        if len(piece) > self.limit:
+            reference = self.data.reference((address(piece), len(piece)), piece, lambda: memoryview(piece))
+            self.holes.append((self.small.tell(), reference))
         else:
-            self.small.write(data)
+            self.small.write(piece)
 
 
 class OutOfBand:
-    """The buffers that leave a pickle, in order; apart from the pickler, which would be a cycle of references."""
+    """Buffers that leave a pickle, in order; apart from the pickler, which would be a cycle of references.
 
-    def __init__(self, book: ContentSink) -> None:
-        self.book = book
-        self.limit = book.limit
-        self.smallest = book.smallest
-        self.buffers: list[Any] = []
-        self._taken: dict[int, tuple[pickle.PickleBuffer, Any]] = {}
+    Parameters
+    ----------
+    sends
+        How often the pickle is going to be sent.
+    """
 
-    def lend(
+    def __init__(self, data: CallData, sends: int) -> None:
+        self.data = data
+        self.limit = data.limit
+        self.smallest = data.smallest
+        self.buffers: list[DataReference] = []
+        self._sends = sends
+        self._placeholders: dict[int, tuple[pickle.PickleBuffer, DataReference]] = {}
+
+    def make_reference(
         self, nbytes: int, key: Hashable, owner: Any, produce: Callable[[], memoryview]
     ) -> pickle.PickleBuffer | None:
-        """Have the book take content; return what stands for it, None where it stays in the pickle."""
-        take = self.book.take if nbytes > self.limit else self.book.take_often
-        taken = take((key, nbytes), owner, produce)
-        return None if taken is None else self.stand_in(taken)
+        """Return a placeholder for content, None to leave it in the pickle; see `reduce_array`."""
+        reference: DataReference | None
+        if nbytes > self.limit:
+            reference = self.data.reference((key, nbytes), owner, produce)
+        else:
+            reference = self.data.reference_if_frequent((key, nbytes), owner, produce, self._sends)
+        return None if reference is None else self.placeholder(reference)
 
-    def stand_in(self, taken: Any) -> pickle.PickleBuffer:
-        """Return an empty buffer that stands for content which was taken."""
+    def placeholder(self, reference: DataReference) -> pickle.PickleBuffer:
+        """Return an empty buffer, in whose place the worker finds the content."""
         buffer = pickle.PickleBuffer(bytearray())  # not bytes: the pickle would forbid writing to private content
-        self._taken[id(buffer)] = (buffer, taken)
+        self._placeholders[id(buffer)] = (buffer, reference)
         return buffer
 
     def __call__(self, buffer: pickle.PickleBuffer) -> bool:
         """Take a buffer that is pickled; True leaves it in the pickle."""
-        if id(buffer) in self._taken:
-            self.buffers.append(self._taken[id(buffer)][1])
+        if id(buffer) in self._placeholders:
+            self.buffers.append(self._placeholders[id(buffer)][1])
             return False
         content = buffer.raw()
         if content.nbytes <= self.limit:
             return True
         key = (address(content), content.nbytes)
-        self.buffers.append(self.book.take(key, content.obj, lambda: content))
+        self.buffers.append(self.data.reference(key, content.obj, lambda: content))
         return False
+
+
+def _reduce_array(array: Array[Any, Any], out_of_band: OutOfBand) -> tuple[Any, ...] | None:
+    """Return how the pickle of a call builds `array`.
+
+    A writable map of a file is sent as that file; an array over any other map that is read-only stays so.
+    """
+    if out_of_band.data.maps_as_files and is_file_map(array):
+        return reduce_map(array, flush=out_of_band.data.store.distant)
+    large = array.nbytes > out_of_band.smallest or is_masked_map(array)
+    reduced = reduce_array(array, out_of_band.make_reference) if large else None
+    return reduce_read_only(array, reduced) if is_mapped(array) else reduced
 
 
 class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle has no types
@@ -141,7 +140,7 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle has no
         """Return how `thing` is reduced; see `pickle.Pickler.reducer_override`."""
         reduced = None
         if isinstance(thing, Array):
-            reduced = reduce_sent(thing, self.out_of_band)
+            reduced = _reduce_array(thing, self.out_of_band)
         elif type(thing) in reduces:
             reduced = reduces[type(thing)](thing, self.out_of_band)
         elif isinstance(thing, BaseException):
@@ -181,19 +180,22 @@ class _ReferringPickler(_Pickler):
 
 
 class Packer:
-    """Pickles, functions and classes of ``__main__`` by value, without large parts: `book` takes these."""
+    """Pickles, functions and classes of ``__main__`` by value, without their large parts, which go to `data`."""
 
-    def __init__(self, book: ContentSink) -> None:
-        self._book = book
+    def __init__(self, data: CallData) -> None:
+        self._data = data
         self._shares = False  # whether arguments were found that share objects with the function
 
     def pack(self, thing: Any) -> Packed:
         """Pickle any object."""
-        return self._dump(thing, None)[0]
+        return self._dump(thing)[0]
 
-    def pack_function(self, function: Any) -> tuple[Packed, Objects]:
-        """Pickle a function; return also what is in the pickle and has an identity that calls can see."""
-        packed, pickler = self._dump(function, None)
+    def pack_function(self, function: Any, sends: int = 1) -> tuple[Packed, Objects]:
+        """Pickle a function that is going to be sent so many times.
+
+        Return also those objects in the pickle whose identity calls can see.
+        """
+        packed, pickler = self._dump(function, sends=sends)
         self._shares = False
         return packed, {key: entry for key, entry in pickler.memo.copy().items() if _has_identity(entry[1])}
 
@@ -203,17 +205,19 @@ class Packer:
         An object of the function that is also in the arguments is one object on the worker too.
         """
         if not self._shares:
-            packed, pickler = self._dump(arguments, None)
+            packed, pickler = self._dump(arguments)
             if not objects or objects.keys().isdisjoint(pickler.memo.copy()):
                 return packed
             self._shares = True
         return Referring(self._dump(arguments, objects)[0])
 
-    def _dump(self, thing: Any, objects: Objects | None) -> tuple[Packed, Any]:
-        stream, out_of_band = _Stream(self._book), OutOfBand(self._book)
-        pickler = (
-            _Pickler(stream, out_of_band) if objects is None else _ReferringPickler(stream, out_of_band, objects)
-        )
+    def _dump(self, thing: Any, objects: Objects | None = None, sends: int = 1) -> tuple[Packed, _Pickler]:
+        stream = _Stream(self._data)
+        out_of_band = OutOfBand(self._data, sends)
+        if objects is None:
+            pickler = _Pickler(stream, out_of_band)
+        else:
+            pickler = _ReferringPickler(stream, out_of_band, objects)
         pickler.dump(thing)
         packed = stream.small.getvalue()
         if not stream.holes and not out_of_band.buffers:

@@ -1,8 +1,15 @@
 """The pickles that are sent: of a function, or of the arguments of a call."""
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-__all__ = ["Packed", "Payload", "Referring", "nbytes", "parts_of"]
+from hpcml.data.staging.files import DataPart
+from hpcml.data.staging.store import DataReference
+
+__all__ = ["LargePart", "Packed", "Payload", "Referring", "nbytes", "parts_of"]
+
+
+LargePart = DataReference | DataPart
+"""Placeholder for a large part of a pickle: a reference in the driver, on a worker the part of a file."""
 
 
 class Payload(NamedTuple):
@@ -19,8 +26,8 @@ class Payload(NamedTuple):
     """
 
     stream: bytes
-    holes: tuple[tuple[int, Any], ...]
-    buffers: tuple[Any, ...]
+    holes: tuple[tuple[int, LargePart], ...]
+    buffers: tuple[LargePart, ...]
 
 
 class Referring(NamedTuple):
@@ -39,8 +46,8 @@ def nbytes(packed: Packed | Referring) -> int:
     return len(packed) if isinstance(packed, bytes) else len(packed.stream)
 
 
-def parts_of(packed: Packed | Referring) -> list[Any]:
-    """Return what stands for the large parts of a pickle."""
+def parts_of(packed: Packed | Referring) -> list[LargePart]:
+    """Return the placeholders for the large parts of a pickle."""
     if isinstance(packed, Referring):
         packed = packed.packed
     return [] if isinstance(packed, bytes) else [*packed.buffers, *(part for _, part in packed.holes)]

@@ -2,8 +2,9 @@
 
 import contextlib
 import pickle
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeVar
+from collections.abc import Mapping, Sequence
+from types import TracebackType
+from typing import Any, Literal
 
 import cloudpickle
 
@@ -12,15 +13,13 @@ from hpcml.data.unpicklable import describe_unpicklable, pickles, text_of
 from hpcml.errors import HpcmlError, TaskError
 
 __all__ = [
+    "NamingUnpicklable",
     "dumps",
     "dumps_parts",
     "is_plain",
     "pack_error",
-    "pack_object",
     "pack_plain",
 ]
-
-PackedT = TypeVar("PackedT")
 
 _PLAIN = frozenset((int, float, str, bytes, bool, type(None)))
 _SMALL = 1 << 17  # bytes
@@ -67,7 +66,7 @@ def is_plain(args: Sequence[Any], kwargs: Mapping[str, Any]) -> bool:
     return all(len(part) <= _SHORT for part in parts if isinstance(part, str | bytes))
 
 
-def pack_plain(args: tuple[Any, ...], kwargs: dict[str, Any]) -> bytes | None:
+def pack_plain(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> bytes | None:
     """Pickle the arguments of a call where nothing can change them; None for others, and for long ones."""
     if kwargs or not all(type(part) in _PLAIN for part in args):
         return None
@@ -75,26 +74,41 @@ def pack_plain(args: tuple[Any, ...], kwargs: dict[str, Any]) -> bytes | None:
     return packed if len(packed) < _SMALL else None
 
 
-def pack_object(
-    thing: Any, what: str, dump: Callable[[Any], PackedT], parts: Mapping[str, Any] | None = None
-) -> PackedT:
-    """Pickle `thing`, which may consist of named `parts`, or say which object inside it cannot be sent.
+class NamingUnpicklable:
+    """Context in which something is pickled; an error says which object inside it cannot be sent.
+
+    Parameters
+    ----------
+    what
+        Name of it all in the message.
+    parts
+        Named parts, among which the object is looked for.
 
     Raises
     ------
     TaskError
-        `thing` cannot be pickled by `dump`; the message names the innermost culprit that could be found.
+        In place of any error but those of this package; the message names the innermost culprit that is found.
     """
-    try:
-        return dump(thing)
-    except HpcmlError:
-        raise
-    except Exception as error:
-        reason = describe_unpicklable(parts or {"": thing}, what, error)
-        raise TaskError(
-            f"{what} cannot be sent to a worker: {reason}. Create it inside the function, or pass what is needed "
-            "to create it there."
-        ) from error
+
+    __slots__ = ("_parts", "_what")
+
+    def __init__(self, what: str, parts: Mapping[str, Any]) -> None:
+        self._what = what
+        self._parts = parts
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> Literal[False]:
+        if isinstance(error, Exception) and not isinstance(error, HpcmlError):
+            reason = describe_unpicklable(self._parts, self._what, error)
+            raise TaskError(
+                f"{self._what} cannot be sent to a worker: {reason}. Create it inside the function, or pass what "
+                "is needed to create it there."
+            ) from error
+        return False
 
 
 def pack_error(error: BaseException) -> bytes:

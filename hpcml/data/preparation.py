@@ -5,7 +5,7 @@ import uuid
 from collections.abc import Callable
 from typing import Any
 
-from hpcml.data.pickling import dumps, pack_object
+from hpcml.data.pickling import NamingUnpicklable, dumps
 
 __all__ = ["Preparation", "preparation"]
 
@@ -32,9 +32,8 @@ class Preparation:
 
     def __init__(self, function: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
         self.name = uuid.uuid4().hex
-        packed = pack_object((function, arguments), "the initializer of Parallel", dumps)
-        assert isinstance(packed, bytes)
-        self.packed = packed
+        with NamingUnpicklable("the initializer of Parallel", {"": (function, arguments)}):
+            self.packed = dumps((function, arguments))
 
     def happen(self) -> None:
         """Make the call, unless it was the last that this process has made; what it raises is the task's error."""

@@ -229,8 +229,8 @@ class CallKeys:
             raise ValueError("its sets refer to each other too often to be put in order")
         return sorted(found, key=lambda one: self._carefully(one, depth + 1).digest)
 
-    def lend(self, nbytes: int, key: Hashable, owner: Any, produce: Callable[[], memoryview]) -> str:
-        """Return the digest of an array's content; see `hpcml.data.arrays.Lend`."""
+    def make_reference(self, nbytes: int, key: Hashable, owner: Any, produce: Callable[[], memoryview]) -> str:
+        """Return the digest of an array's content; see `hpcml.data.arrays.MakeReference`."""
         return self.digests.of(nbytes, key, owner, produce)
 
 

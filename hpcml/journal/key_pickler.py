@@ -35,7 +35,7 @@ class _Keys(Protocol):
     def in_order(self, elements: Any, depth: int = 0) -> list[Any]:
         """Return the elements of a set in order."""
 
-    def lend(self, nbytes: int, key: Any, owner: Any, produce: Callable[[], memoryview]) -> str:
+    def make_reference(self, nbytes: int, key: Any, owner: Any, produce: Callable[[], memoryview]) -> str:
         """Return the digest of an array's content."""
 
 

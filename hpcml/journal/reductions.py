@@ -45,7 +45,7 @@ def _array(pickler: "KeyPickler", thing: Any) -> Any:
     plain = dtype.kind in _PLAIN_KINDS
     if plain and type(thing) is Array and thing.nbytes < SMALL_ARRAY_BYTES and thing.flags.c_contiguous:
         return nothing, (digest(thing), dtype.str, thing.shape)
-    reduced = reduce_array(thing, pickler.keys.lend)
+    reduced = reduce_array(thing, pickler.keys.make_reference)
     if reduced is None:
         return pickler.reduce_by_class(thing)
     if len(reduced[1]) == 3:  # a masked array, of two others
@@ -88,9 +88,9 @@ def _broadcast(pickler: "KeyPickler", handle: Broadcast) -> Any:
     if handle._digest:
         return nothing, (handle._digest,)
     where, holes, buffers = handle._parts
-    stream = where.entry.name if isinstance(where, DataReference) else where
-    loans = [loan.entry.name for loan in (*(loan for _, loan in holes), *buffers)]
-    return nothing, (stream, [offset for offset, _ in holes], loans)
+    stream = where.content.name if isinstance(where, DataReference) else where
+    names = [part.content.name for part in (*(part for _, part in holes), *buffers)]
+    return nothing, (stream, [offset for offset, _ in holes], names)
 
 
 def _without_ignored(pickler: "KeyPickler", thing: Any) -> Any:

@@ -39,11 +39,6 @@ def batches_of(cluster: Cluster) -> "Batches":
     return batches
 
 
-def _waits(call: Call) -> bool:
-    """Tell whether a call refers to content that is not yet on the nodes."""
-    return any(loan.entry.held is None for loan in call.large_parts)
-
-
 class Batches:
     """Carries joblib's batches to the workers of a session.
 
@@ -72,8 +67,8 @@ class Batches:
     ) -> Calls:
         """Return what makes the calls of one Parallel; a limit of -1 stands for the Cluster's own."""
         limit = self._max_nbytes if max_nbytes == -1 else max_nbytes
-        book = CallData(self._session.store, limit, private)
-        return Calls(book, self._session.run_journal, at_once=False, wrap=wrap)
+        data = CallData(self._session.store, limit, private)
+        return Calls(data, self._session.run_journal, at_once=False, wrap=wrap)
 
     def submit_batch(
         self,
@@ -108,8 +103,8 @@ class Batches:
                 made.append((calls.make(function, args, kwargs, group, width=limit), future.call(place)))
             except Exception as error:  # joblib would wait for ever
                 made.append((error, future.call(place)))
-        if any(isinstance(call, Call) and _waits(call) for call, _ in made):
-            self._waiting.put((calls.book.detach(), made, future))
+        if any(isinstance(call, Call) and call.needs_staging for call, _ in made):
+            self._waiting.put((calls.data.pop_pending(), made, future))
         else:
             self._submit(made)
         return future
@@ -129,14 +124,14 @@ class Batches:
             if future in self._abandoned:
                 raise TaskError("this task was abandoned before its data was sent")
             self._session.store.put(pending)
-            if any(isinstance(call, Call) and _waits(call) for call, _ in work):
+            if any(isinstance(call, Call) and call.needs_staging for call, _ in work):
                 raise DataError("data that this task shares with one before it was not put on the nodes")
             self._submit(work)
             if future in self._abandoned:  # meanwhile
                 self._session.dispatcher.abandon(future.parts)
         except BaseException as error:
             for entry, _ in pending:
-                entry.lost = entry.held is None
+                entry.lost = not entry.is_staged
             resolve(future, error=error)
 
     def close(self, wait: bool) -> None:

@@ -63,17 +63,22 @@ class StagedContent:
         self.lost = False
         self.pinned: Any = None  # an owner that cannot be watched
 
+    @property
+    def is_staged(self) -> bool:
+        """Whether the content is on the nodes."""
+        return self.held is not None
+
 
 class DataReference:
-    """A use of an entry by a task; what is sent is the name of the file, and where in it the content is."""
+    """A use of staged content by a task; it is sent as a `DataPart`: a file's name, and a stretch of the file."""
 
-    def __init__(self, entry: StagedContent, private: bool = False) -> None:
-        self.entry = entry
+    def __init__(self, content: StagedContent, private: bool = False) -> None:
+        self.content = content
         self.private = private
 
-    def __reduce__(self) -> Any:
-        assert self.entry.held is not None
-        return DataPart, (self.entry.held.file, self.entry.offset, self.entry.nbytes, self.private)
+    def __reduce__(self) -> tuple[type[DataPart], tuple[DataFile, int, int, bool]]:
+        assert self.content.held is not None
+        return DataPart, (self.content.held.file, self.content.offset, self.content.nbytes, self.private)
 
 
 class Store:

@@ -21,9 +21,9 @@ from ipyparallel.error import NoEnginesRegistered, RemoteError
 
 from hpcml.data.staging.file_system import LocalStaging
 from hpcml.data.staging.store import Staging
+from hpcml.engines.ipyparallel.client import ask_engines, await_late_answers, send_frame
 from hpcml.engines.ipyparallel.engine_state import EngineState, preference
 from hpcml.engines.ipyparallel.held import HeldOutcomes
-from hpcml.engines.ipyparallel.client import ask_engines, await_late_answers, send_frame
 from hpcml.engines.worker import Worker
 from hpcml.errors import EngineError, WorkerDied
 

@@ -21,7 +21,7 @@ import cloudpickle
 
 from hpcml.data.exceptions import attach
 from hpcml.data.outcomes import RemoteTraceback
-from hpcml.data.pickling import dumps_parts, pack_error, pack_object
+from hpcml.data.pickling import NamingUnpicklable, dumps_parts, pack_error
 from hpcml.errors import TaskError
 
 __all__ = ["dumps", "name_of", "pack_outcome", "pack_task", "unpack"]
@@ -74,7 +74,8 @@ def pack_task(future: Any) -> bytes:
     name = name_of(future.callable)
     call = (future.callable, future.args, future.kargs)
     parts = {"the function": future.callable, "args": future.args, "kwargs": future.kargs}
-    packed = pack_object(call, f"the task {name}", dumps, parts)
+    with NamingUnpicklable(f"the task {name}", parts):
+        packed = dumps(call)
     return _pack(future, ("task", name, packed))
 
 

@@ -28,7 +28,6 @@ from hpcml.cluster.calls import Calls
 from hpcml.data.call_data import CallData
 from hpcml.data.envelope import Call
 from hpcml.data.outcomes import Outcome
-from hpcml.data.pickling import dumps
 from hpcml.data.staging.file_system import LocalStaging
 from hpcml.data.staging.store import Store
 from hpcml.journal.lease import this_process
@@ -74,8 +73,8 @@ def key() -> dict[str, float]:
     with tempfile.TemporaryDirectory(dir=".") as place:
         os.chmod(place, 0o700)
         run_journal = RunJournal(Path(place), this_process(), {}, lambda job: None)
-        book = CallData(Store(LocalStaging([place])), 1 << 20)
-        recorded, plain = Calls(book, run_journal, dumps), Calls(book, None, dumps)
+        data = CallData(Store(LocalStaging([place])), 1 << 20)
+        recorded, plain = Calls(data, run_journal, at_once=True), Calls(data, None, at_once=True)
         try:
             joblib.Parallel.__call__ = lambda self, items: called(self, compare(items))
             X, y = load_digits(return_X_y=True)

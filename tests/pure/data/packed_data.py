@@ -7,15 +7,23 @@ import numpy as np
 
 from hpcml.data.call_data import CallData
 from hpcml.data.loading import loads_function
+from hpcml.data.out_of_band import Packer
 
 LIMIT = 1000
 RANDOM = np.random.default_rng(1)
 PLAIN = RANDOM.normal(size=(40, 50))
 
 
+def pack(data, thing):
+    """Pickle a thing as it is sent, and stage its large parts."""
+    packed = Packer(data).pack(thing)
+    data.stage()
+    return packed
+
+
 def sent(thing, store, limit=LIMIT, private=False):
     """Pack, carry and unpack; also how many bytes were carried in the pickle itself."""
-    packed = CallData(store, limit, private).pack(thing)
+    packed = pack(CallData(store, limit, private), thing)
     carried = pickle.dumps(packed)
     return loads_function(pickle.loads(carried))[0], len(carried)
 

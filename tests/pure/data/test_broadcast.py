@@ -4,7 +4,7 @@ import pickle
 
 import numpy as np
 import pytest
-from packed_data import LIMIT, files
+from packed_data import LIMIT, files, pack
 
 from hpcml.data.broadcast import broadcast
 from hpcml.data.call_data import CallData
@@ -18,7 +18,7 @@ def test_a_handle_holds_the_data_until_it_is_closed(store, tmp_path):
     value = {"array": np.arange(100_000.0), "numbers": list(range(100_000))}
     handle = broadcast(value, store)
     assert handle.value is value
-    packed = CallData(store, None).pack([handle, handle])
+    packed = pack(CallData(store, None), [handle, handle])
     assert len(pickle.dumps(packed)) < 2000
     assert len(files(tmp_path)) == 1  # the array and the pickle of the list
     arrived, again = loads_function(pickle.loads(pickle.dumps(packed)))[0]
@@ -34,13 +34,13 @@ def test_a_handle_holds_the_data_until_it_is_closed(store, tmp_path):
     with pytest.raises(HpcmlError, match="handle is closed"):
         _ = handle.value
     with pytest.raises(HpcmlError, match="handle is closed"):
-        CallData(store, LIMIT).pack(handle)
+        pack(CallData(store, LIMIT), handle)
 
 
 def test_a_handle_of_another_cluster_is_refused_at_once(store, tmp_path):
     other = Store(LocalStaging([str(tmp_path)]))
     with pytest.raises(HpcmlError, match="belongs to another Cluster"):
-        CallData(other, LIMIT).pack([broadcast(np.arange(1000.0), store)])
+        pack(CallData(other, LIMIT), [broadcast(np.arange(1000.0), store)])
 
 
 @pytest.mark.parametrize("end", ["del", "with"])

@@ -6,12 +6,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from packed_data import LIMIT, files
+from packed_data import LIMIT, files, pack
 
 import hpcml.data.call_data
 import hpcml.data.digests
 from hpcml.data.call_data import CallData
 from hpcml.data.loading import loads_function
+from hpcml.data.out_of_band import Packer
 from hpcml.data.staging.file_system import LocalStaging
 from hpcml.data.staging.files import DataPart
 from hpcml.data.staging.store import Store
@@ -35,9 +36,9 @@ def hashed(monkeypatch) -> list[int]:
 def test_an_array_is_hashed_once_in_a_call_and_anew_in_the_next(layout, store, hashed, tmp_path):
     array = layout(np.arange(4000.0).reshape(40, 100))
     for call in range(3):
-        book = CallData(store, LIMIT)
+        data = CallData(store, LIMIT)
         for task in range(50):
-            book.pack(([array], {"task": task}))
+            pack(data, ([array], {"task": task}))
         assert hashed == [array.nbytes] * (call + 1)
     assert len(files(tmp_path)) == 1
 
@@ -46,25 +47,25 @@ def test_frames_and_memmaps_are_hashed_once_in_a_call(store, hashed, tmp_path):
     memmap = np.memmap(tmp_path / "memmap", dtype="f8", mode="w+", shape=(100, 10))
     frame = pd.DataFrame(np.ones((100, 30)))
     columns = frame[frame.columns[:5]]
-    book = CallData(store, LIMIT)
+    data = CallData(store, LIMIT)
     for _ in range(20):
-        book.pack([memmap, frame, columns])
+        pack(data, [memmap, frame, columns])
     assert len(hashed) <= 3
 
 
 def test_equal_content_is_one_file_whichever_object_holds_it(store, tmp_path):
     array = np.arange(1000.0)
     twin = array.copy()
-    CallData(store, LIMIT).pack([array, twin, array.reshape(10, 100), {"list": [twin]}, array.view("i8")])
-    CallData(store, LIMIT).pack(twin)
+    pack(CallData(store, LIMIT), [array, twin, array.reshape(10, 100), {"list": [twin]}, array.view("i8")])
+    pack(CallData(store, LIMIT), twin)
     assert len(files(tmp_path)) == 1
 
 
 def test_changed_content_is_noticed_in_the_next_call_and_the_old_file_goes(store, tmp_path):
     array = np.zeros(1000)
-    first = CallData(store, LIMIT).pack(array)
+    first = pack(CallData(store, LIMIT), array)
     array[17] = 1.0
-    second = CallData(store, LIMIT).pack(array)
+    second = pack(CallData(store, LIMIT), array)
     for packed, expected in ((first, 0.0), (second, 1.0)):
         assert loads_function(pickle.loads(pickle.dumps(packed)))[0][17] == expected
     del packed, first  # the task that needed the old content is done
@@ -74,31 +75,31 @@ def test_changed_content_is_noticed_in_the_next_call_and_the_old_file_goes(store
 
 def test_what_leaves_one_pickle_is_one_file(store, tmp_path):
     arrays = [np.full(1000 + n, float(n)) for n in range(300)]
-    packed = CallData(store, LIMIT).pack([arrays, b"x" * 300_000])
+    packed = pack(CallData(store, LIMIT), [arrays, b"x" * 300_000])
     assert len(files(tmp_path)) == 1
     got, content = loads_function(pickle.loads(pickle.dumps(packed)))[0]
     assert content == b"x" * 300_000
     for n, array in enumerate(got):
         assert np.array_equal(array, arrays[n])
         assert array.ctypes.data % 64 == 0
-    new = CallData(store, LIMIT).pack([*arrays[:5], np.zeros(5000)])  # only what is new is written
+    new = pack(CallData(store, LIMIT), [*arrays[:5], np.zeros(5000)])  # only what is new is written
     assert len(new.buffers) == 6
     assert sorted(path.stat().st_size for path in files(tmp_path))[0] == 40_000
 
 
 def test_content_that_found_no_room_is_tried_again_in_the_same_call(tmp_path):
     place = tmp_path / "place"
-    book, array = CallData(Store(LocalStaging([str(place)])), LIMIT), np.arange(1000.0)
+    data, array = CallData(Store(LocalStaging([str(place)])), LIMIT), np.arange(1000.0)
     with pytest.raises(DataError):
-        book.pack(array)
+        pack(data, array)
     place.mkdir()
-    assert np.array_equal(loads_function(pickle.loads(pickle.dumps(book.pack(array))))[0], array)
+    assert np.array_equal(loads_function(pickle.loads(pickle.dumps(pack(data, array))))[0], array)
 
 
 def test_chunks_that_are_made_one_by_one_do_not_pile_up(store, tmp_path):
-    book = CallData(store, LIMIT)
+    data = CallData(store, LIMIT)
     for n in range(20):
-        packed = book.pack((np.full(1000, float(n)), bytes([n]) * 200_000))
+        packed = pack(data, (np.full(1000, float(n)), bytes([n]) * 200_000))
         array, content = loads_function(pickle.loads(pickle.dumps(packed)))[0]
         assert (array == n).all()
         assert content == bytes([n]) * 200_000
@@ -110,8 +111,8 @@ SMALL = 1 << 19  # bytes of an array below the limit of 1 MB
 
 def test_a_small_array_that_travels_often_is_put_on_the_nodes_and_can_be_written(store, tmp_path):
     array = np.arange(SMALL // 8)
-    book = CallData(store, 1 << 20)
-    carried = [pickle.dumps(book.pack([array, {"task": task}])) for task in range(20)]
+    data = CallData(store, 1 << 20)
+    carried = [pickle.dumps(pack(data, [array, {"task": task}])) for task in range(20)]
     lengths = [len(one) for one in carried]
     assert lengths[0] > SMALL
     assert lengths[1] > SMALL
@@ -125,18 +126,19 @@ def test_a_small_array_that_travels_often_is_put_on_the_nodes_and_can_be_written
             assert np.array_equal(got, array)
             got[:] = 0
     later = CallData(store, 1 << 20)
-    assert [len(pickle.dumps(later.pack(array))) > SMALL for _ in range(2)] == [True, False]  # it is there already
-    del later, array, book
+    sent_whole = [len(pickle.dumps(pack(later, array))) > SMALL for _ in range(2)]
+    assert sent_whole == [True, False]  # it is there already
+    del later, array, data
     assert not files(tmp_path)
 
 
 def test_a_buffer_that_is_refilled_in_the_midst_of_a_call_travels_as_it_is(store):
     buffer = np.zeros(SMALL // 8)
-    book = CallData(store, 1 << 20)
+    data = CallData(store, 1 << 20)
     carried = []
     for task in range(10):
         buffer[:] = task // 4
-        carried.append(pickle.dumps(book.pack(buffer)))
+        carried.append(pickle.dumps(pack(data, buffer)))
     for task, one in enumerate(carried[8:], 8):
         assert (loads_function(pickle.loads(one))[0] == task // 4).all()
     assert min(map(len, carried)) < 1000
@@ -144,35 +146,35 @@ def test_a_buffer_that_is_refilled_in_the_midst_of_a_call_travels_as_it_is(store
 
 def test_a_small_buffer_that_is_refilled_before_it_is_sent_arrives_as_it_was(store):
     buffer = np.zeros(SMALL // 8)
-    book = CallData(store, 1 << 20)
+    data = CallData(store, 1 << 20)
     for _ in range(3):
-        book.dump(buffer)
-    packed = book.dump(buffer)
+        Packer(data).pack(buffer)
+    packed = Packer(data).pack(buffer)
     buffer[:] = 1.0
-    store.put(book.detach())
+    data.stage()
     assert len(pickle.dumps(packed)) < 1000
     assert not loads_function(pickle.loads(pickle.dumps(packed)))[0].any()
 
 
 def test_a_function_of_many_tasks_carries_a_small_array_once(store, tmp_path):
-    book = CallData(store, 1 << 20)
-    book.sends = 1000
+    data = CallData(store, 1 << 20)
     array = np.arange(SMALL // 8)
-    packed = book.pack(lambda: array[-1])
+    packed, _ = Packer(data).pack_function(lambda: array[-1], sends=1000)
+    data.stage()
     assert len(pickle.dumps(packed)) < 2000
     assert loads_function(pickle.loads(pickle.dumps(packed)))[0]() == array[-1]
 
 
 def test_without_a_limit_nothing_is_put_on_the_nodes_however_often_it_travels(store, tmp_path):
-    book = CallData(store, None)
-    book.sends = 1000
+    data = CallData(store, None)
     for _ in range(10):
-        book.pack(np.arange(SMALL // 8))
+        Packer(data).pack_function(np.arange(SMALL // 8), sends=1000)
+        data.stage()
     assert not files(tmp_path)
 
 
 def test_what_travels_is_the_name_of_the_file(store, tmp_path):
-    packed = CallData(store, LIMIT).pack(np.arange(1000.0))
+    packed = pack(CallData(store, LIMIT), np.arange(1000.0))
     (part,) = pickle.loads(pickle.dumps(packed)).buffers
     assert isinstance(part, DataPart)
     assert (part.offset, part.nbytes) == (0, 8000)

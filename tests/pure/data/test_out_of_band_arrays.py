@@ -7,7 +7,7 @@ import pickle
 import numpy as np
 import pytest
 import scipy.linalg
-from packed_data import LIMIT, PLAIN, RANDOM, same_array, sent
+from packed_data import LIMIT, PLAIN, RANDOM, pack, same_array, sent
 
 from hpcml.data.call_data import CallData
 from hpcml.data.loading import loads_function
@@ -157,7 +157,7 @@ def test_subclasses_that_pickle_themselves_in_other_ways_do(store):
 def test_lapack_may_overwrite_what_is_read_only_and_only_the_task_sees_it(store):
     """f2py does not ask whether an array can be written; with a read-only map the process would end."""
     symmetric = np.asfortranarray(PLAIN @ PLAIN.T)
-    packed = pickle.dumps(CallData(store, LIMIT).pack(symmetric))
+    packed = pickle.dumps(pack(CallData(store, LIMIT), symmetric))
     got = loads_function(pickle.loads(packed))[0]
     assert not got.flags.writeable
     values = scipy.linalg.eigh(got, overwrite_a=True)[0]

@@ -10,7 +10,7 @@ import scipy.sparse as sp
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
-from packed_data import LIMIT, PLAIN, same_array, sent
+from packed_data import LIMIT, PLAIN, pack, same_array, sent
 
 from hpcml.data.call_data import CallData
 from hpcml.data.loading import loads_function
@@ -54,17 +54,17 @@ def test_small_things_are_not_touched(store, tmp_path):
     got, _ = sent([np.arange(10), "abc", {"x": np.ones(3)}], store)
     assert got[0].flags.writeable
     assert not list(tmp_path.iterdir())
-    assert isinstance(CallData(store, LIMIT).pack([1, 2, np.arange(5)]), bytes)
+    assert isinstance(pack(CallData(store, LIMIT), [1, 2, np.arange(5)]), bytes)
 
 
 def test_no_limit_leaves_everything_in_the_pickle(store):
-    packed = CallData(store, None).pack([PLAIN, b"x" * 1_000_000])
+    packed = pack(CallData(store, None), [PLAIN, b"x" * 1_000_000])
     assert isinstance(packed, bytes)
     assert np.array_equal(pickle.loads(packed)[0], PLAIN)
 
 
 def test_private_content_can_be_written_and_is_seen_by_nobody_else(store):
-    packed = CallData(store, LIMIT, private=True).pack(PLAIN)
+    packed = pack(CallData(store, LIMIT, private=True), PLAIN)
     assert isinstance(packed, Payload)
     one, other = (loads_function(pickle.loads(pickle.dumps(packed)))[0] for _ in range(2))
     one[:] = 0
@@ -74,7 +74,7 @@ def test_private_content_can_be_written_and_is_seen_by_nobody_else(store):
 
 def test_an_object_that_cannot_be_pickled_raises_its_own_error(store):
     with pytest.raises(TypeError, match="cannot pickle 'generator'"):
-        CallData(store, LIMIT).pack([PLAIN, (n for n in range(3))])
+        pack(CallData(store, LIMIT), [PLAIN, (n for n in range(3))])
 
 
 def leaves():

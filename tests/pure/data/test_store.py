@@ -8,7 +8,7 @@ import time
 
 import numpy as np
 import pytest
-from packed_data import LIMIT, files
+from packed_data import LIMIT, files, pack
 
 from hpcml.data.call_data import CallData
 from hpcml.data.loading import loads_function
@@ -17,14 +17,14 @@ from hpcml.errors import DataError, DataMissing
 
 def test_a_file_stays_while_its_array_sessions_and_goes_with_it(store, tmp_path):
     array = np.arange(1000.0)
-    CallData(store, LIMIT).pack(array.reshape(10, 100).T)
+    pack(CallData(store, LIMIT), array.reshape(10, 100).T)
     assert len(files(tmp_path)) == 1
     del array
     assert not files(tmp_path)
 
 
 def test_a_file_stays_while_a_task_needs_it(store, tmp_path):
-    packed = CallData(store, LIMIT).pack([np.arange(1000.0), b"x" * 200_000])
+    packed = pack(CallData(store, LIMIT), [np.arange(1000.0), b"x" * 200_000])
     assert len(files(tmp_path)) == 1
     assert loads_function(pickle.loads(pickle.dumps(packed)))[0][1] == b"x" * 200_000
     del packed
@@ -35,10 +35,10 @@ def test_a_part_of_an_array_goes_with_the_view_of_it(store, tmp_path):
     """Else windows over an array that lives for long would pile up without end."""
     array = np.arange(100_000.0)
     for start in range(0, 50_000, 1000):
-        CallData(store, LIMIT).pack(array[start : start + 50_000])
+        pack(CallData(store, LIMIT), array[start : start + 50_000])
     assert not files(tmp_path)
     window = array[:50_000]
-    CallData(store, LIMIT).pack(window)
+    pack(CallData(store, LIMIT), window)
     assert len(files(tmp_path)) == 1
     del window
     assert not files(tmp_path)
@@ -46,20 +46,20 @@ def test_a_part_of_an_array_goes_with_the_view_of_it(store, tmp_path):
 
 def test_content_that_was_lost_for_good_is_written_anew_by_the_next_call(store, tmp_path):
     array = np.arange(1000.0)
-    packed = CallData(store, LIMIT).pack(array)
+    packed = pack(CallData(store, LIMIT), array)
     (file,) = files(tmp_path)
     os.truncate(file, 8)
     with pytest.raises(DataMissing) as caught:
         loads_function(pickle.loads(pickle.dumps(packed)))[0]
     with pytest.raises(DataError, match="removed while tasks needed it"):
         store.restore(caught.value.digest, time.monotonic())
-    again = CallData(store, LIMIT).pack(array)
+    again = pack(CallData(store, LIMIT), array)
     assert np.array_equal(loads_function(pickle.loads(pickle.dumps(again)))[0], array)
 
 
 def test_content_that_was_removed_is_written_again_until_nobody_needs_it(store, tmp_path):
     array = np.arange(1000.0)
-    packed = CallData(store, LIMIT).pack(array)
+    packed = pack(CallData(store, LIMIT), array)
     for _ in range(2):
         for file in files(tmp_path):
             file.unlink()
@@ -75,7 +75,7 @@ def test_content_that_was_removed_is_written_again_until_nobody_needs_it(store, 
 def test_nothing_is_left_to_the_garbage_collector(store, tmp_path):
     gc.disable()
     try:
-        CallData(store, LIMIT).pack({"a": np.arange(1000.0), "f": lambda: None})
+        pack(CallData(store, LIMIT), {"a": np.arange(1000.0), "f": lambda: None})
         assert not files(tmp_path)
     finally:
         gc.enable()
@@ -84,7 +84,7 @@ def test_nothing_is_left_to_the_garbage_collector(store, tmp_path):
 def test_threads_share_one_file(store, tmp_path):
     arrays = [np.arange(50_000.0) for _ in range(8)]
     packed = []
-    threads = [threading.Thread(target=lambda a=array: packed.append(CallData(store, LIMIT).pack(a)))
+    threads = [threading.Thread(target=lambda a=array: packed.append(pack(CallData(store, LIMIT), a)))
                for array in arrays]  # fmt: skip
     for thread in threads:
         thread.start()
@@ -96,7 +96,7 @@ def test_threads_share_one_file(store, tmp_path):
 
 def test_a_forked_child_removes_nothing(store, tmp_path):
     array = np.arange(1000.0)
-    CallData(store, LIMIT).pack(array)
+    pack(CallData(store, LIMIT), array)
     child = os.fork()
     if child == 0:
         del array

@@ -139,12 +139,12 @@ def test_a_buffer_that_is_refilled_within_a_call():
 
 def test_what_is_above_the_limit_is_looked_at_once(monkeypatch):
     looked = []
-    real = CallKeys.lend
+    real = CallKeys.make_reference
 
-    def lend(self, nbytes, name, owner, produce):
+    def make_reference(self, nbytes, name, owner, produce):
         return real(self, nbytes, name, owner, lambda: looked.append(1) or produce())
 
-    monkeypatch.setattr(CallKeys, "lend", lend)
+    monkeypatch.setattr(CallKeys, "make_reference", make_reference)
     keys, array = CallKeys(ContentDigests(1 << 20)), np.zeros((1 << 17) + 1)
     assert len({keys.digest((array, number, object)) for number in range(5)}) == 5
     assert len(looked) == 1
