@@ -26,7 +26,7 @@ def test_islands_are_the_same_as_tasks_and_in_one_process(cluster, topology):
 
 
 def test_islands_are_the_same_on_ranks_of_mpi(tmp_path):
-    program = Path(__file__).parent / "ranks.py"
+    program = Path(__file__).parent / "helpers" / "ranks.py"
     argv = ["mpiexec", "--allow-run-as-root", "--oversubscribe", "-n", "3", sys.executable, program, tmp_path]
     done = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=False, stdin=subprocess.DEVNULL)
     assert done.returncode == 0, done.stderr

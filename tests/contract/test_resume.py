@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from engines import ENGINES
 
-PROGRAM = Path(__file__).parent / "resumable.py"
+PROGRAM = Path(__file__).parent / "helpers" / "resumable.py"
 KILLED = (1, 17, 30)  # tasks after which the driver is killed, in each session
 
 
