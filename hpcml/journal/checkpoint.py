@@ -14,7 +14,7 @@ from pathlib import Path
 from types import TracebackType
 
 from hpcml.errors import HpcmlError
-from hpcml.journal.private_files import open_private
+from hpcml.journal.private_files import open_private, write_new
 
 __all__ = ["Checkpoint"]
 
@@ -110,10 +110,7 @@ class Checkpoint:
         new, previous = self._beside("new"), self._beside("previous")
         new.unlink(missing_ok=True)  # of a process that was killed
         try:
-            with open(open_private(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL), "wb") as file:
-                file.write(TITLE + _digest(content) + content)
-                file.flush()
-                os.fsync(file.fileno())
+            write_new(new, TITLE + _digest(content) + content)
             if not self.path.exists():  # a new run: what was before it is another's
                 previous.unlink(missing_ok=True)
             elif self._whole or self._content(self.path) is not None:

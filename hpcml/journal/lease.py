@@ -1,8 +1,8 @@
 """Lease of a run: one driver at a time, also when the driver before has died.
 
-The holder is the last of the files ``lease-1``, ``lease-2``, …, each made by link(2), which network file systems
-do once or not at all. A lease that has ended is followed by the next number, never removed: two drivers that find
-the same lease ended both try to make the same next one, and only one of them can.
+The last of the files ``lease-1``, ``lease-2``, … names the holder. Each is made by link(2), which network file
+systems do once or not at all. A lease that has ended is followed by the next number, and never removed: two
+drivers that find the same lease ended both try to make the same next one, and only one of them can.
 """
 
 import contextlib
@@ -10,32 +10,33 @@ import errno
 import json
 import os
 import socket
-import uuid
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from hpcml.errors import HpcmlError, RunInUse
-from hpcml.journal.private_files import open_private
+from hpcml.journal.private_files import open_private, temporary_path
 
 __all__ = ["DriverIdentity", "Lease", "is_gone", "this_process"]
 
-JobOver = Callable[[str], bool | None]
-"""Function of a job's id: whether the job is over, None where that is not known."""
+IsJobOver = Callable[[str], bool | None]
+"""Function of a job's id: whether the job is over, None where Slurm does not answer."""
 
 
 @dataclass(frozen=True)
 class DriverIdentity:
-    """A driver: a process that differs from all others, also of other hosts and other times.
+    """Identity of a driver's process, which no other process has, also of other hosts and other times.
+
+    The names of the fields stand in the files of leases: a lease with other names is not understood.
 
     Parameters
     ----------
     boot, pids
-        The boot of its computer, and the name space of its process id.
+        The boot of the computer, and the name space of the process id.
     started
         When the process was started, in clock ticks after the boot.
     job, restart
-        Its Slurm job, "" for none, and how often that was requeued.
+        The Slurm job, "" for none, and how often that was requeued.
     """
 
     host: str
@@ -51,8 +52,8 @@ class DriverIdentity:
         return f"process {self.pid} on {self.host}{job}"
 
 
-def _started(pid: int) -> int | None:
-    """Return the start time of a process here; None when there is none."""
+def _start_ticks(pid: int) -> int | None:
+    """Return the start time of a process of this host, in clock ticks; None when there is no such process."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except (OSError, ValueError):
@@ -61,41 +62,42 @@ def _started(pid: int) -> int | None:
 
 
 def this_process(job: str = "", restart: int = 0) -> DriverIdentity:
-    """Return what names this process."""
+    """Return the identity of this process."""
     return DriverIdentity(
         host=socket.gethostname(),
         boot=Path("/proc/sys/kernel/random/boot_id").read_text().strip(),
         pids=os.readlink("/proc/self/ns/pid"),
         pid=os.getpid(),
-        started=_started(os.getpid()) or 0,
+        started=_start_ticks(os.getpid()) or 0,
         job=job,
         restart=restart,
     )
 
 
-def is_gone(holder: DriverIdentity, me: DriverIdentity, job_over: JobOver) -> bool:
-    """Tell whether a holder has surely ended: its process is not here where it was, or its job is over."""
-    if (holder.host, holder.boot, holder.pids) == (me.host, me.boot, me.pids):
-        return _started(holder.pid) != holder.started
+def is_gone(holder: DriverIdentity, this_driver: DriverIdentity, is_job_over: IsJobOver) -> bool:
+    """Return whether a holder has surely ended: its process is not there any more, or its job is over."""
+    here = (this_driver.host, this_driver.boot, this_driver.pids)
+    if (holder.host, holder.boot, holder.pids) == here:
+        return _start_ticks(holder.pid) != holder.started
     if not holder.job:
-        return holder.host == me.host and holder.boot != me.boot
-    if holder.job == me.job:
-        return holder.restart < me.restart
-    return job_over(holder.job) is True
+        return holder.host == this_driver.host and holder.boot != this_driver.boot
+    if holder.job == this_driver.job:
+        return holder.restart < this_driver.restart
+    return is_job_over(holder.job) is True
 
 
 class Lease:
-    """The right to write to a run, held until `release`, or the end of this process.
+    """The right to write to a run, held until `release`, or until the end of this process.
 
     Parameters
     ----------
-    job_over
+    is_job_over
         Asked about the job of a holder that ran on another computer.
 
     Raises
     ------
     RunInUse
-        Another driver holds it; the message names host, process and job.
+        Another driver holds the lease; the message names host, process and job.
     OSError
         The directory cannot be written to.
 
@@ -109,17 +111,19 @@ class Lease:
     ['lease-1']
     """
 
-    def __init__(self, directory: Path, me: DriverIdentity, job_over: JobOver) -> None:
+    def __init__(self, directory: Path, this_driver: DriverIdentity, is_job_over: IsJobOver) -> None:
         self._directory = directory
         self._descriptor = -1
         number = 1
         while True:
-            if not self._make(number, me):
-                number = self._after(number, me, job_over)
-            elif number > 1 and not self._is_there(number - 1):  # removed meanwhile, with an empty run
+            if not self._make(number, this_driver):
+                number = self._next_number(number, this_driver, is_job_over)
+            elif number > 1 and not self._is_there(number - 1):
+                # The former lease was removed meanwhile, with an empty run.
                 self.remove()
                 number = 1
-            elif self._path(number + 1).exists():  # somebody has removed the one that this replaces
+            elif self._path(number + 1).exists():
+                # Someone has removed the lease that this one replaces.
                 self.release()
                 number += 1
             else:
@@ -128,18 +132,19 @@ class Lease:
     def _is_there(self, number: int) -> bool:
         """Check by opening the file: directory entries of a network file system may be stale."""
         try:
-            self._holder(number)
+            self._read_holder(number)
         except FileNotFoundError:
             return False
         return True
 
-    def _after(self, number: int, me: DriverIdentity, job_over: JobOver) -> int:
-        """Return which lease to try when this one is there: the next, if nobody holds this."""
+    def _next_number(self, number: int, this_driver: DriverIdentity, is_job_over: IsJobOver) -> int:
+        """Return the number of the lease to try after an existing one: the next, if no driver holds this one."""
         try:
-            holder = self._holder(number)
+            holder = self._read_holder(number)
         except FileNotFoundError:  # removed meanwhile, with an empty run
             return 1
-        if not self._path(number + 1).exists() and holder is not None and not is_gone(holder, me, job_over):
+        is_last = not self._path(number + 1).exists()
+        if is_last and holder is not None and not is_gone(holder, this_driver, is_job_over):
             raise RunInUse(
                 f"{self._directory} is in use by {holder}: wait for its end, or start a new run. If that process "
                 f"is gone for certain: rm '{self._path(number)}'"
@@ -149,15 +154,15 @@ class Lease:
     def _path(self, number: int) -> Path:
         return self._directory / f"lease-{number}"
 
-    def _make(self, number: int, me: DriverIdentity) -> bool:
-        """Make a lease; False when it is there already."""
+    def _make(self, number: int, this_driver: DriverIdentity) -> bool:
+        """Make a lease, and return True; False when there is one already."""
         if self._path(number).exists():
             return False
-        temporary = self._directory / f".lease-{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex}"
+        temporary = temporary_path(self._path(number))
         descriptor = open_private(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
         try:
             with open(descriptor, "w", closefd=False) as file:
-                json.dump(asdict(me), file)
+                json.dump(asdict(this_driver), file)
                 file.flush()
                 os.fsync(descriptor)
             made = self._link(temporary, number)
@@ -174,7 +179,10 @@ class Lease:
         return made
 
     def _link(self, temporary: Path, number: int) -> bool:
-        """Give a lease its name. The file decides whether that has worked: over NFS an answer can be lost."""
+        """Link a lease to its name; the file's link count decides whether that has worked.
+
+        Over NFS the answer to link(2) can be lost, and the repeated request then fails.
+        """
         refused: OSError | None = None
         try:
             os.link(temporary, self._path(number))
@@ -186,8 +194,8 @@ class Lease:
             return False
         raise refused or OSError(errno.EIO, "a link to it was not made", str(temporary))
 
-    def _holder(self, number: int) -> DriverIdentity | None:
-        """Return the holder of a lease; None when it has ended in order."""
+    def _read_holder(self, number: int) -> DriverIdentity | None:
+        """Return the holder of a lease; None when the holder has released it."""
         path = self._path(number)
         with open(open_private(path, os.O_RDONLY)) as file:
             content = file.read()
@@ -195,17 +203,18 @@ class Lease:
             return DriverIdentity(**json.loads(content)) if content else None
         except (ValueError, TypeError) as error:
             raise HpcmlError(
-                f"{path} does not tell who uses this run. If no other process does: rm '{path}'"
+                f"{path} does not name the process that uses this run. If no other process does: rm '{path}'"
             ) from error
 
     def release(self) -> None:
         """End the lease by truncating its file: needs no disk space, and cannot remove a successor's lease."""
-        with contextlib.suppress(OSError):  # the directory may be gone; then it ends with this process
+        # The directory may have been removed: then the lease ends with this process.
+        with contextlib.suppress(OSError):
             os.ftruncate(self._descriptor, 0)
         self._close()
 
     def remove(self) -> None:
-        """End the lease of a run that is removed: whoever waits for it begins with the first."""
+        """End the lease of a run that is removed: a driver that waits for it begins with the first number."""
         with contextlib.suppress(OSError):
             if os.path.samestat(os.fstat(self._descriptor), self.path.lstat()):
                 self.path.unlink()

@@ -1,21 +1,32 @@
-"""Directories and files that only their owner can read: where a run keeps its key and what it has done."""
+"""Directories and files that only their owner can read: those of a run, with its key and its journal."""
 
 import errno
 import os
 import secrets
+import socket
 import stat
 import tempfile
+import uuid
 from pathlib import Path
 
 from hpcml.errors import HpcmlError
 
-__all__ = ["check_directory", "create_secret", "open_private", "own_directory", "read_secret", "write_secret"]
+__all__ = [
+    "check_directory",
+    "create_secret",
+    "open_private",
+    "own_directory",
+    "read_secret",
+    "temporary_path",
+    "write_atomic",
+    "write_new",
+]
 
 SECRET_BYTES = 32
 
 
 def check_directory(path: Path) -> None:
-    """Raise HpcmlError unless `path` is a directory of this user's, no link, that nobody else can enter."""
+    """Raise HpcmlError unless `path` is a directory of this user, no link, that no other user can enter."""
     try:
         found = path.lstat()
     except OSError as error:
@@ -26,7 +37,7 @@ def check_directory(path: Path) -> None:
 
 
 def own_directory(path: str) -> str:
-    """Return `path`, or where that is no directory of this user's alone, not any more, a new one."""
+    """Return `path`, or a new temporary directory where `path` is not a directory of this user alone."""
     try:
         check_directory(Path(path))
     except HpcmlError:
@@ -35,14 +46,14 @@ def own_directory(path: str) -> str:
 
 
 def open_private(path: Path, flags: int) -> int:
-    """Open a file of this user's that nobody else can read, no link; one that is created has mode 0600.
+    """Open a file of this user, no link, that no other user can read; a file that is created has mode 0600.
 
     Raises
     ------
     HpcmlError
-        It is a link, another user's, or open to others; the message says what to type.
+        The file is a link, another user's, or open to others; the message says what to type.
     OSError
-        It cannot be opened for another reason.
+        The file cannot be opened for another reason.
     """
     try:
         descriptor = _open(path, flags | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
@@ -58,7 +69,7 @@ def open_private(path: Path, flags: int) -> int:
             raise HpcmlError(f"{path} is not a file: remove it")
         _check(path, found, "600")
         if flags & os.O_CREAT and flags & os.O_EXCL:
-            os.fchmod(descriptor, 0o600)  # the umask may have taken more away
+            os.fchmod(descriptor, 0o600)  # the umask may have removed even the owner's rights
     except BaseException:
         os.close(descriptor)
         raise
@@ -69,7 +80,8 @@ def _open(path: Path, flags: int) -> int:
     try:
         return os.open(path, flags, 0o600)
     except OSError as error:
-        if error.errno != errno.ESTALE:  # NFS: the first open may meet a stale handle; retry once
+        # NFS: the first open may meet a stale handle; retry once.
+        if error.errno != errno.ESTALE:
             raise
     return os.open(path, flags, 0o600)
 
@@ -84,34 +96,63 @@ def _check(path: Path, found: os.stat_result, mode: str) -> None:
         )
 
 
+def write_new(path: Path, content: bytes) -> None:
+    """Make a file, mode 0600, with `content` on the disk; nothing is left of a file that cannot be written whole.
+
+    Raises
+    ------
+    FileExistsError
+        There is such a file.
+    OSError
+        There is no room, or no right to write there.
+    """
+    descriptor = open_private(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
+    try:
+        with open(descriptor, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(descriptor)
+    except BaseException:
+        path.unlink(missing_ok=True)
+        raise
+
+
+def temporary_path(path: Path) -> Path:
+    """Return a hidden name beside `path` that no other process of any host uses."""
+    return path.with_name(f".{path.name}-{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex}")
+
+
+def write_atomic(path: Path, content: bytes) -> None:
+    """Make or replace a file, mode 0600: a reader sees the former content or the new one, and both whole.
+
+    Raises
+    ------
+    OSError
+        There is no room, or no right to write there; the former file is untouched.
+    """
+    temporary = temporary_path(path)
+    write_new(temporary, content)
+    try:
+        os.replace(temporary, path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
 def create_secret(path: Path) -> bytes:
-    """Make a file with 256 random bits, mode 0600, and return them; what is there already is an error."""
+    """Make a file with 256 random bits, mode 0600, and return them; an existing file is an error."""
     secret = secrets.token_bytes(SECRET_BYTES)
-    write_secret(path, secret)
+    write_new(path, secret)
     return secret
 
 
-def write_secret(path: Path, secret: bytes) -> None:
-    """Make a file, mode 0600, that holds `secret`; what is there already is an error."""
-    descriptor = open_private(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
-    try:
-        if os.write(descriptor, secret) < len(secret):
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        os.fsync(descriptor)  # other nodes may read it
-    except BaseException:  # an empty key would be in the way of the next session
-        path.unlink()
-        raise
-    finally:
-        os.close(descriptor)
-
-
 def read_secret(path: Path) -> bytes:
-    """Return what `create_secret` has written to `path`.
+    """Return the bits that `create_secret` has written to `path`.
 
     Raises
     ------
     HpcmlError
-        It is missing, cut off, a link, another user's, or open to others.
+        The file is missing, cut off, a link, another user's, or open to others.
     """
     try:
         descriptor = open_private(path, os.O_RDONLY)

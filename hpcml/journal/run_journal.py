@@ -1,26 +1,25 @@
 """Task records of a run: written to its journal, and looked up there when the run is resumed.
 
-A session of a run begins with the record of who it is, on what, and with which versions. Then each task that ends
-has a record, whose body is the outcome as the worker packed it, and each death of a worker has one.
+A session of a run begins with a record of its driver, its slots, and the versions of the libraries. Then each task
+that ends has a record, whose body is the outcome as the worker packed it, and so has each death of a worker.
 
 =========  ======================================================================================================
 ``session``   number of the session; ``began``, ``host``, ``pid``, ``job``, ``restart``, ``versions``, ``engine``,
            ``slots`` (of each node), ``cpus`` (allocated), ``cpus_per_slot``, ``memory`` (granted, MB)
-``name``   number of a name, and what it stands for (``is``)
+``name``   number of a name; the name itself (``is``)
 ``task``   key of a task that ended, after a digest of the versions; ``name`` (its number), ``at`` (worker),
-           ``t`` (start), ``s`` (seconds), ``m`` (the most memory that its worker has had, MB), ``error`` (the
-           class of what it raised)
-``keys``   those of a chunk of tasks that ended, as ``task``; of all of them: ``name``, ``at``, ``t``, ``s``, ``m``
-``code``   digest of the user's modules that a worker had imported, ``c`` of tasks; ``of``: its modules
+           ``t`` (start), ``s`` (seconds), ``m`` (peak memory of its worker, MB), ``error`` (its
+           exception's class)
+``keys``   keys of a chunk of tasks that ended, as ``task``; of all of them: ``name``, ``at``, ``t``, ``s``, ``m``
+``code``   digest of the user's modules that a worker had imported, ``c`` of tasks; ``of``: these modules
 ``class``  number of a class of the script in pickles; ``of``: see `hpcml.data.classes.ClassNote`
-``death``  worker that died; ``t``, ``cause``, ``tasks`` (names of what it was doing)
+``death``  worker that died; ``t``, ``cause``, ``tasks`` (the names of those that it had)
 ``end``    how the session ended; ``t``
 =========  ======================================================================================================
 
 Times are seconds since the epoch, by the clock of the computer that measured them.
 """
 
-import contextlib
 import json
 import logging
 import threading
@@ -29,16 +28,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from hpcml.data.classes import NewClasses
 from hpcml.data.digests import digest
 from hpcml.data.envelope import Call
-from hpcml.data.outcomes import Outcome, pack_again
+from hpcml.data.outcomes import Outcome
 from hpcml.errors import JournalFull, journal_start_error
 from hpcml.journal.journal_file import JournalFile
-from hpcml.journal.lease import DriverIdentity, JobOver, Lease
+from hpcml.journal.lease import DriverIdentity, IsJobOver, Lease
 from hpcml.journal.private_files import check_directory, create_secret, read_secret
 from hpcml.journal.recorded_results import RecordedResults
 from hpcml.journal.records import Record
+from hpcml.journal.task_records import TaskRecords
 
 __all__ = ["RunJournal"]
 
@@ -46,16 +45,16 @@ log = logging.getLogger("hpcml")
 
 
 class RunJournal:
-    """The journal of a run, as one session of it writes and reads it.
+    """The journal of a run, as one session of the run writes and reads it.
 
-    Only the dispatcher's thread writes; keys are given out in any thread, and answers too.
+    Only the dispatcher's thread writes. Any thread may number keys and look up results.
 
     Parameters
     ----------
     directory
-        The run's; new, or with what an earlier session has left.
+        The run's directory: a new one, or that of earlier sessions.
     versions
-        Of all that results depend on: a session with other versions cannot use what was recorded.
+        Versions of all that results depend on: results that were recorded with other versions are not reused.
     required
         Whether a journal that cannot be written is an error for all tasks; else they go on without.
 
@@ -64,176 +63,117 @@ class RunJournal:
     RunInUse
         Another driver writes to this run.
     HpcmlError
-        What is there is not this user's own, or not a journal.
+        A file in the directory is not this user's own, or not a journal.
     """
 
     def __init__(
         self,
         directory: Path,
-        me: DriverIdentity,
+        this_driver: DriverIdentity,
         versions: Mapping[str, str],
-        job_over: JobOver,
+        is_job_over: IsJobOver,
         required: bool = False,
     ) -> None:
         check_directory(directory)
-        self.me, self.versions, self._required = me, dict(versions), required
+        self.this_driver = this_driver
+        self.versions = dict(versions)
         self.other_versions: Mapping[str, str] = {}
-        self._salt = digest(json.dumps(sorted(self.versions.items())).encode())[:8]
-        self.sessions = self.used = 0
-        self._results = RecordedResults(self._salt, self._body)
-        self._classes = NewClasses()
-        self._names: dict[str, int] = {}
-        self._codes: dict[bytes, str] = {}  # digests of what workers say of their modules
-        self._next_name = 0
-        self._given: dict[str, int] = {}
+        self.sessions = 0
+        self.used = 0
         self.key_seconds: dict[str, float] = {}  # that the key of a call takes, by the name of the function
-        self._giving = threading.Lock()  # protects _given: equal calls may be made in several threads
+        self._required = required
+        salt = digest(json.dumps(sorted(self.versions.items())).encode())[:8]
+        self._recorded = RecordedResults(salt, self._read_body)
+        self._records = TaskRecords(self._write, salt, self._recorded)
+        self._uses: dict[str, int] = {}  # of each digest: equal calls are numbered
+        self._numbering = threading.Lock()  # protects _uses: equal calls may be made in several threads
         self._empty = True
         self._files = [directory / name for name in ("journal", "key")]
+        self._open(directory, is_job_over)
+        self._empty = self._empty and not self._journal.damages
+        self.session = self.sessions + 1
+
+    def _open(self, directory: Path, is_job_over: IsJobOver) -> None:
         try:
-            self._lease = Lease(directory, me, job_over)
+            self._lease = Lease(directory, self.this_driver, is_job_over)
         except OSError as error:
             raise journal_start_error(directory, error) from error
         try:
             secret = directory / "key"
             key = read_secret(secret) if secret.exists() else create_secret(secret)
-            self._journal = JournalFile(directory / "journal", key, self._take)
+            self._journal = JournalFile(directory / "journal", key, self._restore)
         except BaseException as error:
             self._lease.release()
             if isinstance(error, OSError):
                 raise journal_start_error(directory, error) from error
             raise
-        self._empty = self._empty and not self._journal.damages
-        self.session = self.sessions + 1
 
-    def _take(self, record: Record) -> None:
-        """Take in what an earlier session has recorded."""
+    def _restore(self, record: Record) -> None:
+        """Note a record of an earlier session."""
         head = record.head
         self._empty = False
         if "session" in head:
             self.sessions = head["session"]
             if head["versions"] != self.versions:
                 self.other_versions = head["versions"]
-        elif "is" in head:
-            self._names[head["is"]] = head["name"]
-        if isinstance(head.get("name"), int):
-            self._next_name = max(self._next_name, head["name"] + 1)
-        self._results.take(record)
+        self._records.restore(head)
+        self._recorded.add(record)
 
     @property
     def outdated(self) -> int:
-        """Number of results of earlier sessions that cannot be used, for those had other versions."""
-        return self._results.outdated
+        """Number of results of earlier sessions that were recorded with other versions, and are not reused."""
+        return self._recorded.outdated
 
     @property
     def reusable(self) -> int:
-        """Number of results of earlier sessions that can be used."""
-        return self._results.reusable
+        """Number of results of earlier sessions that can be reused."""
+        return self._recorded.reusable
 
-    def _body(self, record: Record) -> bytes:
+    def _read_body(self, record: Record) -> bytes:
         return self._journal.read(record)
 
     def begin(self, **about: Any) -> None:
         """Record the beginning of this session."""
-        me = {"host": self.me.host, "pid": self.me.pid, "job": self.me.job, "restart": self.me.restart}
-        self._write({"session": self.session, "began": time.time(), **me, "versions": self.versions, **about})
+        driver = self.this_driver
+        identity = {"host": driver.host, "pid": driver.pid, "job": driver.job, "restart": driver.restart}
+        head = {"session": self.session, "began": time.time(), **identity, "versions": self.versions, **about}
+        self._write(head)
 
     def number_keys(self, digests: Sequence[str]) -> list[str]:
-        """Return a unique key for each call: a digest that comes again gets a number."""
+        """Return a unique key for each call: a repeated digest gets a sequence number."""
         keys = []
-        with self._giving:
+        with self._numbering:
             for digest in digests:
-                number = self._given.get(digest, 0)
-                self._given[digest] = number + 1
+                number = self._uses.get(digest, 0)
+                self._uses[digest] = number + 1
                 keys.append(f"{digest}.{number}" if number else digest)
         return keys
 
     def note_classes(self, classes: Iterable[type]) -> None:
-        """Take the classes of the script that a call holds: its result may be of them."""
-        self._classes.meet(classes)
+        """Note the classes of the script that a call refers to: its result may hold their objects."""
+        self._records.note_classes(classes)
 
     def recorded_outcome(self, key: str, classes: Iterable[type] = ()) -> Outcome | None:
-        """Return the outcome of a task that an earlier session has finished; once."""
-        outcome = self._results.pop(key, classes)
+        """Return the outcome of a task that an earlier session has finished, once; None without one."""
+        outcome = self._recorded.pop(key, classes)
         self.used += outcome is not None
         return outcome
 
     def finished(self, call: Call, outcome: Outcome, packed: bytes | memoryview) -> None:
         """Record a task that has ended, before its future has the result."""
-        if call.keys:
-            self._finished_chunk(call, outcome, packed)
-            return
-        head = {"task": f"{self._salt}:{call.key}" if call.key else "", **self._about(call, outcome)}
-        if outcome.error is not None:
-            head["error"] = type(outcome.error).__name__
-        self._write(head, packed if outcome.error is None and call.key else b"")
-
-    def _finished_chunk(self, chunk: Call, outcome: Outcome, packed: bytes | memoryview) -> None:
-        """Record what a chunk has done; where one of its calls has failed, those before it and that one."""
-        if outcome.error is None:
-            self._write({"keys": chunk.keys, "salt": self._salt, **self._about(chunk, outcome)}, packed)
-            return
-        done = len(outcome.value)
-        share = outcome.seconds / (done + 1)
-        if done:
-            before = outcome._replace(error=None, seconds=share * done)
-            with contextlib.suppress(Exception):  # what the driver has unpickled and cannot pickle is not kept
-                packed = pack_again(before)
-                self._finished_chunk(chunk._replace(keys=chunk.keys[:done]), before, packed)
-        failed = outcome._replace(value=None, seconds=share)
-        self.finished(chunk._replace(key=chunk.keys[done], keys=()), failed, b"")
-
-    def _about(self, call: Call, outcome: Outcome) -> dict[str, Any]:
         self._empty = False
-        for number, note in self._classes.take():
-            if self._results.classes.get(number) != note:
-                self._results.classes[number] = note
-                self._write({"class": number, "of": note})
-        return {
-            **self._code(outcome.modules),
-            "name": self._number(call.name),
-            "at": outcome.worker,
-            "t": round(outcome.started, 3),
-            "s": round(outcome.seconds, 6),
-            "m": outcome.peak,
-        }
-
-    def _code(self, modules: bytes) -> dict[str, str]:
-        """Return what a record says of the user's modules that its worker had imported."""
-        if not modules:
-            return {}
-        name = self._codes.get(modules)
-        if name is None:
-            name = self._codes[modules] = digest(modules)[:16]
-            if name not in self._results.modules:
-                self._results.modules[name] = json.loads(modules)
-                self._write({"code": name, "of": self._results.modules[name]})
-        return {"c": name}
-
-    def _number(self, name: str) -> int:
-        if name not in self._names:
-            self._names[name] = self._next_name
-            self._next_name += 1
-            self._write({"name": self._names[name], "is": name})
-        return self._names[name]
+        self._records.finished(call, outcome, packed)
 
     def failed(self, call: Call, error: str) -> None:
         """Record a call that has ended its worker too often, or ran too long."""
-        self._write(
-            {
-                "task": call.key or "".join(call.keys[:1]),
-                "name": self._number(call.name),
-                "t": time.time(),
-                "error": error,
-            }
-        )
+        self._records.failed(call, error)
 
     def died(self, worker: str, cause: str, names: Sequence[str]) -> None:
-        """Record the death of a worker and what it was doing."""
-        self._write({"death": worker, "t": time.time(), "cause": cause, "tasks": list(names)})
+        """Record the death of a worker, and the names of the tasks that it had."""
+        self._records.died(worker, cause, names)
 
     def adopt_file(self, note: Path) -> None:
-        """Take over a file that names this run; it goes with the run, when that has done nothing."""
+        """Adopt the file that names this run; it is deleted with an empty run."""
         self._files.append(note)
 
     def _write(self, head: dict[str, Any], body: bytes | memoryview = b"") -> None:
@@ -245,18 +185,19 @@ class RunJournal:
             log.warning("%s. The run goes on, but what ends from now on would be lost with it", error)
 
     def sync(self) -> None:
-        """Return when all that has ended is on the disk."""
+        """Return when the records of all tasks that have ended are on the disk."""
         self._journal.sync()
 
-    def close(self, how: str) -> None:
-        """Record the end of this session and let the run go; of a run that has done nothing, nothing is left."""
+    def close(self, reason: str) -> None:
+        """Record the end of this session, and release the run; the files of an empty run are removed."""
         try:
-            self._write({"end": how, "t": time.time()})
-        except JournalFull:
-            pass  # it was told
+            self._write({"end": reason, "t": time.time()})
+        except JournalFull as error:
+            log.warning("%s", error)
         finally:
             self._journal.close()
-            if self._empty:  # the lease comes last: until then nobody else begins here
+            if self._empty:
+                # The lease comes last: until then no other driver begins here.
                 for file in self._files:
                     file.unlink(missing_ok=True)
                 self._lease.remove()

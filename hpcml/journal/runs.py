@@ -1,4 +1,4 @@
-"""Run that a Cluster belongs to: a new one, or the last one of the same script."""
+"""Run that a Cluster belongs to: a new run, or the last run of the same script."""
 
 import itertools
 import json
@@ -9,7 +9,6 @@ import stat
 import sys
 import tempfile
 import time
-import uuid
 from collections.abc import Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
@@ -17,12 +16,12 @@ from typing import Protocol
 
 from hpcml.data.digests import digest
 from hpcml.errors import HpcmlError, JournalFull
-from hpcml.journal.lease import this_process
-from hpcml.journal.private_files import check_directory, open_private
+from hpcml.journal.lease import DriverIdentity, this_process
+from hpcml.journal.private_files import check_directory, open_private, write_atomic
 from hpcml.journal.run_journal import RunJournal
 from hpcml.slurm.queries import is_job_over
 
-__all__ = ["Wanted", "last_run", "new_run_dir", "note_last_run", "open_run", "run_label", "versions"]
+__all__ = ["RunOptions", "last_run", "new_run_dir", "note_last_run", "open_run", "run_label", "versions"]
 
 log = logging.getLogger("hpcml")
 
@@ -31,12 +30,12 @@ _RESULTS_DEPEND_ON = ("hpcml", "numpy", "scipy", "scikit-learn", "pandas")
 _numbers = itertools.count()  # of the Clusters that this process has opened
 
 
-class Wanted(Protocol):
-    """Options of a user that say which run a Cluster belongs to; see `hpcml.Cluster`."""
+class RunOptions(Protocol):
+    """Options of a Cluster that decide which run it belongs to; see `hpcml.Cluster`."""
 
     @property
     def run_dir(self) -> Path | None:
-        """Directory in which the directories of runs are."""
+        """Directory that holds the directories of runs."""
 
     @property
     def journal(self) -> bool | str:
@@ -44,11 +43,11 @@ class Wanted(Protocol):
 
     @property
     def resume(self) -> bool | Path:
-        """Whether to go on with the last run, or the directory of the run to go on with."""
+        """Whether to resume the last run, or the directory of the run to resume."""
 
 
 def versions() -> dict[str, str]:
-    """Return the versions of what results depend on: Python, hpcml, and the numerical libraries."""
+    """Return the versions of all that results depend on: Python, hpcml, and the numerical libraries."""
     found = {"python": ".".join(map(str, sys.version_info[:3]))}
     for name in _RESULTS_DEPEND_ON:
         try:
@@ -59,41 +58,36 @@ def versions() -> dict[str, str]:
 
 
 def run_label(argv: Sequence[str], environment: Mapping[str, str]) -> str:
-    """Return what a script's runs are remembered by: its path, its arguments and its task of a job array.
+    """Return the label of a script's runs, made of its path, its arguments and its task of a job array.
 
-    The second Cluster that a script opens is another one than the first; that of a notebook, or of an interactive
-    session, is not: it is known by the working directory.
+    Each Cluster that a script opens has a label, and runs, of its own. In notebooks and interactive sessions the
+    working directory identifies the run.
     """
     script = argv[0] if argv else ""
     if not script or "ipykernel" in script:
-        stem, what = "interactive", [os.getcwd()]
+        stem = "interactive"
+        identity = [os.getcwd()]
     else:
         array_task = environment.get("SLURM_ARRAY_TASK_ID", "")
-        stem, what = Path(script).stem[:40], [os.path.abspath(script), *argv[1:], array_task, str(next(_numbers))]
-    return f"{stem}-{digest(json.dumps(what).encode())[:12]}"
+        stem = Path(script).stem[:40]
+        identity = [os.path.abspath(script), *argv[1:], array_task, str(next(_numbers))]
+    return f"{stem}-{digest(json.dumps(identity).encode())[:12]}"
 
 
 def note_last_run(base: Path, label: str, run_dir: Path) -> Path:
-    """Note which run of a script is the last, in a file whose path is returned."""
-    temporary = base / f".last-{os.uname().nodename}-{os.getpid()}-{uuid.uuid4().hex}"
+    """Write the name of a script's last run to a file, and return its path."""
     note = base / f"last-{label}"
-    try:
-        with open(open_private(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL), "w") as file:
-            file.write(run_dir.name + "\n")
-        os.replace(temporary, note)
-    except OSError:
-        temporary.unlink(missing_ok=True)
-        raise
+    write_atomic(note, f"{run_dir.name}\n".encode())
     return note
 
 
 def last_run(base: Path, label: str) -> Path | None:
-    """Return the directory of a script's last run; None when there was none, or it is gone.
+    """Return the directory of a script's last run; None when there was no run, or its directory is gone.
 
     Raises
     ------
     HpcmlError
-        It is not this user's, or open to others.
+        The directory is not this user's, or open to others.
     """
     note = base / f"last-{label}"
     try:
@@ -111,12 +105,12 @@ def last_run(base: Path, label: str) -> Path | None:
 
 
 def new_run_dir(base: Path, label: str) -> Path:
-    """Make the directory of a run, ``base/<time>-<label>-<random>``, mode 0700, and return it.
+    """Make the directory of a run, ``base/<time>-<label>-<random>``, mode 0700, and return its path.
 
     Raises
     ------
     HpcmlError
-        It cannot be made here, or `base` is a link or another user's.
+        The directory cannot be made, or `base` is a link or another user's.
     """
     name = f"{time.strftime('%Y%m%d-%H%M%S')}-{label}-{secrets.token_hex(3)}"
     try:
@@ -135,32 +129,32 @@ def new_run_dir(base: Path, label: str) -> Path:
     return (base / name).absolute()
 
 
-def _new_run(options: Wanted, label: str) -> Path:
-    """Make the run's directory; where none was asked for and this one is not ours, in the temporary directory."""
+def _make_run_dir(options: RunOptions, label: str) -> Path:
+    """Make the directory of a new run; in the temporary directory, if the default place is not this user's."""
     if options.run_dir is not None:
         return new_run_dir(options.run_dir, label)
     try:
         return new_run_dir(Path(".hpcml"), label)
     except HpcmlError as error:
         fallback = new_run_dir(Path(tempfile.mkdtemp(prefix="hpcml-")), label)
-        how = (
-            f", and so does the journal: resume with Cluster(resume={str(fallback)!r})" if options.journal else ""
-        )
-        log.warning("%s\nThe logs go to %s%s", error, fallback, how)
+        advice = ""
+        if options.journal:
+            advice = f", and so does the journal: resume with Cluster(resume={str(fallback)!r})"
+        log.warning("%s\nThe logs go to %s%s", error, fallback, advice)
         return fallback
 
 
 def open_run(
-    options: Wanted, label: str, argv: Sequence[str], environment: Mapping[str, str]
+    options: RunOptions, label: str, argv: Sequence[str], environment: Mapping[str, str]
 ) -> tuple[Path, RunJournal | None]:
     """Return the directory of a run, new or to be resumed as `options` say, and its journal.
 
     Parameters
     ----------
     label
-        Goes into the name of a new directory.
+        Part of the name of a new directory.
     argv
-        What the script was called with.
+        The command line of the script.
 
     Raises
     ------
@@ -170,38 +164,47 @@ def open_run(
         There is no such run, or it is not this user's own.
     """
     script = run_label(argv, environment)
-    directory = None
-    if isinstance(options.resume, Path):
-        directory = options.resume.absolute()
-        check_directory(directory)
-        if not (directory / "journal").exists():
-            raise HpcmlError(
-                f"{directory} holds no journal, so there is nothing to resume: give a run's directory"
-            )
-    elif options.resume:
-        directory = last_run(options.run_dir or Path(".hpcml"), script)
-    resumed = directory is not None
-    directory = directory or _new_run(options, label)
+    found = _find_run(options, script)
+    directory = found or _make_run_dir(options, label)
     if not options.journal:
         return directory, None
-    job, restart = environment.get("SLURM_JOB_ID", ""), environment.get("SLURM_RESTART_COUNT", "")
-    me = this_process(job, int(restart) if restart.isdigit() else 0)
     try:
-        required = options.journal == "required"
-        run_journal = RunJournal(directory, me, versions(), lambda job: is_job_over(job, environment), required)
+        run_journal = RunJournal(
+            directory,
+            _this_driver(environment),
+            versions(),
+            lambda job: is_job_over(job, environment),
+            options.journal == "required",
+        )
     except JournalFull as error:
-        if resumed or options.journal == "required":
+        if found is not None or options.journal == "required":
             raise
         log.warning("%s. The run goes on without", error)
         return directory, None
-    if not resumed:
-        _remember(run_journal, script, directory)
+    if found is None:
+        _note_as_last(run_journal, script, directory)
     elif run_journal.outdated:
-        log.warning("%s", _changed(run_journal))
+        log.warning("%s", _changed_versions(run_journal))
     return directory, run_journal
 
 
-def _remember(run_journal: RunJournal, script: str, directory: Path) -> None:
+def _find_run(options: RunOptions, script: str) -> Path | None:
+    """Return the directory of the run to resume; None for a new run."""
+    if not isinstance(options.resume, Path):
+        return last_run(options.run_dir or Path(".hpcml"), script) if options.resume else None
+    directory = options.resume.absolute()
+    check_directory(directory)
+    if not (directory / "journal").exists():
+        raise HpcmlError(f"{directory} holds no journal, so there is nothing to resume: give a run's directory")
+    return directory
+
+
+def _this_driver(environment: Mapping[str, str]) -> DriverIdentity:
+    restart = environment.get("SLURM_RESTART_COUNT", "")
+    return this_process(environment.get("SLURM_JOB_ID", ""), int(restart) if restart.isdigit() else 0)
+
+
+def _note_as_last(run_journal: RunJournal, script: str, directory: Path) -> None:
     try:
         run_journal.adopt_file(note_last_run(directory.parent, script, directory))
     except OSError as error:
@@ -210,8 +213,10 @@ def _remember(run_journal: RunJournal, script: str, directory: Path) -> None:
         )
 
 
-def _changed(run_journal: RunJournal) -> str:
-    before, now = run_journal.other_versions, run_journal.versions
+def _changed_versions(run_journal: RunJournal) -> str:
+    """Return the warning that recorded tasks run again, with the versions that have changed."""
+    before = run_journal.other_versions
+    now = run_journal.versions
     names = [name for name in sorted({*before, *now}) if before.get(name) != now.get(name)]
     changes = [f"{name} {before.get(name, 'none')} -> {now.get(name, 'none')}" for name in names]
     return f"{run_journal.outdated} recorded tasks run again, for versions have changed: {', '.join(changes)}"

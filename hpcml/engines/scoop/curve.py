@@ -17,7 +17,7 @@ import zmq
 import zmq.utils.z85
 
 from hpcml.errors import EngineError, HpcmlError
-from hpcml.journal.private_files import open_private, write_secret
+from hpcml.journal.private_files import open_private, write_new
 
 __all__ = ["KeyPair", "create_keys", "read_keys", "secured", "with_curve"]
 
@@ -44,7 +44,7 @@ def with_curve() -> None:
 def create_keys(path: Path) -> KeyPair:
     """Make a key pair and write it to a new file, mode 0600."""
     keys = KeyPair(*zmq.curve_keypair())
-    write_secret(path, b"\n".join(keys))
+    write_new(path, b"\n".join(keys))
     return keys
 
 

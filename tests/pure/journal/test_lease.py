@@ -49,7 +49,7 @@ def test_the_second_is_refused_and_told_who_is_the_first(tmp_path, held):
 def test_the_lease_of_a_killed_process_is_taken_over(tmp_path, held):
     os.kill(held.pid, signal.SIGKILL)
     deadline = time.monotonic() + 10
-    holder = hpcml.journal.lease.Lease._holder
+    holder = hpcml.journal.lease.Lease._read_holder
     while not is_gone(holder(_bare(tmp_path), 1), ME, unknown):  # a zombie is gone as well
         assert time.monotonic() < deadline
     lease = Lease(tmp_path, ME, unknown)
@@ -144,7 +144,7 @@ def test_a_link_in_place_of_a_lease(tmp_path):
 def test_a_lease_that_tells_nothing(tmp_path, content):
     (tmp_path / "lease-1").write_text(content)
     (tmp_path / "lease-1").chmod(0o600)
-    with pytest.raises(HpcmlError, match="does not tell who uses this run.*: rm"):
+    with pytest.raises(HpcmlError, match="does not name the process that uses this run.*: rm"):
         Lease(tmp_path, ME, unknown)
 
 

@@ -56,7 +56,7 @@ def test_other_versions_use_nothing_and_say_so_until_it_is_done_again(run):
     run_journal = opened(run, NEW)
     assert (run_journal.reusable, run_journal.outdated, run_journal.other_versions) == (0, 2, OLD)
     assert values(run_journal, "a") == [None]
-    run_journal._given.clear()
+    run_journal._uses.clear()
     for digest in ("a", "b"):
         finish(run_journal, "f", digest, "new")
     run_journal.close("ended")
@@ -95,7 +95,7 @@ def test_a_damaged_task_runs_again_and_its_name_is_not_given_twice(run, caplog):
     run_journal = opened(run)
     assert "is damaged in 1 places" in caplog.text  # they lie side by side
     assert values(run_journal, "f", "g", "h") == ["F", None, "H"]
-    run_journal._given.clear()
+    run_journal._uses.clear()
     finish(run_journal, "g", "g", "again")
     finish(run_journal, "new", "new", 1)
     run_journal.close("ended")

@@ -117,6 +117,18 @@ def test_a_journal_that_is_required(run, file_limit):
     run_journal.close("ended")
 
 
+def test_a_disk_that_refuses_the_last_result_is_reported_by_a_required_journal_too(run, monkeypatch, caplog):
+    def refuse(_):
+        raise OSError(122, "Disk quota exceeded")
+
+    run_journal = opened(run, required=True)
+    finish(run_journal, "f", "a", 1)
+    monkeypatch.setattr(os, "fdatasync", refuse)
+    run_journal.sync()
+    run_journal.close("ended")
+    assert f"the journal {run}/journal cannot take more than" in caplog.text
+
+
 @pytest.mark.parametrize("link", ["done", "lost", "exists"])
 def test_a_network_file_system(run, monkeypatch, link):
     """F14: no locks, no O_APPEND, no listings, late names, lost answers, times that are wrong, ESTALE at first."""
