@@ -7,7 +7,6 @@ class each number stood for, and what its definition was.
 import enum
 import io
 import pickle
-import sys
 import types
 import weakref
 from collections import deque
@@ -17,7 +16,7 @@ from typing import Any, NamedTuple
 import cloudpickle
 
 from hpcml.data.class_loading import ClassUnpickler, holds_class
-from hpcml.data.definitions import code_parts
+from hpcml.data.definitions import code_parts, find_by_name
 from hpcml.data.digests import digest
 from hpcml.data.loading import joined
 from hpcml.errors import HpcmlError
@@ -79,9 +78,7 @@ def find_class(note: ClassNote, candidates: Iterable[type]) -> type:
     """
     found = [kind for kind in candidates if class_note(kind)[1] == note]
     if not found:
-        there: Any = sys.modules.get(note.module)
-        for part in note.name.split("."):
-            there = getattr(there, part, None)
+        there = find_by_name(note.module, note.name)
         found = [there] if isinstance(there, type) and class_note(there)[1] == note else []
     if len(found) != 1:
         how = "is not there yet, or is another one now" if not found else "is there more than once"

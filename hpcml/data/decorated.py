@@ -6,10 +6,11 @@ the inner function before its globals.
 """
 
 import functools
-import sys
 from collections.abc import Callable
 from types import FunctionType, MappingProxyType
 from typing import Any
+
+from hpcml.data.definitions import is_found_by_name
 
 __all__ = ["reduce_decorated"]
 
@@ -32,8 +33,13 @@ def reduce_decorated(thing: Any) -> _Reduced | None:
     return None if reduce is None else reduce(thing)
 
 
+def _is_sent_by_name(thing: Any) -> bool:
+    """Tell whether workers find a decorated function by its name; they have no module of the script."""
+    return thing.__module__ != "__main__" and is_found_by_name(thing)
+
+
 def _reduce_cached(thing: Any) -> _Reduced | None:
-    if _is_named(thing):
+    if _is_sent_by_name(thing):
         return None
     parameters = thing.cache_parameters()
     return _cached, (thing.__wrapped__, parameters["maxsize"], parameters["typed"])
@@ -45,7 +51,7 @@ def _cached(function: Callable[..., Any], maxsize: int | None, typed: bool) -> A
 
 def _reduce_dispatching(thing: Any) -> _Reduced | None:
     registry = vars(thing).get("registry")
-    if type(registry) is not MappingProxyType or not hasattr(thing, "_clear_cache") or _is_named(thing):
+    if type(registry) is not MappingProxyType or not hasattr(thing, "_clear_cache") or _is_sent_by_name(thing):
         return None
     kinds = tuple((kind, function) for kind, function in registry.items() if kind is not object)
     return _dispatching, (registry[object], kinds)
@@ -85,13 +91,3 @@ _REDUCERS: dict[type, Callable[[Any], _Reduced | None]] = {
     functools.cached_property: _reduce_property,
     functools.singledispatchmethod: _reduce_method,
 }
-
-
-def _is_named(thing: Any) -> bool:
-    """Tell whether workers find it by its name."""
-    found: Any = sys.modules.get(thing.__module__)
-    if thing.__module__ == "__main__" or found is None:
-        return False
-    for name in thing.__qualname__.split("."):
-        found = getattr(found, name, None)
-    return found is thing

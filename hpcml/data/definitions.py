@@ -1,4 +1,4 @@
-"""Functions, classes and modules in a pickle: their name, or all that they are."""
+"""Functions, classes and modules in a pickle: sent by name, or by value as the parts of their definition."""
 
 import sys
 import types
@@ -12,23 +12,46 @@ from hpcml.data.code_versions import code_globals, code_modules
 __all__ = [
     "class_parts",
     "code_parts",
+    "find_by_name",
     "function_parts",
-    "home_of",
+    "is_found_by_name",
     "is_importable",
     "is_named",
+    "module_name_of",
     "module_parts",
     "own_reduction",
 ]
 
-FILLED_AT_RUN_TIME = {"deap.creator"}  # the classes in these modules are the script's
+FILLED_AT_RUN_TIME = {"deap.creator"}  # modules whose classes the script makes
 
 _by_reference: Callable[[Any], bool] = cloudpickle.cloudpickle._should_pickle_by_reference
 
 
-def is_named(thing: Any) -> bool:
-    """Tell whether the pickle of a thing consists of its name, so that its state is not sent.
+def find_by_name(module: str, name: str) -> Any:
+    """Return the object that a qualified name means in an imported module, None where there is none."""
+    found: Any = sys.modules.get(module)
+    for part in name.split("."):
+        found = getattr(found, part, None)
+    return found
 
-    An object that has the name of a function, as decorators make it, is not: its attributes are sent.
+
+def is_found_by_name(thing: Any) -> bool:
+    """Tell whether a function or class is found under its own name in its module, here in this process.
+
+    Examples
+    --------
+    >>> import functools
+    >>> from hpcml.data.definitions import is_found_by_name
+    >>> is_found_by_name(functools.reduce), is_found_by_name(lambda x: x)
+    (True, False)
+    """
+    return find_by_name(thing.__module__, thing.__qualname__) is thing
+
+
+def is_named(thing: Any) -> bool:
+    """Tell whether the pickle of an object consists of its name, so that its state is not sent.
+
+    An object that only carries the name of a function, as a decorator makes it, is sent with its attributes.
 
     Examples
     --------
@@ -39,34 +62,34 @@ def is_named(thing: Any) -> bool:
     """
     kind = type(thing)
     if issubclass(kind, type) or kind is types.FunctionType:
-        return _is_found(thing)
+        return _is_sent_by_name(thing)
     try:
         reduced = own_reduction(thing, cloudpickle.Pickler.dispatch_table)
-    except Exception:  # packing says so
+    except Exception:  # packing reports the error
         return False
     if not isinstance(reduced, str):
         return False
-    home = getattr(thing, "__module__", None)
-    return home is None or (home != "__main__" and _has(sys.modules.get(home), reduced, thing))
+    module = getattr(thing, "__module__", None)
+    return module is None or (module != "__main__" and _defines(sys.modules.get(module), reduced, thing))
 
 
-def _is_found(thing: Any) -> bool:
+def _is_sent_by_name(thing: Any) -> bool:
     module = getattr(thing, "__module__", None)
     return isinstance(module, str) and module not in FILLED_AT_RUN_TIME and _by_reference(thing)
 
 
 def is_importable(module: types.ModuleType) -> bool:
-    """Tell whether a module is sent as its name."""
+    """Tell whether a module is sent by its name."""
     return _by_reference(module)
 
 
 def own_reduction(thing: Any, table: Any) -> Any:
-    """Return how an object says that it is pickled, None where it leaves that to `object`.
+    """Return the reduction that the class of an object defines, None where that is the one of `object`.
 
     Parameters
     ----------
     table
-        How some types are reduced; see `pickle.Pickler.dispatch_table`.
+        Reductions of some types; see `pickle.Pickler.dispatch_table`.
     """
     kind: Any = type(thing)
     if (reduce := table.get(kind)) is not None:
@@ -76,16 +99,17 @@ def own_reduction(thing: Any, table: Any) -> Any:
     return thing.__reduce_ex__(5)
 
 
-def home_of(thing: Any, name: str) -> str:
-    """Return the module in which an object is found under its global name, as pickles look for it."""
+def module_name_of(thing: Any, name: str) -> str:
+    """Return the name of the module that has an object under a global name, as `pickle` looks for it."""
     module = getattr(thing, "__module__", None)
     if isinstance(module, str):
         return module
-    homes = (home for home, one in list(sys.modules.items()) if _has(one, name, thing))
-    return next(homes, "__main__")
+    owners = (owner for owner, one in list(sys.modules.items()) if _defines(one, name, thing))
+    return next(owners, "__main__")
 
 
-def _has(module: Any, name: str, thing: Any) -> bool:
+def _defines(module: Any, name: str, thing: Any) -> bool:
+    """Tell whether a module has an object under a name; attributes that a module makes when asked do not count."""
     found = module
     for part in name.split("."):
         found = getattr(found, "__dict__", {}).get(part)
@@ -93,14 +117,14 @@ def _has(module: Any, name: str, thing: Any) -> bool:
 
 
 def code_parts(code: types.CodeType) -> tuple[Any, ...]:
-    """Return what a code object does, without where it stands in its file."""
+    """Return the parts of a code object, without its file and line numbers."""
     shape = (code.co_argcount, code.co_posonlyargcount, code.co_kwonlyargcount, code.co_flags)
     names = (code.co_names, code.co_varnames, code.co_freevars, code.co_cellvars)
     return code.co_code, code.co_exceptiontable, code.co_consts, names, shape
 
 
 def function_parts(function: types.FunctionType) -> tuple[Any, ...]:
-    """Return what is sent of a function that has no name elsewhere, and the code that it uses by name."""
+    """Return the parts of a function that is sent by value, with the digests of the modules that it uses."""
     code = function.__code__
     known = [(name, function.__globals__[name]) for name in code_globals(code) if name in function.__globals__]
     captured = list(zip(code.co_freevars, function.__closure__ or (), strict=True))
@@ -124,7 +148,7 @@ _NOT_OF_A_CLASS |= {"_abc_impl", "__annotations_cache__"}
 
 
 def class_parts(kind: type) -> tuple[Any, ...]:
-    """Return what is sent of a class that has no name elsewhere."""
+    """Return the parts of a class that is sent by value."""
     own = [
         (name, value)
         for name, value in sorted(vars(kind).items())
@@ -138,5 +162,5 @@ _NOT_OF_A_MODULE = {"__builtins__", "__loader__", "__spec__", "__cached__", "__f
 
 
 def module_parts(module: types.ModuleType) -> tuple[Any, ...]:
-    """Return what is sent of a module that workers cannot import: all that is in it."""
+    """Return all that is in a module which workers cannot import, and which is therefore sent by value."""
     return tuple((name, value) for name, value in sorted(vars(module).items()) if name not in _NOT_OF_A_MODULE)

@@ -10,6 +10,7 @@ from types import FunctionType
 from typing import Any
 
 from hpcml.data.deap import creator_class, reduce_individual
+from hpcml.data.definitions import is_found_by_name
 from hpcml.data.out_of_band import dumps_result
 from hpcml.errors import HpcmlError
 
@@ -75,17 +76,9 @@ class _Pickler(pickle.Pickler):
     def reducer_override(self, thing: Any) -> Any:
         """Return the reduction of an individual, its class, or a function or class without a name."""
         found = reduce_individual(thing)
-        if found is None and isinstance(thing, type | FunctionType) and not _has_name(thing):
+        if found is None and isinstance(thing, type | FunctionType) and not is_found_by_name(thing):
             found = pickle.loads, (dumps_result(thing),)
         return NotImplemented if found is None else found
-
-
-def _has_name(thing: Any) -> bool:
-    """Tell whether a class or function is found where its name says."""
-    found: Any = sys.modules.get(thing.__module__)
-    for name in thing.__qualname__.split("."):
-        found = getattr(found, name, None)
-    return found is thing
 
 
 class _Unpickler(pickle.Unpickler):

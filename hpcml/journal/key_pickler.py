@@ -8,9 +8,9 @@ from hpcml.data.code_versions import module_digest
 from hpcml.data.definitions import (
     class_parts,
     function_parts,
-    home_of,
     is_importable,
     is_named,
+    module_name_of,
     module_parts,
     own_reduction,
 )
@@ -74,10 +74,10 @@ class KeyPickler(pickle.Pickler):
         reduced = own_reduction(thing, self.keys.table)
         if not isinstance(reduced, str):
             return NotImplemented if reduced is None else reduced
-        home = home_of(thing, reduced)
-        self._use(home)
+        module = module_name_of(thing, reduced)
+        self._use(module)
         self._use(type(thing).__module__)
-        return nothing, (home, reduced)
+        return nothing, (module, reduced)
 
     def _use(self, module: str) -> str:
         """Note that the object depends on a module."""

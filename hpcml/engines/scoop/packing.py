@@ -12,13 +12,13 @@ import copy
 import copyreg
 import io
 import pickle
-import sys
 import traceback
 from types import FunctionType
 from typing import Any
 
 import cloudpickle
 
+from hpcml.data.definitions import is_found_by_name
 from hpcml.data.exceptions import attach
 from hpcml.data.outcomes import RemoteTraceback
 from hpcml.data.pickling import NamingUnpicklable, dumps_parts, pack_error
@@ -34,17 +34,9 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle has no
         """Return how `thing` is reduced; see `pickle.Pickler.reducer_override`."""
         if isinstance(thing, type) and type(thing) in copyreg.dispatch_table:
             return NotImplemented  # DEAP's creator classes know how they are pickled
-        if isinstance(thing, type | FunctionType) and _is_named(thing):
+        if isinstance(thing, type | FunctionType) and is_found_by_name(thing):
             return NotImplemented
         return super().reducer_override(thing)
-
-
-def _is_named(thing: Any) -> bool:
-    """Tell whether a function or class is what its name means."""
-    found: Any = sys.modules.get(thing.__module__ or "")
-    for name in thing.__qualname__.split("."):
-        found = getattr(found, name, None)
-    return found is thing
 
 
 def dumps(thing: Any, protocol: int = pickle.HIGHEST_PROTOCOL) -> bytes:
