@@ -12,7 +12,7 @@ from pathlib import Path
 from measures import Run
 from peers import HERE, PYTHON, ROOT
 
-sys.path.insert(0, str(ROOT / "tests/slurm"))
+sys.path.insert(0, str(ROOT / "tests/slurm/harness"))
 from cluster_conf import Shape
 from cluster_needs import missing
 from slurm_cluster import SlurmCluster, reap

@@ -290,8 +290,8 @@ def test_without_root_the_command_says_so():
     # The interpreter of the tests, and this folder, may lie where nobody else can reach them.
     with tempfile.TemporaryDirectory() as reachable:
         os.chmod(reachable, 0o755)
-        for file in (SCRIPT, *SCRIPT.parent.glob("cluster_*.py"), SCRIPT.parent / "slurm_cluster.py"):
-            shutil.copy(file, reachable)
+        shutil.copy(SCRIPT, reachable)
+        shutil.copytree(SCRIPT.parent / "harness", f"{reachable}/harness")
         argv = ["/usr/bin/python3", f"{reachable}/{SCRIPT.name}", "status"]
         done = subprocess.run(argv, capture_output=True, text=True, check=False, user="nobody", cwd="/",
                               timeout=patient(60))

@@ -9,7 +9,7 @@ import cluster_root
 from cluster_conf import Shape
 from cluster_needs import own_release
 
-REPOSITORY = Path(__file__).resolve().parents[2]
+REPOSITORY = Path(__file__).resolve().parents[3]
 
 
 def commands(shape: Shape, state: Path) -> tuple[str, list[list[str]]]:
