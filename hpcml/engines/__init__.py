@@ -12,6 +12,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, cast
 
+from hpcml.engines.libraries import check_parts
 from hpcml.errors import EngineError
 
 if TYPE_CHECKING:
@@ -31,7 +32,8 @@ def load(name: str) -> Starter:
     Raises
     ------
     EngineError
-        No such engine, or its library is not installed, or cannot keep other users of the nodes out.
+        No such engine, or its library is not installed, is of a version that cannot be used, or cannot keep other
+        users of the nodes out.
 
     Examples
     --------
@@ -55,13 +57,16 @@ def load(name: str) -> Starter:
         )
     if name == "ipyparallel":
         _check_encryption()
+    else:
+        check_parts("loky")
     return cast(Starter, importlib.import_module(f"hpcml.engines.{name}").start)
 
 
 def import_library(name: str) -> None:
     """Import what the driver needs of an engine's foreign library; `load` leaves that for while workers start."""
     if name == "ipyparallel":
-        importlib.import_module("hpcml.engines.ipyparallel.workers")
+        check_parts("ipyparallel.client")
+        importlib.import_module("hpcml.engines.ipyparallel.client")
 
 
 def _check_encryption() -> None:

@@ -126,7 +126,7 @@ class Program:
         self.wait(time.monotonic() + 5)  # output ends a moment before the process: its status is news as well
         self._inbox.put((self, None))
 
-    def send(self, message: dict[str, Any]) -> None:
+    def send(self, message: Mapping[str, object]) -> None:
         """Send one object; a program that is gone does not mind."""
         assert self._process.stdin is not None
         with contextlib.suppress(BrokenPipeError, ValueError):

@@ -1,52 +1,137 @@
-"""Requests to ipyparallel's client beside its public methods."""
+"""The driver's connection to the controller: ipyparallel's client, and the requests beside its public methods.
+
+Names of ipyparallel that are not public are in the table of `hpcml.engines.libraries`.
+"""
 
 import contextlib
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from ipyparallel import Client
 from ipyparallel.client.futures import MessageFuture
+from ipyparallel.error import NoEnginesRegistered, RemoteError
 
-from hpcml.engines.ipyparallel.engine import FRAME
+from hpcml.engines.ipyparallel.engine import FRAME_KEY
+from hpcml.engines.libraries import check_object
 
-__all__ = ["ask_engines", "await_late_answers", "send_frame"]
+__all__ = ["EngineClient", "EngineFailed"]
 
-LATE_SECONDS = 0.5  # an answer that had left a dead engine has come by then
+# Seconds that the client waits before it fails the requests of a dead engine: an answer that left the engine
+# before its death has arrived by then.
+LATE_ANSWER_SECONDS = 0.5
 
 
-def ask_engines(client: Client, then: Callable[[], None]) -> None:
-    """Ask which engines have registered; `then` is called in the client's IO thread when it knows.
+class EngineFailed(Exception):
+    """An engine has not run a frame: the engine is dead, or its kernel failed.
 
-    The hub announces each once, and a client hears nothing before its connection for news stands, which
-    takes a while after it has been told who is there.
+    Parameters
+    ----------
+    is_alive
+        The engine's process is there, in a state that is not known.
     """
 
-    def _note(answer: Any) -> None:
-        client._update_engines(answer.result()["content"]["engines"])
-        then()
-
-    with contextlib.suppress(OSError):  # the client is closed
-        client._send(client._query_stream, "connection_request").add_done_callback(_note)
+    def __init__(self, reason: str, *, is_alive: bool) -> None:
+        super().__init__(reason)
+        self.is_alive = is_alive
 
 
-def await_late_answers(client: Client) -> None:
-    """Have the client wait a moment before it fails what a dead engine had to do.
+class EngineClient:
+    """Client of one controller; ``plain`` is ipyparallel's own, for views and magics.
 
-    An answer and the news of a death come through different processes, and the client may take them in the wrong
-    order (its `_handle_stranded_msgs`). Then it prints "got unknown result", and the task would run again.
+    Parameters
+    ----------
+    info
+        The controller's connection information for clients.
+    directory
+        Directory of the run, in place of the user's profile.
+    timeout
+        Seconds for the connection.
+
+    Raises
+    ------
+    EngineError
+        ipyparallel lacks a name that is used here.
     """
-    fail = client._handle_stranded_msgs
-    client._handle_stranded_msgs = lambda *engine: client._io_loop.call_later(LATE_SECONDS, fail, *engine)
 
+    def __init__(self, info: dict[str, Any], directory: Path, timeout: float) -> None:
+        self.plain = Client(info, profile_dir=str(directory), ipython_dir=str(directory), timeout=timeout)
+        check_object("ipyparallel.client.client:Client()", self.plain)
+        self._await_late_answers()
 
-def send_frame(client: Client, number: int, frame: bytes) -> MessageFuture:
-    """Send what a DirectView would; its AsyncResult would take the driver as long as all the rest."""
-    [engine], _ = client._build_targets(number)
-    return client._send(
-        client._mux_stream,
-        "apply_request",
-        content={FRAME: True},
-        buffers=[frame],
-        ident=engine,
-        track_outstanding=True,
-    )
+    def _await_late_answers(self) -> None:
+        """Have the client wait a moment before it fails the requests of a dead engine.
+
+        An answer and the news of a death come through different processes, and the client may take them in the
+        wrong order (its `_handle_stranded_msgs`). Then it prints "got unknown result", and the task would run
+        again.
+        """
+        client = self.plain
+        fail = client._handle_stranded_msgs
+        client._handle_stranded_msgs = lambda *engine: client._io_loop.call_later(
+            LATE_ANSWER_SECONDS, fail, *engine
+        )
+
+    @property
+    def registered(self) -> set[int]:
+        """Ids of the engines that the hub has announced."""
+        return set(self.plain._ids)
+
+    def on_registration(self, callback: Callable[[], None]) -> None:
+        """Have `callback` called, in the client's IO thread, when the hub announces an engine or its end."""
+        self.plain._registration_callbacks.append(lambda _: callback())
+
+    def ask_engines(self, then: Callable[[], None]) -> None:
+        """Ask the hub which engines have registered; `then` is called in the client's IO thread after the answer.
+
+        The hub announces each engine once, and the client receives no announcement before its connection for them
+        stands, which takes a while after the hub's first answer.
+        """
+
+        def _note(answer: Any) -> None:
+            self.plain._update_engines(answer.result()["content"]["engines"])
+            then()
+
+        with contextlib.suppress(OSError):  # the client is closed
+            self.plain._send(self.plain._query_stream, "connection_request").add_done_callback(_note)
+
+    def send_frame(self, engine: int, frame: bytes, receive: Callable[[bytes | Exception], None]) -> bool:
+        """Send a frame to an engine; return False where the client knows of no such engine.
+
+        The request is that of a DirectView, whose AsyncResult would cost the driver as much as all the rest.
+        `receive` is called with the engine's outcomes, or with an error: `EngineFailed`, when the engine has not
+        run the frame.
+        """
+        try:
+            [identity], _ = self.plain._build_targets(engine)
+        except (IndexError, NoEnginesRegistered):
+            return False
+        request = self.plain._send(
+            self.plain._mux_stream,
+            "apply_request",
+            content={FRAME_KEY: True},
+            buffers=[frame],
+            ident=identity,
+            track_outstanding=True,
+        )
+        request.add_done_callback(lambda done: self._pass_on(done, receive))
+        return True
+
+    def _pass_on(self, done: MessageFuture, receive: Callable[[bytes | Exception], None]) -> None:
+        answer = done.result()
+        if isinstance(answer, RemoteError):
+            # ipyparallel's EngineError means that the hub has unregistered the engine.
+            answer = EngineFailed(str(answer), is_alive=answer.ename != "EngineError")
+        try:
+            receive(answer)
+        finally:
+            self.plain.purge_local_results(done.msg_id)
+            self.plain.history.clear()  # it would keep the number of each frame
+
+    def probe(self, timeout: float) -> None:
+        """Call a function without effect on every engine: the connections are then open in both directions."""
+        self.plain[:].apply_async(int).get(timeout)
+
+    def close(self) -> None:
+        """Close the connections; requests that have no answer yet get none."""
+        self.plain.close(linger=0)

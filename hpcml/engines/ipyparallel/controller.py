@@ -12,6 +12,7 @@ import tempfile
 import threading
 from typing import Any
 
+from hpcml.engines.libraries import check_object, check_parts
 from hpcml.engines.nodes.addresses import answer_probes, listen, own_addresses
 from hpcml.engines.nodes.messages import LineReader, claim_output, die_with_parent, say
 from hpcml.errors import EngineError
@@ -70,6 +71,7 @@ class Ports:
 
 def serve(address: str, profile: str, ping: int, inbox: LineReader, output: int) -> None:
     """Run ipyparallel's controller on `address` until standard input ends; `ping` as for `heartbeat`."""
+    check_parts("ipyparallel.controller")
     from ipyparallel.controller.app import IPController
 
     os.environ["IPYTHONDIR"] = profile  # the home directory may not be writable here
@@ -89,6 +91,7 @@ def serve(address: str, profile: str, ping: int, inbox: LineReader, output: int)
             "--log-level=ERROR",
         ]
     )
+    check_object("ipyparallel.controller.app:IPController()", app)
     app.log.setLevel("ERROR")  # the option is for what is shown; records would still be made of each heartbeat
     app.hub.monitor.socket.unsubscribe(b"")  # else the hub reads every frame and outcome, to keep a record of it
     app.hub.monitor.socket.subscribe(b"heartmonitor")

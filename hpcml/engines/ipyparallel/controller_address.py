@@ -1,10 +1,10 @@
 """At which address the controller serves: one of its node's that every other node, and the driver, reaches."""
 
 import logging
-from typing import Any
 
 from hpcml.engines.ipyparallel.failures import unreachable
 from hpcml.engines.ipyparallel.fleet import Fleet
+from hpcml.engines.ipyparallel.message_types import News, Offer
 from hpcml.engines.nodes.addresses import reach
 from hpcml.engines.plan import Plan
 from hpcml.errors import EngineError
@@ -23,32 +23,32 @@ class Address:
     def __init__(self, plan: Plan, fleet: Fleet) -> None:
         self._plan = plan
         self._fleet = fleet
-        self._offer: dict[str, Any] = {}
+        self._offer: Offer | None = None
         self._lost: set[str] = set()
         self.reached: dict[str, dict[str, str]] = {}
         self.chosen = ""
 
-    def take(self, message: dict[str, Any]) -> None:
+    def take(self, message: News) -> None:
         """Take what the controller offers, or what a launcher has found."""
         if "reached" in message:
             self.reached[message["node"]] = message["reached"]
         else:
-            self._try(message)
+            self._try({"addresses": message["addresses"], "token": message["token"]})
 
-    def _try(self, offer: dict[str, Any]) -> None:
+    def _try(self, offer: Offer) -> None:
         """Have every node try the controller's addresses, and try them from here; one that is known will do."""
         if self.chosen:
             self._fleet.controller.send({"bind": self.chosen})
             return
         self._offer = offer
-        self._fleet.tell({"probe": offer})
+        self._fleet.send_and_remember({"probe": offer})
         addresses = [(address, port) for address, port in offer["addresses"]]
         self.reached["this process"] = reach(addresses, bytes.fromhex(offer["token"]))
 
     def forget(self, lost: str) -> None:
         """Begin anew: the node `lost` cannot be waited for, and another has the controller now."""
         self._lost.add(lost)
-        self._offer = {}
+        self._offer = None
         self.reached = {}
         self.chosen = ""
 
@@ -85,5 +85,5 @@ class Address:
             raise EngineError(unreachable(self.reached) + hint)
         cut_off = {node.name for node in self._plan.nodes} - {node.name for node in reaching[best]}
         log.warning("%s", unreachable(self.reached))
-        self._fleet.leave_out(cut_off)
+        self._fleet.restart_without(cut_off)
         return best

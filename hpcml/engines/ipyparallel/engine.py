@@ -1,18 +1,22 @@
-"""Engine of ipyparallel in a forked process; zmq is first used here."""
+"""Engine of ipyparallel in a forked process; zmq is first used here.
+
+Names of ipyparallel that are not public are in the table of `hpcml.engines.libraries`.
+"""
 
 import json
 import logging
 import traceback
-from collections.abc import MutableMapping
+from collections.abc import Callable, Mapping, MutableMapping
 from typing import Any, TextIO
 
 from hpcml.engines.ipyparallel.outgoing import Outgoing
 from hpcml.engines.ipyparallel.plain import PlainProcess
+from hpcml.engines.libraries import check_parts
 
-__all__ = ["FRAME", "IMPORTS", "report_death", "run_engine"]
+__all__ = ["FRAME_KEY", "IMPORTS", "run_engine"]
 
-FRAME = "hpcml_frame"  # in the content of a message whose one buffer is a frame
-# What an engine imports sooner or later; imported before the fork, it is imported and held once.
+FRAME_KEY = "hpcml_frame"  # in the content of a message whose one buffer is a frame
+# Modules that an engine imports sooner or later. Imported before the fork, they are imported and in memory once.
 IMPORTS = (
     "ipyparallel.engine.app",
     "ipykernel.debugger",
@@ -27,7 +31,7 @@ IMPORTS = (
 
 
 def run_engine(
-    info: dict[str, Any],
+    info: Mapping[str, Any],
     engine: int,
     predecessor: int | None,
     profile: str,
@@ -38,20 +42,21 @@ def run_engine(
     """Run ipyparallel's engine in this process, after reporting the death of `predecessor`.
 
     The engine's own errors go to `log`; standard output and error are the tasks'.
+
+    Raises
+    ------
+    EngineError
+        ipyparallel lacks a name that is used here.
     """
     plain = PlainProcess(environment)
     environment["IPYTHONDIR"] = profile  # the home directory may not be writable here
+    check_parts("ipyparallel.engine")
     from ipyparallel.engine.app import IPEngine
-    from ipyparallel.engine.kernel import IPythonParallelKernel
 
+    _replace_requests(plain, Outgoing(info["mux"]))
     app = IPEngine.instance()
     app.init_signal = lambda: None  # a task's children would inherit the engine's way to end
-    # What a task prints has ways of its own, and nobody asks whether an engine is busy: without these, each
-    # frame costs its engine half as much again, for messages that the controller passes on to nobody.
-    app.redirect_output = lambda _: None
-    IPythonParallelKernel._publish_status = lambda *_, **__: None
-    IPythonParallelKernel.set_parent = lambda *_, **__: None  # whom to send what is printed
-    _take_frames(IPythonParallelKernel, plain, Outgoing(info["mux"]))
+    app.redirect_output = lambda _: None  # the tasks' prints are read from pipes
     app.connection_info_env = json.dumps(info)
     app.initialize(
         [
@@ -69,47 +74,75 @@ def run_engine(
         if isinstance(handler, logging.StreamHandler):
             handler.setStream(log)
     if predecessor is not None:
-        report_death(app, predecessor)
+        _report_death(app, predecessor)
     app.start()
 
 
-def _take_frames(kernel_class: Any, plain: PlainProcess, outgoing: Outgoing) -> None:
-    """Have an engine's kernel run frames as they come: a function and its arguments cost it a quarter more."""
-    from ipyparallel.serialize import serialize_object
-    from zmq import POLLOUT
+def _replace_requests(plain: PlainProcess, outgoing: Outgoing) -> None:
+    """Have the engine's kernel run frames as they arrive: a function and its arguments cost it a quarter more.
 
-    from hpcml.engines.worker import run_frame
+    The kernel's news of its state and of prints are off. Without that each frame costs its engine half as much
+    again, for messages that the controller sends to no client.
+    """
+    from ipyparallel.engine.kernel import IPythonParallelKernel
 
+    kernel_class: Any = IPythonParallelKernel
+    frames = _FrameRequests(plain, outgoing)
     apply = kernel_class.apply_request
-
-    def answer(kernel: Any, stream: Any, ident: Any, parent: dict[str, Any]) -> None:
-        """Answer a request; what has no frame is the kernel's own."""
-        if not parent["content"].get(FRAME):
-            plain.show()
-            apply(kernel, stream, ident, parent)
-            return
-        content: dict[str, Any] = {"status": "ok"}
-        try:
-            buffers = serialize_object(plain.run(run_frame, parent["buffers"][0]))
-        except BaseException as error:  # without an answer the driver would wait for ever
-            content, buffers = _failure(kernel, error), []
-        before = outgoing.written()
-        kernel.session.send(stream, "apply_reply", content, parent=parent, ident=ident, buffers=buffers)
-        stream.flush(POLLOUT)
-        outgoing.wait(before, sum(map(len, buffers)))  # the next frame begins when this one cannot be lost
-
     execute = kernel_class.execute_request
 
-    def run_cell(kernel: Any, *request: Any) -> Any:
+    def apply_request(kernel: Any, stream: Any, ident: Any, parent: dict[str, Any]) -> None:
+        """Answer a request: run its frame, or else apply its function in the kernel's shell."""
+        if parent["content"].get(FRAME_KEY):
+            frames.answer(kernel, stream, ident, parent)
+        else:
+            plain.show()
+            apply(kernel, stream, ident, parent)
+
+    def execute_request(kernel: Any, *request: Any) -> Any:
         """Execute a cell in the kernel's shell."""
         plain.show()
         return execute(kernel, *request)
 
-    kernel_class.apply_request, kernel_class.execute_request = answer, run_cell
+    kernel_class._publish_status = lambda *_, **__: None
+    kernel_class.set_parent = lambda *_, **__: None  # the request that prints would be sent to
+    kernel_class.apply_request = apply_request
+    kernel_class.execute_request = execute_request
+
+
+class _FrameRequests:
+    """Requests for frames; all modules that their answers need are imported before the first task runs."""
+
+    def __init__(self, plain: PlainProcess, outgoing: Outgoing) -> None:
+        from ipyparallel.serialize import serialize_object
+        from zmq import POLLOUT
+
+        from hpcml.engines.worker import run_frame
+
+        self._plain = plain
+        self._outgoing = outgoing
+        self._serialize: Callable[[bytes], list[bytes]] = serialize_object
+        self._writable = POLLOUT
+        self._run_frame = run_frame
+
+    def answer(self, kernel: Any, stream: Any, ident: Any, parent: dict[str, Any]) -> None:
+        """Run the frame of a request, send its outcomes, and wait until the system's kernel has them."""
+        content: dict[str, Any] = {"status": "ok"}
+        buffers: list[bytes] = []
+        try:
+            buffers = self._serialize(self._plain.run(self._run_frame, parent["buffers"][0]))
+        except BaseException as error:  # without an answer the driver would wait for ever
+            content = _failure(kernel, error)
+        before = self._outgoing.written()
+        kernel.session.send(stream, "apply_reply", content, parent=parent, ident=ident, buffers=buffers)
+        stream.flush(self._writable)
+        self._outgoing.wait(
+            before, sum(map(len, buffers))
+        )  # the next frame begins when this answer cannot be lost
 
 
 def _failure(kernel: Any, error: BaseException) -> dict[str, Any]:
-    """Return the content of an answer that tells of a defect."""
+    """Return the content of an answer for a frame that could not be run, or its outcomes not be sent."""
     content = {"status": "error", "ename": type(error).__name__, "evalue": str(error)}
     return content | {
         "traceback": traceback.format_exc().splitlines(),
@@ -117,14 +150,15 @@ def _failure(kernel: Any, error: BaseException) -> dict[str, Any]:
     }
 
 
-def report_death(app: Any, engine: int) -> None:
-    """Unregister a dead engine from the hub; clients then fail what it was doing at once."""
+def _report_death(app: Any, engine: int) -> None:
+    """Unregister a dead engine from the hub; clients then fail the requests of that engine at once."""
     import zmq
 
     with app.context.socket(zmq.DEALER) as query:
         app._ensure_curve_keypair()
         query.curve_serverkey = app.curve_serverkey
-        query.curve_publickey, query.curve_secretkey = app.curve_publickey, app.curve_secretkey
+        query.curve_publickey = app.curve_publickey
+        query.curve_secretkey = app.curve_secretkey
         query.linger = 5000
         query.connect(app.registration_url)
         app.session.send(query, "unregistration_request", content={"id": engine})

@@ -1,12 +1,12 @@
-"""The programs of one run: the controller and the launchers, started, spoken to and ended together."""
+"""Programs of one run: the controller and the launchers are started, sent orders, and ended together."""
 
 import logging
 import time
 from collections.abc import Collection, Sequence
 from dataclasses import replace
-from typing import Any
 
 from hpcml.engines.ipyparallel.commands import controller_home, holder_steps, programs
+from hpcml.engines.ipyparallel.message_types import Order
 from hpcml.engines.plan import Plan
 from hpcml.slurm.commands import step_environment
 from hpcml.slurm.hostlist import compress
@@ -18,7 +18,9 @@ __all__ = ["Fleet"]
 
 log = logging.getLogger("hpcml")
 
-GENERATIONS = 1_000_000  # more engines than one slot can have before its step is started again
+# Generations of engines from one start of a step to the next: more than a slot can have in between, so that no id
+# of an engine is used twice.
+GENERATIONS_PER_START = 1_000_000
 
 
 class Fleet:
@@ -27,19 +29,19 @@ class Fleet:
     Parameters
     ----------
     inbox
-        Where the programs' messages go.
+        Queue for the programs' messages.
     """
 
     def __init__(self, plan: Plan, inbox: Inbox) -> None:
         self.plan = plan
         self._inbox = inbox
         self.environment = step_environment(plan.environment)
-        self.environment.pop("PYTHONWARNINGS", None)  # meant for the script, and fatal to ipyparallel
+        self.environment.pop("PYTHONWARNINGS", None)  # it is for the script, and fatal to ipyparallel
         self.ended: list[Program] = []
         self.launchers: list[tuple[tuple[Node, ...], Program]] = []
         self._programs: list[Program] = []
-        self._orders: list[dict[str, Any]] = []  # sent to all launchers
-        self._left_out = False
+        self._orders: list[Order] = []  # those for launchers that are started later
+        self._restarted_without = False
         self._launched = 0  # launchers' steps, those that have ended included
         self._generation = 0
         self._lost: set[str] = set()
@@ -52,8 +54,8 @@ class Fleet:
         self.controller = self._start("controller", controller, self.environment)
 
     @property
-    def home(self) -> str:
-        """The node of the controller."""
+    def controller_node(self) -> str:
+        """Name of the node of the controller."""
         return controller_home(self.plan, self._lost).name
 
     def restart_controller(self, lost: Collection[str]) -> None:
@@ -70,72 +72,72 @@ class Fleet:
         return program
 
     def _launch(self, nodes: tuple[Node, ...], command: Sequence[str]) -> None:
-        """Start the launchers of `nodes`, and tell them what the others know already."""
+        """Start the launchers of `nodes`, and send them the orders that the others have."""
         threads = thread_variables(nodes[0].cpus_per_slot)
         launcher = self._start(f"workers-{self._launched}", command, {**self.environment, **threads})
         self._launched += 1
         self.launchers.append((nodes, launcher))
-        for message in self._orders:
-            start = message.get("start")
-            launcher.send({"start": {**start, "generation": self._generation}} if start else message)
+        for order in self._orders:
+            start = order.get("start")
+            launcher.send({"start": {**start, "generation": self._generation}} if start else order)
 
-    def tell(self, message: dict[str, Any]) -> None:
-        """Send a message to all launchers, and to those that are started later."""
-        self._orders.append(message)
-        self.send(message)
+    def send_and_remember(self, order: Order) -> None:
+        """Send an order to all launchers, and later to those that are started then."""
+        self._orders.append(order)
+        self.send(order)
 
-    def send(self, message: dict[str, Any]) -> None:
-        """Send a message to all launchers that there are."""
+    def send(self, order: Order) -> None:
+        """Send an order to all launchers that there are."""
         for _, launcher in self.launchers:
-            launcher.send(message)
+            launcher.send(order)
 
-    def leave_out(self, silent: Collection[str]) -> None:
-        """Start anew, once, without nodes that are `silent` or out of reach.
+    def restart_without(self, silent: Collection[str]) -> None:
+        """Start steps again, once, without their nodes that are `silent` or out of reach.
 
-        srun holds back a step until all its nodes are there.
+        srun starts no task of a step before all its nodes are there.
         """
-        if self._left_out:
+        if self._restarted_without:
             return
-        self._left_out = True
+        self._restarted_without = True
         for nodes, launcher in list(self.launchers):
-            speaking = tuple(node for node in nodes if node.name not in silent)
-            if speaking and len(speaking) < len(nodes):
+            answering = tuple(node for node in nodes if node.name not in silent)
+            if answering and len(answering) < len(nodes):
                 log.warning("starting without %s", compress(sorted(silent)))
                 launcher.terminate()
                 self.drop(launcher)
-                self.start_again(speaking)
+                self.start_again(answering)
 
     def nodes_of(self, launcher: Program) -> tuple[Node, ...]:
         """Return the nodes of a launchers' step, none for any other program."""
         return next((nodes for nodes, program in self.launchers if program is launcher), ())
 
     def drop(self, launcher: Program) -> None:
-        """Count a launchers' step no longer."""
+        """Remove a launchers' step from ``launchers``."""
         self.launchers = [(nodes, program) for nodes, program in self.launchers if program is not launcher]
 
-    def start_again(self, nodes: tuple[Node, ...], apart: bool = False) -> None:
+    def start_again(self, nodes: tuple[Node, ...], one_step_each: bool = False) -> None:
         """Start the launchers of `nodes` once more, in one step or in one each; their engines have new ids."""
-        self._generation += GENERATIONS
-        for members in [(node,) for node in nodes] if apart else [nodes]:
+        self._generation += GENERATIONS_PER_START
+        for members in [(node,) for node in nodes] if one_step_each else [nodes]:
             for group, command in programs(replace(self.plan, nodes=members))[1]:
                 self._launch(group, command)
 
-    def hold(self, names: Collection[str]) -> None:
-        """Start steps on some nodes that only say their names, each in a message."""
+    def start_idle_steps(self, names: Collection[str]) -> None:
+        """Start steps without work on some nodes, which send their names: sbcast needs one without lost nodes."""
         nodes = [node for node in self.plan.nodes if node.name in names]
         for _, command in holder_steps(self.plan, nodes):
             self._start("data", command, self.environment)
 
-    def alone(self) -> bool:
-        """Tell whether no launcher is left."""
+    def no_launcher_left(self) -> bool:
+        """Return whether all launchers have ended."""
         return all(launcher in self.ended for _, launcher in self.launchers)
 
-    def over(self) -> bool:
-        """Tell whether no worker can be reached any more: the controller has ended, or all launchers."""
-        return self.controller in self.ended or self.alone()
+    def is_unreachable(self) -> bool:
+        """Return whether no worker can be reached any more: the controller has ended, or all launchers."""
+        return self.controller in self.ended or self.no_launcher_left()
 
     def stop(self, grace: float) -> None:
-        """End the programs, all at once, each step of it after `grace` seconds."""
+        """End the programs, all at once: by the end of their input, SIGTERM, SIGKILL, `grace` seconds apart."""
         for end in (Program.close, Program.terminate):
             for program in self._programs:
                 end(program)
@@ -143,4 +145,6 @@ class Fleet:
             if all(program.wait(deadline) for program in self._programs):
                 break
         for program in self._programs:
-            program.stop(0.1 if program.status is None else grace)  # srun may wait for a slurmctld that is silent
+            program.stop(
+                0.1 if program.status is None else grace
+            )  # srun may wait for a slurmctld that does not answer

@@ -1,50 +1,64 @@
-"""Outcomes that are there before what was printed meanwhile: each way has its own speed."""
+"""Outcomes that arrive before the prints of their tasks: the two are sent by different programs."""
 
 import threading
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import NamedTuple
 
 from hpcml.data.outcomes import read_head
+from hpcml.engines.ipyparallel.message_types import News
 from hpcml.engines.worker import Worker
 
 __all__ = ["HeldOutcomes"]
 
-PATIENCE = 5.0  # seconds; a launcher that is gone sends nothing any more
+PRINTS_TIMEOUT_SECONDS = 5.0  # a launcher that is gone sends no more prints
+
+
+class _Held(NamedTuple):
+    """Outcomes of one frame, and the count of readings whose prints they wait for."""
+
+    deadline: float
+    worker: Worker
+    readings: int
+    resolve: Callable[[], None]
 
 
 class HeldOutcomes:
-    """Holds outcomes back until the driver has all that the launcher has read of their worker's streams."""
+    """Outcomes that wait until the driver has all prints that the launcher had read of their worker's streams."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()  # protects both: the client's IO thread adds, the news thread takes
-        self._readings: dict[Worker, int] = {}
-        self._held: list[tuple[float, Worker, int, Callable[[], None]]] = []
+        self._lock = threading.Lock()  # protects both: the client's IO thread adds, the news thread releases
+        self._readings: dict[Worker, int] = {}  # of each worker's streams, that the driver has
+        self._held: list[_Held] = []
 
     def add(self, worker: Worker, outcomes: bytes, resolve: Callable[[], None]) -> None:
-        """Call `resolve` as soon as nothing is missing that was printed before `outcomes` were sent."""
+        """Call `resolve` as soon as all prints are shown that were read before `outcomes` were sent."""
         readings = read_head(outcomes).readings
         with self._lock:
             if readings > self._readings.get(worker, 0):
-                self._held.append((time.monotonic() + PATIENCE, worker, readings, resolve))
+                self._held.append(_Held(time.monotonic() + PRINTS_TIMEOUT_SECONDS, worker, readings, resolve))
                 return
         resolve()
 
-    def take(self, message: dict[str, Any], show: Callable[[str, int, bytes, bool], None]) -> None:
-        """Show what a launcher has read from a worker's streams, see `messages`; let go what waits for it."""
+    def take(self, message: News, show: Callable[[str, int, bytes, bool], None]) -> None:
+        """Show the prints in a launcher's message, and release the outcomes that have waited for them."""
         worker = Worker(message["node"], message["slot"])
         show(str(worker), message["stream"], message["printed"].encode("latin-1"), message.get("ended", False))
         with self._lock:
             self._readings[worker] = max(message.get("readings", 0), self._readings.get(worker, 0))
-        self.look()
+        self.release_complete()
 
-    def look(self) -> None:
-        """Let go what is complete, and what has been held for too long."""
+    def release_complete(self) -> None:
+        """Release the outcomes whose prints are complete, and those that have waited for too long."""
         if not self._held:
             return
         now = time.monotonic()
         with self._lock:
-            ready = [one for one in self._held if one[0] < now or one[2] <= self._readings.get(one[1], 0)]
-            self._held = [one for one in self._held if one not in ready]
-        for *_, resolve in ready:
-            resolve()
+            released = [
+                held
+                for held in self._held
+                if held.deadline < now or held.readings <= self._readings.get(held.worker, 0)
+            ]
+            self._held = [held for held in self._held if held not in released]
+        for held in released:
+            held.resolve()

@@ -15,6 +15,7 @@ from hpcml.data.staging.file_system import LocalStaging, SharedStaging, make_sha
 from hpcml.data.staging.files import directory_in
 from hpcml.data.staging.sbcast import SbcastStaging
 from hpcml.data.staging.store import Staging
+from hpcml.engines.ipyparallel.message_types import DataOrder, News, Order, ReportedData
 from hpcml.engines.plan import Plan
 from hpcml.errors import DataError
 
@@ -38,27 +39,25 @@ class NodeData:
         Starts steps on some of the nodes, which send messages with their names.
     """
 
-    def __init__(
-        self, plan: Plan, tell: Callable[[dict[str, Any]], None], hold: Callable[[Set[str]], None]
-    ) -> None:
+    def __init__(self, plan: Plan, tell: Callable[[Order], None], hold: Callable[[Set[str]], None]) -> None:
         self._plan = plan
         self._tell = tell
         self._hold = hold
-        self._told: dict[str, dict[str, Any]] = {}
+        self._told: dict[str, ReportedData] = {}
         self._lost: frozenset[str] = frozenset()
         self._held: dict[frozenset[str], tuple[str, ...]] = {frozenset(): ()}  # steps without these lost nodes
         self._awaited: set[str] = set()  # nodes whose launchers are being started again
         self._changed = threading.Condition()  # protects these, which the news thread changes
         self._questions = itertools.count()
-        self._answers: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
+        self._answers: queue.SimpleQueue[News] = queue.SimpleQueue()
         shared = plan.data_dir if plan.allocation is not None else None
         self._shared = directory_in(str(shared), plan.data_name) if shared is not None else ""
 
-    def order(self) -> dict[str, Any]:
+    def order(self) -> DataOrder:
         """Return what launchers need to make, and in the end to remove, the directories."""
         return {"name": self._plan.data_name, "places": self._plan.data_places, "shared": self._shared}
 
-    def note(self, node: str, told: dict[str, Any]) -> None:
+    def note(self, node: str, told: ReportedData) -> None:
         """Note the directories that `node` has, and the step that its launcher belongs to."""
         with self._changed:
             self._told = {**self._told, node: told}
@@ -88,7 +87,7 @@ class NodeData:
         lists = [told["directories"] for told in self._told.values()]
         return tuple(path for path in lists[0] if all(path in others for others in lists))
 
-    def take(self, answer: dict[str, Any]) -> None:
+    def take(self, answer: News) -> None:
         """Take what a launcher answers to `room`, or what a step says that was started by `steps`."""
         self._answers.put(answer)
 
@@ -129,7 +128,7 @@ class NodeData:
             except queue.Empty:
                 break
             if what in answer and answer.get("asked") == asked:
-                found[answer["node"]] = answer[what]
+                found[answer["node"]] = answer[what]  # type: ignore[literal-required]
         return found
 
     def remove(self, path: str) -> None:

@@ -1,8 +1,9 @@
 """Engine ``local``: worker processes on this computer, without Slurm.
 
-One loky executor of one worker per slot, which starts the process and sees its end. A pool of many workers
-(loky's, multiprocessing's, concurrent.futures') is broken as a whole when one of them is killed; this way only
-the frames of that worker are lost, and its executor is replaced. Frames are sent past loky; see `local_frames`.
+Each slot has a loky executor of one worker, which starts the process and sees its end. A pool of many workers
+(loky's, multiprocessing's, concurrent.futures') is broken as a whole when one of them is killed; with an executor
+for each only the frames of that worker are lost, and its executor is replaced. Frames are sent past loky; see
+`frames`.
 """
 
 import logging
@@ -14,15 +15,14 @@ from concurrent.futures import Future, wait
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from loky.backend import resource_tracker
-
 from hpcml.data.staging.directories import DataDirectories
 from hpcml.data.staging.file_system import LocalStaging
 from hpcml.engines.children import end_trees
-from hpcml.engines.local.executors import outlive_main
+from hpcml.engines.interrupts import Interrupts
+from hpcml.engines.local.executors import outlive_main, removed_after_a_kill
 from hpcml.engines.local.frames import Channels
-from hpcml.engines.local.prints import Printed
-from hpcml.engines.local.process import Around, LocalProcess
+from hpcml.engines.local.prints import PrintReader
+from hpcml.engines.local.process import LocalProcess, ProcessSettings
 from hpcml.engines.plan import Plan
 from hpcml.engines.streams import open_pipes
 from hpcml.engines.worker import Worker
@@ -33,17 +33,23 @@ __all__ = ["LocalWorkers", "start"]
 
 log = logging.getLogger("hpcml")
 
-LOOK_SECONDS = 0.1
+POLL_SECONDS = 0.1  # between two looks whether the start is still wanted
 
 
 @dataclass(eq=False)
 class _Slot:
+    """A slot's process, and the frames that it has not answered yet.
+
+    A process starts, has ``answered``, and in the end is ``lost``; ``killed`` says that it is being ended.
+    """
+
     worker: Worker
     process: LocalProcess
     outstanding: deque["Future[bytes]"] = field(default_factory=deque)
-    lost: bool = False  # its process is gone
-    answered: bool = False  # its process has started: what is sent now runs at once
-    sent: float = 0.0  # when it was last given something
+    answered: bool = False  # the process has started: a frame that is sent now runs at once
+    lost: bool = False  # the process has ended
+    killed: bool = False  # by an interrupt
+    last_sent: float = 0.0  # when a frame was last sent to it
 
 
 class LocalWorkers:
@@ -58,13 +64,13 @@ class LocalWorkers:
         self.on_broken: Callable[[BaseException], None] = lambda _: None
         self.on_print: Callable[[str, int, bytes, bool], None] = lambda *_: None
         threads = thread_variables(node.cpus_per_slot)
-        self._around = Around(plan.directory, {**plan.environment, **threads}, threads)
+        self._settings = ProcessSettings(plan.directory, {**plan.environment, **threads}, threads)
         self._pipes = [open_pipes() for _ in range(node.slots)]
-        self._printed = Printed(self._pipes, self._print)
+        self._prints = PrintReader(self._pipes, self._print)
         self._channels = Channels()
         self._lock = threading.Lock()  # protects the slots; frames are sent, answered and lost in three threads
         self._stopped = False
-        self._unwanted: set[Future[bytes]] = set()  # frames to interrupt; also under the lock
+        self._interrupts = Interrupts(self._lock, self._busy_slots, lambda slot: slot.process.kill())
         self._slots = [self._new_slot(Worker(node.name, number)) for number in range(node.slots)]
         for slot in self._slots:
             self._watch(slot)
@@ -77,26 +83,35 @@ class LocalWorkers:
 
     def _new_slot(self, worker: Worker) -> _Slot:
         slot: _Slot
-        take = lambda outcome: self._take(slot, outcome)  # noqa: E731
-        process = LocalProcess(worker, self._around, self._pipes[worker.slot], self._channels, take)
+        on_outcome = lambda outcome: self._resolve(slot, outcome)  # noqa: E731
+        process = LocalProcess(worker, self._settings, self._pipes[worker.slot], self._channels, on_outcome)
         slot = _Slot(worker, process)
         return slot
+
+    def _busy_slots(self) -> list[_Slot]:
+        return [slot for slot in self._slots if not slot.lost]
 
     def _watch(self, slot: _Slot) -> None:
         """Note when the process of a new slot has started, and when it ends."""
 
-        def _note(started: "Future[int]") -> None:
-            slot.answered = True  # one that could not start fails its first frame
+        def _note_start(_: "Future[int]") -> None:
+            slot.answered = True  # also where the process could not start: its first frame then fails
             self.on_change()
 
-        slot.process.started.add_done_callback(_note)
+        slot.process.started.add_done_callback(_note_start)
         slot.process.served.add_done_callback(lambda done: self._end(slot, done.exception()))
 
     def warm_up(self, timeout: float, unwanted: threading.Event) -> None:
-        """Wait until each worker process has answered, or nobody wants them any longer."""
+        """Wait until each worker process has answered.
+
+        Raises
+        ------
+        EngineError
+            Some have not within `timeout` seconds, or before `unwanted` was set.
+        """
         futures = [slot.process.started for slot in self._slots]
         end = time.monotonic() + timeout
-        while left := wait(futures, min(max(end - time.monotonic(), 0), LOOK_SECONDS)).not_done:
+        while left := wait(futures, min(max(end - time.monotonic(), 0), POLL_SECONDS)).not_done:
             if time.monotonic() < end and not unwanted.is_set():
                 continue
             log.debug("%d local workers did not come", len(left))
@@ -108,25 +123,29 @@ class LocalWorkers:
         with self._lock:
             slot = min(
                 self._slots,
-                key=lambda slot: (not slot.answered, len(slot.outstanding), str(slot.worker) in avoid, slot.sent),
+                key=lambda slot: (
+                    not slot.answered,
+                    len(slot.outstanding),
+                    str(slot.worker) in avoid,
+                    slot.last_sent,
+                ),
             )
-            renewed = slot.lost and not self._stopped  # it could not start, with nothing to do
+            renewed = slot.lost and not self._stopped  # the process could not start, and had no frame
             if renewed:
                 slot = self._renew(slot)
             slot.outstanding.append(result)
-            slot.sent = time.monotonic()
+            slot.last_sent = time.monotonic()
             slot.process.send(frame)
         if renewed:
             self._watch(slot)
         return result
 
-    def _take(self, slot: _Slot, outcome: bytes) -> None:
+    def _resolve(self, slot: _Slot, outcome: bytes) -> None:
         with self._lock:
             result = slot.outstanding.popleft()
-            self._unwanted.discard(result)
-        if self._unwanted and not slot.lost:
-            self._kill_unwanted()
-        with self._printed.lock:  # what was read while the frame ran is on its way to be shown
+            self._interrupts.discard([result])
+        self._interrupts.kill_due()
+        with self._prints.lock:  # wait until prints that were read while the frame ran have been shown
             pass
         result.set_result(outcome)
 
@@ -135,12 +154,12 @@ class LocalWorkers:
         with self._lock:
             slot.lost = True
         slot.process.close()
-        self._printed.drain(slot.worker.slot)
+        self._prints.drain(slot.worker.slot)
         new = None
         with self._lock:
             left = list(slot.outstanding)
             slot.outstanding.clear()
-            self._unwanted.difference_update(left)
+            self._interrupts.discard(left)
             if slot in self._slots and not self._stopped and (left or slot.process.started.exception() is None):
                 new = self._renew(slot)
         if new is not None:
@@ -154,15 +173,7 @@ class LocalWorkers:
 
     def interrupt(self, future: "Future[bytes]") -> None:
         """End the work on a frame by ending its worker, now or when the frame's turn comes."""
-        with self._lock:
-            self._unwanted.add(future)
-        self._kill_unwanted()
-
-    def _kill_unwanted(self) -> None:
-        with self._lock:
-            slots = [slot for slot in self._slots if slot.outstanding and slot.outstanding[0] in self._unwanted]
-        for slot in slots:
-            slot.process.kill()
+        self._interrupts.interrupt(future)
 
     def stop(self) -> None:
         """End all worker processes now."""
@@ -172,7 +183,7 @@ class LocalWorkers:
         for slot in self._slots:
             slot.process.kill(wait=True)
         self._channels.close()
-        self._printed.close()
+        self._prints.close()
 
     def _print(self, slot: int, stream: int, data: bytes, ended: bool) -> None:
         self.on_print(f"{self.hosts[0]}:{slot}", stream, data, ended)
@@ -197,14 +208,10 @@ def start(plan: Plan) -> Iterator[LocalWorkers]:
 
 @contextmanager
 def _data_directories(plan: Plan) -> Iterator[DataDirectories]:
-    """Make the directories for data; loky's tracker removes them when this process is killed."""
+    """Make the directories for data, and remove them at the end."""
     directories = DataDirectories(plan.data_name, plan.data_places)
-    paths = list(directories.paths)
-    for path in paths:
-        resource_tracker.register(path, "folder")
-    try:
-        yield directories
-    finally:
-        directories.close()
-        for path in paths:
-            resource_tracker.unregister(path, "folder")
+    with removed_after_a_kill(list(directories.paths)):
+        try:
+            yield directories
+        finally:
+            directories.close()

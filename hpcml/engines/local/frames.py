@@ -1,8 +1,8 @@
 """Frames to the worker processes of engine ``local`` and their outcomes back, over a socket for each worker.
 
 A frame is written by the thread that submits it, and an outcome is read by one thread for all workers. loky's own
-queues need four threads for the same, which compete for the interpreter: a short task and its result took 2.0 ms
-with them, and take 1.1 ms so; beside a thread of the script that computes, 44 and 29 ms.
+queues need four threads for the same, which compete for the interpreter: a short task and its result take 2.0 ms
+with loky's queues and 1.1 ms with these sockets; beside a thread of the script that computes, 44 and 29 ms.
 """
 
 import os
@@ -15,40 +15,42 @@ from collections.abc import Callable, Iterator
 
 __all__ = ["Channel", "Channels", "serve"]
 
-BLOCK = 1 << 18  # bytes
-SMALL = 1 << 16  # bytes; to copy these costs less than a second system call
+RECEIVE_BYTES = 1 << 18  # of one system call
+COPY_LIMIT_BYTES = 1 << 16  # to copy a shorter message costs less than a second system call
 _LENGTH = struct.Struct("<Q")
 
 
 class Channel:
-    """The driver's end of a worker's socket.
+    """The driver's end of a worker's socket; ``worker_end`` is the other.
 
     Parameters
     ----------
-    take
-        Takes the outcome of each frame, in the order in which the frames were sent.
+    on_outcome
+        Called with the outcome of each frame, in the order in which the frames were sent.
     """
 
-    def __init__(self, take: Callable[[bytes], None]) -> None:
-        self._socket, self.far = socket.socketpair()
+    def __init__(self, on_outcome: Callable[[bytes], None]) -> None:
+        self._socket, self.worker_end = socket.socketpair()
         self._socket.setblocking(False)
-        self._take = take
+        self._on_outcome = on_outcome
         self._unsent: deque[memoryview] = deque()
-        self._buffer = bytearray()
-        self._sending, self._receiving = threading.Lock(), threading.Lock()  # each protects one direction
+        self._buffer = bytearray()  # received, and no complete outcome yet
+        # Each lock protects one direction.
+        self._sending = threading.Lock()
+        self._receiving = threading.Lock()
 
     def fileno(self) -> int:
         """Return the file descriptor, for `selectors`."""
         return self._socket.fileno()
 
     def send(self, frame: bytes) -> bool:
-        """Send a frame, as far as there is room; return whether something is left for `flush`."""
+        """Send a frame, as far as there is room; return whether a part of it is left for `flush`."""
         with self._sending:
             self._unsent += map(memoryview, _message(frame))
             return self._flush()
 
     def flush(self) -> bool:
-        """Send what is left, as far as there is room; return whether something is left."""
+        """Send the rest of the frames, as far as there is room; return whether a part is left."""
         with self._sending:
             return self._flush()
 
@@ -60,21 +62,21 @@ class Channel:
                     self._unsent.appendleft(rest)
         except BlockingIOError:
             pass
-        except OSError:  # the worker has ended: loky says so
+        except OSError:  # the worker has ended, which loky reports
             self._unsent.clear()
         return bool(self._unsent)
 
     def receive(self) -> bool:
-        """Pass on the outcomes that have come; return whether others may follow."""
+        """Pass on the outcomes that have arrived; return whether others may follow."""
         with self._receiving:
             is_open = self._read()
             for outcome in self._complete():
-                self._take(outcome)
+                self._on_outcome(outcome)
             return is_open
 
     def _read(self) -> bool:
         try:
-            while block := self._socket.recv(BLOCK):
+            while block := self._socket.recv(RECEIVE_BYTES):
                 self._buffer += block
         except BlockingIOError:
             return True
@@ -99,13 +101,13 @@ class Channel:
 
 
 class Channels:
-    """The thread that reads from all workers, and sends what a worker had no room for."""
+    """Channels of all workers, and the thread that reads from them, and sends frames that had to wait for room."""
 
     def __init__(self) -> None:
         self._selector = selectors.DefaultSelector()
         self._wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         self._selector.register(self._wake, selectors.EVENT_READ)
-        self._orders: deque[Callable[[], object]] = deque()
+        self._calls: deque[Callable[[], object]] = deque()
         self._watched: set[Channel] = set()
         self._closing = False
         self._thread = threading.Thread(target=self._run, name="hpcml-local-frames", daemon=True)
@@ -113,37 +115,37 @@ class Channels:
 
     def open(self, channel: Channel) -> None:
         """Read from a channel from now on."""
-        self._order(lambda: self._open(channel))
+        self._call_in_thread(lambda: self._open(channel))
 
     def send(self, channel: Channel, frame: bytes) -> None:
         """Send a frame now, or when the worker has room for it."""
         if channel.send(frame):
-            self._order(lambda: self._watch(channel, selectors.EVENT_READ | selectors.EVENT_WRITE))
+            self._call_in_thread(lambda: self._set_events(channel, selectors.EVENT_READ | selectors.EVENT_WRITE))
 
-    def drop(self, channel: Channel) -> None:
-        """Pass on what has come over a channel, and close it."""
+    def close_channel(self, channel: Channel) -> None:
+        """Pass on the outcomes that have arrived over a channel, and close it."""
         channel.receive()
-        self._order(lambda: self._drop(channel))
+        self._call_in_thread(lambda: self._close(channel))
 
     def close(self) -> None:
         """End the thread."""
         self._closing = True
-        self._order(lambda: None)
+        self._call_in_thread(lambda: None)
         self._thread.join(10)
         self._selector.close()
         os.close(self._wake)
 
-    def _order(self, order: Callable[[], object]) -> None:
-        self._orders.append(order)
+    def _call_in_thread(self, call: Callable[[], object]) -> None:
+        self._calls.append(call)
         os.eventfd_write(self._wake, 1)
 
     def _run(self) -> None:
-        while not self._closing or self._orders:
+        while not self._closing or self._calls:
             for key, events in self._selector.select():
                 if key.fd == self._wake:
                     os.eventfd_read(self._wake)
-                    while self._orders:
-                        self._orders.popleft()()
+                    while self._calls:
+                        self._calls.popleft()()
                 elif isinstance(key.fileobj, Channel):
                     self._serve(key.fileobj, events)
 
@@ -153,26 +155,26 @@ class Channels:
 
     def _serve(self, channel: Channel, events: int) -> None:
         if events & selectors.EVENT_WRITE and not channel.flush():
-            self._watch(channel, selectors.EVENT_READ)
+            self._set_events(channel, selectors.EVENT_READ)
         if events & selectors.EVENT_READ and not channel.receive():
-            self._forget(channel)
+            self._stop_watching(channel)
 
-    def _watch(self, channel: Channel, events: int) -> None:
+    def _set_events(self, channel: Channel, events: int) -> None:
         if channel in self._watched:
             self._selector.modify(channel, events)
 
-    def _forget(self, channel: Channel) -> None:
+    def _stop_watching(self, channel: Channel) -> None:
         if channel in self._watched:
             self._watched.remove(channel)
             self._selector.unregister(channel)
 
-    def _drop(self, channel: Channel) -> None:
-        self._forget(channel)
+    def _close(self, channel: Channel) -> None:
+        self._stop_watching(channel)
         channel.close()
 
 
 def serve(connection: socket.socket, run: Callable[[bytes], bytes]) -> None:
-    """Run the frames that come over a socket, on a worker, until the driver closes its end."""
+    """Run the frames that arrive over a socket, on a worker, until the driver closes its end."""
     with connection, connection.makefile("rb") as incoming:
         while len(length := incoming.read(_LENGTH.size)) == _LENGTH.size:
             outcome = run(incoming.read(*_LENGTH.unpack(length)))
@@ -181,6 +183,6 @@ def serve(connection: socket.socket, run: Callable[[bytes], bytes]) -> None:
 
 
 def _message(content: bytes) -> list[bytes]:
-    """Return what is sent: the length, and the content."""
+    """Return the parts to send: the length, and the content."""
     length = _LENGTH.pack(len(content))
-    return [length + content] if len(content) < SMALL else [length, content]
+    return [length + content] if len(content) < COPY_LIMIT_BYTES else [length, content]

@@ -1,4 +1,4 @@
-"""The lines that workers of engine ``local`` print, read in the driver as they come."""
+"""Prints of the workers of engine ``local``, read in the driver while their frames run."""
 
 import os
 import select
@@ -7,15 +7,22 @@ from collections.abc import Callable
 
 from hpcml.engines.streams import Collector, Pipes
 
-__all__ = ["Printed"]
+__all__ = ["PrintReader"]
 
 
-class Printed:
-    """Reads what workers print in frames that take long, in a thread of its own."""
+class PrintReader:
+    """Thread that reads the prints of frames that take long.
+
+    Parameters
+    ----------
+    show
+        Called with the worker's slot, the stream (0 or 1), the bytes, and whether they are the worker's last.
+    """
 
     def __init__(self, pipes: list[Pipes], show: Callable[[int, int, bytes, bool], None]) -> None:
         self._show = show
-        self.lock = threading.Lock()  # protects the collector: nobody is between what was read and `show`
+        # Protects the collector; who has held it knows that all bytes read before have been shown.
+        self.lock = threading.Lock()
         self._collector = Collector(pipes, lambda slot, stream, data, _: show(slot, stream, data, False))
         self._wake, self._waker = os.pipe2(os.O_CLOEXEC)
         self._thread = threading.Thread(target=self._read, name="hpcml-prints", daemon=True)
@@ -30,14 +37,14 @@ class Printed:
                 self._collector.look()
 
     def drain(self, slot: int) -> None:
-        """Pass on the last words of a worker that has ended."""
+        """Pass on the last prints of a worker that has ended."""
         with self.lock:
             self._collector.drain(slot)
             for stream in (0, 1):
                 self._show(slot, stream, b"", True)
 
     def close(self) -> None:
-        """End the thread, and pass on what is left."""
+        """End the thread, and pass on the prints that are left."""
         os.write(self._waker, b"x")
         self._thread.join(10)
         self._collector.close()

@@ -9,22 +9,17 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any, NamedTuple
 
-from loky import ProcessPoolExecutor
-from loky.backend._posix_reduction import DupFd
-from loky.backend.context import LokyContext
-from loky.backend.popen_loky_posix import Popen
-from loky.backend.process import LokyProcess
-
 from hpcml.data.process_state import set_start_state
 from hpcml.engines.children import end_trees
+from hpcml.engines.local.executors import WorkerExecutor, inheritable
 from hpcml.engines.local.frames import Channel, Channels, serve
 from hpcml.engines.streams import Pipes, Streams
 from hpcml.engines.worker import Worker, become_worker, run_frame
 
-__all__ = ["Around", "LocalProcess"]
+__all__ = ["LocalProcess", "ProcessSettings"]
 
 
-class Around(NamedTuple):
+class ProcessSettings(NamedTuple):
     """The directory and environment of a worker, and the variables that are set before its interpreter starts."""
 
     directory: str
@@ -32,59 +27,34 @@ class Around(NamedTuple):
     variables: dict[str, str]
 
 
-class _Popen(Popen):  # type: ignore[misc]  # loky has no types
-    """loky's, but it leaves the script's standard streams alone: a worker may start while the script prints.
-
-    loky flushes them first; that raises where a disk is full, and the new process has none of their content.
-    """
-
-    __module__ = Popen.__module__  # the program of the new process
-
-    def __init__(self, process: Any) -> None:
-        self.returncode: int | None = None
-        self._fds: list[int] = []
-        self._launch(process)
-
-
-class _Process(LokyProcess):  # type: ignore[misc]
-    _Popen = staticmethod(_Popen)
-
-
-class _Context(LokyContext):  # type: ignore[misc]
-    Process = _Process
-
-
 class LocalProcess:
     """The process that fills a slot.
+
+    ``started`` is done when the process has answered, ``served`` when it has ended, with loky's error.
 
     Parameters
     ----------
     pipes
-        Those of its standard streams.
+        Pipes of the process' standard streams.
     channels
-        Reads its outcomes.
-    take
-        Takes the outcome of each frame, in the order in which the frames were sent.
+        Channels of all workers; their thread reads the outcomes.
+    on_outcome
+        Called with the outcome of each frame, in the order in which the frames were sent.
     """
 
     def __init__(
         self,
         worker: Worker,
-        around: Around,
+        settings: ProcessSettings,
         pipes: Pipes,
         channels: Channels,
-        take: Callable[[bytes], None],
+        on_outcome: Callable[[bytes], None],
     ) -> None:
         self._channels = channels
-        self._channel = Channel(take)
-        with self._channel.far as far:
-            self._executor = ProcessPoolExecutor(
-                max_workers=1,
-                context=_Context(),
-                initializer=_initialize,
-                initargs=(worker, os.getpid(), _Ends(far.fileno(), pipes), around),
-                env=around.variables,
-            )
+        self._channel = Channel(on_outcome)
+        with self._channel.worker_end as worker_end:
+            ends = _InheritedEnds(worker_end.fileno(), pipes)
+            self._executor = WorkerExecutor(_initialize, (worker, os.getpid(), ends, settings), settings.variables)
             self.started: Future[int] = self._executor.submit(os.getpid)
         self.served: Future[None] = self._executor.submit(_serve)
         channels.open(self._channel)
@@ -95,21 +65,21 @@ class LocalProcess:
 
     def close(self) -> None:
         """Pass on the outcomes of a process that has ended, and close its socket."""
-        self._channels.drop(self._channel)
+        self._channels.close_channel(self._channel)
 
     @property
     def process_ids(self) -> list[int]:
         """Id of the process, in a list, which is empty when the process has ended."""
-        return list(self._executor._processes or ())
+        return self._executor.process_ids
 
     def kill(self, wait: bool = False) -> None:
         """End the process and all that it has started."""
         end_trees(self.process_ids)
-        self._executor.shutdown(wait=wait, kill_workers=True)
+        self._executor.kill(wait)
 
 
-class _Ends:
-    """The ends of a slot's socket and pipes: pickled for the worker that is started, they are inherited by it."""
+class _InheritedEnds:
+    """The ends of a slot's socket and pipes: the worker that they are pickled for inherits them at its start."""
 
     def __init__(self, frames: int, pipes: Pipes) -> None:
         self._frames = frames
@@ -117,25 +87,25 @@ class _Ends:
 
     def __reduce__(self) -> Any:
         descriptors = (self._frames, *self._pipes.readers, *self._pipes.writers)
-        return _inherited, tuple(DupFd(end) for end in descriptors)
+        return _rebuild_ends, tuple(inheritable(end) for end in descriptors)
 
 
-def _inherited(*ends: Any) -> tuple[socket.socket, Pipes]:
+def _rebuild_ends(*ends: Any) -> tuple[socket.socket, Pipes]:
     frames, out, err, to_out, to_err = [end.detach() for end in ends]
     return socket.socket(fileno=frames), Pipes((out, err), (to_out, to_err))
 
 
-_frames: socket.socket | None = None  # of this worker
+_frames: socket.socket | None = None  # this worker's end of its socket
 
 
-def _initialize(worker: Worker, driver: int, ends: tuple[socket.socket, Pipes], around: Around) -> None:
+def _initialize(worker: Worker, driver: int, ends: tuple[socket.socket, Pipes], settings: ProcessSettings) -> None:
     global _frames
-    set_start_state(around.directory, around.environment)
+    set_start_state(settings.directory, settings.environment)
     multiprocessing.set_start_method(None, force=True)  # loky's own is for its own processes
     _frames, pipes = ends
     _frames.set_inheritable(False)
     become_worker(worker.host, worker.slot, Streams(pipes))
-    threading.Thread(target=_end_with, args=(driver,), daemon=True, name="hpcml-driver-watch").start()
+    threading.Thread(target=_exit_with_driver, args=(driver,), daemon=True, name="hpcml-driver-watch").start()
 
 
 def _serve() -> None:
@@ -144,11 +114,12 @@ def _serve() -> None:
     serve(_frames, run_frame)
 
 
-def _end_with(driver: int) -> None:
-    """End this worker with its driver: loky's own workers outlive a driver that was killed."""
+def _exit_with_driver(driver: int) -> None:
+    """End this worker when its driver ends: loky's own workers outlive a driver that was killed."""
     try:
         ended = os.pidfd_open(driver)
-        if os.getppid() == driver:  # else it had ended, and its number may be another's
+        # Where the parent is another process, the driver has ended, and its id may be another process' now.
+        if os.getppid() == driver:
             select.select([ended], [], [])
     except ProcessLookupError:
         pass

@@ -1,4 +1,4 @@
-"""Channels of engine local: frames and outcomes of any length, in order, whoever is slow, whoever ends."""
+"""Channels of engine local: frames and outcomes of any length, in order, also where a worker is slow or ends."""
 
 import os
 import socket
@@ -29,7 +29,7 @@ class Served:
         self.came = []
         self.channel = Channel(self.came.append)
         channels.open(self.channel)
-        self.thread = threading.Thread(target=serve, args=(self.channel.far, run))
+        self.thread = threading.Thread(target=serve, args=(self.channel.worker_end, run))
         self.thread.start()
 
 
@@ -39,7 +39,7 @@ def test_frames_of_any_length_come_back_in_order(channels):
     for frame in sent:
         channels.send(served.channel, frame)
     wait_until(lambda: len(served.came) == len(sent))
-    channels.drop(served.channel)
+    channels.close_channel(served.channel)
     served.thread.join(patient(10))
     assert not served.thread.is_alive()
     assert served.came == [frame.swapcase() for frame in sent]
@@ -60,23 +60,23 @@ def test_a_worker_that_is_busy_holds_nobody_up(channels):
     wait_until(lambda: len(slow.came) == 5)
     assert slow.came == large
     for served in (slow, quick):
-        channels.drop(served.channel)
+        channels.close_channel(served.channel)
         served.thread.join(patient(10))
 
 
-def test_what_a_worker_has_sent_before_its_end_is_passed_on(channels):
+def test_outcomes_that_a_worker_has_sent_before_its_end_are_passed_on(channels):
     came = []
     channel = Channel(came.append)
     channels.open(channel)
     child = os.fork()
     if child == 0:
-        serve(channel.far, lambda frame: frame if frame != b"end" else os._exit(0))
-    channel.far.close()
+        serve(channel.worker_end, lambda frame: frame if frame != b"end" else os._exit(0))
+    channel.worker_end.close()
     channels.send(channel, b"first")
     channels.send(channel, b"end")
     os.waitpid(child, 0)
     channels.send(channel, b"nobody reads this")
-    channels.drop(channel)
+    channels.close_channel(channel)
     assert came == [b"first"]
 
 
@@ -85,7 +85,7 @@ def test_what_a_worker_has_sent_before_its_end_is_passed_on(channels):
 def test_outcomes_come_whole_however_they_are_cut(outcomes, cuts):
     came = []
     channel = Channel(came.append)
-    with channel.far as far:
+    with channel.worker_end as far:
         stream = b"".join(len(one).to_bytes(8, "little") + one for one in outcomes)
         for cut in cuts:
             far.sendall(stream[:cut])
