@@ -14,7 +14,7 @@ import pytest
 from patience import promised
 
 from hpcml.errors import HpcmlError
-from hpcml.journal import checkpoint as checkpoints
+from hpcml.journal import checkpoint_lock
 from hpcml.journal.checkpoint import Checkpoint
 
 
@@ -163,7 +163,7 @@ def test_file_systems_without_locks_do_without(tmp_path, monkeypatch):
     monkeypatch.setattr(fcntl, "flock", refuse)
     with Checkpoint(tmp_path / "state"), Checkpoint(tmp_path / "state"):
         pass
-    assert checkpoints.fcntl is fcntl
+    assert checkpoint_lock.fcntl is fcntl
 
 
 def test_a_lock_that_others_can_open_is_refused(tmp_path):
@@ -175,7 +175,7 @@ def test_a_lock_that_others_can_open_is_refused(tmp_path):
 
 def test_a_lock_of_another_node_is_waited_for(tmp_path, monkeypatch):
     """A node that died held it, and its file system has not noticed yet."""
-    monkeypatch.setattr("hpcml.journal.checkpoint.LOCK_TIMEOUT_SECONDS", 0.5)
+    monkeypatch.setattr("hpcml.journal.checkpoint_lock.LOCK_TIMEOUT_SECONDS", 0.5)
     with open(tmp_path / "state.lock", "w") as other:
         (tmp_path / "state.lock").chmod(0o600)
         other.write("process 7 on another-node")
