@@ -11,6 +11,7 @@ __all__ = ["controller_home", "holder_steps", "programs"]
 
 HOLD = """echo "{\\"node\\": \\"$SLURMD_NODENAME\\", \\"holds\\": \\"$SLURM_JOB_ID.$SLURM_STEP_ID\\"}"; exec cat"""
 
+
 def controller_home(plan: Plan, lost: Collection[str] = ()) -> Node:
     """Return the node of the controller: the driver's, else the first that is not `lost`."""
     here = plan.allocation.launch_node if plan.allocation is not None else ""
@@ -34,5 +35,3 @@ def programs(plan: Plan, home: Node | None = None) -> tuple[list[str], list[Step
 def holder_steps(plan: Plan, nodes: Sequence[Node]) -> list[Step]:
     """Return the steps that do nothing on `nodes` but say their names, until their input ends."""
     return worker_steps(plan, nodes, ["sh", "-c", HOLD])
-
-

@@ -14,7 +14,8 @@ from typing import Any
 
 from hpcml.engines.libraries import check_object, check_parts
 from hpcml.engines.nodes.addresses import answer_probes, listen, own_addresses
-from hpcml.engines.nodes.messages import LineReader, claim_output, die_with_parent, say
+from hpcml.engines.nodes.forked import die_with_parent
+from hpcml.engines.nodes.messages import LineReader, claim_output, say
 from hpcml.errors import EngineError
 
 __all__ = ["Ports", "agree_on_address", "heartbeat", "main", "serve"]

@@ -29,25 +29,17 @@ no port, nothing in a command line or an environment. The end of standard input 
 """
 
 import contextlib
-import ctypes
 import json
 import os
 import select
-import signal
 import time
 from collections.abc import Iterator
 from typing import Any
 
-__all__ = ["LineReader", "claim_output", "die_with_parent", "pieces", "say"]
+__all__ = ["LineReader", "claim_output", "pieces", "say"]
 
-PR_SET_PDEATHSIG = 1  # linux/prctl.h
 PIECE, ESCAPED = 600, 64  # characters of a text in one message; fewer where JSON has escapes for them
 LONGEST = 800  # characters in JSON; the rest of the line is for the other words of the message
-
-
-def die_with_parent() -> None:
-    """Have the kernel kill this process when its parent ends, however that ends."""
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def claim_output() -> int:

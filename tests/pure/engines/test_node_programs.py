@@ -1,0 +1,160 @@
+"""Programs of nodes: their workers, forked and reaped, and their loop."""
+
+import os
+import resource
+import signal
+import sys
+import time
+from contextlib import suppress
+
+import pytest
+from patience import patient
+
+from hpcml.engines.nodes.forked import ForkedWorkers
+from hpcml.engines.nodes.messages import LineReader
+from hpcml.engines.nodes.program import import_modules, watch
+
+
+@pytest.fixture
+def workers():
+    """Workers of a node of three slots and two GPUs, whose program's messages nobody reads."""
+    output = os.open(os.devnull, os.O_WRONLY)
+    made = ForkedWorkers(3, [], output, {"CUDA_VISIBLE_DEVICES": "4,7"})
+    yield made
+    for process in made.living:
+        os.kill(process, signal.SIGKILL)
+    made.wait()
+    os.close(output)
+
+
+def reaped(workers, count):
+    found = {}
+    end = time.monotonic() + patient(10)
+    while len(found) < count and time.monotonic() < end:
+        found.update(workers.reap())
+        time.sleep(0.01)
+    return found
+
+
+def kill_me():
+    os.kill(os.getpid(), signal.SIGKILL)
+    return 0
+
+
+def test_the_cause_of_each_death_is_reported_once(workers):
+    for slot, run in enumerate((lambda: 0, lambda: 3, kill_me)):
+        workers.fork(slot, run)
+    assert sorted(workers.living.values()) == [0, 1, 2]
+    assert reaped(workers, 3) == {0: "exit code 0", 1: "exit code 3", 2: "signal SIGKILL"}
+    assert workers.living == {}
+    assert list(workers.reap()) == []
+
+
+def test_an_error_of_a_worker_is_printed_and_its_status_is_1(workers, capfd):
+    workers.fork(0, lambda: {}[1])
+    assert reaped(workers, 1) == {0: "exit code 1"}
+    assert "KeyError: 1" in capfd.readouterr().err
+
+
+def test_a_worker_is_a_process_like_any_other(workers):
+    """Group, GPUs of its slot, empty input, handlers as Python sets them; the output of the program is closed."""
+    reader, writer = os.pipe()
+
+    def report():
+        with suppress(OSError):
+            os.write(workers._output, b"a task's")
+        seen = (
+            os.getpgid(0) == os.getpid(),
+            workers._environment["CUDA_VISIBLE_DEVICES"],
+            os.read(0, 10),
+            signal.getsignal(signal.SIGINT) is signal.default_int_handler,
+            signal.getsignal(signal.SIGTERM) is signal.SIG_DFL,
+        )
+        os.write(writer, repr(seen).encode())
+        return 0
+
+    before = signal.signal(signal.SIGTERM, lambda *_: None)
+    try:
+        workers.fork(2, report)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert reaped(workers, 1) == {2: "exit code 0"}
+    assert os.read(reader, 1000) == b"(True, '7', b'', True, True)"
+    os.close(reader)
+    os.close(writer)
+
+
+def test_workers_that_were_killed_are_waited_for(workers):
+    for slot in (1, 2):
+        workers.fork(slot, lambda: signal.pause() or 0)
+    for process in workers.living:
+        os.kill(process, signal.SIGKILL)
+    assert workers.wait() == [1, 2]
+    assert workers.living == {}
+    with pytest.raises(ChildProcessError):
+        os.waitpid(-1, os.WNOHANG)
+
+
+class Supervisor:
+    """Looks after one worker that has ended, and notes what `watch` calls."""
+
+    def __init__(self, watched, timeout=None):
+        self.watched, self.timeout, self.calls = watched, timeout, []
+
+    def forward_prints(self):
+        self.calls.append("prints")
+
+    def reap(self):
+        self.calls.append("reap")
+
+    def handle(self, message):
+        self.calls.append(message)
+
+
+@pytest.fixture
+def signals():
+    """Set the signal handling of this process again as it was."""
+    before = signal.getsignal(signal.SIGCHLD)
+    yield
+    signal.set_wakeup_fd(-1)
+    signal.signal(signal.SIGCHLD, before)
+
+
+def test_messages_are_handled_until_the_input_ends(signals):
+    reader, writer = os.pipe()
+    os.write(writer, b'{"one": 1}\n{"two": 2}\n')
+    os.close(writer)
+    supervisor = Supervisor([])
+    watch(supervisor, LineReader(reader))
+    os.close(reader)
+    assert supervisor.calls[0] == "reap", "workers that ended before are not forgotten"
+    assert [call for call in supervisor.calls if isinstance(call, dict)] == [{"one": 1}, {"two": 2}]
+
+
+def test_prints_of_more_slots_than_select_can_watch(signals):
+    """The pipes of 256 slots are more than 1,024 file descriptors."""
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if limits[1] <= 1100:
+        pytest.skip("no file descriptor beyond 1,024 is allowed here")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(limits[0], 1101), limits[1]))
+    silence = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(silence, 1100)
+    reader, writer = os.pipe()
+    os.close(writer)
+    try:
+        supervisor = Supervisor([1100])
+        watch(supervisor, LineReader(reader))
+        assert "prints" in supervisor.calls
+    finally:
+        for descriptor in (silence, 1100, reader):
+            os.close(descriptor)
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+
+
+def test_a_module_that_is_missing_or_broken_is_left_to_the_task(tmp_path, monkeypatch):
+    (tmp_path / "broken_module_of_a_node.py").write_text("raise LookupError")
+    (tmp_path / "whole_module_of_a_node.py").write_text("")
+    monkeypatch.syspath_prepend(tmp_path)
+    import_modules(["no_module_of_a_node", "broken_module_of_a_node", "whole_module_of_a_node"])
+    assert "whole_module_of_a_node" in sys.modules
+    del sys.modules["whole_module_of_a_node"]
