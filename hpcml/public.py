@@ -1,7 +1,7 @@
 """Public names of ``import hpcml``: those of its front door, and joblib's backend ``"hpcml"``."""
 
 from hpcml.cluster.cluster import Cluster
-from hpcml.cluster.joblib.backend import register as _register
+from hpcml.cluster.joblib.registration import register_backend as _register_backend
 from hpcml.data.broadcast import Broadcast
 from hpcml.errors import (
     AllocationError,
@@ -40,4 +40,4 @@ __all__ = [
     "detect",
 ]
 
-_register()
+_register_backend()

@@ -15,6 +15,7 @@ from functools import partial
 from hpcml import engines
 from hpcml.cluster.dispatch.dispatcher import Dispatcher
 from hpcml.cluster.job_end import JobEnd
+from hpcml.cluster.main_thread import call_at_its_end
 from hpcml.cluster.monitor import Monitor
 from hpcml.cluster.opening import Running, Start, make_plan, opening_line
 from hpcml.cluster.options import Options
@@ -97,7 +98,7 @@ class Session:
         self.start.here()
         # As concurrent.futures does, before threads are joined; after the engine's library has registered its
         # own end, for the last to register is the first to be called.
-        threading._register_atexit(_close_at_exit, weakref.ref(self))  # type: ignore[attr-defined]
+        call_at_its_end(_close_at_exit, weakref.ref(self))
 
     def _start(self, start: engines.Starter) -> Running:
         workers: Workers = self._owned.enter_context(start(self.plan))

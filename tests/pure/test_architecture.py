@@ -65,7 +65,7 @@ DOORS = {
     "ipykernel": set(),
     "ipyparallel": {"engines.ipyparallel.client", "engines.ipyparallel.controller",
                     "engines.ipyparallel.engine"},
-    "joblib": {"cluster.joblib.backend", "cluster.joblib.default", "cluster.session", "data.envelope"},
+    "joblib": {"cluster.joblib.library", "cluster.session", "data.envelope"},
     "loky": {"engines.local.executors"},
     "numpy": {"data.arrays", "evolve.random_streams", "data.file_maps", "data.map_modes", "data.random_state"},
     "psutil": {"engines.nodes.addresses"},

@@ -10,25 +10,26 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any
 
-from joblib import register_parallel_backend
-from joblib._parallel_backends import AutoBatchingMixin, FallbackToBackend, SequentialBackend
-from joblib.parallel import ParallelBackendBase
-
 from hpcml.cluster.current import current_cluster
 from hpcml.cluster.joblib.batches import batches_of
-from hpcml.cluster.joblib.expected_length import expected_length
+from hpcml.cluster.joblib.library import calls_in_batch, load, number_of_calls
 from hpcml.data.envelope import WithJoblibSettings
 from hpcml.data.preparation import preparation
 from hpcml.engines.worker import current_worker
+from hpcml.errors import HpcmlError
 
-__all__ = ["HpcmlBackend", "register"]
+__all__ = ["HpcmlBackend"]
+
+_joblib = load()
+_AutoBatchingMixin: Any = _joblib.backends.AutoBatchingMixin
+_ParallelBackendBase: Any = _joblib.parallel.ParallelBackendBase
 
 INITIALIZER = ("initializer", "initargs")  # what joblib calls the settings of `hpcml.data.preparation`
 ASKED = "joblib was asked for the backend 'hpcml'"
 DEFAULT_MAX_NBYTES = 1 << 20  # joblib's "1M": where it says nothing else, the Cluster's own limit holds
 
 
-class HpcmlBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[misc]  # joblib has no types
+class HpcmlBackend(_AutoBatchingMixin, _ParallelBackendBase):  # type: ignore[misc]  # joblib has no types
     """Runs the batches of ``joblib.Parallel`` on the Cluster that is open; see the module.
 
     Examples
@@ -93,7 +94,8 @@ class HpcmlBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[misc
         self._private = mmap_mode == "c"
         self._width = self.effective_n_jobs(n_jobs)
         if self._width == 1:
-            raise FallbackToBackend(SequentialBackend(nesting_level=self.nesting_level))
+            in_driver = _joblib.backends.SequentialBackend(nesting_level=self.nesting_level)
+            raise _joblib.backends.FallbackToBackend(in_driver)
         self.parallel = parallel
         self._prepare(**{name: {**self.backend_kwargs, **settings}.get(name) for name in INITIALIZER})
         self._batches = batches_of(current_cluster(ASKED))  # for the whole call, whatever is opened meanwhile
@@ -122,16 +124,16 @@ class HpcmlBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[misc
         """Return how many tasks joblib should put in the next batch."""
         if not self._announced:  # the one moment when nothing of the iterator has been taken yet
             self._announced = True
-            length = self.parallel.n_tasks or expected_length(self.parallel._original_iterator)
-            self._batches.expect(self._call, length or 0)
+            self._batches.expect(self._call, number_of_calls(self.parallel) or 0)
         return int(super().compute_batch_size())
 
     def submit(self, func: Any, callback: "Callable[[Future[Any]], object]") -> "Future[Any]":
         """Queue a batch; never raise, for joblib would wait for ever (a bad batch fails its future)."""
         try:
-            future = self._batches.submit_batch(func.items, self._call, self._width, self._calls, callback)
-        except RuntimeError as closed:
-            future = _failed(closed, callback)
+            calls = calls_in_batch(func)
+            future = self._batches.submit_batch(calls, self._call, self._width, self._calls, callback)
+        except (HpcmlError, RuntimeError) as error:
+            future = _failed(error, callback)
         self._futures.add(future)
         future.add_done_callback(self._futures.discard)
         return future
@@ -157,8 +159,3 @@ def _failed(error: BaseException, callback: "Callable[[Future[Any]], object]") -
     future.add_done_callback(callback)
     threading.Thread(target=future.set_exception, args=(error,), daemon=True).start()
     return future
-
-
-def register() -> None:
-    """Make ``"hpcml"`` a backend that joblib knows by name."""
-    register_parallel_backend("hpcml", HpcmlBackend)

@@ -1,11 +1,11 @@
 """The Cluster as joblib's default, in a process that `hpcml run` has made."""
 
 import os
-
-import joblib.parallel
+from collections.abc import Callable
 
 from hpcml.cluster.current import forget_clusters
 from hpcml.cluster.joblib.backend import HpcmlBackend
+from hpcml.cluster.joblib.library import replace_default
 
 __all__ = ["DefaultBackend", "make_default"]
 
@@ -22,11 +22,10 @@ def make_default() -> None:
     It is joblib's default, and no setting: a program that prefers threads, or requires shared memory, has threads.
     A child that is forked has joblib's own default again, for the Cluster's threads are its parent's.
     """
-    before = joblib.parallel.DEFAULT_BACKEND
-    joblib.register_parallel_backend("hpcml-default", DefaultBackend, make_default=True)
-    os.register_at_fork(after_in_child=lambda: _forget(before))
+    undo = replace_default("hpcml-default", DefaultBackend)
+    os.register_at_fork(after_in_child=lambda: _forget(undo))
 
 
-def _forget(default: str) -> None:
-    joblib.parallel.DEFAULT_BACKEND = default
+def _forget(undo: Callable[[], None]) -> None:
+    undo()
     forget_clusters()
