@@ -20,11 +20,13 @@ from hpcml.errors import HpcmlError, WorkerDied
 
 __all__ = [
     "Call",
+    "FrameContent",
     "RecordedOutcome",
     "TaskObserver",
     "WithJoblibSettings",
     "name_of",
     "pack_frame",
+    "unpack_frame",
 ]
 
 
@@ -163,11 +165,34 @@ class WithJoblibSettings:
             yield
 
 
-def pack_frame(calls: Iterable[Call], limit: int, script_state: bytes = b"") -> bytes:
-    """Join packed calls into the bytes of one frame; equal functions are sent once (pickle's memo).
+class FrameContent(NamedTuple):
+    """Content of one frame, which is the pickle of a plain tuple of it.
 
-    The script's directory, environment and ``sys.path`` are sent along (`hpcml.data.process_state`), the keys of
-    its open broadcast handles, so that workers forget the others, and the most bytes of a result.
+    Parameters
+    ----------
+    script_state
+        Directory, environment and ``sys.path`` of the script (`hpcml.data.process_state`).
+    open_broadcasts
+        Keys of the open broadcast handles: workers forget the values of all others.
+    max_result_nbytes
+        The most bytes of an outcome.
+    calls
+        Function and arguments of each call.
     """
+
+    script_state: bytes
+    open_broadcasts: tuple[str, ...]
+    max_result_nbytes: int
+    calls: list[tuple[Packed, Packed | Referring | Arguments]]
+
+
+def pack_frame(calls: Iterable[Call], max_result_nbytes: int, script_state: bytes = b"") -> bytes:
+    """Join packed calls into the bytes of one frame; equal functions are sent once (pickle's memo)."""
     packed = [(call.function, call.arguments) for call in calls]
-    return pickle.dumps((script_state, open_keys(), limit, packed), pickle.HIGHEST_PROTOCOL)
+    content = FrameContent(script_state, open_keys(), max_result_nbytes, packed)
+    return pickle.dumps(tuple(content), pickle.HIGHEST_PROTOCOL)
+
+
+def unpack_frame(frame: bytes) -> FrameContent:
+    """Return the content of a frame; its calls are still packed."""
+    return FrameContent(*pickle.loads(frame))

@@ -1,21 +1,30 @@
-"""Outcomes of calls: packed on its worker, unpacked in the driver; see `hpcml.data.envelope`."""
+"""Outcomes of calls: packed on a worker, unpacked in the driver, read again from a journal.
+
+Several outcomes are returned in one message: a frame, whose head says what they have in common.
+"""
 
 import pickle
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any, NamedTuple
+from warnings import WarningMessage
 
-from hpcml.data.classes import loads_known
+from hpcml.data.callbacks import with_messages
+from hpcml.data.classes import FindClass, loads_known
 from hpcml.data.exceptions import attach
-from hpcml.data.pickling import dumps_parts
-from hpcml.data.values import PackedValues
+from hpcml.data.pickling import dumps, dumps_parts, pack_error
+from hpcml.data.values import PackedValues, Values, too_large, unpicklable
 from hpcml.errors import TaskError
 
 __all__ = [
+    "CaughtWarning",
+    "Execution",
     "Head",
     "Outcome",
     "RemoteTraceback",
     "join_outcomes",
     "pack_again",
+    "pack_outcome",
+    "pack_warnings",
     "read_head",
     "unpack_outcome",
     "unpack_outcomes",
@@ -34,11 +43,21 @@ class RemoteTraceback(Exception):
         return f"on {self.worker}\n{self.text}"
 
 
+class CaughtWarning(NamedTuple):
+    """A warning that a task has raised on its worker."""
+
+    message: str
+    category: type[Warning]
+    filename: str
+    line: int
+
+
 class Outcome(NamedTuple):
     """Value or error of a call on its worker.
 
-    ``seconds`` is the wall time of the call alone, ``peak`` the most memory that its worker has ever had, in MB,
-    ``modules`` those of the user that its worker had imported (`hpcml.data.imported_modules.imported_modules`).
+    ``started`` is seconds since the epoch, ``seconds`` the wall time of the call alone, ``peak`` the most memory
+    that its worker has ever had, in MB, ``modules`` those of the user that its worker had imported
+    (`hpcml.data.imported_modules.imported_modules`).
     """
 
     value: Any = None
@@ -47,8 +66,135 @@ class Outcome(NamedTuple):
     started: float = 0.0
     seconds: float = 0.0
     peak: int = 0
-    warnings: tuple[tuple[Any, ...], ...] = ()
+    warnings: tuple[CaughtWarning, ...] = ()
     modules: bytes = b""
+
+
+class Execution(NamedTuple):
+    """Execution of a call on its worker; see `Outcome` for the fields of the same name.
+
+    Parameters
+    ----------
+    trace
+        Traceback of its error.
+    warnings
+        What `pack_warnings` returns.
+    """
+
+    started: float
+    seconds: float
+    peak: int
+    trace: str = ""
+    warnings: bytes = b""
+
+
+# ┌─────────────────────────────────────────────────────────────────────────────────────────────────────────────┐
+# │ Format: journals hold packed outcomes, and later versions read them. Who changes a field here, or moves a   │
+# │ class whose objects are in them (`hpcml.data.values.PackedValues`, `hpcml.data.columns`), raises the number │
+# │ in the TITLE of hpcml/journal/records.py, and says so in CHANGELOG.                                         │
+# └─────────────────────────────────────────────────────────────────────────────────────────────────────────────┘
+
+
+class _Fields(NamedTuple):
+    """Fields of a packed outcome, which is the pickle of a plain tuple of them."""
+
+    value: Any
+    error: bytes | None  # what `pack_error` returns
+    trace: str
+    started: float
+    seconds: float
+    peak: int
+    unused: str  # always ""
+    warnings: bytes
+
+
+def _fields(value: Any, error: bytes | None, execution: Execution) -> _Fields:
+    started, seconds, peak, trace, caught = execution
+    return _Fields(value, error, trace, started, seconds, peak, "", caught)
+
+
+def pack_outcome(value: Any, error: BaseException | None, execution: Execution, limit: int) -> bytes:
+    """Return the value or error of a call, packed; a value that cannot be sent back becomes an error.
+
+    Parameters
+    ----------
+    value
+        Of a chunk: its `Values`, each of which was packed before.
+    limit
+        The most bytes that an outcome may have.
+    """
+    packed_error = None if error is None else pack_error(error)
+    if isinstance(value, Values):
+        fields = _fields(with_messages(value.packed()), packed_error, execution)
+        return pickle.dumps(tuple(fields), pickle.HIGHEST_PROTOCOL)
+    try:
+        packed = dumps_parts(*_fields(with_messages(value), packed_error, execution))
+    except Exception as bad:
+        return dumps_parts(*_fields(None, pack_error(unpicklable(value, bad)), execution))
+    if len(packed) <= limit:
+        return packed
+    return dumps_parts(*_fields(None, pack_error(too_large(len(packed), limit)), execution))
+
+
+def pack_again(outcome: Outcome) -> bytes:
+    """Return a packed outcome with the value and the times of `outcome`."""
+    execution = Execution(outcome.started, outcome.seconds, outcome.peak)
+    return dumps_parts(*_fields(outcome.value, None, execution))
+
+
+def unpack_outcome(
+    packed: bytes | memoryview,
+    worker: str,
+    modules: bytes = b"",
+    find: FindClass = lambda number: None,
+) -> Outcome:
+    """Return an outcome that `worker` has packed; an error has a `RemoteTraceback` as its cause.
+
+    See `Outcome` for `modules`, and `hpcml.data.classes.loads_known` for `find`.
+    """
+    try:
+        fields = _Fields(*loads_known(packed, find))
+    except BaseException as unreadable:  # a __setstate__ of the user's may raise anything
+        return Outcome(None, _unreadable(unreadable), worker)
+    value = fields.value
+    error: BaseException | None = None
+    if isinstance(value, PackedValues):
+        value, unreadable_value = value.load(find)
+        error = None if unreadable_value is None else _unreadable(unreadable_value)
+    if fields.error is not None and error is None:
+        error = _unpack_error(fields.error, worker, fields.trace)
+    caught = _unpack_warnings(fields.warnings)
+    return Outcome(value, error, worker, fields.started, fields.seconds, fields.peak, caught, modules)
+
+
+def _unpack_error(packed: bytes, worker: str, trace: str) -> BaseException:
+    try:
+        error: BaseException = loads_known(packed)
+        attach(error, RemoteTraceback(worker, trace))
+    except BaseException as unreadable:
+        return _unreadable(unreadable)
+    return error
+
+
+def _unreadable(error: BaseException) -> TaskError:
+    return TaskError(f"the outcome of a task cannot be unpickled in the driver: {error!r}")
+
+
+def pack_warnings(caught: list[WarningMessage]) -> bytes:
+    """Pickle the warnings that were caught; apart from the outcome, for the driver may not have their class."""
+    if not caught:
+        return b""
+    try:
+        return dumps([(str(one.message), one.category, one.filename, one.lineno) for one in caught])
+    except Exception:
+        return b""
+
+
+def _unpack_warnings(packed: bytes) -> tuple[CaughtWarning, ...]:
+    try:
+        return tuple(CaughtWarning(*each) for each in pickle.loads(packed)) if packed else ()
+    except Exception:
+        return ()
 
 
 class Head(NamedTuple):
@@ -91,53 +237,3 @@ def unpack_outcomes(frame: bytes) -> Iterator[tuple[memoryview, Outcome]]:
         packed = memoryview(frame)[begin : begin + length]
         yield packed, unpack_outcome(packed, head.worker, head.modules)
         begin += length
-
-
-def unpack_outcome(
-    packed: bytes | memoryview,
-    worker: str,
-    modules: bytes = b"",
-    find: Callable[[str], type | None] = lambda number: None,
-) -> Outcome:
-    """Return an outcome that `worker` has packed; an error has a `RemoteTraceback` as its cause.
-
-    See `Outcome` for `modules`, and `hpcml.data.classes.loads_known` for `find`.
-    """
-    try:
-        value, packed_error, trace, started, seconds, peak, _, records = loads_known(packed, find)
-    except BaseException as unreadable:  # a __setstate__ of the user's may raise anything
-        return Outcome(None, _unreadable(unreadable), worker)
-    error: BaseException | None = None
-    if isinstance(value, PackedValues):
-        value, unreadable_value = value.load(find)
-        error = None if unreadable_value is None else _unreadable(unreadable_value)
-    if packed_error is not None and error is None:
-        error = _unpack_error(packed_error, worker, trace)
-    return Outcome(value, error, worker, started, seconds, peak, _unpack_records(records), modules)
-
-
-def _unpack_error(packed: bytes, worker: str, trace: str) -> BaseException:
-    try:
-        error = loads_known(packed)
-        attach(error, RemoteTraceback(worker, trace))
-    except BaseException as unreadable:
-        return _unreadable(unreadable)
-    found: BaseException = error
-    return found
-
-
-def _unreadable(error: BaseException) -> TaskError:
-    return TaskError(f"the outcome of a task cannot be unpickled in the driver: {error!r}")
-
-
-def pack_again(outcome: Outcome) -> bytes:
-    """Return what `unpack_outcome` makes this of: a value and its times."""
-    about = ("", outcome.started, outcome.seconds, outcome.peak, "", b"")
-    return dumps_parts(outcome.value, None, *about)
-
-
-def _unpack_records(packed: bytes) -> tuple[tuple[Any, ...], ...]:
-    try:
-        return tuple(pickle.loads(packed)) if packed else ()
-    except Exception:
-        return ()

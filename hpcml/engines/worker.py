@@ -1,7 +1,6 @@
 """A task on its worker: run, timed, its warnings caught, and its outcome packed."""
 
 import os
-import pickle
 import re
 import resource
 import socket
@@ -15,18 +14,16 @@ from typing import Any
 
 from hpcml.data.arguments import Arguments, large_parts
 from hpcml.data.broadcast import keep_only
-from hpcml.data.callbacks import with_messages
 from hpcml.data.deap import rebind_classes
 from hpcml.data.definitions import is_named
-from hpcml.data.envelope import WithJoblibSettings
+from hpcml.data.envelope import WithJoblibSettings, unpack_frame
 from hpcml.data.file_maps import flush_maps
 from hpcml.data.imported_modules import imported_modules
 from hpcml.data.loading import loads_arguments
-from hpcml.data.outcomes import join_outcomes
+from hpcml.data.outcomes import Execution, join_outcomes, pack_outcome, pack_warnings
 from hpcml.data.packed import Packed, Referring
-from hpcml.data.pickling import dumps, dumps_parts, pack_error
 from hpcml.data.process_state import adopt_script_state
-from hpcml.data.values import Values, too_large, unpicklable
+from hpcml.data.values import Values
 from hpcml.engines.chunk_runner import Function, call_with_note, run_chunk
 from hpcml.engines.managers import note_manager
 from hpcml.engines.streams import Streams
@@ -81,21 +78,20 @@ READ_ONLY = (
 def run_frame(frame: bytes) -> bytes:
     """Run all calls of a frame, one after the other, and return their packed outcomes."""
     began = time.time()
-    calls: list[tuple[Packed, Packed | Referring | Arguments]]
-    script_state, handles, limit, calls = pickle.loads(frame)
+    content = unpack_frame(frame)
     worker = str(_worker or Worker(socket.gethostname(), os.getpid()))
     if _streams is not None:
         _streams.mend()
-    refusal = adopt_script_state(script_state) if script_state else None
-    keep_only(handles)
+    refusal = adopt_script_state(content.script_state) if content.script_state else None
+    keep_only(content.open_broadcasts)
     functions: dict[Packed, Function] = {}
     outcomes = []
     with warnings.catch_warnings(record=True) as caught:
-        for function, arguments in calls:
+        for function, arguments in content.calls:
             if refusal is not None:
                 outcomes.append(_failed(refusal))
                 continue
-            outcomes.append(_run(function, arguments, functions, limit, caught))
+            outcomes.append(_run(function, arguments, functions, content.max_result_nbytes, caught))
             if _streams is not None:
                 _streams.mend()
     modules = imported_modules(began)
@@ -105,8 +101,8 @@ def run_frame(frame: bytes) -> bytes:
 
 
 def _failed(error: HpcmlError) -> bytes:
-    """Return the outcome of a call that has not run, or whose own outcome cannot be sent."""
-    return _pack_outcome(None, error, ("", time.time(), 0.0, _peak(), "", b""), sys.maxsize)
+    """Return the outcome of a call that has not run."""
+    return pack_outcome(None, error, Execution(time.time(), 0.0, _peak()), sys.maxsize)
 
 
 def _run(
@@ -140,7 +136,9 @@ def _run(
             error = TaskError("a task called sys.exit(), which ends a script: let the function return instead")
     seconds = time.perf_counter() - tick
     flush_maps()
-    return _pack_outcome(value, error, (trace, started, seconds, _peak(), "", _records(caught)), limit)
+    execution = Execution(started, seconds, _peak(), trace, pack_warnings(caught))
+    caught.clear()
+    return pack_outcome(value, error, execution, limit)
 
 
 def _is_read_only(error: BaseException) -> bool:
@@ -166,28 +164,3 @@ def _load(packed: Packed, functions: dict[Packed, Function]) -> Function:
 def _peak() -> int:
     """Return the most memory that this process has ever had, in MB (getrusage(2) counts kB)."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10
-
-
-def _records(caught: list[warnings.WarningMessage]) -> bytes:
-    """Return the pickle of the warnings since the last time; apart, for the driver may not have their class."""
-    if not caught:
-        return b""
-    try:
-        return dumps([(str(w.message), w.category, w.filename, w.lineno) for w in caught])
-    except Exception:
-        return b""
-    finally:
-        caught.clear()
-
-
-def _pack_outcome(value: Any, error: BaseException | None, about: tuple[Any, ...], limit: int) -> bytes:
-    packed_error = None if error is None else pack_error(error)
-    if isinstance(value, Values):  # each of them was looked at
-        return pickle.dumps((with_messages(value.packed()), packed_error, *about), pickle.HIGHEST_PROTOCOL)
-    try:
-        packed = dumps_parts(with_messages(value), packed_error, *about)
-    except Exception as bad:
-        return dumps_parts(None, pack_error(unpicklable(value, bad)), *about)
-    if len(packed) <= limit:
-        return packed
-    return dumps_parts(None, pack_error(too_large(len(packed), limit)), *about)

@@ -1,9 +1,10 @@
 """Runs with a journal, for the tests of a run's files."""
 
+import sys
+
 from hpcml.cluster.options import Options
 from hpcml.data.envelope import Call
-from hpcml.data.outcomes import Outcome
-from hpcml.data.pickling import dumps_parts
+from hpcml.data.outcomes import Execution, Outcome, pack_outcome
 from hpcml.journal import runs as sessions
 from hpcml.journal.lease import this_process
 from hpcml.journal.private_files import read_secret
@@ -28,7 +29,7 @@ def opened(directory, versions=OLD, **settings):
 def finish(run_journal, name, digest, value, error=None):
     """Record a task and return its key."""
     key = run_journal.number_keys([digest])[0] if digest else ""
-    packed = dumps_parts(value, None, "", 1.0, 2.0, 3, "", b"")
+    packed = pack_outcome(value, None, Execution(1.0, 2.0, 3), sys.maxsize)
     call = Call(b"", b"", name, "group", None, key)
     run_journal.finished(call, Outcome(value, error, "n1:0", 1.0, 2.0, 3), packed)
     return key

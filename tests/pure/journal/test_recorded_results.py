@@ -8,7 +8,7 @@ import zlib
 import pytest
 from recorded_runs import ME, NEW, OLD, finish, flip, heads, opened, place_of, unknown, values
 
-from hpcml.data.pickling import dumps_parts
+from hpcml.data.outcomes import Execution, pack_outcome
 from hpcml.journal.run_journal import RunJournal
 
 
@@ -151,7 +151,7 @@ class Canary:
 def test_what_somebody_has_put_in_a_body_is_never_unpickled(run, tmp_path, when):
     """S6: of the right length, at the right place, even with the right checksum."""
     run_journal = opened(run)
-    evil = dumps_parts(Canary(str(tmp_path / "canary")), None, "", 1.0, 2.0, 3, "", b"")
+    evil = pack_outcome(Canary(str(tmp_path / "canary")), None, Execution(1.0, 2.0, 3), sys.maxsize)
     finish(run_journal, "f", "a", b"x" * len(evil))
     run_journal.close("ended")
     offset, start = place_of(run, lambda head: "task" in head)
