@@ -58,7 +58,7 @@ class CheckpointLock:
         _held_locks.add(self)
 
     def _acquire(self, checkpoint: Path) -> None:
-        """Lock the file. Wait only for a process of another node: over NFS, a lock may outlast its node by a while."""
+        """Lock the file. Wait only for a process of another node: over NFS, its lock may outlast the node."""
         assert self._file is not None
         deadline = time.monotonic() + LOCK_TIMEOUT_SECONDS
         while not _try_lock(self._file):

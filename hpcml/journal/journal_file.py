@@ -1,8 +1,8 @@
-"""The journal of a run: an append-only file of authenticated records, which survives any cut.
+"""File of a run's journal: authenticated records are appended to it, and it can be cut off anywhere.
 
-One process writes. A record that a crash has cut off at the end is removed by the next writer; damage before
-the end is passed over, and its bytes are put in ``journal.bad``. Nothing depends on O_APPEND, locks, times of
-files or listings of directories, which network file systems do not keep.
+One process writes. A record that a crash has cut off at the end is removed by the next writer. Damage before the
+end is skipped, and its bytes are copied to ``journal.bad``. Nothing depends on O_APPEND, locks, times of files or
+listings of directories, for network file systems do not guarantee these.
 """
 
 import contextlib
@@ -23,23 +23,24 @@ __all__ = ["JournalFile"]
 
 log = logging.getLogger("hpcml")
 
-SYNC_SECONDS = 0.15
-MAX_BACKLOG_BYTES = 64 << 20  # bytes that are held while the disk is full
+SYNC_SECONDS = 0.15  # between two syncs: a computer that fails loses the results of this time
+MAX_BACKLOG_BYTES = 64 << 20  # of results that are kept in memory while the disk is full
+JOINED_BYTES = 1 << 16  # a shorter body is written in one call with its head; a longer body is not copied
 
 
 class JournalFile:
-    """Writes the journal of a run; a new one where there is none.
+    """Writer of a run's journal; makes the file where there is none.
 
-    What is appended is in the file when `append` returns, and on the disk 0.2 s later: it survives the end of
-    this process at once, and then also the end of this computer. When the disk is full, `append` raises once;
-    what it was given is held, and written when there is room again.
+    A record is in the file when `append` returns, and on the disk 0.2 s later: it survives the end of this process
+    at once, and the end of this computer after these 0.2 s. When the disk is full, `append` raises once. Records
+    are then kept in memory, and written when there is room again.
 
     Parameters
     ----------
     key
         The run's key.
-    take
-        Called with each record that is there already.
+    on_record
+        Called with each record that earlier sessions have written.
 
     Raises
     ------
@@ -57,30 +58,32 @@ class JournalFile:
     ...     first = JournalFile(path, b"the key")
     ...     first.append({"kind": "task"}, b"the result")
     ...     first.close()
-    ...     second = JournalFile(path, b"the key", take=lambda record: print(record.head))
+    ...     second = JournalFile(path, b"the key", on_record=lambda record: print(record.head))
     ...     second.close()
     {'kind': 'task'}
     """
 
-    def __init__(self, path: Path, key: bytes, take: Callable[[Record], None] = lambda _: None) -> None:
+    def __init__(self, path: Path, key: bytes, on_record: Callable[[Record], None] = lambda _: None) -> None:
         self.path = path
         self._key = key
         self._descriptor = open_private(path, os.O_RDWR | os.O_CREAT)
         self._lock = threading.Lock()  # protects the end of the file, the backlog, and the closing
-        self._syncing = threading.Lock()  # protects the descriptor from being closed meanwhile
+        self._syncing = threading.Lock()  # protects the descriptor from being closed during a sync
         self._backlog: deque[tuple[bytes, Any]] = deque()
-        self._held = 0  # bytes in the backlog
-        self._full = self._closed = self._gone = False
-        self._unsaved: OSError | None = None  # the disk's error for appended records, not yet raised
-        self._unsafe = False  # it said so the last time
+        self._backlog_bytes = 0
+        self._is_full = False
+        self._is_closed = False  # for `append`
+        self._is_descriptor_closed = False  # for `read` and `sync`
+        self._sync_error: OSError | None = None  # of records that were appended, not yet raised
+        self._last_sync_failed = False
         self._offset = 0
-        self._dirty = threading.Event()
+        self._needs_sync = threading.Event()
         self._ended = threading.Event()
         try:
-            if os.fstat(self._descriptor).st_size < HEADER_BYTES:  # new, or cut off before its first record
-                self._begin()
+            if os.fstat(self._descriptor).st_size < HEADER_BYTES:
+                self._write_header()  # of a new file, or of a file that was cut off before its first record
             self._reader = JournalReader(self._descriptor, key, path)
-            self.damages = self._recover(take)
+            self.damages = self._recover(on_record)
         except BaseException:
             os.close(self._descriptor)
             raise
@@ -88,22 +91,22 @@ class JournalFile:
         self._syncer = threading.Thread(target=self._sync_often, name="hpcml-journal", daemon=True)
         self._syncer.start()
 
-    def _begin(self) -> None:
+    def _write_header(self) -> None:
         try:
             os.ftruncate(self._descriptor, 0)
-            self._put(0, new_header(self._key))
+            self._write_at(0, new_header(self._key))
             os.fsync(self._descriptor)
         except OSError as error:
-            raise self._trouble(error) from error
+            raise self._full_error(error) from error
 
-    def _recover(self, take: Callable[[Record], None]) -> list[Damage]:
-        """Pass over what was written; cut off a torn tail, and put other damage in a file beside."""
+    def _recover(self, on_record: Callable[[Record], None]) -> list[Damage]:
+        """Read the records of earlier sessions; cut off a torn tail, and copy other damage to a file beside."""
         damages = []
         for item in self._reader.items():
             if isinstance(item, Damage):
                 damages.append(item)
             else:
-                take(item)
+                on_record(item)
         lost = [damage for damage in damages if not damage.torn]
         if lost:
             self._quarantine(lost)
@@ -116,7 +119,10 @@ class JournalFile:
         places = ", ".join(f"{damage.nbytes} bytes at {damage.offset}" for damage in damages[:5])
         log.warning(
             "%s is damaged in %d places (%s): the tasks recorded there run again; their bytes are in %s",
-            *(self.path, len(damages), places + (", …" if len(damages) > 5 else ""), bad),
+            self.path,
+            len(damages),
+            places + (", …" if len(damages) > 5 else ""),
+            bad,
         )
         with contextlib.suppress(OSError), open(open_private(bad, os.O_WRONLY | os.O_CREAT), "wb") as file:
             for damage in damages:
@@ -128,74 +134,75 @@ class JournalFile:
         Raises
         ------
         JournalFull
-            It could not be written, for the first time since the last that could.
+            The record could not be written; raised once, until a record can be written again.
         """
         line = json.dumps(head, separators=(",", ":"), ensure_ascii=False).encode("utf-8", "surrogatepass")
         with self._lock:
-            if self._closed:
+            if self._is_closed:
                 return
             self._backlog.append((line, body))
-            self._held += len(body)
+            self._backlog_bytes += len(body)
             try:
                 while self._backlog:
                     self._write(*self._backlog[0])
-                    self._held -= len(self._backlog.popleft()[1])
+                    self._backlog_bytes -= len(self._backlog.popleft()[1])
             except OSError as error:
-                self._shorten()
-                if not self._full:
-                    self._full = True
-                    raise self._trouble(error) from error
+                self._trim_backlog()
+                if not self._is_full:
+                    self._is_full = True
+                    raise self._full_error(error) from error
                 return
-            self._full = False
-            unsaved, self._unsaved = self._unsaved, None
-        self._dirty.set()
-        if unsaved is not None:
-            raise self._trouble(unsaved) from unsaved
+            self._is_full = False
+            sync_error, self._sync_error = self._sync_error, None
+        self._needs_sync.set()
+        if sync_error is not None:
+            raise self._full_error(sync_error) from sync_error
 
-    def _shorten(self) -> None:
-        """Give up the oldest results that are held, when they are too many; what tells of a session is kept."""
-        while self._held > MAX_BACKLOG_BYTES:
+    def _trim_backlog(self) -> None:
+        """Drop the oldest results of a backlog that is too long; records without a result are kept."""
+        while self._backlog_bytes > MAX_BACKLOG_BYTES:
             index = next(index for index, (_, body) in enumerate(self._backlog) if body)
-            self._held -= len(self._backlog[index][1])
+            self._backlog_bytes -= len(self._backlog[index][1])
             del self._backlog[index]
 
     def _write(self, line: bytes, body: bytes | memoryview) -> None:
-        """Write a record behind the last one; a part of it is taken back."""
+        """Write a record behind the last one; remove it again if it cannot be written whole."""
         prefix = pack_record(self._key, self._reader.nonce, self._offset, line, body)
-        whole: list[Any] = [prefix + body + b"\n"] if len(body) < 1 << 16 else [prefix, body, b"\n"]
+        parts: list[Any] = [prefix + body + b"\n"] if len(body) < JOINED_BYTES else [prefix, body, b"\n"]
         offset = self._offset
         try:
-            for part in whole:
-                offset = self._put(offset, part)
+            for part in parts:
+                offset = self._write_at(offset, part)
         except OSError:
             with contextlib.suppress(OSError):
                 os.ftruncate(self._descriptor, self._offset)
             raise
         self._offset = offset
 
-    def _put(self, offset: int, content: Any) -> int:
+    def _write_at(self, offset: int, content: Any) -> int:
         left = memoryview(content)
         while left:
             written = os.pwrite(self._descriptor, left, offset)
-            left, offset = left[written:], offset + written
+            left = left[written:]
+            offset += written
         return offset
 
-    def _trouble(self, error: OSError) -> JournalFull:
+    def _full_error(self, error: OSError) -> JournalFull:
         return JournalFull(
             f"the journal {self.path} cannot take more than its {self._offset:,} bytes: {error.strerror}. What is "
             "in it is safe. Free some space there, or choose another place with Cluster(run_dir=…)"
         )
 
     def read(self, record: Record) -> bytes:
-        """Return the body of a record that `take` was given.
+        """Return the body of a record that `on_record` was given.
 
         Raises
         ------
         HpcmlError
-            It cannot be read any more, or is no longer what it was.
+            The record cannot be read any more, or has changed.
         """
         with self._lock:
-            if self._gone:
+            if self._is_descriptor_closed:
                 raise shut_down_error()
             try:
                 return self._reader.body(record)
@@ -203,36 +210,37 @@ class JournalFile:
                 raise HpcmlError(f"{self.path} cannot be read: {error.strerror}") from error
 
     def sync(self) -> None:
-        """Return when all that was appended is on the disk; what cannot be put there, the next `append` raises."""
+        """Return when all records are on the disk; the disk's error, if any, is raised by the next `append`."""
         with self._syncing:
-            if self._gone:
+            if self._is_descriptor_closed:
                 return
             try:
                 os.fdatasync(self._descriptor)
             except OSError as error:
-                self._unsaved, self._unsafe = None if self._unsafe else error, True
+                self._sync_error = None if self._last_sync_failed else error
+                self._last_sync_failed = True
             else:
-                self._unsafe = False
+                self._last_sync_failed = False
 
     def _sync_often(self) -> None:
         while not self._ended.is_set():
-            self._dirty.wait()
-            self._dirty.clear()
+            self._needs_sync.wait()
+            self._needs_sync.clear()
             self._ended.wait(SYNC_SECONDS)
             self.sync()
 
     def close(self) -> None:
-        """Put everything on the disk and end."""
+        """Put all records on the disk, and close the file."""
         with self._lock:
-            if self._closed:
+            if self._is_closed:
                 return
-            self._closed = True
+            self._is_closed = True
         self._ended.set()
-        self._dirty.set()
+        self._needs_sync.set()
         self._syncer.join()
         self.sync()
-        if self._unsaved is not None:
-            log.warning("%s", self._trouble(self._unsaved))
+        if self._sync_error is not None:
+            log.warning("%s", self._full_error(self._sync_error))
         with self._syncing, self._lock:
-            self._gone = True
+            self._is_descriptor_closed = True
             os.close(self._descriptor)

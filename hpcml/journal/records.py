@@ -1,4 +1,4 @@
-"""The records of a journal, and how they are read: also from one that was cut off, damaged, or is being written.
+"""Records of a journal. They are read also from a file that was cut off, is damaged, or is being written.
 
 ::
 
@@ -7,8 +7,8 @@
     payload  one line of JSON, the head · newline · the body: any bytes
 
 The MAC is keyed BLAKE2b of 128 bits (RFC 7693) over the journal's random bytes, the record's place in the file
-and the payload: no record can be forged, changed, moved or taken from another journal, and none is looked into
-before that is known.
+and the payload: no record can be forged, changed, moved or taken from another journal. The payload of a record is
+read only after its MAC is verified.
 """
 
 import hashlib
@@ -34,11 +34,14 @@ NONCE_BYTES = MAC_BYTES = 16
 HEADER_BYTES = len(TITLE) + NONCE_BYTES + MAC_BYTES
 MARK = b"\x00hjr"
 PREFIX = struct.Struct(f"<4sQI{MAC_BYTES}s")
-SEARCH_BYTES = 1 << 20  # bytes that are searched at once for the next mark
+SEARCH_BYTES = 1 << 20  # that are searched at once for the next mark
 
 
 class Record(NamedTuple):
-    """A record: its head, where in the file its body is, and where it begins itself."""
+    """A record: its head, and the place of its body in the file.
+
+    ``offset`` and ``nbytes`` are those of the body; the record itself begins at ``start``.
+    """
 
     head: dict[str, Any]
     offset: int
@@ -49,7 +52,7 @@ class Record(NamedTuple):
 class Damage(NamedTuple):
     """A stretch of a journal that holds no authentic record.
 
-    ``tail``: nothing follows it. ``torn``: it can be the beginning of a record whose writing was cut off.
+    ``tail``: no record follows it. ``torn``: it can be the beginning of a record whose writing was cut off.
     """
 
     offset: int
@@ -72,7 +75,7 @@ def new_header(key: bytes) -> bytes:
 
 
 def pack_record(key: bytes, nonce: bytes, offset: int, head: bytes, body: Any) -> bytes:
-    """Return the bytes of a record that begins at `offset`, but for its `body` and the newline after that."""
+    """Return the bytes of a record that begins at `offset`, without its `body` and the newline after that."""
     line = head + b"\n"
     prefix = PREFIX.pack(
         MARK,
@@ -89,14 +92,14 @@ class JournalReader:
     Parameters
     ----------
     descriptor
-        Of the file, open for reading; it stays the caller's.
+        The file, open for reading; the caller closes it.
     key
         The run's key.
 
     Raises
     ------
     HpcmlError
-        The file is no journal, of another version, or was written with another key.
+        The file is no journal, is of another version, or was written with another key.
     """
 
     def __init__(self, descriptor: int, key: bytes, path: Path) -> None:
@@ -116,18 +119,19 @@ class JournalReader:
         parts = []
         while nbytes > 0 and (part := os.pread(self._descriptor, nbytes, offset)):
             parts.append(part)
-            offset, nbytes = offset + len(part), nbytes - len(part)
+            offset += len(part)
+            nbytes -= len(part)
         return b"".join(parts)
 
     def items(self) -> Iterator[Record | Damage]:
-        """Yield records, in order, and what is damaged between or after them."""
+        """Yield the records, in order, and the damages between or after them."""
         offset = HEADER_BYTES
         while offset < self.size:
             found = self._record(offset)
             if found is None:
-                after = self._next_authentic(offset + 1)
+                after = self._find_authentic(offset + 1)
                 if after is None:
-                    yield Damage(offset, self.size - offset, True, self._torn(offset))
+                    yield Damage(offset, self.size - offset, True, self._is_torn(offset))
                     return
                 yield Damage(offset, after - offset, False)
                 offset = after
@@ -137,7 +141,7 @@ class JournalReader:
             yield record
 
     def _payload(self, offset: int) -> memoryview | None:
-        """Return the payload of the record at `offset`; None when there is no authentic one."""
+        """Return the payload of the record at `offset`; None when there is no authentic record."""
         prefix = self._read(offset, PREFIX.size)
         if len(prefix) < PREFIX.size:
             return None
@@ -153,25 +157,26 @@ class JournalReader:
         return payload if authentic else None
 
     def _record(self, offset: int) -> tuple[Record, int] | None:
-        """Return the record at `offset` and where it ends; None when there is no authentic one."""
+        """Return the record at `offset` and its end; None when there is no authentic record."""
         payload = self._payload(offset)
         if payload is None:
             return None
-        line = payload.obj.index(b"\n") + 1  # type: ignore[attr-defined]  # the bytes that it is a view of
+        # `obj` is the bytes of which the payload is a view.
+        line = payload.obj.index(b"\n") + 1  # type: ignore[attr-defined]
         start = offset + PREFIX.size
         head = json.loads(bytes(payload[:line]))
         return Record(head, start + line, len(payload) - line, offset), start + len(payload) + 1
 
-    def _torn(self, offset: int) -> bool:
-        """Tell whether what is at the end of the file is a record that lacks its own end."""
+    def _is_torn(self, offset: int) -> bool:
+        """Return whether the end of the file is a record without its own end."""
         prefix = self._read(offset, PREFIX.size)
         if len(prefix) < PREFIX.size:
             return MARK.startswith(prefix[: len(MARK)])
         mark, length = PREFIX.unpack(prefix)[:2]
         return bool(mark == MARK and length >= self.size - offset - PREFIX.size)
 
-    def _next_authentic(self, offset: int) -> int | None:
-        """Return where the next authentic record begins."""
+    def _find_authentic(self, offset: int) -> int | None:
+        """Return the offset of the next authentic record; None when there is none."""
         while offset < self.size:
             block = self._read(offset, SEARCH_BYTES)
             found = block.find(MARK)
@@ -189,7 +194,7 @@ class JournalReader:
         Raises
         ------
         HpcmlError
-            It is no longer what it was when the record was read.
+            The record has changed since it was read first.
         """
         payload = self._payload(record.start)
         if payload is None:
