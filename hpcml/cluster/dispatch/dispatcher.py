@@ -30,9 +30,9 @@ from hpcml.errors import OutOfTime, TaskError, WorkerDied, shut_down_error
 
 __all__ = ["Dispatcher"]
 
-BLOCK = 256  # tasks that go through the inbox at once
+INBOX_BLOCK_TASKS = 256  # tasks that go through the inbox at once
 BURST_SECONDS = 0.005
-TICK = 0.2  # seconds between two looks at the clock
+CLOCK_INTERVAL_SECONDS = 0.2  # seconds between two looks at the clock
 
 log = logging.getLogger("hpcml")
 FutureT = TypeVar("FutureT", bound=FutureLike)
@@ -50,7 +50,7 @@ class Dispatcher:
         Sends data anew that a worker did not find: called with its digest and the time when the task was sent.
     retries
         A task is run again after its worker died, until `retries` workers have died under it.
-    watcher
+    observer
         Hears of what happens, in the dispatcher thread, before the futures do.
     limits, script_state
         How long tasks may take and how much they may return; returns what the script has around them, packed.
@@ -60,27 +60,27 @@ class Dispatcher:
         self,
         workers: Workers,
         restore: Callable[[str, float], None],
-        watcher: TaskObserver,
+        observer: TaskObserver,
         limits: Limits,
         retries: int = 3,
         *,
         script_state: Callable[[], bytes] = bytes,
     ) -> None:
         self._workers = workers
-        self._watcher = watcher
+        self._observer = observer
         self._limits = limits
         self._script_state = script_state
         self._inbox: queue.SimpleQueue[tuple[Callable[..., None], Any] | None] = queue.SimpleQueue()
         self._waiting = TaskQueue(limits.task_timeout)
         self._returned = ReturnedFrames(
-            self._waiting, watcher, limits, restore=restore, retries=retries, fail_all=self._fail_all
+            self._waiting, observer, limits, restore=restore, retries=retries, fail_all=self._fail_all
         )
         self._in_flight: dict[Future[bytes], Frame] = {}
         self._broken: BaseException | None = None
         self._closed = False
         self._idle_waiters: list[threading.Event] = []
-        self.disturbed = 0.0  # when a worker was lost, or ended on purpose
-        self.prints = Prints(self._inbox, watcher)
+        self.last_worker_loss = 0.0  # when a worker was lost, or ended on purpose
+        self.prints = Prints(self._inbox, observer)
         workers.on_change = lambda: self._inbox.put((lambda _: None, None))
         workers.on_print = self.prints.put
         workers.on_broken = lambda error: self._inbox.put((self._fail_all, error))
@@ -103,7 +103,7 @@ class Dispatcher:
                 future = new_future()
                 block.append(Task(call, future, script_state=around) if isinstance(call, Call) else (future, call))
                 futures.append(future)
-                if len(block) >= BLOCK or (isinstance(call, Call) and call.length > 1):
+                if len(block) >= INBOX_BLOCK_TASKS or (isinstance(call, Call) and call.length > 1):
                     self._inbox.put((self._enqueue, block))
                     block = []
                     time.sleep(0)  # gives the interpreter to the threads that feed the workers
@@ -115,7 +115,7 @@ class Dispatcher:
 
     def abandon(self, futures: Iterable[FutureLike]) -> None:
         """Give up `futures`: what waits is cancelled, what runs is interrupted and its worker freed."""
-        self._inbox.put((self._give_up, set(futures)))
+        self._inbox.put((self._abandon, set(futures)))
 
     def stop(self, error: BaseException, seconds: float = 0.0) -> None:
         """Start no more tasks; after those that run, or in so many seconds, fail what is left with `error`."""
@@ -136,7 +136,7 @@ class Dispatcher:
 
     def seconds(self, group: str, name: str = "") -> float | None:
         """Return the measured seconds per call of a group, or of a function; None if unknown."""
-        return None if self._broken or self._limits.ending else self._waiting.seconds(group, name)
+        return None if self._broken or self._limits.refuses_calls else self._waiting.seconds(group, name)
 
     @property
     def out_of_time(self) -> bool:
@@ -148,7 +148,7 @@ class Dispatcher:
         return threading.current_thread() is self._thread
 
     def _loop(self) -> None:
-        pumped = 0.0
+        last_sent = 0.0
         while (order := self._next()) is not None:
             act, subject = order
             try:
@@ -158,49 +158,49 @@ class Dispatcher:
                 self._fail_all(error)
             del order, subject  # it may hold a large result
             # A burst of submissions is framed together, but must not keep the workers waiting.
-            if self._inbox.empty() or time.monotonic() > pumped + BURST_SECONDS:
-                self._pump()
+            if self._inbox.empty() or time.monotonic() > last_sent + BURST_SECONDS:
+                self._send_waiting()
                 while self._idle_waiters and not self._waiting and not self._in_flight:
                     self._idle_waiters.pop().set()
-                pumped = time.monotonic()
+                last_sent = time.monotonic()
 
     def _next(self) -> tuple[Callable[..., None], Any] | None:
         """Return the next order; a look at the clock where one is due and no other comes."""
-        ticks = self._limits.tick(self._waiting, self._in_flight)
+        ticks = self._limits.needs_clock(self._waiting, self._in_flight)
         try:
-            return self._inbox.get(timeout=TICK if ticks else None)
+            return self._inbox.get(timeout=CLOCK_INTERVAL_SECONDS if ticks else None)
         except queue.Empty:
             return self._look_at_clock, None
 
     def _look_at_clock(self, _: Any = None) -> None:
         """End what has run too long; fail what is left when its time is over."""
-        self._interrupt(self._limits.overdue(list(self._in_flight.items())))
-        error = self._limits.over(self._waiting, self._in_flight)
+        self._interrupt(self._limits.mark_overdue(list(self._in_flight.items())))
+        error = self._limits.final_error(self._waiting, self._in_flight)
         if error is not None and (self._waiting or self._in_flight or self._broken is None):
             self._fail_all(error)
 
     def _enqueue(self, block: list[Task | tuple[FutureLike, RecordedOutcome | BaseException]]) -> None:
         for item in block:
             if isinstance(item, tuple):
-                resolve_recorded(*item, self._watcher)
+                resolve_recorded(*item, self._observer)
             elif self._broken is None:
                 self._waiting.add(item)
             else:
                 fail_all([item], self._broken)
 
-    def _pump(self) -> None:
+    def _send_waiting(self) -> None:
         """Send frames while there is something to send and credit to send it on."""
         if self._limits.stopping or not self._waiting:
             return
-        left = self._limits.left()
+        left = self._limits.seconds_left()
         while (frame := self._waiting.take(self._workers.ready, len(self._in_flight), left)) is not None:
             self._send(frame)
 
     def _send(self, frame: Frame) -> None:
         try:
-            future = self._workers.submit(frame.pack(self._limits.result), frame.avoid)
+            future = self._workers.submit(frame.pack(self._limits.max_result_nbytes), frame.avoid)
         except Exception as error:
-            self._waiting.returned(frame)
+            self._waiting.frame_done(frame)
             fail_all(frame.tasks, error)
             return
         self._in_flight[future] = frame
@@ -210,11 +210,11 @@ class Dispatcher:
         frame = self._in_flight.pop(future, None)
         if frame is None:  # it has failed with all others
             return
-        self._waiting.returned(frame)
+        self._waiting.frame_done(frame)
         if frame.abandoned:
             fail_all(frame.tasks, TaskError("this task was interrupted because its call was abandoned"))
         elif isinstance(error := future.exception(), WorkerDied):
-            self.disturbed = time.monotonic()
+            self.last_worker_loss = time.monotonic()
             self._returned.retry(frame, error)
         elif error is not None:
             fail_all(frame.tasks, error)
@@ -222,8 +222,8 @@ class Dispatcher:
             self.prints.end_frame(future.result())
             self._returned.finish(frame, future.result())
 
-    def _give_up(self, futures: set[FutureLike]) -> None:
-        fail_all(self._waiting.give_up(futures), TaskError("this task was abandoned before it started"))
+    def _abandon(self, futures: set[FutureLike]) -> None:
+        fail_all(self._waiting.remove(futures), TaskError("this task was abandoned before it started"))
         given_up = {sent: frame for sent, frame in self._in_flight.items() if frame.belongs_to(futures)}
         for frame in given_up.values():
             frame.abandoned = True
@@ -231,7 +231,7 @@ class Dispatcher:
 
     def _interrupt(self, futures: "Iterable[Future[bytes]]") -> None:
         for sent in futures:
-            self.disturbed = time.monotonic()
+            self.last_worker_loss = time.monotonic()
             self._workers.interrupt(sent)
 
     def _fail_all(self, error: BaseException) -> None:

@@ -31,25 +31,25 @@ class Task:
 class Group:
     """Tasks of one kind: those that wait, the frames in flight, and the seconds that one takes.
 
-    ``spread`` is the mean of how much the times differ from ``seconds``.
+    ``mean_deviation`` is the mean of how much the times differ from ``seconds``.
     """
 
     name: str
     waiting: deque[Task] = field(default_factory=deque)
     frames: int = 0
     seconds: float | None = None
-    spread: float = 0.0
+    mean_deviation: float = 0.0
 
-    def note(self, seconds: float) -> None:
+    def add_sample(self, seconds: float) -> None:
         """Take in what one more task has lasted."""
         before = seconds if self.seconds is None else self.seconds
-        self.spread = 0.8 * self.spread + 0.2 * abs(seconds - before)
+        self.mean_deviation = 0.8 * self.mean_deviation + 0.2 * abs(seconds - before)
         self.seconds = 0.8 * before + 0.2 * seconds
 
     @property
-    def longest(self) -> float:
+    def upper_estimate(self) -> float:
         """Upper estimate of a task's seconds: mean + 4 deviations, as TCP's timeout (RFC 6298); 0 if unknown."""
-        return 0.0 if self.seconds is None else self.seconds + 4 * self.spread
+        return 0.0 if self.seconds is None else self.seconds + 4 * self.mean_deviation
 
     def take(self, size: int) -> list[Task]:
         """Pop tasks of up to `size` calls that are not cancelled; one that must be sent alone is."""
@@ -73,7 +73,7 @@ class Group:
 class Frame:
     """Tasks that are sent together.
 
-    ``abandoned`` when nobody waits for them any more, ``overdue`` when they ran too long and were ended.
+    ``abandoned`` when nobody waits for them any more, ``mark_overdue`` when they ran too long and were ended.
     """
 
     tasks: list[Task]

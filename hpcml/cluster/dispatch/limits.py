@@ -31,8 +31,8 @@ class Limits:
         self, task_timeout: float | None, left: Callable[[], float | None], result: int = LARGEST_RESULT
     ) -> None:
         self.task_timeout = task_timeout
-        self.left = left
-        self.result = result
+        self.seconds_left = left
+        self.max_result_nbytes = result
         self._stopping: BaseException | None = None
         self._until = 0.0
 
@@ -42,9 +42,9 @@ class Limits:
         return self._stopping is not None
 
     @property
-    def ending(self) -> bool:
+    def refuses_calls(self) -> bool:
         """Whether calls that come now will not be made."""
-        left = self.left()
+        left = self.seconds_left()
         return self.stopping or (left is not None and left <= 0)
 
     def stop(self, error: BaseException, seconds: float) -> None:
@@ -54,13 +54,13 @@ class Limits:
             self._stopping = error
             self._until = until
 
-    def tick(self, waiting: TaskQueue, in_flight: Collection[Any]) -> bool:
-        """Tell whether `overdue` and `over` want to be asked again soon."""
+    def needs_clock(self, waiting: TaskQueue, in_flight: Collection[Any]) -> bool:
+        """Tell whether `mark_overdue` and `final_error` want to be asked again soon."""
         if self.stopping or (self.task_timeout is not None and in_flight):
             return True
-        return bool(waiting) and self.left() is not None
+        return bool(waiting) and self.seconds_left() is not None
 
-    def overdue(self, frames: Iterable[tuple[Any, Frame]]) -> list[Any]:
+    def mark_overdue(self, frames: Iterable[tuple[Any, Frame]]) -> list[Any]:
         """Mark the frames past their time limit; return their futures."""
         now, limit = time.monotonic(), self.task_timeout or math.inf
         late = [(sent, frame) for sent, frame in frames if not frame.overdue and now > frame.sent + limit]
@@ -68,16 +68,16 @@ class Limits:
             frame.overdue = True
         return [sent for sent, _ in late]
 
-    def over(self, waiting: TaskQueue, in_flight: Collection[Any]) -> BaseException | None:
+    def final_error(self, waiting: TaskQueue, in_flight: Collection[Any]) -> BaseException | None:
         """Return the error for all remaining tasks once the time is up, else None."""
-        left = self.left()
+        left = self.seconds_left()
         if left is not None and waiting and (left <= 0 or (not in_flight and not waiting.fits(left))):
             self.stop(_out_of_time(left), 0.0)
         if self.stopping and (not in_flight or time.monotonic() >= self._until):
             return self._stopping
         return None
 
-    def exceeded(self, task: Task, death: WorkerDied) -> TaskTimeout:
+    def timeout_error(self, task: Task, death: WorkerDied) -> TaskTimeout:
         """Return what a task raises whose worker was ended because it ran too long."""
         return TaskTimeout(
             f"{task.call.name} ran longer than task_timeout={self.task_timeout:g} s on {death.worker}, which was "

@@ -13,7 +13,7 @@ __all__ = ["PrintedLines", "Prints"]
 log = logging.getLogger("hpcml")
 
 LONGEST_LINE = 1 << 16  # bytes; a longer one is shown in parts
-MOST = 64 << 20  # bytes that wait to be shown
+MAX_WAITING_BYTES = 64 << 20  # bytes that wait to be shown
 
 
 class PrintedLines:
@@ -29,18 +29,18 @@ class PrintedLines:
 
     def __init__(self, encoding: str) -> None:
         self._encoding = encoding
-        self._begun: dict[tuple[str, int], bytes] = {}
+        self._unfinished: dict[tuple[str, int], bytes] = {}
 
     def add(self, worker: str, stream: int, data: bytes, ended: bool = False) -> str:
         """Return the lines that are whole now, and with `ended` what has been begun of another."""
-        if not data and not self._begun:
+        if not data and not self._unfinished:
             return ""
-        data = self._begun.pop((worker, stream), b"") + data
+        data = self._unfinished.pop((worker, stream), b"") + data
         whole, end, rest = data.rpartition(b"\n")
         if rest and (ended or len(rest) > LONGEST_LINE):
             whole, end, rest = data, b"\n", b""
         if rest:
-            self._begun[worker, stream] = rest
+            self._unfinished[worker, stream] = rest
         if not end:
             return ""
         text = whole.decode(self._encoding, "replace")
@@ -56,21 +56,23 @@ class Prints:
     ----------
     inbox
         That thread's orders: functions and what to call them with.
-    watcher
+    observer
         Shows it, in that thread.
     """
 
-    def __init__(self, inbox: "queue.SimpleQueue[Any]", watcher: TaskObserver, most: int = MOST) -> None:
+    def __init__(
+        self, inbox: "queue.SimpleQueue[Any]", observer: TaskObserver, max_bytes: int = MAX_WAITING_BYTES
+    ) -> None:
         self._inbox = inbox
-        self._watcher = watcher
-        self._most = most
+        self._observer = observer
+        self._max_bytes = max_bytes
         self._waiting = self._left_out = 0  # bytes
         self._lock = threading.Lock()  # protects the numbers: engines' threads put, the inbox's owner shows
 
     def put(self, worker: str, stream: int, data: bytes, ended: bool) -> None:
         """Take what a worker has printed; see `hpcml.data.envelope.TaskObserver`."""
         with self._lock:
-            if self._waiting + len(data) > self._most:
+            if self._waiting + len(data) > self._max_bytes:
                 self._left_out += len(data)
                 return
             self._waiting += len(data)
@@ -80,7 +82,7 @@ class Prints:
         with self._lock:
             self._waiting -= len(printed[2])
             left_out, self._left_out = self._left_out, 0
-        self._watcher.printed(*printed)
+        self._observer.printed(*printed)
         if left_out:
             log.warning("%s bytes that tasks have printed are left out: they are not read here in time", left_out)
 
@@ -88,7 +90,7 @@ class Prints:
         """Show the last of what a frame's calls have printed."""
         head = read_head(outcomes)
         for stream, data in enumerate(head.printed):
-            self._watcher.printed(head.worker, stream, data, True)
+            self._observer.printed(head.worker, stream, data, True)
 
     def show_rest(self) -> None:
         """Show what is left when the thread has ended."""

@@ -53,7 +53,7 @@ class TaskQueue:
         Tasks that would probably last longer than `left` seconds are held back.
         """
         for name, group in list(self._ready.items()):
-            if left is not None and group.longest > left:
+            if left is not None and group.upper_estimate > left:
                 continue
             tasks = group.take(self._size(group, slots, in_flight))
             if not group.waiting:
@@ -67,7 +67,7 @@ class TaskQueue:
 
     def fits(self, left: float) -> bool:
         """Tell whether anything that waits will probably end within `left` seconds."""
-        return any(group.longest <= left for group in self._ready.values())
+        return any(group.upper_estimate <= left for group in self._ready.values())
 
     def _size(self, group: Group, slots: int, in_flight: int) -> int:
         """Return how many tasks of `group` may go now."""
@@ -93,20 +93,20 @@ class TaskQueue:
         known = self._groups.get(group)
         return self._seconds.get(name) if known is None or known.seconds is None else known.seconds
 
-    def returned(self, frame: Frame) -> None:
+    def frame_done(self, frame: Frame) -> None:
         """Take note that a frame is no longer on its way."""
         group = frame.group
         group.frames -= 1
         if not group.frames and not group.waiting:
             self._groups.pop(group.name, None)
 
-    def note(self, task: Task, group: Group, seconds: float) -> None:
+    def add_sample(self, task: Task, group: Group, seconds: float) -> None:
         """Take note of what one task has lasted."""
-        group.note(seconds)
+        group.add_sample(seconds)
         if task.call.group.startswith(task.call.name):  # joblib's calls tell nothing of the next Parallel's
             self._seconds[task.call.name] = group.seconds or 0.0
 
-    def give_up(self, futures: set[FutureLike]) -> list[Task]:
+    def remove(self, futures: set[FutureLike]) -> list[Task]:
         """Remove the tasks of `futures` and return them."""
         given_up: list[Task] = []
         for group in self._ready.values():

@@ -12,7 +12,7 @@ from hpcml.data.envelope import Call
 from hpcml.data.outcomes import Outcome
 from hpcml.errors import DataMissing, TaskTimeout, WorkerDied
 
-__all__ = ["decide_retries", "ended_calls", "record_death", "send_data_again", "settle_outcome", "split_up"]
+__all__ = ["decide_retries", "finished_part", "record_death", "resolve_outcome", "send_data_again", "split_chunk"]
 
 log = logging.getLogger("hpcml")
 
@@ -47,31 +47,31 @@ def send_data_again(task: Task, missing: DataMissing, restore: Callable[[str, fl
 
 
 def decide_retries(
-    frame: Frame, death: WorkerDied, retries: int, exceeded: Callable[[Task, WorkerDied], TaskTimeout]
+    frame: Frame, death: WorkerDied, retries: int, timeout_error: Callable[[Task, WorkerDied], TaskTimeout]
 ) -> list[tuple[Task, TaskTimeout | WorkerDied | None]]:
     """Return each task of a frame whose worker died, with its error, or None to retry it.
 
-    The calls of a chunk that may have begun go their own ways. `exceeded` gives the error of a task that ran
+    The calls of a chunk that may have begun go their own ways. `timeout_error` gives the error of a task that ran
     too long.
     """
     whole = not death.started and not frame.overdue
-    tasks = frame.tasks if whole else [part for task in frame.tasks for part in split_up(task)]
+    tasks = frame.tasks if whole else [part for task in frame.tasks for part in split_chunk(task)]
     alone = len(tasks) == 1
     if not frame.overdue:
         return [(task, record_death(task, death, retries, alone)) for task in tasks]
     for task in tasks:
         task.alone = True
-    return [(task, exceeded(task, death) if alone else None) for task in tasks]
+    return [(task, timeout_error(task, death) if alone else None) for task in tasks]
 
 
-def split_up(task: Task) -> list[Task]:
+def split_chunk(task: Task) -> list[Task]:
     """Return the tasks of a chunk, none of which may share a frame again; of any other, itself."""
     if task.call.length == 1:
         return [task]
-    return _parts(task, 1, alone=True)
+    return _part_tasks(task, 1, alone=True)
 
 
-def _parts(task: Task, length: int, start: int = 0, alone: bool = False) -> list[Task]:
+def _part_tasks(task: Task, length: int, start: int = 0, alone: bool = False) -> list[Task]:
     calls = split(task.call, length, start)
     ends = [min(end, task.call.length) for end in range(start + length, task.call.length + length, length)]
     futures = [_chunk_future(task).part(end - call.length, end) for call, end in zip(calls, ends, strict=True)]
@@ -86,14 +86,14 @@ def _chunk_future(task: Task) -> ChunkFuture:
     return cast(ChunkFuture, task.future)
 
 
-def ended_calls(call: Call, outcome: Outcome) -> Call:
+def finished_part(call: Call, outcome: Outcome) -> Call:
     """Return the part of a call that the outcome covers: a chunk may come back half finished."""
     if not call.keys or outcome.error is not None:
         return call
     return call._replace(keys=call.keys[: len(outcome.value)])
 
 
-def settle_outcome(task: Task, outcome: Outcome) -> list[Task]:
+def resolve_outcome(task: Task, outcome: Outcome) -> list[Task]:
     """Resolve the future of a task, or of what has ended of a chunk; return what is still to run."""
     if not task.call.keys:
         resolve(task.future, outcome.value, outcome.error)
@@ -104,4 +104,8 @@ def settle_outcome(task: Task, outcome: Outcome) -> list[Task]:
     if outcome.error is not None:
         resolve(_chunk_future(task).part(done, length), error=outcome.error)
         return []
-    return _parts(task, chunk_length(outcome.seconds / max(done, 1), length - done), done) if done < length else []
+    return (
+        _part_tasks(task, chunk_length(outcome.seconds / max(done, 1), length - done), done)
+        if done < length
+        else []
+    )

@@ -6,7 +6,7 @@ from hpcml.cluster.dispatch.frames import Frame, Group, Task
 from hpcml.cluster.dispatch.futures import resolve
 from hpcml.cluster.dispatch.limits import Limits
 from hpcml.cluster.dispatch.queue import TaskQueue
-from hpcml.cluster.dispatch.retries import decide_retries, ended_calls, send_data_again, settle_outcome
+from hpcml.cluster.dispatch.retries import decide_retries, finished_part, resolve_outcome, send_data_again
 from hpcml.data.envelope import TaskObserver
 from hpcml.data.outcomes import Outcome, pack_again, unpack_outcomes
 from hpcml.errors import DataMissing, WorkerDied
@@ -23,14 +23,14 @@ class ReturnedFrames:
         The queue, which takes the tasks that run again.
     fail_all
         Fails all tasks of the dispatcher; called with the error when an outcome cannot be recorded.
-    watcher, limits, restore, retries
+    observer, limits, restore, retries
         See `hpcml.cluster.dispatch.dispatcher.Dispatcher`.
     """
 
     def __init__(
         self,
         waiting: TaskQueue,
-        watcher: TaskObserver,
+        observer: TaskObserver,
         limits: Limits,
         *,
         restore: Callable[[str, float], None],
@@ -38,7 +38,7 @@ class ReturnedFrames:
         fail_all: Callable[[BaseException], None],
     ) -> None:
         self._waiting = waiting
-        self._watcher = watcher
+        self._observer = observer
         self._limits = limits
         self._restore = restore
         self._retries = retries
@@ -59,22 +59,22 @@ class ReturnedFrames:
             elif send_data_again(task, outcome.error, self._restore):
                 self._waiting.add_again([task])
             return
-        ended = ended_calls(task.call, outcome)
-        self._waiting.note(task, group, outcome.seconds / ended.length)
+        ended = finished_part(task.call, outcome)
+        self._waiting.add_sample(task, group, outcome.seconds / ended.length)
         try:
-            self._watcher.finished(ended, outcome, packed)
+            self._observer.finished(ended, outcome, packed)
         except Exception as error:
             resolve(task.future, error=error)
             self._fail_all(error)
-        self._waiting.add_again(settle_outcome(task, outcome))
+        self._waiting.add_again(resolve_outcome(task, outcome))
 
     def retry(self, frame: Frame, death: WorkerDied) -> None:
         """Put tasks whose worker died back in front; a death counts only for tasks that had begun."""
         if death.started and not frame.overdue:
-            self._watcher.died(death, [task.call for task in frame.tasks])
-        for task, error in reversed(decide_retries(frame, death, self._retries, self._limits.exceeded)):
+            self._observer.died(death, [task.call for task in frame.tasks])
+        for task, error in reversed(decide_retries(frame, death, self._retries, self._limits.timeout_error)):
             if error is None:
                 self._waiting.add(task, first=True)
             else:
-                self._watcher.failed(task.call, error)
+                self._observer.failed(task.call, error)
                 resolve(task.future, error=error)

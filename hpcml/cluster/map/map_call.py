@@ -98,7 +98,11 @@ class MapCall:
     def _note(self) -> None:
         """Note what the map has taken, unless workers were replaced meanwhile, or shortly before."""
         seconds = self._dispatcher.seconds(self._group, self._name)
-        if seconds is None or not self.futures or self._dispatcher.disturbed > self._began - RESTART_SECONDS:
+        if (
+            seconds is None
+            or not self.futures
+            or self._dispatcher.last_worker_loss > self._began - RESTART_SECONDS
+        ):
             return
         note_map(self._name, len(self.results.values), seconds, self.results.filled - self._began, self._slots)
 

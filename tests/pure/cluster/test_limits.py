@@ -22,8 +22,8 @@ def waiting(seconds, tasks=3, limit=None):
     for _ in range(tasks):
         found.add(Task(Call(b"", b"", "name", "group"), Future()))
     frame = found.take(slots=1, in_flight=0)
-    found.note(frame.tasks[0], frame.group, seconds)
-    found.returned(frame)
+    found.add_sample(frame.tasks[0], frame.group, seconds)
+    found.frame_done(frame)
     return found
 
 
@@ -36,31 +36,31 @@ def test_a_task_that_does_not_fit_is_held_back():
 def test_times_that_differ_make_the_estimate_longer():
     tasks = waiting(10.0)
     frame = tasks.take(4, 0)
-    tasks.note(frame.tasks[0], frame.group, 20.0)
+    tasks.add_sample(frame.tasks[0], frame.group, 20.0)
     assert tasks.take(4, 0, left=19.0) is None  # 12 s on average, but 2 s apart
     assert tasks.take(4, 0, left=21.0) is not None
 
 
 def test_nothing_fails_while_something_runs_or_fits():
     limits = Limits(None, lambda: 5.0)
-    assert limits.over(waiting(10.0), in_flight=["a frame"]) is None
-    assert limits.over(waiting(1.0), in_flight=[]) is None
+    assert limits.final_error(waiting(10.0), in_flight=["a frame"]) is None
+    assert limits.final_error(waiting(1.0), in_flight=[]) is None
     assert not limits.stopping
-    assert isinstance(limits.over(waiting(10.0), in_flight=[]), OutOfTime)
+    assert isinstance(limits.final_error(waiting(10.0), in_flight=[]), OutOfTime)
     assert limits.stopping
 
 
 def test_at_the_end_what_runs_fails_too():
-    assert isinstance(Limits(None, lambda: -0.1).over(waiting(1.0), in_flight=["a frame"]), OutOfTime)
+    assert isinstance(Limits(None, lambda: -0.1).final_error(waiting(1.0), in_flight=["a frame"]), OutOfTime)
 
 
 def test_the_stop_that_comes_first_counts():
     limits, late, early = Limits(None, lambda: None), OutOfTime("late"), OutOfTime("early")
     limits.stop(late, 60)
-    assert limits.over(waiting(1.0), ["a frame"]) is None
+    assert limits.final_error(waiting(1.0), ["a frame"]) is None
     limits.stop(early, 0)
     limits.stop(late, 60)
-    assert limits.over(waiting(1.0), ["a frame"]) is early
+    assert limits.final_error(waiting(1.0), ["a frame"]) is early
 
 
 def test_a_time_limit_makes_frames_small_and_sends_nothing_ahead():
@@ -71,7 +71,7 @@ def test_a_time_limit_makes_frames_small_and_sends_nothing_ahead():
 
 def test_a_task_that_ran_too_long_is_named_with_its_worker():
     task = Task(Call(b"", b"", "module.fit", "group"), Future())
-    said = str(Limits(2.5, lambda: None).exceeded(task, WorkerDied("gone", "n1:3")))
+    said = str(Limits(2.5, lambda: None).timeout_error(task, WorkerDied("gone", "n1:3")))
     assert said == "module.fit ran longer than task_timeout=2.5 s on n1:3, which was ended and is replaced"
 
 

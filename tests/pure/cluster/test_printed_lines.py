@@ -45,7 +45,7 @@ def test_a_line_without_end_does_not_grow_for_ever():
 
 def test_what_nobody_reads_is_left_out_and_that_is_said(caplog):
     orders, shown = queue.SimpleQueue(), Shown()
-    prints = Prints(orders, shown, most=100)
+    prints = Prints(orders, shown, max_bytes=100)
     for _ in range(5):
         prints.put("a:0", 0, b"x" * 40, False)
     with caplog.at_level(logging.WARNING, "hpcml"):
