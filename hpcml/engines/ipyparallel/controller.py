@@ -13,7 +13,7 @@ import threading
 from typing import Any
 
 from hpcml.engines.libraries import check_object, check_parts
-from hpcml.engines.nodes.addresses import answer_probes, listen, own_addresses
+from hpcml.engines.nodes.addresses import AddressOffer
 from hpcml.engines.nodes.forked import die_with_parent
 from hpcml.engines.nodes.messages import LineReader, claim_output, say
 from hpcml.errors import EngineError
@@ -25,13 +25,10 @@ DEAD_AFTER = 8_000  # milliseconds without an answer until an engine counts as d
 
 def agree_on_address(inbox: LineReader, output: int) -> str | None:
     """Let the driver and the launchers try our addresses; return the one the driver chose."""
-    listeners = listen(own_addresses())
-    token = os.urandom(16)
-    addresses = [[address, listener.getsockname()[1]] for address, listener in listeners.items()]
-    say({"addresses": addresses, "token": token.hex()}, output)
-    answer_probes(listeners.values(), token, inbox.descriptor)
-    for listener in listeners.values():
-        listener.close()
+    offer = AddressOffer()
+    say(offer.message, output)
+    offer.answer_probes(until=inbox.descriptor)
+    offer.close()
     message = inbox.read(0)
     return message["bind"] if message else None
 

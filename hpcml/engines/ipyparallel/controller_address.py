@@ -4,8 +4,9 @@ import logging
 
 from hpcml.engines.ipyparallel.failures import unreachable
 from hpcml.engines.ipyparallel.fleet import Fleet
-from hpcml.engines.ipyparallel.message_types import News, Offer
-from hpcml.engines.nodes.addresses import reach
+from hpcml.engines.ipyparallel.message_types import News
+from hpcml.engines.nodes.addresses import common_addresses, reach
+from hpcml.engines.nodes.messages import Offer
 from hpcml.engines.plan import Plan
 from hpcml.errors import EngineError
 
@@ -64,18 +65,17 @@ class Address:
         missing = awaited - self.reached.keys()
         if self.chosen or not self._offer or (missing and not (force and len(self.reached) > 1)):
             return
-        addresses = [address for address, _ in self._offer["addresses"]]
-        good = [address for address in addresses if not any(seen[address] for seen in self.reached.values())]
-        self.chosen = good[0] if good else self._most_reached(addresses)
+        common = common_addresses(self.reached)
+        self.chosen = common[0] if common else self._most_reached()
         self._fleet.controller.send({"bind": self.chosen})
 
-    def _most_reached(self, addresses: list[str]) -> str:
+    def _most_reached(self) -> str:
         """Return the address that most slots reach, and go on with those, as far as `min_slots` allows."""
         here = self.reached["this process"]
         reaching = {
             address: [node for node in self._plan.nodes if self.reached.get(node.name, {}).get(address) == ""]
-            for address in addresses
-            if not here[address]
+            for address, error in here.items()
+            if not error
         }
         slots = {address: sum(node.slots for node in nodes) for address, nodes in reaching.items()}
         best = max(slots, key=lambda address: slots[address], default="")

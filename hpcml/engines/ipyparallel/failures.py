@@ -3,6 +3,7 @@
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
+from hpcml.engines.nodes import addresses
 from hpcml.slurm.commands import SLURM_FAILED
 from hpcml.slurm.hostlist import compress
 from hpcml.slurm.nodes import Node
@@ -70,20 +71,7 @@ def _nothing_started(launchers: Sequence[tuple[tuple[Node, ...], Program]]) -> s
 
 
 def unreachable(reached: dict[str, dict[str, str]]) -> str:
-    """Return the message for a controller that no address leads to from everywhere; see `messages.reach`."""
-    matrix = "".join(
-        f"\n    {who}: "
-        + (", ".join(f"{address} {problem or 'reached'}" for address, problem in seen.items()) or "none to try")
-        for who, seen in reached.items()
-    )
-    addresses = {address for seen in reached.values() for address in seen}
-    advice = (
-        "A firewall between the nodes, or between them and this host, is the usual cause. Run the script inside "
-        "the allocation (with sbatch, or in `srun --pty --overlap -n1 bash`)."
-    )
-    if all(address.startswith("127.") for address in addresses):
-        advice = (
-            "Its node has no IPv4 address that others could reach (`ip -4 address` lists them), and ipyparallel's "
-            'sockets do not speak IPv6. Cluster(engine="local") uses this computer alone.'
-        )
-    return f"no address of the controller can be reached from everywhere:{matrix}\n{advice}"
+    """Return the message for a controller without an address that all hosts reach."""
+    advice = 'ipyparallel\'s sockets do not speak IPv6. Cluster(engine="local") uses this computer alone.'
+    headline = "no address of the controller can be reached from everywhere"
+    return addresses.unreachable(headline, reached, without_ipv4=advice)

@@ -2,16 +2,11 @@
 
 from typing import Any, TypedDict
 
-__all__ = ["Connection", "DataOrder", "News", "NodeShare", "Offer", "Order", "ReportedData", "StartOrder"]
+from hpcml.engines.nodes.messages import Offer
+
+__all__ = ["Connection", "DataOrder", "News", "NodeShare", "Order", "ReportedData", "StartOrder"]
 
 Connection = dict[str, Any]  # ipyparallel's connection information
-
-
-class Offer(TypedDict):
-    """Addresses and ports at which the controller answers a probe, and the token that it answers with."""
-
-    addresses: list[tuple[str, int]]
-    token: str
 
 
 class NodeShare(TypedDict):

@@ -33,13 +33,20 @@ import json
 import os
 import select
 import time
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Mapping
+from typing import Any, TypedDict
 
-__all__ = ["LineReader", "claim_output", "pieces", "say"]
+__all__ = ["LineReader", "Offer", "claim_output", "pieces", "say"]
 
 PIECE, ESCAPED = 600, 64  # characters of a text in one message; fewer where JSON has escapes for them
 LONGEST = 800  # characters in JSON; the rest of the line is for the other words of the message
+
+
+class Offer(TypedDict):
+    """Addresses and ports at which a server answers probes, and the token that it answers with."""
+
+    addresses: list[tuple[str, int]]
+    token: str
 
 
 def claim_output() -> int:
@@ -53,7 +60,7 @@ def claim_output() -> int:
     return ours
 
 
-def say(message: dict[str, Any], stream: int = 1) -> None:
+def say(message: Mapping[str, object], stream: int = 1) -> None:
     """Write one object to a file descriptor, as one line in one system call."""
     with contextlib.suppress(BrokenPipeError):
         os.write(stream, json.dumps(message).encode() + b"\n")

@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, NoReturn, Protocol
 
 from hpcml.engines.nodes.addresses import reach
-from hpcml.engines.nodes.messages import LineReader, claim_output, say
+from hpcml.engines.nodes.messages import LineReader, Offer, claim_output, say
 
 __all__ = ["Supervisor", "answer_probe", "ignore_end_signals", "import_modules", "introduce", "watch"]
 
@@ -89,7 +89,7 @@ def _answer_first_probe(inbox: LineReader, node: str, output: int) -> None:
         answer_probe(message["probe"], node, output)
 
 
-def answer_probe(offer: dict[str, Any], node: str, output: int) -> None:
+def answer_probe(offer: Offer, node: str, output: int) -> None:
     """Report which of the offered addresses this node reaches."""
     addresses = [(address, port) for address, port in offer["addresses"]]
     say({"node": node, "reached": reach(addresses, bytes.fromhex(offer["token"]))}, output)

@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+import os
 import queue
 import resource
 import sys
@@ -11,8 +12,8 @@ from collections import deque
 from pathlib import Path
 from typing import Any
 
+from hpcml.engines.nodes.addresses import common_addresses, offered_addresses, unreachable
 from hpcml.engines.plan import Plan
-from hpcml.engines.scoop.address import Offer, choose
 from hpcml.engines.scoop.broker import BrokerThread
 from hpcml.engines.scoop.curve import create_keys, secured
 from hpcml.engines.scoop.origin import PoolFailure, patch_origin
@@ -110,14 +111,19 @@ class Pool:
         if self.plan.allocation is None:
             steps.tell({"probe": {"addresses": [], "token": ""}})
             return "127.0.0.1"
-        offer = Offer()
-        try:
-            steps.tell(offer.message)
+        with offered_addresses() as offer:
+            steps.tell({"probe": offer})
             while len(self._reached) < len(self.plan.nodes):
                 self._take_next(steps, "have answered", 0.5)
-            return choose({node.name: self._reached[node.name] for node in self.plan.nodes})
-        finally:
-            offer.close()
+        reached = {node.name: self._reached[node.name] for node in self.plan.nodes}
+        common = common_addresses(reached)
+        if not common:
+            headline = (
+                f"no address of this host, {os.uname().nodename}, can be reached from all nodes, and the script "
+                "serves its tasks here"
+            )
+            raise EngineError(unreachable(headline, reached, "SCOOP's sockets do not speak IPv6 here."))
+        return common[0]
 
     def _take_next(self, steps: Steps, awaited: str, seconds: float) -> None:
         """Take a message, if there is one; raise when the start has failed."""
