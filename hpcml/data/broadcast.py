@@ -1,35 +1,44 @@
-"""Handles of data that was put on the nodes by hand; see `hpcml.Cluster.broadcast`."""
+"""Handles of broadcast data: objects that a script puts on the nodes itself; see `hpcml.Cluster.broadcast`."""
 
 import itertools
 import os
 import weakref
 from collections.abc import Callable, Iterable, Sequence
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 from hpcml.data.call_data import CallData
 from hpcml.data.digests import digest
 from hpcml.data.loading import join
 from hpcml.data.out_of_band import OutOfBand, Packer, reduces
+from hpcml.data.packed import LargePart
 from hpcml.data.pickling import NamingUnpicklable
 from hpcml.data.staging.store import DataReference, Store
 from hpcml.errors import HpcmlError
 
-__all__ = ["Broadcast", "broadcast", "keep_only", "open_keys"]
+__all__ = ["Broadcast", "broadcast", "digests_of", "keep_only", "open_keys"]
 
-LIMIT = 1 << 16  # bytes; smaller parts are sent with the handle
+MIN_STAGED_NBYTES = 1 << 16  # smaller parts are sent with the handle
 
 _numbers = itertools.count()
 _opened: "weakref.WeakSet[Broadcast]" = weakref.WeakSet()  # in the driver
 _values: dict[str, Any] = {}  # on a worker: values that took time to build
 
 
-class Broadcast:
-    """An object that is on every node; it is sent to tasks as a name.
+class _Parts(NamedTuple):
+    """Pickle of a broadcast object, whose large parts are on the nodes; so is the pickle, when it is large."""
 
-    In the driver it also holds the object itself; what is changed there later does not change the nodes. On the
-    nodes it is there until `close`, the end of a ``with`` block or ``del``; tasks that were submitted before that
-    still find it.
+    stream: bytes | DataReference
+    holes: tuple[tuple[int, LargePart], ...]
+    buffers: tuple[LargePart, ...]
+
+
+class Broadcast:
+    """An object that is on every node; its handle is sent to tasks as a name.
+
+    In the driver the handle also refers to the object itself; a later change of that object does not change the
+    nodes. On the nodes the object stays until `close`, the end of a ``with`` block or ``del``; tasks that were
+    submitted before that still find it.
 
     Examples
     --------
@@ -46,7 +55,7 @@ class Broadcast:
         self,
         key: str,
         load: Callable[[], Any],
-        parts: tuple[Any, ...] | None = None,
+        parts: _Parts | None = None,
         store: Store | None = None,
         digest: str = "",
     ) -> None:
@@ -58,7 +67,7 @@ class Broadcast:
         self._cached: tuple[Any] | None = None
 
     def __repr__(self) -> str:
-        state = "closed" if self._load is _closed else "open"
+        state = "closed" if self._load is _raise_closed else "open"
         return f"<hpcml.Broadcast {self._key}, {state}: the object is its .value>"
 
     @property
@@ -69,9 +78,10 @@ class Broadcast:
         return self._cached[0]
 
     def close(self) -> None:
-        """Free it on the nodes, once the tasks that were submitted with it are done."""
-        self._parts = self._cached = None
-        self._load = _closed
+        """Remove the object from the nodes, once the tasks that were submitted with it are done."""
+        self._parts = None
+        self._cached = None
+        self._load = _raise_closed
         _opened.discard(self)
 
     def __enter__(self) -> Self:
@@ -89,48 +99,72 @@ class Broadcast:
 
 
 def broadcast(value: Any, store: Store, known: str = "") -> Broadcast:
-    """Put `value`, whose digest is `known`, on the nodes and return its handle."""
-    data = CallData(store, LIMIT, keep=False)
+    """Put `value` on the nodes and return its handle; `known` is the digest of `value`, "" where it has none."""
+    data = CallData(store, MIN_STAGED_NBYTES, keep=False)
     with NamingUnpicklable("what is to be broadcast", {"": value}):
         packed = Packer(data).pack(value)
     stream, holes, buffers = (packed, (), ()) if isinstance(packed, bytes) else packed
-    where: bytes | DataReference = stream
-    if len(stream) > LIMIT:
-        where = DataReference(data.add(memoryview(stream), digest(stream)))
+    parts = _Parts(stream, holes, buffers)
+    if len(stream) > MIN_STAGED_NBYTES:
+        parts = parts._replace(stream=DataReference(data.add(memoryview(stream), digest(stream))))
     data.stage()
-    handle = Broadcast(f"{os.getpid()}-{next(_numbers)}", lambda: value, (where, holes, buffers), store, known)
+    handle = Broadcast(f"{os.getpid()}-{next(_numbers)}", lambda: value, parts, store, known)
     _opened.add(handle)
     return handle
 
 
-def _closed() -> Any:
+def digests_of(handle: Broadcast) -> tuple[Any, ...]:
+    """Return the digest of a broadcast object, else the small parts of its pickle and the digests of the others.
+
+    Raises
+    ------
+    TypeError
+        The handle is closed.
+    """
+    if handle._parts is None:
+        raise TypeError("the broadcast handle is closed")
+    if handle._digest:
+        return (handle._digest,)
+    stream, holes, buffers = handle._parts
+    references = [part for part in (*(part for _, part in holes), *buffers) if isinstance(part, DataReference)]
+    return (
+        stream.content.name if isinstance(stream, DataReference) else stream,
+        [offset for offset, _ in holes],
+        [reference.content.name for reference in references],
+    )
+
+
+def _raise_closed() -> Any:
     raise HpcmlError("this broadcast handle is closed: use it inside its `with` block, or before close() and del")
 
 
 def _reduce(handle: Broadcast, out_of_band: OutOfBand) -> tuple[Any, ...]:
+    """Return how the pickle of a call builds the handle on a worker."""
     if handle._parts is None:
-        _closed()
+        _raise_closed()
     if handle._store is not out_of_band.data.store:
         raise HpcmlError(
             "this broadcast handle belongs to another Cluster: call broadcast() of the one it goes to"
         )
     assert handle._parts is not None
     placeholder = out_of_band.placeholder
-    where, holes, buffers = handle._parts
-    stream = placeholder(where) if isinstance(where, DataReference) else where
-    return _arrive, (
+    stream, holes, buffers = handle._parts
+    return _build_handle, (
         handle._key,
-        stream,
-        [(offset, placeholder(loan)) for offset, loan in holes],
-        [placeholder(loan) for loan in buffers],
+        placeholder(stream) if isinstance(stream, DataReference) else stream,
+        [(offset, placeholder(part)) for offset, part in holes],
+        [placeholder(part) for part in buffers],
     )
 
 
 reduces[Broadcast] = _reduce
 
 
-def _arrive(key: str, stream: Any, holes: Sequence[tuple[int, Any]], buffers: Sequence[Any]) -> Broadcast:
-    """Return the handle that a worker sees; what is more than arrays is built once for all its tasks."""
+def _build_handle(key: str, stream: Any, holes: Sequence[tuple[int, Any]], buffers: Sequence[Any]) -> Broadcast:
+    """Return the handle on a worker; an object that takes time to build is built once for all tasks there.
+
+    Arrays alone take none: they are maps of files.
+    """
     costly = bool(holes) or not isinstance(stream, bytes)
 
     def _value() -> Any:
@@ -148,6 +182,6 @@ def open_keys() -> tuple[str, ...]:
 
 
 def keep_only(keys: Iterable[str]) -> None:
-    """On a worker, forget the values of handles that are closed."""
+    """On a worker, drop the values of all handles but those with these keys: the others are closed."""
     for key in set(_values).difference(keys):
         del _values[key]

@@ -24,7 +24,7 @@ from hpcml.data.definitions import is_named
 from hpcml.data.exceptions import reduce_error
 from hpcml.data.file_maps import reduce_map, reduce_read_only
 from hpcml.data.map_modes import is_file_map, is_masked_map
-from hpcml.data.packed import Packed, Payload, Referring
+from hpcml.data.packed import LargePart, Packed, Payload, Referring
 from hpcml.data.random_state import reduce_generator
 from hpcml.data.slotted_classes import with_slots
 from hpcml.data.staging.store import DataReference
@@ -82,9 +82,9 @@ class OutOfBand:
         self.data = data
         self.limit = data.limit
         self.smallest = data.smallest
-        self.buffers: list[DataReference] = []
+        self.buffers: list[LargePart] = []
         self._sends = sends
-        self._placeholders: dict[int, tuple[pickle.PickleBuffer, DataReference]] = {}
+        self._placeholders: dict[int, tuple[pickle.PickleBuffer, LargePart]] = {}
 
     def make_reference(
         self, nbytes: int, key: Hashable, owner: Any, produce: Callable[[], memoryview]
@@ -97,7 +97,7 @@ class OutOfBand:
             reference = self.data.reference_if_frequent((key, nbytes), owner, produce, self._sends)
         return None if reference is None else self.placeholder(reference)
 
-    def placeholder(self, reference: DataReference) -> pickle.PickleBuffer:
+    def placeholder(self, reference: LargePart) -> pickle.PickleBuffer:
         """Return an empty buffer, in whose place the worker finds the content."""
         buffer = pickle.PickleBuffer(bytearray())  # not bytes: the pickle would forbid writing to private content
         self._placeholders[id(buffer)] = (buffer, reference)

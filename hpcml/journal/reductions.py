@@ -11,13 +11,12 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from hpcml.data.arrays import Array, reduce_array
-from hpcml.data.broadcast import Broadcast
+from hpcml.data.broadcast import Broadcast, digests_of
 from hpcml.data.deap import reduce_individual
 from hpcml.data.definitions import code_parts, is_named
 from hpcml.data.digests import digest
 from hpcml.data.map_modes import refuse_file_map
 from hpcml.data.random_state import reduce_generator
-from hpcml.data.staging.store import DataReference
 from hpcml.data.tensors import is_tensor, tensor_parts
 from hpcml.journal.kinds import IGNORED_ATTRIBUTES, KEY_IGNORES, note_immutable
 
@@ -83,14 +82,7 @@ def _tensor(pickler: "KeyPickler", thing: Any) -> Any:
 
 def _broadcast(pickler: "KeyPickler", handle: Broadcast) -> Any:
     """Return the digest of broadcast data, or the digests of its parts."""
-    if handle._parts is None:
-        raise TypeError("the broadcast handle is closed")
-    if handle._digest:
-        return nothing, (handle._digest,)
-    where, holes, buffers = handle._parts
-    stream = where.content.name if isinstance(where, DataReference) else where
-    names = [part.content.name for part in (*(part for _, part in holes), *buffers)]
-    return nothing, (stream, [offset for offset, _ in holes], names)
+    return nothing, digests_of(handle)
 
 
 def _without_ignored(pickler: "KeyPickler", thing: Any) -> Any:
