@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from hpcml.data.staging.files import places
+from hpcml.data.staging.files import candidate_directories
 from hpcml.errors import AllocationError
 from hpcml.slurm.allocation import Allocation
 from hpcml.slurm.nodes import Node
@@ -87,7 +87,7 @@ class Plan:
         """Where each node makes a directory for shared data of its own, the best place first."""
         if self.allocation is None and self.data_dir is not None:
             return (str(self.data_dir),)
-        return places(self.environment)
+        return candidate_directories(self.environment)
 
 
 def make_nodes(

@@ -12,7 +12,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from hpcml.data.staging.files import delivered, directory_in
+from hpcml.data.staging.files import directory_in, unverified_path
 from hpcml.data.staging.takeover import take_over
 
 __all__ = ["DataDirectories"]
@@ -63,7 +63,7 @@ class DataDirectories:
                     os.close(self._locks[number])
                     self._locks[number] = lock
 
-    def room(self) -> dict[str, int]:
+    def free_bytes(self) -> dict[str, int]:
         """Return the bytes that each directory can take; see `renew`."""
         self.renew()
         found = {}
@@ -76,7 +76,7 @@ class DataDirectories:
     def remove(self, path: str) -> None:
         """Remove a file of these directories, verified or not; workers that have it open keep what they see."""
         if os.path.dirname(path) in self.paths:
-            for file in (path, delivered(path)):
+            for file in (path, unverified_path(path)):
                 with contextlib.suppress(OSError):
                     os.unlink(file)
 

@@ -14,7 +14,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import BinaryIO
 
-from hpcml.data.staging.files import Copies, delivered
+from hpcml.data.staging.files import Copies, unverified_path
 from hpcml.data.staging.store import Parts
 from hpcml.errors import CommandError, DataError
 
@@ -52,7 +52,7 @@ def write_all(file: BinaryIO, content: Parts) -> None:
 
 def write_file(path: str, content: Parts) -> None:
     """Write a file, mode 0600, that has its name only when it is complete."""
-    part = delivered(path)
+    part = unverified_path(path)
     try:
         with open(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb", buffering=0) as file:
             write_all(file, content)

@@ -24,10 +24,10 @@ __all__ = [
     "Copies",
     "DataFile",
     "DataPart",
-    "delivered",
+    "candidate_directories",
     "directory_in",
     "open_map",
-    "places",
+    "unverified_path",
 ]
 
 PREFIX = "hpcml-"  # of directories for data
@@ -69,18 +69,18 @@ class DataPart(NamedTuple):
     private: bool = False
 
 
-def delivered(path: str) -> str:
+def unverified_path(path: str) -> str:
     """Return the name that the file for `path` has until it is verified."""
     return f"{path}.part"
 
 
-def places(environment: Mapping[str, str]) -> tuple[str, ...]:
+def candidate_directories(environment: Mapping[str, str]) -> tuple[str, ...]:
     """Return the directories for data on a node, the best first: memory, then Slurm's and other temporary ones.
 
     Examples
     --------
-    >>> from hpcml.data.staging.files import places
-    >>> places({"TMPDIR": "/scratch/job7"})
+    >>> from hpcml.data.staging.files import candidate_directories
+    >>> candidate_directories({"TMPDIR": "/scratch/job7"})
     ('/dev/shm', '/scratch/job7', '/tmp')
     """
     named = ("/dev/shm", environment.get("SLURM_TMPDIR", ""), environment.get("TMPDIR", ""), "/tmp")
@@ -122,7 +122,7 @@ def _adopt(file: DataFile) -> int:
     """Verify what was delivered and give it its name, one worker at a time; return it opened."""
     with _locked(os.path.join(os.path.dirname(file.path), "verifying"), file):
         if not os.path.exists(file.path):
-            source = file.shared or delivered(file.path)
+            source = file.shared or unverified_path(file.path)
             with _is_there(file):
                 _verify(source, file)
             with _is_there(file):

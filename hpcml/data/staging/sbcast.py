@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import BinaryIO, Protocol
 
 from hpcml.data.staging.file_system import FirstWithSpace, reason, size, write_all
-from hpcml.data.staging.files import Copies, delivered
+from hpcml.data.staging.files import Copies, unverified_path
 from hpcml.data.staging.store import Parts
 from hpcml.errors import CommandError, DataError
 from hpcml.slurm.commands import sbcast
@@ -32,7 +32,7 @@ class Nodes(Protocol):
     def remove(self, path: str) -> None:
         """Remove a file on all of them, later."""
 
-    def room(self) -> Mapping[str, Mapping[str, int]]:
+    def free_bytes(self) -> Mapping[str, Mapping[str, int]]:
         """Return for each node the bytes that its directories can take; those that do not answer are lost."""
 
 
@@ -67,11 +67,11 @@ class SbcastStaging:
                 raise
 
         try:
-            path = self._places.try_each(_send, name, size(content), self._nodes.room())
+            path = self._places.try_each(_send, name, size(content), self._nodes.free_bytes())
         except BaseException:
             source.close()
             raise
-        self._copies.keep(path, delivered(path))
+        self._copies.keep(path, unverified_path(path))
         if self._copies.get(path) is None:
             self._sources[path] = source
         else:  # this host is one of the nodes: its copy can be sent again
@@ -99,7 +99,7 @@ class SbcastStaging:
         try:
             self._send(source, path, steps)
         except CommandError:
-            self._nodes.room()
+            self._nodes.free_bytes()
             left = self._nodes.steps()
             if left == steps:
                 raise
@@ -108,25 +108,25 @@ class SbcastStaging:
     def _send(self, descriptor: int, path: str, steps: Sequence[str]) -> None:
         nbytes = os.fstat(descriptor).st_size
         for step in steps:
-            command = sbcast(step, f"/proc/self/fd/{descriptor}", delivered(path), nbytes)
+            command = sbcast(step, f"/proc/self/fd/{descriptor}", unverified_path(path), nbytes)
             run(command, self._environment, timeout=60 + nbytes / SLOWEST, inherit=[descriptor])
 
     def put_again(self, path: str) -> None:
         """Send a file once more, to all nodes; see `hpcml.data.staging.store.Staging`."""
         if path not in self._sources and self._copies.get(path) is None:  # there were too many
-            self._copies.keep(path, path if os.path.exists(path) else delivered(path))
+            self._copies.keep(path, path if os.path.exists(path) else unverified_path(path))
         source = self._sources[path].fileno() if path in self._sources else self._copies.get(path)
-        self._nodes.room()
+        self._nodes.free_bytes()
         try:
             if source is None:
                 raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
             with contextlib.suppress(FileNotFoundError):  # sbcast would write to the file that it reads
-                os.unlink(delivered(path))
+                os.unlink(unverified_path(path))
             self._send_to_living(source, path)
         except (OSError, CommandError) as error:
             raise DataError(f"{path} is missing on a node and cannot be sent again: {error}") from error
         if path not in self._sources:
-            self._copies.keep(path, delivered(path))
+            self._copies.keep(path, unverified_path(path))
 
     def remove(self, path: str) -> None:
         """Remove the file on all nodes."""

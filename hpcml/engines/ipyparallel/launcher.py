@@ -157,7 +157,7 @@ class Launcher:
         elif "remove" in message:
             self.directories.remove(message["remove"])
         elif "room" in message:
-            say({"node": self.node, "room": self.directories.room(), "asked": message["room"]}, self._output)
+            say({"node": self.node, "room": self.directories.free_bytes(), "asked": message["room"]}, self._output)
 
 
 def _import(modules: list[str]) -> None:

@@ -75,9 +75,9 @@ class NodeData:
     def staging(self, environment: dict[str, str]) -> Staging:
         """Return the staging for the nodes that have reported their directories."""
         if self._plan.allocation is None:
-            return LocalStaging(self.directories, self.room)
+            return LocalStaging(self.directories, self.free_bytes)
         if self._shared and self.directories:
-            return SharedStaging(make_shared(self._shared), self.directories[0], self.remove, self.room)
+            return SharedStaging(make_shared(self._shared), self.directories[0], self.remove, self.free_bytes)
         memory, *others = self._plan.data_places
         return SbcastStaging(self, (*others, memory), environment)
 
@@ -91,7 +91,7 @@ class NodeData:
         """Take what a launcher answers to `room`, or what a step says that was started by `steps`."""
         self._answers.put(answer)
 
-    def room(self) -> dict[str, dict[str, int]]:
+    def free_bytes(self) -> dict[str, dict[str, int]]:
         """Ask all nodes how many bytes each of their directories can take; who is silent is lost."""
         with self._changed:
             self._changed.wait_for(lambda: not self._awaited, self._plan.timeout)

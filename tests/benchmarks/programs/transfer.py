@@ -27,7 +27,7 @@ from typing import Any
 import numpy as np
 from warm import every_slot
 
-from hpcml.data.staging.files import places
+from hpcml.data.staging.files import candidate_directories
 
 ROUNDS = 5
 COLUMNS = 500
@@ -57,7 +57,7 @@ def ours(pool: Any, slots: int, array: Any) -> tuple[float, float]:
 
 def plain(pool: Any, array: Any) -> float:
     """Seconds that sbcast takes for a file with the content of an array."""
-    _memory_of_nodes, of_source, *_ = places(os.environ)
+    _memory_of_nodes, of_source, *_ = candidate_directories(os.environ)
     source = Path(of_source) / TARGET.name
     array.tofile(source)
     try:

@@ -11,7 +11,7 @@ import pytest
 from hpcml.data.digests import digest
 from hpcml.data.staging.directories import DataDirectories
 from hpcml.data.staging.file_system import write_file
-from hpcml.data.staging.files import DataFile, delivered, open_map, places
+from hpcml.data.staging.files import DataFile, candidate_directories, open_map, unverified_path
 from hpcml.errors import DataMissing
 
 CONTENT = bytes(range(256)) * 1000
@@ -28,7 +28,7 @@ def test_the_digest_is_that_of_the_reference_implementation():
 
 def test_what_was_delivered_is_verified_once_and_gets_its_name(tmp_path):
     file = file_in(tmp_path)
-    Path(delivered(file.path)).write_bytes(CONTENT)
+    Path(unverified_path(file.path)).write_bytes(CONTENT)
     assert open_map(file)[:] == CONTENT
     assert sorted(path.name for path in tmp_path.iterdir()) == ["data", "verifying"]
     assert open_map(file)[:] == CONTENT
@@ -47,12 +47,12 @@ def test_what_was_delivered_is_verified_once_and_gets_its_name(tmp_path):
 def test_a_file_that_is_not_what_was_sent_is_never_read(there, message, tmp_path):
     file = file_in(tmp_path)
     if there is not None:
-        Path(delivered(file.path)).write_bytes(there)
+        Path(unverified_path(file.path)).write_bytes(there)
     with pytest.raises(DataMissing, match=message) as caught:
         open_map(file)
     assert caught.value.digest == file.digest
     assert not Path(file.path).exists()
-    Path(delivered(file.path)).write_bytes(CONTENT)  # sent again
+    Path(unverified_path(file.path)).write_bytes(CONTENT)  # sent again
     assert open_map(file)[:] == CONTENT
 
 
@@ -77,7 +77,7 @@ def test_many_processes_open_what_one_of_them_verifies(tmp_path):
     file = file_in(tmp_path)
     context = multiprocessing.get_context("fork")
     results = context.Queue()
-    Path(delivered(file.path)).write_bytes(CONTENT)
+    Path(unverified_path(file.path)).write_bytes(CONTENT)
     moment = time.time() + 0.3
     workers = [context.Process(target=_open_at, args=(file, moment, results)) for _ in range(8)]
     for worker in workers:
@@ -117,12 +117,12 @@ def test_directories_are_private_and_go_with_their_owner(tmp_path):
     assert directories.paths == [str(one / "hpcml-run"), str(two / "hpcml-run")]
     assert all(stat.S_IMODE(os.stat(path).st_mode) == 0o700 for path in directories.paths)
     inside, outside = one / "hpcml-run" / "data", tmp_path / "precious"
-    for path in (inside, Path(delivered(str(inside))), outside):
+    for path in (inside, Path(unverified_path(str(inside))), outside):
         path.write_bytes(b"x")
     directories.remove(str(inside))
     directories.remove(str(outside))  # not its own
     assert not inside.exists()
-    assert not Path(delivered(str(inside))).exists()
+    assert not Path(unverified_path(str(inside))).exists()
     assert outside.exists()
     directories.close()
     assert not list(one.iterdir())
@@ -157,5 +157,5 @@ def test_what_a_killed_owner_left_behind_is_swept_and_nothing_else(tmp_path):
 
 def test_places_are_memory_first_and_temporary_directories_then():
     environment = {"SLURM_TMPDIR": "/local/job7", "TMPDIR": "/scratch"}
-    assert places(environment) == ("/dev/shm", "/local/job7", "/scratch", "/tmp")
-    assert places({"TMPDIR": "relative"}) == ("/dev/shm", "/tmp")
+    assert candidate_directories(environment) == ("/dev/shm", "/local/job7", "/scratch", "/tmp")
+    assert candidate_directories({"TMPDIR": "relative"}) == ("/dev/shm", "/tmp")
