@@ -204,7 +204,7 @@ class Session:
             if running is not None:
                 running.dispatcher.prints.show_rest()
             self.display.close()
-            stopped = running is not None and running.dispatcher.out_of_time
+            stopped = running is not None and running.dispatcher.is_out_of_time
             if self.run_journal is not None:
                 self.run_journal.close("out of time" if stopped else "ended" if wait else "stopped")
             with contextlib.suppress(OSError):  # it stays when there are logs in it

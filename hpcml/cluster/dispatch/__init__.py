@@ -1,3 +1,3 @@
-"""Dispatch: the tasks that wait, those that are sent, and those that are run again."""
+"""Dispatch: tasks that wait, tasks that are sent, tasks that are run again."""
 
 __all__: list[str] = []

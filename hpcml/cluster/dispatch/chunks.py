@@ -10,7 +10,7 @@ __all__ = ["join_calls", "split"]
 
 
 def split(chunk: Call, length: int, start: int = 0) -> list[Call]:
-    """Return the calls of a chunk from `start` on, as chunks of up to so many.
+    """Return the calls of a chunk from `start` on, as chunks of up to `length` calls.
 
     Examples
     --------

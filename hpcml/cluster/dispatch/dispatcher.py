@@ -1,4 +1,4 @@
-"""The driver's queue: which tasks are sent together, when, and what follows when they come back.
+"""Dispatcher: the driver's thread that queues tasks, sends them in frames, and resolves their futures.
 
 ::
 
@@ -30,9 +30,9 @@ from hpcml.errors import OutOfTime, TaskError, WorkerDied, shut_down_error
 
 __all__ = ["Dispatcher"]
 
-INBOX_BLOCK_TASKS = 256  # tasks that go through the inbox at once
-BURST_SECONDS = 0.005
-CLOCK_INTERVAL_SECONDS = 0.2  # seconds between two looks at the clock
+INBOX_BLOCK_TASKS = 256  # put into the inbox as one order
+BURST_SECONDS = 0.005  # a burst of submissions is framed together, but no longer than this
+CLOCK_INTERVAL_SECONDS = 0.2  # between two checks of the limits
 
 log = logging.getLogger("hpcml")
 FutureT = TypeVar("FutureT", bound=FutureLike)
@@ -40,20 +40,22 @@ Work = Call | RecordedOutcome | BaseException
 
 
 class Dispatcher:
-    """Carries calls to the workers of an engine and their outcomes back.
+    """Sends calls to the workers of an engine, and resolves their futures with the outcomes.
 
     Parameters
     ----------
     workers
-        What an engine yielded.
+        The workers that an engine yielded.
     restore
-        Sends data anew that a worker did not find: called with its digest and the time when the task was sent.
+        Sends data again that a worker did not find: called with its digest and the time when the task was sent.
     retries
         A task is run again after its worker died, until `retries` workers have died under it.
     observer
-        Hears of what happens, in the dispatcher thread, before the futures do.
-    limits, script_state
-        How long tasks may take and how much they may return; returns what the script has around them, packed.
+        Called with each outcome, death and print in the dispatcher thread, before futures are resolved.
+    limits
+        Limits on the tasks' time and results.
+    script_state
+        Returns the directory, environment and the like that the script has now, packed; tasks run with these.
     """
 
     def __init__(
@@ -79,7 +81,7 @@ class Dispatcher:
         self._broken: BaseException | None = None
         self._closed = False
         self._idle_waiters: list[threading.Event] = []
-        self.last_worker_loss = 0.0  # when a worker was lost, or ended on purpose
+        self.last_worker_loss = 0.0  # when a worker died or was ended, on the clock of time.monotonic
         self.prints = Prints(self._inbox, observer)
         workers.on_change = lambda: self._inbox.put((lambda _: None, None))
         workers.on_print = self.prints.put
@@ -90,37 +92,37 @@ class Dispatcher:
     def submit(self, calls: Iterable[Work], new_future: Callable[[], FutureT]) -> list[FutureT]:
         """Queue `calls` and return the futures that `new_future` made for them, in order.
 
-        Their callbacks run in the dispatcher thread, never within this method. What is known of a call, an
-        outcome or an exception, can take its place.
+        Their callbacks run in the dispatcher thread, never within this method. A recorded outcome or an exception
+        can take the place of a call.
         """
         if self._closed:
             raise shut_down_error()
         futures: list[FutureT] = []
-        around = self._script_state()
+        state = self._script_state()
         block: list[Task | tuple[FutureLike, RecordedOutcome | BaseException]] = []
         try:
             for call in calls:
                 future = new_future()
-                block.append(Task(call, future, script_state=around) if isinstance(call, Call) else (future, call))
+                block.append(Task(call, future, script_state=state) if isinstance(call, Call) else (future, call))
                 futures.append(future)
                 if len(block) >= INBOX_BLOCK_TASKS or (isinstance(call, Call) and call.length > 1):
                     self._inbox.put((self._enqueue, block))
                     block = []
                     time.sleep(0)  # gives the interpreter to the threads that feed the workers
-        except BaseException:  # the caller gets no futures: nothing of this may run
+        except BaseException:  # the caller gets no futures: none of these calls may run
             self.abandon(futures)
             raise
         self._inbox.put((self._enqueue, block))
         return futures
 
     def abandon(self, futures: Iterable[FutureLike]) -> None:
-        """Give up `futures`: what waits is cancelled, what runs is interrupted and its worker freed."""
+        """Give up `futures`: waiting tasks are cancelled, running ones are interrupted and free their workers."""
         self._inbox.put((self._abandon, set(futures)))
 
     def stop(self, error: BaseException, seconds: float = 0.0) -> None:
-        """Start no more tasks; after those that run, or in so many seconds, fail what is left with `error`."""
+        """Start no further task; after the running ones, or after `seconds`, fail the rest with `error`."""
         self._limits.stop(error, seconds)
-        self._inbox.put((self._look_at_clock, None))
+        self._inbox.put((self._check_limits, None))
 
     def close(self, wait: bool = True, timeout: float | None = None) -> None:
         """End the dispatcher: with `wait` after the last task, at most `timeout` seconds from now."""
@@ -139,7 +141,7 @@ class Dispatcher:
         return None if self._broken or self._limits.refuses_calls else self._waiting.seconds(group, name)
 
     @property
-    def out_of_time(self) -> bool:
+    def is_out_of_time(self) -> bool:
         """Whether tasks have failed because there was no time for them."""
         return isinstance(self._broken, OutOfTime)
 
@@ -153,11 +155,11 @@ class Dispatcher:
             act, subject = order
             try:
                 act(subject)
-            except Exception as error:  # a defect of ours; nobody must wait for ever because of it
+            except Exception as error:  # a defect of hpcml: no caller may wait for ever because of it
                 log.exception("the dispatcher failed")
                 self._fail_all(error)
             del order, subject  # it may hold a large result
-            # A burst of submissions is framed together, but must not keep the workers waiting.
+            # See BURST_SECONDS: the workers must not wait for the end of a long burst.
             if self._inbox.empty() or time.monotonic() > last_sent + BURST_SECONDS:
                 self._send_waiting()
                 while self._idle_waiters and not self._waiting and not self._in_flight:
@@ -165,15 +167,15 @@ class Dispatcher:
                 last_sent = time.monotonic()
 
     def _next(self) -> tuple[Callable[..., None], Any] | None:
-        """Return the next order; a look at the clock where one is due and no other comes."""
-        ticks = self._limits.needs_clock(self._waiting, self._in_flight)
+        """Return the next order; a check of the limits where that is due and no other order comes."""
+        needs_clock = self._limits.needs_clock(self._waiting, self._in_flight)
         try:
-            return self._inbox.get(timeout=CLOCK_INTERVAL_SECONDS if ticks else None)
+            return self._inbox.get(timeout=CLOCK_INTERVAL_SECONDS if needs_clock else None)
         except queue.Empty:
-            return self._look_at_clock, None
+            return self._check_limits, None
 
-    def _look_at_clock(self, _: Any = None) -> None:
-        """End what has run too long; fail what is left when its time is over."""
+    def _check_limits(self, _: Any = None) -> None:
+        """Check the limits: interrupt overdue frames; fail all tasks when the time is up."""
         self._interrupt(self._limits.mark_overdue(list(self._in_flight.items())))
         error = self._limits.final_error(self._waiting, self._in_flight)
         if error is not None and (self._waiting or self._in_flight or self._broken is None):
@@ -189,8 +191,8 @@ class Dispatcher:
                 fail_all([item], self._broken)
 
     def _send_waiting(self) -> None:
-        """Send frames while there is something to send and credit to send it on."""
-        if self._limits.stopping or not self._waiting:
+        """Send frames while tasks wait and workers can take them."""
+        if self._limits.is_stopping or not self._waiting:
             return
         left = self._limits.seconds_left()
         while (frame := self._waiting.take(self._workers.ready, len(self._in_flight), left)) is not None:
@@ -224,10 +226,10 @@ class Dispatcher:
 
     def _abandon(self, futures: set[FutureLike]) -> None:
         fail_all(self._waiting.remove(futures), TaskError("this task was abandoned before it started"))
-        given_up = {sent: frame for sent, frame in self._in_flight.items() if frame.belongs_to(futures)}
-        for frame in given_up.values():
+        unwanted = {sent: frame for sent, frame in self._in_flight.items() if frame.belongs_to(futures)}
+        for frame in unwanted.values():
             frame.abandoned = True
-        self._interrupt(given_up)
+        self._interrupt(unwanted)
 
     def _interrupt(self, futures: "Iterable[Future[bytes]]") -> None:
         for sent in futures:

@@ -1,4 +1,4 @@
-"""Tasks that wait, and how many of them are sent in one frame."""
+"""Tasks, groups of equal tasks, and the frames in which tasks are sent."""
 
 import time
 from collections import deque
@@ -15,23 +15,23 @@ LARGEST_FRAME_BYTES = 4 << 20  # more in one message only delays its first task
 
 @dataclass(eq=False, slots=True)
 class Task:
-    """A call on its way, its future, and the workers that died under it."""
+    """A call, its future, and the workers that died while they ran it."""
 
     call: Call
     future: FutureLike
     deaths: list[str] = field(default_factory=list)
     running: bool = False
-    alone: bool = False  # it must not share a frame: one that it was in has come to nothing
+    alone: bool = False  # it must not share a frame: a worker died with one that it was in
     sent: float = 0.0
     data_sent_again: int = 0
-    script_state: bytes = b""  # of the script when this was submitted
+    script_state: bytes = b""  # packed, as it was when the task was submitted
 
 
 @dataclass(eq=False)
 class Group:
-    """Tasks of one kind: those that wait, the frames in flight, and the seconds that one takes.
+    """Tasks of one kind: the waiting ones, the number of frames in flight, and the seconds of one task.
 
-    ``mean_deviation`` is the mean of how much the times differ from ``seconds``.
+    ``seconds`` is a moving mean, ``mean_deviation`` that of the distances from it.
     """
 
     name: str
@@ -41,7 +41,7 @@ class Group:
     mean_deviation: float = 0.0
 
     def add_sample(self, seconds: float) -> None:
-        """Take in what one more task has lasted."""
+        """Note the seconds that one more task has taken."""
         before = seconds if self.seconds is None else self.seconds
         self.mean_deviation = 0.8 * self.mean_deviation + 0.2 * abs(seconds - before)
         self.seconds = 0.8 * before + 0.2 * seconds
@@ -52,7 +52,7 @@ class Group:
         return 0.0 if self.seconds is None else self.seconds + 4 * self.mean_deviation
 
     def take(self, size: int) -> list[Task]:
-        """Pop tasks of up to `size` calls that are not cancelled; one that must be sent alone is."""
+        """Pop tasks of up to `size` calls, without cancelled ones; a task that must be alone comes alone."""
         taken: list[Task] = []
         calls = length = 0
         while self.waiting and calls < size and length < LARGEST_FRAME_BYTES:
@@ -73,7 +73,7 @@ class Group:
 class Frame:
     """Tasks that are sent together.
 
-    ``abandoned`` when nobody waits for them any more, ``mark_overdue`` when they ran too long and were ended.
+    ``abandoned`` when no caller waits for them any more, ``overdue`` when they ran too long and were ended.
     """
 
     tasks: list[Task]
@@ -83,7 +83,7 @@ class Frame:
 
     @property
     def avoid(self) -> frozenset[str]:
-        """The workers that died under its tasks."""
+        """The workers that died while they ran its tasks."""
         return frozenset(worker for task in self.tasks for worker in task.deaths)
 
     def belongs_to(self, futures: Container[FutureLike]) -> bool:
@@ -91,7 +91,7 @@ class Frame:
         return all(belongs_to_any(task, futures) for task in self.tasks)
 
     def pack(self, limit: int) -> bytes:
-        """Return what is sent to a worker, which may return `limit` bytes of each task."""
+        """Return the message for a worker, which may return `limit` bytes of each task."""
         return pack_frame([task.call for task in self.tasks], limit, self.tasks[0].script_state)
 
     def __post_init__(self) -> None:
@@ -106,7 +106,7 @@ def belongs_to_any(task: Task, futures: Container[FutureLike]) -> bool:
 
 
 def fail_all(tasks: Iterable[Task], error: BaseException) -> None:
-    """Fail with `error` those of `tasks` that nobody has cancelled and that have not ended."""
+    """Fail with `error` those of `tasks` that are not cancelled and have not ended."""
     for task in tasks:
         if task.running or task.future.set_running_or_notify_cancel():
             resolve(task.future, error=error)

@@ -18,13 +18,13 @@ class FutureLike(Protocol):
         """Return False when the task was cancelled and must not run."""
 
     def done(self) -> bool:
-        """Tell whether it has its result or was cancelled."""
+        """Tell whether the future has its result or was cancelled."""
 
     def set_result(self, value: Any, /) -> None:
-        """Take what the task returned."""
+        """Take the value that the task returned."""
 
     def set_exception(self, error: BaseException | None, /) -> None:
-        """Take what the task raised."""
+        """Take the exception that the task raised."""
 
 
 class Results(Protocol):
@@ -40,7 +40,7 @@ class Results(Protocol):
         """Take the values that calls have returned."""
 
     def fail(self, places: Sequence[int], error: BaseException | None) -> None:
-        """Take what one of the calls at `places` has raised."""
+        """Take the exception that one of the calls at `places` has raised."""
 
 
 class _PlacedFuture:

@@ -11,58 +11,65 @@ from hpcml.errors import OutOfTime, TaskTimeout, WorkerDied
 
 __all__ = ["Limits"]
 
-LARGEST_RESULT = 1 << 30
+MAX_RESULT_NBYTES = 1 << 30
 
 
 class Limits:
-    """Tells the dispatcher what has run too long, and when there is no time for what waits.
+    """Limits of one Cluster: the dispatcher asks which tasks are overdue, and whether the time is up.
 
     Parameters
     ----------
     task_timeout
-        Seconds that one task may run; None: any.
-    left
-        Tells how many seconds there are for tasks; None: no end is in sight.
-    result
+        Seconds that one task may run; None: no limit.
+    seconds_left
+        Returns the seconds that are left for tasks; None: the job has no known end.
+    max_result_nbytes
         The most bytes that a task may return, pickled.
     """
 
     def __init__(
-        self, task_timeout: float | None, left: Callable[[], float | None], result: int = LARGEST_RESULT
+        self,
+        task_timeout: float | None,
+        seconds_left: Callable[[], float | None],
+        max_result_nbytes: int = MAX_RESULT_NBYTES,
     ) -> None:
         self.task_timeout = task_timeout
-        self.seconds_left = left
-        self.max_result_nbytes = result
+        self.seconds_left = seconds_left
+        self.max_result_nbytes = max_result_nbytes
         self._stopping: BaseException | None = None
         self._until = 0.0
 
     @property
-    def stopping(self) -> bool:
-        """Whether no task must start any more."""
+    def is_stopping(self) -> bool:
+        """Whether no further task may start."""
         return self._stopping is not None
 
     @property
     def refuses_calls(self) -> bool:
-        """Whether calls that come now will not be made."""
+        """Whether calls that are submitted now will not run."""
         left = self.seconds_left()
-        return self.stopping or (left is not None and left <= 0)
+        return self.is_stopping or (left is not None and left <= 0)
 
     def stop(self, error: BaseException, seconds: float) -> None:
-        """Start no more tasks; what has not ended in so many seconds fails with `error`, the earliest counts."""
+        """Start no further task; tasks that have not ended after `seconds` fail with `error`.
+
+        Of several such orders the one with the earliest end counts.
+        """
         until = time.monotonic() + seconds
         if self._stopping is None or until < self._until:
             self._stopping = error
             self._until = until
 
     def needs_clock(self, waiting: TaskQueue, in_flight: Collection[Any]) -> bool:
-        """Tell whether `mark_overdue` and `final_error` want to be asked again soon."""
-        if self.stopping or (self.task_timeout is not None and in_flight):
+        """Tell whether `mark_overdue` and `final_error` must be asked again soon."""
+        if self.is_stopping or (self.task_timeout is not None and in_flight):
             return True
         return bool(waiting) and self.seconds_left() is not None
 
     def mark_overdue(self, frames: Iterable[tuple[Any, Frame]]) -> list[Any]:
         """Mark the frames past their time limit; return their futures."""
-        now, limit = time.monotonic(), self.task_timeout or math.inf
+        now = time.monotonic()
+        limit = self.task_timeout or math.inf
         late = [(sent, frame) for sent, frame in frames if not frame.overdue and now > frame.sent + limit]
         for _, frame in late:
             frame.overdue = True
@@ -73,12 +80,12 @@ class Limits:
         left = self.seconds_left()
         if left is not None and waiting and (left <= 0 or (not in_flight and not waiting.fits(left))):
             self.stop(_out_of_time(left), 0.0)
-        if self.stopping and (not in_flight or time.monotonic() >= self._until):
+        if self.is_stopping and (not in_flight or time.monotonic() >= self._until):
             return self._stopping
         return None
 
     def timeout_error(self, task: Task, death: WorkerDied) -> TaskTimeout:
-        """Return what a task raises whose worker was ended because it ran too long."""
+        """Return the error of a task that ran too long, whose worker was ended."""
         return TaskTimeout(
             f"{task.call.name} ran longer than task_timeout={self.task_timeout:g} s on {death.worker}, which was "
             "ended and is replaced"

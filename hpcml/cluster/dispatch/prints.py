@@ -12,12 +12,12 @@ __all__ = ["PrintedLines", "Prints"]
 
 log = logging.getLogger("hpcml")
 
-LONGEST_LINE = 1 << 16  # bytes; a longer one is shown in parts
-MAX_WAITING_BYTES = 64 << 20  # bytes that wait to be shown
+LONGEST_LINE_BYTES = 1 << 16  # a longer one is shown in parts
+MAX_WAITING_BYTES = 64 << 20  # that wait to be shown
 
 
 class PrintedLines:
-    """Joins what workers print into lines.
+    """Joins the bytes that workers print into lines.
 
     Examples
     --------
@@ -32,12 +32,12 @@ class PrintedLines:
         self._unfinished: dict[tuple[str, int], bytes] = {}
 
     def add(self, worker: str, stream: int, data: bytes, ended: bool = False) -> str:
-        """Return the lines that are whole now, and with `ended` what has been begun of another."""
+        """Return the lines that are complete now; with `ended` also the incomplete one."""
         if not data and not self._unfinished:
             return ""
         data = self._unfinished.pop((worker, stream), b"") + data
         whole, end, rest = data.rpartition(b"\n")
-        if rest and (ended or len(rest) > LONGEST_LINE):
+        if rest and (ended or len(rest) > LONGEST_LINE_BYTES):
             whole, end, rest = data, b"\n", b""
         if rest:
             self._unfinished[worker, stream] = rest
@@ -50,14 +50,15 @@ class PrintedLines:
 class Prints:
     """Bytes that engines have read from their workers' streams, until a thread shows them.
 
-    What finds no room there, because nobody takes what is shown, is counted and left out: no task waits for it.
+    When `max_bytes` wait, because the user's terminal or log takes no more, further bytes are counted and dropped:
+    no task waits for its prints.
 
     Parameters
     ----------
     inbox
-        That thread's orders: functions and what to call them with.
+        Orders of that thread: functions, each with its argument.
     observer
-        Shows it, in that thread.
+        Shows the prints, in that thread.
     """
 
     def __init__(
@@ -67,10 +68,12 @@ class Prints:
         self._observer = observer
         self._max_bytes = max_bytes
         self._waiting = self._left_out = 0  # bytes
-        self._lock = threading.Lock()  # protects the numbers: engines' threads put, the inbox's owner shows
+        self._lock = (
+            threading.Lock()
+        )  # protects the two numbers: engines' threads put, the dispatcher thread shows
 
     def put(self, worker: str, stream: int, data: bytes, ended: bool) -> None:
-        """Take what a worker has printed; see `hpcml.data.envelope.TaskObserver`."""
+        """Take bytes that a worker has printed; see `hpcml.data.envelope.TaskObserver`."""
         with self._lock:
             if self._waiting + len(data) > self._max_bytes:
                 self._left_out += len(data)
@@ -87,13 +90,13 @@ class Prints:
             log.warning("%s bytes that tasks have printed are left out: they are not read here in time", left_out)
 
     def end_frame(self, outcomes: bytes) -> None:
-        """Show the last of what a frame's calls have printed."""
+        """Show the last bytes that the calls of a frame have printed."""
         head = read_head(outcomes)
         for stream, data in enumerate(head.printed):
             self._observer.printed(head.worker, stream, data, True)
 
     def show_rest(self) -> None:
-        """Show what is left when the thread has ended."""
+        """Show the remaining prints, when the thread has ended."""
         while True:
             try:
                 order = self._inbox.get_nowait()

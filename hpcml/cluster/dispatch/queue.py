@@ -1,4 +1,4 @@
-"""The tasks that wait for a worker, in groups, and which of them are sent next."""
+"""Queue of the tasks that wait for a worker, in groups; gives the frame that is sent next."""
 
 from collections import deque
 from collections.abc import Iterable
@@ -9,32 +9,34 @@ from hpcml.cluster.dispatch.sizes import frame_size
 
 __all__ = ["TaskQueue"]
 
-PREFETCH_SECONDS = 0.5  # a frame that waits behind one longer than this would be faster elsewhere
+# A busy worker is sent a second frame only if a frame lasts less than this. Behind a longer one the second would
+# wait, while another worker may soon be free.
+PREFETCH_SECONDS = 0.5
 
 
 class TaskQueue:
     """Tasks of one group are sent together; the groups take turns.
 
-    A group is known while something of it waits or is on its way. How long the tasks of a name have taken is
-    kept for good.
+    A group exists while a task of it waits or a frame of it is in flight. The seconds that tasks of a name have
+    taken are kept until the Cluster ends.
 
     Parameters
     ----------
     limit
-        Seconds that one task may last; None: any.
+        Seconds that one task may run; None: no limit.
     """
 
     def __init__(self, limit: float | None = None) -> None:
         self._limit = limit
         self._groups: dict[str, Group] = {}
-        self._ready: dict[str, Group] = {}  # the groups in which something waits, the next first
-        self._seconds: dict[str, float] = {}  # what a task of a name took, in groups that are gone
+        self._ready: dict[str, Group] = {}  # the groups with waiting tasks, the next first
+        self._seconds: dict[str, float] = {}  # per task of a name, also from groups that have ended
 
     def __bool__(self) -> bool:
         return bool(self._ready)
 
     def add(self, task: Task, first: bool = False) -> None:
-        """Have `task` wait, as the last or the first of its group."""
+        """Add `task` to its group, as the last or the first."""
         name = task.call.group
         group = self._groups.get(name)
         if group is None:
@@ -43,38 +45,38 @@ class TaskQueue:
         (group.waiting.appendleft if first else group.waiting.append)(task)
 
     def add_again(self, tasks: list[Task]) -> None:
-        """Have `tasks` wait in front of all others, in order."""
+        """Add `tasks` in front of all others of their groups, in order."""
         for task in reversed(tasks):
             self.add(task, first=True)
 
     def take(self, slots: int, in_flight: int, left: float | None = None) -> Frame | None:
-        """Return the next frame, when there is something to send and credit to send it on.
+        """Return the next frame; None where no task waits, or where the workers have enough frames.
 
-        Tasks that would probably last longer than `left` seconds are held back.
+        Tasks that would probably run longer than `left` seconds stay in the queue.
         """
         for name, group in list(self._ready.items()):
             if left is not None and group.upper_estimate > left:
                 continue
-            tasks = group.take(self._size(group, slots, in_flight))
+            tasks = group.take(self._frame_size(group, slots, in_flight))
             if not group.waiting:
                 del self._ready[name]
             if tasks:
-                if group.waiting:  # the others first
+                if group.waiting:  # the other groups are next
                     self._ready[name] = self._ready.pop(name)
                 group.frames += 1
                 return Frame(tasks, group)
         return None
 
     def fits(self, left: float) -> bool:
-        """Tell whether anything that waits will probably end within `left` seconds."""
+        """Tell whether any waiting task will probably end within `left` seconds."""
         return any(group.upper_estimate <= left for group in self._ready.values())
 
-    def _size(self, group: Group, slots: int, in_flight: int) -> int:
-        """Return how many tasks of `group` may go now."""
+    def _frame_size(self, group: Group, slots: int, in_flight: int) -> int:
+        """Return how many tasks of `group` may be sent now."""
         width = group.waiting[0].call.width or slots
         size = frame_size(group.seconds, len(group.waiting), min(width, slots))
         prefetch = width >= slots and group.seconds is not None and size * group.seconds < PREFETCH_SECONDS
-        if self._limit is not None:  # it counts from when a frame is sent
+        if self._limit is not None:  # the limit counts from the sending of a frame
             prefetch = False
             size = size if size * (group.seconds or 0) < self._limit / 10 else 1
         if group.frames >= width and not prefetch:
@@ -84,9 +86,9 @@ class TaskQueue:
         return size
 
     def seconds(self, group: str, name: str) -> float | None:
-        """Return what a call of `group`, or of a function, takes, as far as that is known; in any thread.
+        """Return the measured seconds of a call of `group`, else of function `name`; None if unknown.
 
-        None where there is a limit for each task: then none may be sent with others.
+        None also where each task has a limit: then no task may be sent with others. Any thread may call this.
         """
         if self._limit is not None:
             return None
@@ -94,26 +96,26 @@ class TaskQueue:
         return self._seconds.get(name) if known is None or known.seconds is None else known.seconds
 
     def frame_done(self, frame: Frame) -> None:
-        """Take note that a frame is no longer on its way."""
+        """Note that a frame is no longer in flight."""
         group = frame.group
         group.frames -= 1
         if not group.frames and not group.waiting:
             self._groups.pop(group.name, None)
 
     def add_sample(self, task: Task, group: Group, seconds: float) -> None:
-        """Take note of what one task has lasted."""
+        """Note the seconds that one task has taken."""
         group.add_sample(seconds)
-        if task.call.group.startswith(task.call.name):  # joblib's calls tell nothing of the next Parallel's
+        if task.call.group.startswith(task.call.name):  # not of joblib: the next Parallel calls another function
             self._seconds[task.call.name] = group.seconds or 0.0
 
     def remove(self, futures: set[FutureLike]) -> list[Task]:
         """Remove the tasks of `futures` and return them."""
-        given_up: list[Task] = []
+        removed: list[Task] = []
         for group in self._ready.values():
-            given_up += [task for task in group.waiting if belongs_to_any(task, futures)]
+            removed += [task for task in group.waiting if belongs_to_any(task, futures)]
             group.waiting = deque(task for task in group.waiting if not belongs_to_any(task, futures))
         self._ready = {name: group for name, group in self._ready.items() if group.waiting}
-        return given_up
+        return removed
 
     def clear(self) -> Iterable[Task]:
         """Remove all tasks and return them."""

@@ -1,4 +1,4 @@
-"""Retries: of tasks whose worker died, whose data was not there, or which came back half done."""
+"""Retries of tasks: their worker died, their data was missing, or a chunk came back half finished."""
 
 import logging
 from collections.abc import Callable
@@ -29,13 +29,14 @@ def record_death(task: Task, death: WorkerDied, retries: int, alone: bool) -> Wo
         task.deaths.append(death.worker)
     if len(task.deaths) < retries:
         return None
-    hosts = ", ".join(task.deaths)
-    what = f"{task.call.name} ended {len(task.deaths)} workers ({hosts}) and is not tried again"
-    return WorkerDied(f"{what}: {death}")
+    workers = ", ".join(task.deaths)
+    return WorkerDied(
+        f"{task.call.name} ended {len(task.deaths)} workers ({workers}) and is not tried again: {death}"
+    )
 
 
 def send_data_again(task: Task, missing: DataMissing, restore: Callable[[str, float], None]) -> bool:
-    """Send what a worker did not find to the nodes once more; True when `task` can then run again."""
+    """Send data that a worker did not find to the nodes again; return True if `task` can then run again."""
     log.warning("%s: sending it again", missing)
     task.data_sent_again += 1
     try:
@@ -51,8 +52,7 @@ def decide_retries(
 ) -> list[tuple[Task, TaskTimeout | WorkerDied | None]]:
     """Return each task of a frame whose worker died, with its error, or None to retry it.
 
-    The calls of a chunk that may have begun go their own ways. `timeout_error` gives the error of a task that ran
-    too long.
+    A chunk that may have begun is split into its calls. `timeout_error` makes the error of an overdue task.
     """
     whole = not death.started and not frame.overdue
     tasks = frame.tasks if whole else [part for task in frame.tasks for part in split_chunk(task)]
@@ -65,7 +65,7 @@ def decide_retries(
 
 
 def split_chunk(task: Task) -> list[Task]:
-    """Return the tasks of a chunk, none of which may share a frame again; of any other, itself."""
+    """Return a chunk's calls as tasks, which may not share a frame again; any other task as it is."""
     if task.call.length == 1:
         return [task]
     return _part_tasks(task, 1, alone=True)
@@ -94,18 +94,17 @@ def finished_part(call: Call, outcome: Outcome) -> Call:
 
 
 def resolve_outcome(task: Task, outcome: Outcome) -> list[Task]:
-    """Resolve the future of a task, or of what has ended of a chunk; return what is still to run."""
+    """Resolve the future of a task, or of the finished part of a chunk; return the tasks that are left to run."""
     if not task.call.keys:
         resolve(task.future, outcome.value, outcome.error)
         return []
-    done, length = len(outcome.value), task.call.length
+    done = len(outcome.value)
+    length = task.call.length
     if done:
         resolve(_chunk_future(task).part(0, done), outcome.value)
     if outcome.error is not None:
         resolve(_chunk_future(task).part(done, length), error=outcome.error)
         return []
-    return (
-        _part_tasks(task, chunk_length(outcome.seconds / max(done, 1), length - done), done)
-        if done < length
-        else []
-    )
+    if done == length:
+        return []
+    return _part_tasks(task, chunk_length(outcome.seconds / max(done, 1), length - done), done)

@@ -15,12 +15,12 @@ __all__ = ["ReturnedFrames"]
 
 
 class ReturnedFrames:
-    """The second half of a dispatcher: all that follows when a frame comes back.
+    """Second half of the dispatcher: takes each frame that comes back.
 
     Parameters
     ----------
     waiting
-        The queue, which takes the tasks that run again.
+        Queue for the tasks that run again.
     fail_all
         Fails all tasks of the dispatcher; called with the error when an outcome cannot be recorded.
     observer, limits, restore, retries
@@ -53,7 +53,7 @@ class ReturnedFrames:
         if task.call.keys and outcome.value is None:
             outcome = outcome._replace(value=[])
         if isinstance(outcome.error, DataMissing) and task.data_sent_again < self._retries:
-            if outcome.value:  # of a chunk: what has ended is not run again
+            if outcome.value:  # the part of a chunk that has ended is not run again
                 before = outcome._replace(error=None)
                 self._finish_task(task, before, pack_again(before), group)
             elif send_data_again(task, outcome.error, self._restore):
@@ -69,7 +69,7 @@ class ReturnedFrames:
         self._waiting.add_again(resolve_outcome(task, outcome))
 
     def retry(self, frame: Frame, death: WorkerDied) -> None:
-        """Put tasks whose worker died back in front; a death counts only for tasks that had begun."""
+        """Put the tasks of a worker that died back in front; a death counts only for tasks that had begun."""
         if death.started and not frame.overdue:
             self._observer.died(death, [task.call for task in frame.tasks])
         for task, error in reversed(decide_retries(frame, death, self._retries, self._limits.timeout_error)):

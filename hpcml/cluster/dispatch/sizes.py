@@ -44,9 +44,9 @@ def frame_size(seconds: float | None, waiting: int, slots: int) -> int:
 
 
 def chunk_length(seconds: float | None, waiting: int, longest: float = CHUNK_SECONDS) -> int:
-    """Return how many calls of `seconds` each (None: not known), of those `waiting`, should be sent as one.
+    """Return how many of the `waiting` calls, of `seconds` each (None: unknown), should be sent as one.
 
-    At most half of them, and what takes `longest` seconds, but so many that they are worth a message.
+    At most half of them, and as many as run for `longest` seconds, but enough to be worth a message.
 
     Examples
     --------
@@ -63,12 +63,12 @@ def chunk_length(seconds: float | None, waiting: int, longest: float = CHUNK_SEC
 
 
 def chunk_lengths(seconds: float | None, waiting: int, slots: int, longest: float) -> Iterator[int]:
-    """Yield how many calls each message should hold, for all that are `waiting`, to be done by `slots`.
+    """Yield the number of calls in each message, until all `waiting` calls are sent to `slots` workers.
 
     Round by round each slot gets half of its share (factoring: Hummel, Schonberg and Flynn 1992,
-    doi:10.1145/135226.135232), until the driver could not send the halves as fast as they are done: then the
-    whole, more of it to the slots that are sent their part first, so that all end together. No message takes more
-    than `longest` seconds, and no more slots are used than messages are worth.
+    doi:10.1145/135226.135232), until the driver could not send the halves as fast as they are done. Then each gets
+    the whole; slots whose message is sent first get more, so that all end together. No message takes more than
+    `longest` seconds, and no more slots are used than there is work worth a message.
 
     Examples
     --------
@@ -95,8 +95,9 @@ def chunk_lengths(seconds: float | None, waiting: int, slots: int, longest: floa
 
 def _last_lengths(waiting: int, messages: int, most: int, later: float) -> Iterator[int]:
     """Yield the lengths of the last messages; the slot of each begins by `later` calls after the one before."""
-    mean, steps = waiting / messages, max(messages - 1, 1)
-    later = min(later, 2 * (mean - 1) / steps, 2 * (most - mean) / steps)  # none is empty, none too long
+    mean = waiting / messages
+    steps = max(messages - 1, 1)
+    later = min(later, 2 * (mean - 1) / steps, 2 * (most - mean) / steps)  # no message is empty or too long
     ends = [round(number * (mean + later * (messages - number) / 2)) for number in range(messages + 1)]
     for begin, end in itertools.pairwise(ends):
         yield end - begin

@@ -45,9 +45,9 @@ def test_nothing_fails_while_something_runs_or_fits():
     limits = Limits(None, lambda: 5.0)
     assert limits.final_error(waiting(10.0), in_flight=["a frame"]) is None
     assert limits.final_error(waiting(1.0), in_flight=[]) is None
-    assert not limits.stopping
+    assert not limits.is_stopping
     assert isinstance(limits.final_error(waiting(10.0), in_flight=[]), OutOfTime)
-    assert limits.stopping
+    assert limits.is_stopping
 
 
 def test_at_the_end_what_runs_fails_too():
