@@ -13,7 +13,8 @@ from hpcml.data.envelope import Call, RecordedOutcome, name_of
 from hpcml.data.outcomes import Outcome
 from hpcml.data.packing import Called, CallPacker
 from hpcml.data.pickling import is_plain
-from hpcml.journal.call_keys import IGNORED_ARGUMENTS, CallKeys, Written
+from hpcml.journal.call_keys import IGNORED_ARGUMENTS, CallKeys
+from hpcml.journal.object_digests import ObjectDigest
 from hpcml.journal.run_journal import RunJournal
 
 __all__ = ["Calls", "Item", "is_uniform"]
@@ -59,7 +60,7 @@ class Calls:
         self.prepared: Any = None  # what workers call before: the results may depend on it
         self.seconds: float | None = None  # that a call of a Parallel takes, once that is known
         self._keys = CallKeys(data.digests)
-        self._digests: dict[int, tuple[Any, Written]] = {}
+        self._digests: dict[int, tuple[Any, ObjectDigest]] = {}
 
     def make(
         self,
@@ -167,12 +168,13 @@ class Calls:
         self._run_journal.note_classes(classes)
         return self._run_journal.number_keys([one.digest for one in written]), classes
 
-    def _written(self, digest: Written, calls: Sequence[Item], name: str) -> list[Written]:
+    def _written(self, digest: ObjectDigest, calls: Sequence[Item], name: str) -> list[ObjectDigest]:
         ignored = IGNORED_ARGUMENTS.get(name)
         if ignored is None:
-            return [self._keys.call(digest, args, kwargs) for _, args, kwargs in calls]
+            return [self._keys.call_digest(digest, args, kwargs) for _, args, kwargs in calls]
         kept = [{key: kwargs[key] for key in kwargs if key not in ignored} for _, _, kwargs in calls]
-        return [self._keys.call(digest, args, named) for (_, args, _), named in zip(calls, kept, strict=True)]
+        pairs = zip(calls, kept, strict=True)
+        return [self._keys.call_digest(digest, args, named) for (_, args, _), named in pairs]
 
     def _is_costly(self, name: str) -> bool:
         """Tell whether a key takes too much of the time of short calls; now and then one is made to see.
@@ -187,9 +189,9 @@ class Calls:
         self._run_journal.key_seconds[name] = seconds * 0.9
         return True
 
-    def _digest(self, function: Callable[..., Any], same: bool) -> Written:
+    def _digest(self, function: Callable[..., Any], same: bool) -> ObjectDigest:
         known = self._digests.get(id(function))
-        digest = known[1] if known is not None else self._keys.write(self._whole(function))
+        digest = known[1] if known is not None else self._keys.object_digest(self._whole(function))
         if same:
             self._digests[id(function)] = (function, digest)
         return digest

@@ -36,7 +36,7 @@ things = {
     "long in a list": [10 ** 5000, {"a": -(10 ** 5000)}],
 }
 keys = {name: CallKeys().digest(thing) for name, thing in things.items()}
-keys["a call"] = CallKeys().call(CallKeys().write(len), (10 ** 5000, "a"), {}).digest
+keys["a call"] = CallKeys().call_digest(CallKeys().object_digest(len), (10 ** 5000, "a"), {}).digest
 with hpcml.Cluster(engine="local", slots_per_node=1, progress=False, run_dir="runs") as cluster:
     with cluster.broadcast([Held(n) for n in range(3)]) as handle, cluster.broadcast([Held(4)]) as other:
         keys["broadcast"], keys["another"] = CallKeys().digest((handle,)), CallKeys().digest((other,))

@@ -14,7 +14,7 @@ from deap import base, creator
 from hpcml.journal.call_keys import CallKeys
 creator.create("KeyMost", base.Fitness, weights=(1.0,))
 creator.create("KeyBits", list, fitness=creator.KeyMost)
-print(CallKeys().call(CallKeys().write(max), (creator.KeyBits([1, 0, 2.5]),), {}).digest)
+print(CallKeys().call_digest(CallKeys().object_digest(max), (creator.KeyBits([1, 0, 2.5]),), {}).digest)
 """
 
 
@@ -30,7 +30,7 @@ def bits():
 
 def key(individual, function=max):
     keys = CallKeys()
-    return keys.call(keys.write(function), (individual,), {}).digest
+    return keys.call_digest(keys.object_digest(function), (individual,), {}).digest
 
 
 GENOMES = (

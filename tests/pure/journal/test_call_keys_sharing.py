@@ -15,7 +15,7 @@ from hpcml.journal.call_keys import CallKeys
 
 def call_key(function, *args, **kwargs):
     keys = CallKeys()
-    return keys.call(keys.write(function), args, kwargs).digest
+    return keys.call_digest(keys.object_digest(function), args, kwargs).digest
 
 
 def pairs():
