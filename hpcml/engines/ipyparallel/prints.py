@@ -1,76 +1,77 @@
-"""Prints of the engines of a node: their streams, and the launcher's readings of them, sent to the driver."""
+"""Prints of the engines of a node: their streams, and the launcher's readings, which are sent to the driver."""
 
 import contextlib
 import mmap
 import resource
-from typing import Any
 
+from hpcml.engines.collector import Collector
 from hpcml.engines.nodes.messages import pieces, say
-from hpcml.engines.streams import Collector, Streams, open_pipes
+from hpcml.engines.streams import Streams, open_pipes
 
 __all__ = ["NodePrints"]
 
-FILES = 4  # of each slot
+FILES_PER_SLOT = 4
+OTHER_FILES = 256  # of a launcher, at most
 
 
 class NodePrints:
-    """The streams of all slots of a node, by which engines that are forked for a slot follow each other.
+    """The streams of all slots of a node; the engines that follow each other in a slot share its streams.
 
     Parameters
     ----------
     output
-        The file descriptor for messages.
+        File descriptor for messages to the driver.
     """
 
     def __init__(self, node: str, slots: int, output: int) -> None:
         self._node = node
         self._output = output
-        self._files = resource.getrlimit(resource.RLIMIT_NOFILE)
-        soft, hard = self._files
-        if soft < FILES * slots + 256:
+        self._file_limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+        soft, hard = self._file_limits
+        if soft < FILES_PER_SLOT * slots + OTHER_FILES:
             with contextlib.suppress(ValueError):
-                resource.setrlimit(resource.RLIMIT_NOFILE, (min(FILES * slots + 256, hard), hard))
+                resource.setrlimit(resource.RLIMIT_NOFILE, (min(FILES_PER_SLOT * slots + OTHER_FILES, hard), hard))
         self._pipes = [open_pipes() for _ in range(slots)]
-        # Shared with the engines: the count of the readings of each.
-        self._counts: Any = memoryview(mmap.mmap(-1, 8 * slots)).cast("Q")
+        # Readings of each slot's streams, in memory that the engines share.
+        self._counts = memoryview(mmap.mmap(-1, 8 * slots)).cast("Q")
         self._collector = Collector(self._pipes, self._send, self._counts)
 
     def streams(self, slot: int) -> Streams:
-        """Return the streams of an engine, in its process, which has no use for those of the others."""
+        """Return the streams of an engine, in its process, and close those of the other slots there."""
         for number, pipes in enumerate(self._pipes):
             if number != slot:
                 pipes.close()
         with contextlib.suppress(ValueError):
-            resource.setrlimit(resource.RLIMIT_NOFILE, self._files)
-        return Streams(self._pipes[slot], lambda: int(self._counts[slot]))
+            resource.setrlimit(resource.RLIMIT_NOFILE, self._file_limits)
+        return Streams(self._pipes[slot], lambda: self._counts[slot])
 
     @property
     def watched(self) -> list[int]:
-        """See `hpcml.engines.streams.Collector`."""
+        """See `hpcml.engines.collector.Collector`."""
         return self._collector.watched
 
     @property
     def timeout(self) -> float | None:
-        """See `hpcml.engines.streams.Collector`."""
+        """See `hpcml.engines.collector.Collector`."""
         return self._collector.timeout
 
     def look(self) -> None:
-        """Send what has waited long enough, or is much."""
+        """Send the prints that have waited long enough, or are many."""
         self._collector.look()
 
     def drain(self, slot: int) -> None:
-        """Send the last words of an engine that has ended, and that they are the last."""
+        """Send the last prints of an engine that has ended, and a message that they are the last."""
         self._collector.drain(slot)
         for stream in (0, 1):
             say({"node": self._node, "slot": slot, "stream": stream, "printed": "", "ended": True}, self._output)
 
     def close(self) -> None:
-        """Send what is left."""
+        """Send the prints that are left."""
         self._collector.close()
 
     def _send(self, slot: int, stream: int, data: bytes, count: int) -> None:
-        about = {"node": self._node, "slot": slot, "stream": stream}
+        origin = {"node": self._node, "slot": slot, "stream": stream}
         *most, last = pieces(data.decode("latin-1")) if data else ("",)
         for piece in most:
-            say({**about, "printed": piece}, self._output)
-        say({**about, "printed": last, "readings": count}, self._output)
+            say({**origin, "printed": piece}, self._output)
+        say({**origin, "printed": last, "readings": count}, self._output)

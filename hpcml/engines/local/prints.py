@@ -5,7 +5,8 @@ import select
 import threading
 from collections.abc import Callable
 
-from hpcml.engines.streams import Collector, Pipes
+from hpcml.engines.collector import Collector
+from hpcml.engines.streams import Pipes
 
 __all__ = ["PrintReader"]
 

@@ -9,8 +9,9 @@ import sys
 import pytest
 
 from hpcml.cluster.dispatch.prints import PrintedLines, Prints
-from hpcml.engines import streams
-from hpcml.engines.streams import Collector, open_pipes
+from hpcml.engines import collector as collecting
+from hpcml.engines.collector import Collector
+from hpcml.engines.streams import open_pipes
 
 
 class Shown:
@@ -76,7 +77,7 @@ def test_a_little_waits_for_more_and_much_does_not(pipes, monkeypatch):
     assert taken == [(1, 1, b"x" * 40_000, 1)]
     assert collector.timeout is not None
     assert collector.watched == []
-    monkeypatch.setattr(streams, "BATCH_SECONDS", 0.0)
+    monkeypatch.setattr(collecting, "BATCH_SECONDS", 0.0)
     collector.look()
     assert taken[1:] == [(0, 0, b"a little", 1)]
     collector.look()
