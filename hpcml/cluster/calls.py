@@ -7,7 +7,7 @@ from functools import cache
 from typing import Any
 
 from hpcml.data.call_data import CallData
-from hpcml.data.callbacks import watch
+from hpcml.data.callbacks import send_callbacks
 from hpcml.data.definitions import is_named
 from hpcml.data.envelope import Call, RecordedOutcome, name_of
 from hpcml.data.outcomes import Outcome
@@ -52,7 +52,7 @@ class Calls:
         at_once: bool,
         wrap: Callable[[Any], Any] | None = None,
     ) -> None:
-        watch()
+        send_callbacks()
         self.data = data
         self._run_journal = run_journal
         self._at_once = at_once

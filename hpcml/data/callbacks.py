@@ -1,8 +1,9 @@
-"""scikit-learn's callbacks in tasks: what they report comes to the driver also from other nodes.
+"""Callbacks of scikit-learn in tasks: their messages reach the driver also from other nodes.
 
-They report by a UNIX socket (`sklearn.callback._transport`), which is there on the driver's own node only.
-Elsewhere the messages of a task come with its result, and are given to the callback when that is unpickled. A
-socket that fails is no error of a fit, which scikit-learn would make a score of.
+A callback sends messages to the driver by a UNIX socket (`sklearn.callback._transport`), which exists on the
+driver's node alone. From other nodes, the messages of a task are sent with its result, and the callback receives
+them when the result is unpickled. A failed socket must not be an error of a fit: scikit-learn would turn that into
+a score.
 """
 
 import logging
@@ -13,17 +14,18 @@ from typing import Any
 
 from hpcml.data.out_of_band import OutOfBand, reduces
 
-__all__ = ["watch", "with_messages"]
+__all__ = ["send_callbacks", "with_messages"]
 
 log = logging.getLogger("hpcml")
 
 TRANSPORT = "sklearn.callback._transport"
 
-_sent: list[tuple[str, bytes]] = []  # on a worker: messages of its task, with the address of who waits for them
+_messages: list[tuple[str, bytes]] = []
+"""On a worker, the messages of its task, each after the address of its listener in the driver."""
 
 
-def watch() -> None:
-    """In the driver, have callbacks that are sent to tasks report to it."""
+def send_callbacks() -> None:
+    """In the driver, make callbacks that are sent to tasks send their messages to this process."""
     transport: Any = sys.modules.get(TRANSPORT)
     if transport is not None:
         reduces.setdefault(transport.ListenerHandle, _reduce)
@@ -34,7 +36,7 @@ def _reduce(handle: Any, _: OutOfBand) -> tuple[Any, ...]:
 
 
 def _arrive(address: str, authkey: bytes) -> Any:
-    """Return the handle of a listener; on a worker, connections are then made by `_Line`."""
+    """Return the handle of a listener in the driver; connections to it are from now on a `_Connection`."""
     from sklearn.callback import _transport
 
     if not isinstance(_transport.Client, _Connect):
@@ -43,20 +45,20 @@ def _arrive(address: str, authkey: bytes) -> Any:
 
 
 class _Connect:
-    """Stands for `multiprocessing.connection.Client`, and never fails."""
+    """Replacement of `multiprocessing.connection.Client` that never fails."""
 
     def __init__(self, client: Any) -> None:
         self.client = client
 
-    def __call__(self, address: str, authkey: bytes) -> "_Line":
+    def __call__(self, address: str, authkey: bytes) -> "_Connection":
         try:
-            return _Line(address, self.client(address, authkey=authkey))
+            return _Connection(address, self.client(address, authkey=authkey))
         except (OSError, EOFError, AuthenticationError):
-            return _Line(address, None)
+            return _Connection(address, None)
 
 
-class _Line:
-    """A connection to a listener, or where there is none, or no longer one, the way by a task's result."""
+class _Connection:
+    """A connection to a listener; without one, or after it has failed, messages go with the task's result."""
 
     def __init__(self, address: str, socket: Any) -> None:
         self._address = address
@@ -71,10 +73,10 @@ class _Line:
             except (OSError, EOFError):
                 self._socket = None
         if self._socket is None:
-            _sent.append((self._address, pickle.dumps(message)))
+            _messages.append((self._address, pickle.dumps(message)))
 
     def recv(self) -> None:
-        """Return at once: `send` has waited."""
+        """Return at once: `send` has waited for the answer."""
 
     def close(self) -> None:
         """End the connection."""
@@ -82,8 +84,8 @@ class _Line:
             self._socket.close()
 
 
-class _Reported:
-    """A result with the messages of its task; it arrives as the result alone."""
+class _WithMessages:
+    """A result with the messages of its task; its pickle is loaded as the result alone."""
 
     def __init__(self, value: Any, messages: list[tuple[str, bytes]]) -> None:
         self._value = value
@@ -94,16 +96,16 @@ class _Reported:
 
 
 def with_messages(value: Any) -> Any:
-    """On a worker, return what is packed in place of a task's result: it takes the task's messages along."""
-    if not _sent:
+    """On a worker, return the object to pickle as a task's result: with the messages of the task, if any."""
+    if not _messages:
         return value
-    messages = _sent.copy()
-    _sent.clear()
-    return _Reported(value, messages)
+    messages = _messages.copy()
+    _messages.clear()
+    return _WithMessages(value, messages)
 
 
 def _deliver(messages: list[tuple[str, bytes]], value: Any) -> Any:
-    """Give messages to those who wait for them; nobody waits for those of a recorded result."""
+    """Give messages to their listeners, and return the result; a recorded result has no listeners."""
     transport: Any = sys.modules.get(TRANSPORT)
     for address, message in messages:
         consume = transport and transport._message_consumers.get(address)

@@ -1,6 +1,7 @@
-"""Classes of the script in pickles that are loaded on workers: made once, and as they were sent each time.
+"""Loading of the script's classes on workers: each is made once, and has its sent attributes for each task.
 
-cloudpickle makes such a class before it looks whether the process has it, and leaves what a task has added to it.
+cloudpickle would make such a class before it looks whether the process has it, and would keep the attributes that
+tasks have added.
 """
 
 import pickle
@@ -16,20 +17,20 @@ __all__ = ["ClassUnpickler", "holds_class", "load"]
 _pickles = cloudpickle.cloudpickle
 _MAKERS = ("_make_skeleton_class", "_make_skeleton_enum")
 _MARK = b"_make_skeleton_"
-_LIBRARIES = ("abc", "enum", "typing", "builtins")  # whose classes note nothing in others
+_LIBRARIES = ("abc", "enum", "typing", "builtins")  # their classes register no other class
 
 _made: "weakref.WeakKeyDictionary[type, frozenset[str]]" = weakref.WeakKeyDictionary()
-"""The classes that were made here, and the attributes that Python gave them."""
+"""Classes that were made here, with the attributes that Python has given them."""
 
 
 class ClassUnpickler(pickle.Unpickler):
-    """An unpickler that makes no class anew that this process has, and takes from it what a task has added."""
+    """Unpickler that makes no class twice, and removes the attributes that tasks have added to a class."""
 
-    notes_classes = False
-    """Whether a class was made whose metaclass or base notes it, in state that may have been set before."""
+    registers_classes = False
+    """Whether a class was made that its metaclass or base registers, in state that may have been set before."""
 
     def find_class(self, module: str, name: str) -> Any:
-        """Return what a name in the pickle means; see `pickle.Unpickler.find_class`."""
+        """Return the object of a name in the pickle; see `pickle.Unpickler.find_class`."""
         if module == _pickles.__name__:
             if name in _MAKERS:
                 return partial(self._make, getattr(_pickles, name))
@@ -38,7 +39,7 @@ class ClassUnpickler(pickle.Unpickler):
         return super().find_class(module, name)
 
     def known_class(self, number: str) -> type | None:
-        """Return the class that has a number of cloudpickle's in this process."""
+        """Return the class that has a number of cloudpickle's in this process, None where there is none."""
         found: type | None = _pickles._DYNAMIC_CLASS_TRACKER_BY_ID.get(number)
         return found
 
@@ -47,11 +48,11 @@ class ClassUnpickler(pickle.Unpickler):
         if kind is None:
             kind = make(*parts)
             _made[kind] = frozenset(vars(kind))
-            self.notes_classes = self.notes_classes or _is_noted(kind)
+            self.registers_classes = self.registers_classes or _is_registered(kind)
         return kind
 
     def set_state(self, kind: type, state: Any) -> type:
-        """Set the attributes of a class, and remove others."""
+        """Set the attributes of a class, and remove those that tasks have added."""
         attributes = state[0]
         for name in vars(kind).keys() - _made.get(kind, vars(kind).keys()) - attributes.keys():
             delattr(kind, name)
@@ -59,18 +60,18 @@ class ClassUnpickler(pickle.Unpickler):
         return made
 
 
-def load(make: Callable[[], ClassUnpickler]) -> tuple[Any, Any]:
-    """Return what an unpickler loads, and the unpickler.
+def load(make: Callable[[], ClassUnpickler]) -> tuple[Any, ClassUnpickler]:
+    """Load a pickle, and return the object and the unpickler.
 
-    The pickle is loaded again, by another one, where it has made a class that others have noted: what they note is
-    in the pickle too, and would be there twice.
+    Where a class was made that another one registers, the pickle is loaded a second time: the registry is in the
+    pickle, too, and after the first time would hold the class twice.
     """
     unpickler = make()
     thing = unpickler.load()
-    if unpickler.notes_classes:
+    if unpickler.registers_classes:
         unpickler = make()
         thing = unpickler.load()
-        unpickler.notes_classes = True
+        unpickler.registers_classes = True
     return thing, unpickler
 
 
@@ -79,8 +80,8 @@ def holds_class(packed: bytes | memoryview) -> bool:
     return _MARK in bytes(packed)
 
 
-def _is_noted(kind: type) -> bool:
-    """Tell whether code that is not Python's own runs when this class is made."""
+def _is_registered(kind: type) -> bool:
+    """Tell whether code that is not Python's own runs when a class like this is made."""
     hook = getattr(kind.__init_subclass__, "__func__", None)
     return any(
         getattr(code, "__module__", "").partition(".")[0] not in _LIBRARIES

@@ -1,7 +1,7 @@
-"""The script's classes in recorded results: recalled, an object is again of the class that the script has.
+"""Classes of the script in recorded results: a restored object has the class that the script has now.
 
-A pickle holds such a class by value, with a number that means nothing in another process. Records say which
-class each number stood for, and what its definition was.
+A pickle holds such a class by value, with a number that is valid in one process only. Records say which class
+each number meant, and hold the digest of its definition.
 """
 
 import enum
@@ -26,7 +26,7 @@ __all__ = ["ClassNote", "NewClasses", "class_note", "find_class", "loads_known"]
 FindClass = Callable[[str], type | None]
 
 _pickles = cloudpickle.cloudpickle
-SEARCHED = 1 << 20  # bytes; a longer pickle is read as if it held classes
+SEARCHED_BYTES = 1 << 20  # a longer pickle is read as if it held classes
 
 
 class ClassNote(NamedTuple):
@@ -41,7 +41,7 @@ _notes: "weakref.WeakKeyDictionary[type, ClassNote]" = weakref.WeakKeyDictionary
 
 
 def class_note(kind: type) -> tuple[str, ClassNote]:
-    """Return the number that pickles of this process know a class by, and what it is."""
+    """Return the number of a class in the pickles of this process, and the note of the class."""
     note = _notes.get(kind)
     if note is None:
         note = _notes[kind] = ClassNote(str(kind.__module__), kind.__qualname__, _definition(kind))
@@ -49,17 +49,17 @@ def class_note(kind: type) -> tuple[str, ClassNote]:
 
 
 class NewClasses:
-    """Classes whose numbers are not recorded yet; any thread adds to them, the one that writes takes them."""
+    """Classes whose numbers are not recorded yet; any thread adds to them, the writing thread takes them."""
 
     def __init__(self) -> None:
-        self._known: weakref.WeakSet[type] = weakref.WeakSet()
+        self._seen: weakref.WeakSet[type] = weakref.WeakSet()
         self._new: deque[type] = deque()
 
-    def meet(self, classes: Iterable[type]) -> None:
+    def add(self, classes: Iterable[type]) -> None:
         """Add those of `classes` that are new."""
         for kind in classes:
-            if kind not in self._known:
-                self._known.add(kind)
+            if kind not in self._seen:
+                self._seen.add(kind)
                 self._new.append(kind)
 
     def take(self) -> Iterator[tuple[str, ClassNote]]:
@@ -69,12 +69,12 @@ class NewClasses:
 
 
 def find_class(note: ClassNote, candidates: Iterable[type]) -> type:
-    """Return the class that a note means: one of `candidates`, else the one in its module.
+    """Return the class of a note: one of `candidates`, else the one with its name in its module.
 
     Raises
     ------
     HpcmlError
-        There is none, or more than one, or its definition is another one now.
+        There is no such class, or more than one, or its definition has changed.
     """
     found = [kind for kind in candidates if class_note(kind)[1] == note]
     if not found:
@@ -91,48 +91,52 @@ def _find_none(number: str) -> type | None:
 
 
 def loads_known(packed: bytes | memoryview, find: FindClass = _find_none) -> Any:
-    """Unpickle what came from elsewhere; a class that this process has stays as it is here.
+    """Unpickle an object from another process; a class that this process has stays as it is here.
 
     Parameters
     ----------
     find
-        Returns the class with a number of another process, None where that is not known.
+        Returns the class with a number of another process, None for an unknown number.
     """
-    if len(packed) < SEARCHED and not holds_class(packed):
+    if len(packed) < SEARCHED_BYTES and not holds_class(packed):
         return pickle.loads(packed)
     return _Unpickler(joined([memoryview(packed)]), find).load()
 
 
 class _Unpickler(ClassUnpickler):
-    """cloudpickle overwrites the attributes of a class that is there with those that the worker's copy has."""
+    """Unpickler that leaves existing classes alone.
+
+    cloudpickle's own overwrites the attributes of an existing class with those of the worker's copy.
+    """
 
     def __init__(self, stream: io.BufferedReader, find: FindClass) -> None:
         super().__init__(stream)
         self._find = find
-        self._there: set[type] = set()
+        self._existing: set[type] = set()
 
     def known_class(self, number: str) -> type | None:
-        """Return the class that has a number in this process, or in the one that the pickle is from."""
+        """Return the class that has a number in this process, or in the process that the pickle is from."""
         kind = self._find(number)
         if kind is None:
             kind = super().known_class(number)
         if kind is not None:
-            self._there.add(kind)
+            self._existing.add(kind)
         return kind
 
     def set_state(self, kind: type, state: Any) -> type:
-        """Set the attributes of a class that has come with the pickle."""
-        return kind if kind in self._there else super().set_state(kind, state)
+        """Set the attributes of a class that the pickle has made; an existing one stays as it is."""
+        return kind if kind in self._existing else super().set_state(kind, state)
 
 
 def _definition(kind: type) -> str:
-    """Return the digest of what a class is, but for values that change while a script runs."""
+    """Return the digest of the definition of a class, without values that change while a script runs."""
     return digest(repr(_shape(kind)).encode("utf-8", "surrogatepass"))
 
 
 def _shape(kind: type) -> Any:
+    """Return the names and the code that a class consists of."""
     bases = [_shape(base) if base.__module__ == kind.__module__ else _name(base) for base in kind.__bases__]
-    own = [(name, _said(value)) for name, value in sorted(vars(kind).items()) if name not in _CHANGING]
+    own = [(name, _attribute_shape(value)) for name, value in sorted(vars(kind).items()) if name not in _CHANGING]
     members: list[tuple[str, str]] = []
     if isinstance(kind, enum.EnumMeta):
         members = [(name, _plain(one.value)) for name, one in kind.__members__.items()]  # type: ignore[var-annotated]
@@ -146,12 +150,12 @@ def _name(kind: Any) -> str:
     return f"{kind.__module__}.{kind.__qualname__}"
 
 
-def _said(value: Any) -> Any:
-    """Return what one attribute says of a class."""
+def _attribute_shape(value: Any) -> Any:
+    """Return the part of an attribute that belongs to the definition of its class."""
     if isinstance(value, staticmethod | classmethod):
-        return type(value).__name__, _said(value.__func__)
+        return type(value).__name__, _attribute_shape(value.__func__)
     if isinstance(value, property):
-        return "property", [_said(part) for part in (value.fget, value.fset, value.fdel)]
+        return "property", [_attribute_shape(part) for part in (value.fget, value.fset, value.fdel)]
     if isinstance(value, types.FunctionType):
         return _code(value.__code__)
     if isinstance(value, dict) and value and all(isinstance(key, str) for key in value):  # annotations, fields
@@ -166,8 +170,8 @@ def _plain(value: Any) -> str:
 
 
 def _code(code: types.CodeType) -> Any:
-    said, table, constants, *more = code_parts(code)
-    return said, table, [_constant(one) for one in constants], more
+    instructions, table, constants, *more = code_parts(code)
+    return instructions, table, [_constant(one) for one in constants], more
 
 
 def _constant(one: Any) -> Any:

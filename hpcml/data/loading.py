@@ -56,13 +56,13 @@ def loads_arguments(packed: Packed | Referring, function: LoadedFunction) -> Any
     if isinstance(packed, bytes) and not holds_class(packed):
         return pickle.loads(packed)
     arguments, unpickler = _loads(packed, function)
-    if unpickler.notes_classes:
+    if unpickler.registers_classes:
         function.load_again()
         arguments, _ = _loads(packed, function)
     return arguments
 
 
-def _loads(packed: Packed | Referring, function: LoadedFunction) -> tuple[Any, Any]:
+def _loads(packed: Packed | Referring, function: LoadedFunction) -> tuple[Any, ClassUnpickler]:
     if isinstance(packed, Referring):
         return load(partial(_unpickler, partial(_ReferringUnpickler, function.objects), packed.packed, Maps()))
     return load(partial(_unpickler, ClassUnpickler, packed, Maps()))

@@ -10,7 +10,7 @@ from warnings import WarningMessage
 
 from hpcml.data.callbacks import with_messages
 from hpcml.data.classes import FindClass, loads_known
-from hpcml.data.exceptions import attach
+from hpcml.data.exceptions import attach_cause
 from hpcml.data.pickling import dumps, dumps_parts, pack_error
 from hpcml.data.values import PackedValues, Values, too_large, unpicklable
 from hpcml.errors import TaskError
@@ -170,7 +170,7 @@ def unpack_outcome(
 def _unpack_error(packed: bytes, worker: str, trace: str) -> BaseException:
     try:
         error: BaseException = loads_known(packed)
-        attach(error, RemoteTraceback(worker, trace))
+        attach_cause(error, RemoteTraceback(worker, trace))
     except BaseException as unreadable:
         return _unreadable(unreadable)
     return error

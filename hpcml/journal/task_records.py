@@ -47,7 +47,7 @@ class TaskRecords:
 
     def note_classes(self, classes: Iterable[type]) -> None:
         """Note classes of the script, which are recorded before the next task."""
-        self._classes.meet(classes)
+        self._classes.add(classes)
 
     def finished(self, call: Call, outcome: Outcome, packed: bytes | memoryview) -> None:
         """Record a task that has ended, or a chunk of tasks."""

@@ -19,7 +19,7 @@ from typing import Any
 import cloudpickle
 
 from hpcml.data.definitions import is_found_by_name
-from hpcml.data.exceptions import attach
+from hpcml.data.exceptions import attach_cause
 from hpcml.data.outcomes import RemoteTraceback
 from hpcml.data.pickling import NamingUnpicklable, dumps_parts, pack_error
 from hpcml.errors import TaskError
@@ -125,7 +125,7 @@ def unpack(packed: bytes) -> Any:
     else:
         worker, trace = about
         if trace:
-            attach(content, RemoteTraceback(worker, trace))
+            attach_cause(content, RemoteTraceback(worker, trace))
         future.exceptionValue = content
     return future
 
