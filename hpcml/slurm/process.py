@@ -4,7 +4,6 @@ import contextlib
 import json
 import os
 import queue
-import re
 import signal
 import subprocess
 import threading
@@ -15,10 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from hpcml.errors import CommandError
+from hpcml.slurm.message_lines import MessageReader
 
 __all__ = ["Inbox", "Program", "run", "tail"]
-
-_LABEL = re.compile(rb"^\s*\d+: ")  # what `srun --label` puts before each line
 
 
 def tail(text: str, lines: int = 20) -> str:
@@ -113,16 +111,16 @@ class Program:
 
     def _read(self) -> None:
         assert self._process.stdout is not None
+        reader = MessageReader()
         for line in self._process.stdout:
             try:
-                message = json.loads(_LABEL.sub(b"", line))
+                message = reader.read(line)
             except ValueError:
-                message = None
-            if isinstance(message, dict):
-                self._inbox.put((self, message))
-            else:
                 with open(self.log, "ab") as log:  # something on the node printed; the log is its place
                     log.write(line)
+            else:
+                if message is not None:
+                    self._inbox.put((self, message))
         self.wait(time.monotonic() + 5)  # output ends a moment before the process: its status is news as well
         self._inbox.put((self, None))
 

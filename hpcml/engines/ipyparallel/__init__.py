@@ -1,6 +1,6 @@
 """Engine ``ipyparallel``: a controller and one launcher per node, as two Slurm steps, and CURVE between them.
 
-Without an allocation the same programs run on this computer. See `messages` for who says what, and
+Without an allocation the same programs run on this computer. See `message_types` for their messages, and
 `launcher` for why engines are forked.
 """
 

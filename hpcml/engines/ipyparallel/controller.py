@@ -1,6 +1,6 @@
 """The program of the controller's step: finds an address that every node reaches, and serves there.
 
-``python -m hpcml.engines.ipyparallel.controller ENGINES``; see `messages` for the conversation.
+``python -m hpcml.engines.ipyparallel.controller ENGINES``; see `message_types` for the messages.
 """
 
 import os

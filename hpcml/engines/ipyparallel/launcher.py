@@ -1,7 +1,7 @@
 """Program of the worker step, one on each node: imports once, forks the engines, and replaces those that die.
 
 ``python -m hpcml.engines.ipyparallel.launcher NODE MODULE…``, where an empty NODE stands for Slurm's name of
-the node; see `messages` for the conversation. As the parent of its engines the launcher sees a death at once, and
+the node; see `message_types` for the messages. As the parent of its engines the launcher sees a death at once, and
 forks a replacement, which first reports the death to the hub with the message that ipyparallel's own nanny sends.
 Those nannies (one process of 41 MB per engine) are off. zmq is first used in the engines.
 """
@@ -14,11 +14,12 @@ import tempfile
 import time
 import traceback
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from hpcml.data.staging.directories import DataDirectories
 from hpcml.engines.children import adopt_orphans, end_orphans, end_trees
 from hpcml.engines.ipyparallel.engine import IMPORTS, run_engine
+from hpcml.engines.ipyparallel.message_types import Connection, Order, StartOrder
 from hpcml.engines.ipyparallel.prints import NodePrints
 from hpcml.engines.nodes.forked import ForkedWorkers
 from hpcml.engines.nodes.messages import say
@@ -36,21 +37,21 @@ YOUNG_DEATHS = 5  # so many in a row, and the slot is given up: more engines wou
 class Launcher:
     """The engines of one node, and the data directories there."""
 
-    def __init__(self, node: str, order: dict[str, Any], output: int) -> None:
+    def __init__(self, node: str, order: StartOrder, output: int) -> None:
         share = order["nodes"][node]
         data = order["data"]
-        generation: int = order.get("generation", 0)
+        generation = order.get("generation", 0)
         self.node = node
-        self.slots: int = share["slots"]
-        self._engine_info: dict[str, Any] = order["engine"]
-        self._first: int = share["first"]
-        self._stride: int = order["stride"]
+        self.slots = share["slots"]
+        self._engine_info = order["engine"]
+        self._first = share["first"]
+        self._stride = order["stride"]
         mask = os.sched_getaffinity(0)
         cpus, self.note = slot_cpus(mask, self.slots, share["cpus_per_slot"], share["cpus"])
         self._output = output
         self._workers = ForkedWorkers(self.slots, cpus, output, os.environ)
         self.directories = DataDirectories(data["name"], data["places"], again=generation > 0)
-        self._shared: str = data["shared"]
+        self._shared = data["shared"]
         self._profile = tempfile.mkdtemp(prefix="hpcml-")  # ipyparallel wants one; nothing is kept in it
         self._engines: dict[int, int] = {}  # slot: the engine that was forked last
         self._waiting_slots: list[int] = []  # slots without an engine until there is another controller
@@ -112,7 +113,7 @@ class Launcher:
         end_trees(list(self._workers.living))  # they hold nothing that must be closed in order
         return self._workers.wait()
 
-    def change_controller(self, engine_info: dict[str, Any] | None) -> None:
+    def change_controller(self, engine_info: Connection | None) -> None:
         """End the engines, whose controller has ended (None); fork them again for another controller."""
         self._waiting_slots += self._end_engines()
         if engine_info is not None:
@@ -146,18 +147,19 @@ class Launcher:
 
     def handle(self, message: dict[str, Any]) -> None:
         """Follow an order of the driver."""
-        if "kill" in message:
-            self.kill(message["kill"])
-        elif "engine" in message:
-            self.change_controller(message["engine"])
-        elif "probe" in message:
-            answer_probe(message["probe"], self.node, self._output)
-        elif "alive" in message:
+        order = cast(Order, message)
+        if "kill" in order:
+            self.kill(order["kill"])
+        elif "engine" in order:
+            self.change_controller(order["engine"])
+        elif "probe" in order:
+            answer_probe(order["probe"], self.node, self._output)
+        elif "alive" in order:
             say({"alive": self.node}, self._output)
-        elif "remove" in message:
-            self.directories.remove(message["remove"])
-        elif "room" in message:
-            say({"node": self.node, "room": self.directories.free_bytes(), "asked": message["room"]}, self._output)
+        elif "remove" in order:
+            self.directories.remove(order["remove"])
+        elif "room" in order:
+            say({"node": self.node, "room": self.directories.free_bytes(), "asked": order["room"]}, self._output)
 
 
 def _import(modules: list[str]) -> None:
@@ -174,7 +176,7 @@ def main() -> None:
     order = inbox.read(None)
     if order is None:
         return
-    start = order["start"]
+    start: StartOrder = order["start"]
     if Path(start["directory"]).is_dir():
         os.chdir(start["directory"])
     adopt_orphans()

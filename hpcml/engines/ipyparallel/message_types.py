@@ -1,4 +1,31 @@
-"""Types of the messages between the driver and its programs; `hpcml.engines.nodes.messages` has their order."""
+"""Messages between the driver, its controller and its launchers: a table, and their types.
+
+::
+
+    launcher -> driver     {"here": node}
+    controller -> driver   {"addresses": [[address, port], …]}        where it listens for a probe
+    driver -> launchers    {"probe": {"addresses": …, "token": …}}
+    launcher -> driver     {"node": …, "reached": {address: "" or what failed}}
+    driver -> controller   {"bind": address}
+    controller -> driver   {"client": {…}, "engine": {…}}             ipyparallel's connection information
+    driver -> launchers    {"start": {"engine": …, "nodes": {name: …}, "stride": …, "directory": …,
+                                      "data": {"name": …, "places": …, "shared": …},
+                                      "generation": of the first engines, when a step is started again}}
+    launcher -> driver     {"node": …, "forked": {id: slot}, "note": …, "data": {"directories": …, "step": …}}
+    launcher -> driver     {"node": …, "died": id, "status": text, "forked": {id: slot}}
+    launcher -> driver     {"node": …, "slot": …, "stream": 0 or 1, "printed": its bytes as Latin-1,
+                            "readings": count; or instead, after a death, "ended": true}
+    driver -> launchers    {"kill": id}
+    driver -> launchers    {"engine": null, or {…}}                   the controller is gone; there is another
+    driver -> launchers    {"room": number}                           how much room have your directories?
+    launcher -> driver     {"node": …, "room": {directory: bytes}, "asked": number}
+    holder -> driver       {"node": …, "holds": "job.step"}           a step on the nodes that are left
+    driver -> all          {"alive": true}                            are you there?
+    all -> driver          {"alive": node, or "" for the controller}
+    driver -> launchers    {"remove": path}                           of a file of shared data
+
+A holder is an idle step for sbcast. How messages are written and read is in `hpcml.engines.nodes.messages`.
+"""
 
 from typing import Any, TypedDict
 
@@ -61,7 +88,7 @@ class ReportedData(TypedDict):
 
 
 class News(TypedDict, total=False):
-    """Message of a program to the driver; `hpcml.engines.nodes.messages` says which keys come together."""
+    """Message of a program to the driver; the table above says which keys come together."""
 
     addresses: list[tuple[str, int]]
     alive: str

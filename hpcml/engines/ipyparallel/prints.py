@@ -5,7 +5,7 @@ import mmap
 import resource
 
 from hpcml.engines.collector import Collector
-from hpcml.engines.nodes.messages import pieces, say
+from hpcml.engines.nodes.messages import say
 from hpcml.engines.streams import Streams, open_pipes
 
 __all__ = ["NodePrints"]
@@ -71,7 +71,4 @@ class NodePrints:
 
     def _send(self, slot: int, stream: int, data: bytes, count: int) -> None:
         origin = {"node": self._node, "slot": slot, "stream": stream}
-        *most, last = pieces(data.decode("latin-1")) if data else ("",)
-        for piece in most:
-            say({**origin, "printed": piece}, self._output)
-        say({**origin, "printed": last, "readings": count}, self._output)
+        say({**origin, "printed": data.decode("latin-1"), "readings": count}, self._output)

@@ -1,31 +1,7 @@
-"""Messages between the driver and its programs on the nodes: JSON objects, one a line.
+"""Messages between the driver and its programs on the nodes: JSON objects in their standard streams.
 
-::
-
-    launcher -> driver     {"here": node}
-    controller -> driver   {"addresses": [[address, port], …]}        where it listens for a probe
-    driver -> launchers    {"probe": {"addresses": …, "token": …}}
-    launcher -> driver     {"node": …, "reached": {address: "" or what failed}}
-    driver -> controller   {"bind": address}
-    controller -> driver   {"client": {…}, "engine": {…}}             ipyparallel's connection information
-    driver -> launchers    {"start": {"engine": …, "nodes": {name: …}, "stride": …, "directory": …,
-                                      "data": {"name": …, "places": …, "shared": …},
-                                      "generation": of the first engines, when a step is started again}}
-    launcher -> driver     {"node": …, "forked": {id: slot}, "note": …, "data": {"directories": …, "step": …}}
-    launcher -> driver     {"node": …, "died": id, "status": text, "forked": {id: slot}}
-    launcher -> driver     {"node": …, "slot": …, "stream": 0 or 1, "printed": its bytes as Latin-1,
-                            "readings": count, at the end of a reading; "ended": true, after a death}
-    driver -> launchers    {"kill": id}
-    driver -> launchers    {"engine": null, or {…}}                   the controller is gone; there is another
-    driver -> launchers    {"room": number}                           how much room have your directories?
-    launcher -> driver     {"node": …, "room": {directory: bytes}, "asked": number}
-    holder -> driver       {"node": …, "holds": "job.step"}           a step on the nodes that are left
-    driver -> all          {"alive": true}                            are you there?
-    all -> driver          {"alive": node, or "" for the controller}
-    driver -> launchers    {"remove": path}                           of a file of shared data
-
-All of it is sent in the standard streams of the two Slurm steps: no file that nodes would have to share,
-no port, nothing in a command line or an environment. The end of standard input is the order to stop.
+Each engine has a table of its messages, in its `message_types`. No message needs a file that nodes share, a port,
+a command line or an environment. The end of standard input is the order to stop.
 """
 
 import contextlib
@@ -33,13 +9,12 @@ import json
 import os
 import select
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any, TypedDict
 
-__all__ = ["LineReader", "Offer", "claim_output", "pieces", "say"]
+from hpcml.slurm.message_lines import message_lines
 
-PIECE, ESCAPED = 600, 64  # characters of a text in one message; fewer where JSON has escapes for them
-LONGEST = 800  # characters in JSON; the rest of the line is for the other words of the message
+__all__ = ["LineReader", "Offer", "claim_output", "say"]
 
 
 class Offer(TypedDict):
@@ -61,17 +36,10 @@ def claim_output() -> int:
 
 
 def say(message: Mapping[str, object], stream: int = 1) -> None:
-    """Write one object to a file descriptor, as one line in one system call."""
+    """Write one object to a file descriptor, each of its lines in one system call."""
     with contextlib.suppress(BrokenPipeError):
-        os.write(stream, json.dumps(message).encode() + b"\n")
-
-
-def pieces(text: str) -> Iterator[str]:
-    """Yield a text in parts that fit into a message: srun keeps labelled lines of up to 1,015 bytes whole."""
-    for start in range(0, len(text), PIECE):
-        piece = text[start : start + PIECE]
-        size = PIECE if len(json.dumps(piece)) <= LONGEST else ESCAPED
-        yield from (piece[part : part + size] for part in range(0, len(piece), size))
+        for line in message_lines(message):
+            os.write(stream, line)
 
 
 class LineReader:

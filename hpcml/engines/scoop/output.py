@@ -4,7 +4,7 @@ import codecs
 import os
 import select
 
-from hpcml.engines.nodes.messages import pieces, say
+from hpcml.engines.nodes.messages import say
 
 __all__ = ["Printed"]
 
@@ -40,5 +40,5 @@ class Printed:
         self._line = ""
 
     def _say(self, text: str) -> None:
-        for piece in pieces(text):
-            say({**self._about, "text": piece}, self._output)
+        if text:
+            say({**self._about, "text": text}, self._output)

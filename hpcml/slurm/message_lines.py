@@ -1,0 +1,62 @@
+"""Lines of a step's output that hold messages: JSON objects, each in one line, a long one in several.
+
+``srun --label`` puts the number of the task and ": " before each line, and breaks lines of more than about
+1,015 bytes. A long object is therefore written in lines below that limit. All but the last of them end in a
+backslash, which no line of JSON does, and the reader joins those with the same label.
+"""
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+__all__ = ["MessageReader", "message_lines"]
+
+LINE_BYTES = 1000  # the end of the line included; the rest of srun's limit is for the label
+_LABEL = re.compile(rb"\s*\d+: ")
+_CONTINUED = b"\\"
+
+
+def message_lines(message: Mapping[str, object]) -> Iterator[bytes]:
+    """Yield the lines that hold an object.
+
+    Examples
+    --------
+    >>> from hpcml.slurm.message_lines import message_lines
+    >>> list(message_lines({"here": "n1"}))
+    [b'{"here": "n1"}\\n']
+    >>> [len(line) for line in message_lines({"printed": 1500 * "-"})]
+    [1000, 518]
+    """
+    content = json.dumps(message).encode()
+    size = LINE_BYTES - len(_CONTINUED) - 1
+    while len(content) > size:
+        yield content[:size] + _CONTINUED + b"\n"
+        content = content[size:]
+    yield content + b"\n"
+
+
+class MessageReader:
+    """Reads objects from the lines of a step's output, those of several tasks in any order."""
+
+    def __init__(self) -> None:
+        self._begun: dict[bytes, bytes] = {}  # label: the first lines of an object, joined
+
+    def read(self, line: bytes) -> dict[str, Any] | None:
+        """Return the object that `line` completes; None while more of its lines are to come.
+
+        Raises
+        ------
+        ValueError
+            The line holds no object, nor a part of one.
+        """
+        match = _LABEL.match(line)
+        label = match.group() if match else b""
+        content = self._begun.pop(label, b"") + line[len(label) :].rstrip(b"\n")
+        if content.startswith(b"{") and content.endswith(_CONTINUED):
+            self._begun[label] = content[: -len(_CONTINUED)]
+            return None
+        message = json.loads(content)
+        if not isinstance(message, dict):
+            raise ValueError(f"{line!r} is no JSON object")
+        return message
