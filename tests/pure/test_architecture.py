@@ -184,7 +184,7 @@ def test_foreign_libraries_have_one_door():
 
 
 @pytest.mark.parametrize("name", ["errors", "interpreter", *(one for one in MODULES if room(one) == "slurm")])
-def test_what_reads_slurm_is_standard_library_only(name):
+def test_slurm_errors_and_interpreter_import_the_standard_library_only(name):
     if name in MODULES:
         libraries = {target.split(".")[0] for target in imported(MODULES[name])}
         assert libraries <= set(sys.stdlib_module_names) | {"hpcml"}
@@ -215,7 +215,7 @@ def test_import_hpcml_has_no_effect():
 
 
 @pytest.mark.parametrize("name", sorted(MODULES))
-def test_all_is_what_is_public(name):
+def test_all_lists_the_public_names(name):
     tree = MODULES[name]
     if name in TOP - {"__init__"}:
         return

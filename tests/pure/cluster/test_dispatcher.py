@@ -79,7 +79,7 @@ def test_no_more_frames_than_slots_while_times_are_unknown(workers, dispatcher):
     assert [future.result() for future in futures] == [0, 1, 2, 3, 4]
 
 
-def test_a_task_that_had_not_begun_is_not_blamed(workers, dispatcher):
+def test_a_death_before_the_task_started_is_not_counted(workers, dispatcher):
     (future,) = dispatcher.submit([pack(abs, (-1,))], Future)
     for _ in range(5):
         workers.wait(1)
@@ -89,7 +89,7 @@ def test_a_task_that_had_not_begun_is_not_blamed(workers, dispatcher):
     assert future.result(patient(5)) == 1
 
 
-def test_three_deaths_end_a_task(workers, dispatcher):
+def test_a_task_fails_after_three_deaths(workers, dispatcher):
     (future,) = dispatcher.submit([pack(abs, (-1,))], Future)
     for _ in range(3):
         workers.wait(1)
@@ -100,7 +100,7 @@ def test_three_deaths_end_a_task(workers, dispatcher):
         future.result(patient(5))
 
 
-def test_abandoned_frames_are_interrupted_and_others_are_not(workers, dispatcher):
+def test_abandoned_frames_alone_are_interrupted(workers, dispatcher):
     kept, dropped, waiting = dispatcher.submit([pack(abs, (-1,)), pack(len, ("ab",)), pack(len, ("abc",))], Future)
     workers.wait(2)
     dispatcher.abandon([dropped, waiting])
@@ -112,7 +112,7 @@ def test_abandoned_frames_are_interrupted_and_others_are_not(workers, dispatcher
     assert kept.result(patient(5)) == 1
 
 
-def test_the_width_of_a_group_is_kept(workers, dispatcher):
+def test_a_group_has_no_more_frames_than_its_width(workers, dispatcher):
     call = pack(abs, (-1,))._replace(group="narrow", width=1)
     narrow = dispatcher.submit([call] * 3, Future)
     wide = dispatcher.submit([pack(len, ("ab",))], Future)
@@ -154,7 +154,7 @@ def test_callbacks_never_run_within_submit(workers, dispatcher):
     assert threads[0] is not threading.main_thread()
 
 
-def test_a_broken_engine_fails_everything_at_once(workers, dispatcher):
+def test_a_broken_engine_fails_all_tasks_at_once(workers, dispatcher):
     futures = dispatcher.submit([pack(abs, (-n,)) for n in range(5)], Future)
     workers.wait(2)
     workers.on_broken(ConnectionError("lost"))
@@ -170,7 +170,7 @@ def test_a_broken_engine_fails_everything_at_once(workers, dispatcher):
     waiting=st.integers(1, 10**6),
     slots=st.integers(1, 5000),
 )
-def test_frames_are_neither_empty_nor_long(seconds, waiting, slots):
+def test_a_frame_is_never_empty_and_never_long(seconds, waiting, slots):
     size = frame_size(seconds, waiting, slots)
     assert size >= 1
     if seconds and size > 1:

@@ -14,7 +14,7 @@ def end():
     opened.deadline.close()
 
 
-def test_the_job_goes_back_to_the_queue_is_said_before_slurm_ends_it(end, monkeypatch, caplog):
+def test_the_requeue_is_logged_before_slurm_ends_the_job(end, monkeypatch, caplog):
     """Slurm may kill the job before `scontrol requeue` returns."""
     said = []
     monkeypatch.setattr(job_end, "requeue_job", lambda *_: said.extend(caplog.messages))

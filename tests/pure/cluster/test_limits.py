@@ -41,7 +41,7 @@ def test_times_that_differ_make_the_estimate_longer():
     assert tasks.take(4, 0, left=21.0) is not None
 
 
-def test_nothing_fails_while_something_runs_or_fits():
+def test_no_task_fails_while_one_runs_or_fits():
     limits = Limits(None, lambda: 5.0)
     assert limits.final_error(waiting(10.0), in_flight=["a frame"]) is None
     assert limits.final_error(waiting(1.0), in_flight=[]) is None
@@ -50,11 +50,11 @@ def test_nothing_fails_while_something_runs_or_fits():
     assert limits.is_stopping
 
 
-def test_at_the_end_what_runs_fails_too():
+def test_running_tasks_fail_when_the_time_is_up():
     assert isinstance(Limits(None, lambda: -0.1).final_error(waiting(1.0), in_flight=["a frame"]), OutOfTime)
 
 
-def test_the_stop_that_comes_first_counts():
+def test_the_earliest_stop_counts():
     limits, late, early = Limits(None, lambda: None), OutOfTime("late"), OutOfTime("early")
     limits.stop(late, 60)
     assert limits.final_error(waiting(1.0), ["a frame"]) is None
@@ -90,7 +90,7 @@ def test_slurm_is_asked_and_the_environment_is_the_fallback():
     deadline.close()
 
 
-def test_signals_are_heard_and_given_back():
+def test_signals_are_handled_until_the_deadline_closes():
     heard = []
     deadline = Deadline(None, None, heard.append)
     for number in (signal.SIGUSR1, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR2):
@@ -101,7 +101,7 @@ def test_signals_are_heard_and_given_back():
     assert sorted(heard) == sorted([signal.SIGUSR1, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR2])
 
 
-def test_a_handler_of_the_users_stays_and_a_forked_child_dies_as_ever():
+def test_the_users_handler_stays_and_a_forked_child_dies_of_sigterm():
     code = """
 import os, signal, time
 signal.signal(signal.SIGUSR1, lambda *_: print("mine", flush=True))

@@ -38,13 +38,13 @@ def test_a_character_that_is_cut_in_two_is_whole():
     assert lines.add("a:0", 0, both[:1]) + lines.add("a:0", 0, both[1:]) == "[a:0] é\n"
 
 
-def test_a_line_without_end_does_not_grow_for_ever():
+def test_a_line_without_end_is_shown_in_parts():
     lines = PrintedLines("utf-8")
     shown = "".join(lines.add("a:0", 0, b"x" * 1000) for _ in range(200))
     assert shown.count("x") > 130_000
 
 
-def test_what_nobody_reads_is_left_out_and_that_is_said(caplog):
+def test_prints_that_nobody_reads_are_dropped_with_a_warning(caplog):
     orders, shown = queue.SimpleQueue(), Shown()
     prints = Prints(orders, shown, max_bytes=100)
     for _ in range(5):
@@ -66,7 +66,7 @@ def pipes():
         one.close()
 
 
-def test_a_little_waits_for_more_and_much_does_not(pipes, monkeypatch):
+def test_short_prints_wait_for_more_and_long_ones_do_not(pipes, monkeypatch):
     taken, counts = [], [0, 0]
     collector = Collector(pipes, lambda *what: taken.append(what), counts)
     assert collector.timeout is None
@@ -85,7 +85,7 @@ def test_a_little_waits_for_more_and_much_does_not(pipes, monkeypatch):
     assert counts == [1, 1]
 
 
-def test_what_the_worker_has_taken_is_not_waited_for(pipes):
+def test_prints_that_the_worker_has_read_are_not_awaited(pipes):
     taken = []
     collector = Collector(pipes, lambda *what: taken.append(what))
     os.write(pipes[0].writers[0], b"short")

@@ -18,7 +18,7 @@ def test_a_line_for_each_tenth():
 
 
 @given(st.lists(st.integers(1, 50), min_size=1, max_size=200))
-def test_at_most_ten_lines_and_the_last_says_all(batches):
+def test_at_most_ten_lines_and_the_last_is_100_percent(batches):
     file, total, done = io.StringIO(), sum(batches), 0
     lines = Lines(file)
     for batch in batches:
@@ -29,7 +29,7 @@ def test_at_most_ten_lines_and_the_last_says_all(batches):
     assert shown[-1] == f"hpcml: {total} of {total} tasks done (100 %)"
 
 
-def test_doublings_where_the_number_is_not_known():
+def test_lines_at_doublings_where_the_total_is_unknown():
     file = io.StringIO()
     lines = Lines(file)
     for done in range(1, 100):
@@ -53,7 +53,7 @@ def test_a_bar_for_terminals_lines_for_files():
     assert isinstance(display_for(False, terminal), Quiet)
 
 
-def test_closing_line():
+def test_the_closing_line_has_busy_share_and_core_hours():
     totals = Totals(tasks=10, failed=1, busy=36.0, slots=2, hosts=1, cpus_per_slot=4, opened=5.0, allocated_cpus=8)
     # 36 s on 4 CPUs is 0.04 core-hours; 8 CPUs for 20 s are 0.0444; 36 s of 2 x 20 s are 90 %
     assert closing_line(totals, 25.0) == (

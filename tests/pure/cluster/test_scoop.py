@@ -35,14 +35,14 @@ def test_branches_join_to_the_whole_tree(length, depth):
     assert whole[-1] == reduce_tree(abs, operator.sub, tuples)
 
 
-def test_without_a_cluster_it_says_what_to_type():
+def test_without_a_cluster_the_error_shows_the_command():
     for act in (lambda: futures.map(abs, [1]), lambda: futures.submit(abs, 1), lambda: shared.setConst(a=1)):
         with pytest.raises(HpcmlError, match=r"no Cluster is open(?s:.*)`hpcml run script.py`"):
             act()
     assert shared.getConst("a", timeout=0) is None
 
 
-def test_a_callback_is_called_by_who_waits_and_only_once():
+def test_a_callback_runs_once_in_the_thread_that_waits():
     inner = concurrent.futures.Future()
     future = Future(abs, (-1,), {}, inner)
     told = []
@@ -70,12 +70,12 @@ def test_a_constant_is_awaited(monkeypatch):
         shared.forget()
 
 
-def test_messages_name_what_is_called():
+def test_messages_name_the_called_function():
     assert name_of(WithConstants(operator.add, {}, 1)) == "_operator.add"
     assert name_of(WithConstants(lambda: 0, {}, 1)) == name_of(lambda: 0)
 
 
-def test_scoop_is_served(monkeypatch):
+def test_import_scoop_finds_our_modules(monkeypatch):
     for name in [name for name in sys.modules if name.partition(".")[0] == "scoop"]:  # of other tests
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setattr(sys, "path", list(sys.path))

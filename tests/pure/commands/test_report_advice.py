@@ -37,7 +37,7 @@ def test_full_slots_ask_for_as_many():
     assert first.reason == "2.0 of 2 slots were busy on average; more could help"
 
 
-def test_memory_that_was_granted_is_told_where_it_is_known():
+def test_granted_memory_is_named_where_it_is_known():
     reasons = [
         advise(report_of(session(**about), task("n1:0", 1000.0, 1.0), end(1001.0)))[1].reason
         for about in ({}, {"memory": {"n1": 4000}})
@@ -46,7 +46,7 @@ def test_memory_that_was_granted_is_told_where_it_is_known():
     assert "peaked at 100 MB of 3.9 GB granted" in reasons[1]
 
 
-def test_no_memory_is_told_where_none_is_known():
+def test_without_a_peak_there_is_no_advice_on_memory():
     report = report_of(session(), task("n1:0", 1000.0, 1.0, m=0), end(1001.0))
     assert [advice.option.partition("=")[0] for advice in advise(report)] == ["--ntasks", "--time"]
 

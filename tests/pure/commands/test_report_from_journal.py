@@ -15,14 +15,14 @@ from hpcml.journal.records import HEADER_BYTES, Damage, Record
 
 
 @pytest.mark.parametrize("heads", [[], [session()], [end(1000.0)], [session(), end(1000.0)], [name(0, "f")]])
-def test_nothing_was_done(heads):
+def test_a_run_without_tasks_has_a_report(heads):
     report = report_of(*heads)
     assert "no task has ended yet" in render_text(report)
     ET.fromstring(render_html(report))
     json.dumps(plain_data(report))
 
 
-def test_a_run_that_is_going():
+def test_a_run_that_has_not_ended_has_a_report():
     report = report_of(*two_sessions()[:-1])
     assert report.sessions[-1].how == "no end yet"
     assert report.sessions[-1].wall == 10  # until the last that is known
@@ -30,14 +30,14 @@ def test_a_run_that_is_going():
     assert "so far" in advise(report)[-1].reason
 
 
-def test_a_session_that_was_killed():
+def test_a_killed_session_is_cut_off():
     heads = [session(), task("n1:0", 1000.0, 1.0), session(2, 2000.0, job="8"), end(2001.0)]
     report = report_of(*heads)
     assert report.sessions[0].how == "cut off"
     assert "what was running when session 1 ended is not recorded" in render_text(report)
 
 
-def test_a_session_whose_record_is_lost():
+def test_a_session_whose_record_is_lost_is_rebuilt_from_its_tasks():
     report = report_of(task("n1:0", 1005.0, 2.0), task("n1:3", 1001.0, 3.0), end(1010.0))
     (only,) = report.sessions
     assert (only.began, only.ended, only.how, only.tasks) == (1001, 1010, "ended", 2)
@@ -45,7 +45,7 @@ def test_a_session_whose_record_is_lost():
     assert report.functions[0].name == "(name 0 is lost)"
 
 
-def test_what_follows_an_end_is_another_session():
+def test_records_after_an_end_are_another_session():
     report = report_of(session(), end(1010.0), task("n1:0", 2000.0, 5.0), end(2007.0))
     times = [(found.number, found.began, found.wall) for found in report.sessions]
     assert times == [(1, 1000, 10), (2, 2000, 7)]
@@ -55,14 +55,14 @@ def test_an_end_without_a_beginning_ends_nothing():
     assert [found.how for found in report_of(session(), end(1010.0), end(9999.0)).sessions] == ["ended"]
 
 
-def test_an_outcome_whose_times_are_lost():
+def test_an_outcome_without_times_is_counted():
     report = report_of(session(), task("n1:0", 0.0, 0.0, m=0, error="TaskError"), end(1010.0))
     assert (report.failed, report.wall, report.off_clock) == (1, 10, 0)
     ET.fromstring(render_html(report))
     assert report_of(task("n1:0", 0.0, 0.0), task("n1:0", 1000.0, 2.0)).wall == 2
 
 
-def test_a_clock_that_is_wrong():
+def test_tasks_outside_of_their_session_are_counted_and_reported():
     report = report_of(session(), task("n1:0", 5000.0, 3.0), task("n1:1", 20.0, 3.0), end(1010.0))
     assert report.off_clock == 2
     assert sum(report.levels.values()) == pytest.approx(10)
@@ -70,14 +70,14 @@ def test_a_clock_that_is_wrong():
     ET.fromstring(render_html(report))
 
 
-def test_damage():
+def test_damage_is_reported_with_its_offset():
     items = [Damage(48, 20, False), *(Record(head, 0, 0) for head in two_sessions()), Damage(9000, 7, True)]
     report = make_report(items)
     assert "20 bytes of the journal at offset 48 are damaged" in render_text(report)
     assert "the last 7 bytes of the journal at offset 9,000 are no whole record" in render_text(report)
 
 
-def test_a_journal_that_is_cut_anywhere(tmp_path):
+def test_a_journal_cut_anywhere_has_a_report(tmp_path):
     directory = write(tmp_path / "run", two_sessions())
     whole = (directory / "journal").read_bytes()
     for size in range(HEADER_BYTES, len(whole), 7):
@@ -91,7 +91,7 @@ def test_a_journal_that_is_cut_anywhere(tmp_path):
     assert report.done == 4
 
 
-def test_a_journal_that_is_damaged_anywhere(tmp_path):
+def test_a_journal_damaged_anywhere_has_a_report(tmp_path):
     directory = write(tmp_path / "run", two_sessions())
     whole = (directory / "journal").read_bytes()
     for place in range(HEADER_BYTES, len(whole), 31):

@@ -14,7 +14,7 @@ from hpcml.data.staging.store import Store
 from hpcml.errors import HpcmlError
 
 
-def test_a_handle_holds_the_data_until_it_is_closed(store, tmp_path):
+def test_a_handle_keeps_its_data_until_it_is_closed(store, tmp_path):
     value = {"array": np.arange(100_000.0), "numbers": list(range(100_000))}
     handle = broadcast(value, store)
     assert handle.value is value
@@ -44,7 +44,7 @@ def test_a_handle_of_another_cluster_is_refused_at_once(store, tmp_path):
 
 
 @pytest.mark.parametrize("end", ["del", "with"])
-def test_a_handle_frees_its_data_at_its_end(end, store, tmp_path):
+def test_a_handle_removes_its_data_at_its_end(end, store, tmp_path):
     handle = broadcast(np.arange(100_000.0), store)
     assert len(files(tmp_path)) == 1
     if end == "with":
@@ -55,6 +55,6 @@ def test_a_handle_frees_its_data_at_its_end(end, store, tmp_path):
     assert not files(tmp_path)
 
 
-def test_a_handle_travels_to_tasks_only(store):
+def test_a_handle_cannot_be_pickled_outside_of_calls(store):
     with pytest.raises(TypeError, match="is sent to tasks of its Cluster, and nowhere else"):
         pickle.dumps(broadcast(1, store))

@@ -61,7 +61,7 @@ def test_equal_content_is_one_file_whichever_object_holds_it(store, tmp_path):
     assert len(files(tmp_path)) == 1
 
 
-def test_changed_content_is_noticed_in_the_next_call_and_the_old_file_goes(store, tmp_path):
+def test_changed_content_is_staged_by_the_next_call_and_the_old_file_is_removed(store, tmp_path):
     array = np.zeros(1000)
     first = pack(CallData(store, LIMIT), array)
     array[17] = 1.0
@@ -73,7 +73,7 @@ def test_changed_content_is_noticed_in_the_next_call_and_the_old_file_goes(store
     assert loads_function(pickle.loads(pickle.dumps(second)))[0][17] == 1.0
 
 
-def test_what_leaves_one_pickle_is_one_file(store, tmp_path):
+def test_all_content_taken_out_of_one_pickle_is_one_file(store, tmp_path):
     arrays = [np.full(1000 + n, float(n)) for n in range(300)]
     packed = pack(CallData(store, LIMIT), [arrays, b"x" * 300_000])
     assert len(files(tmp_path)) == 1
@@ -87,7 +87,7 @@ def test_what_leaves_one_pickle_is_one_file(store, tmp_path):
     assert sorted(path.stat().st_size for path in files(tmp_path))[0] == 40_000
 
 
-def test_content_that_found_no_room_is_tried_again_in_the_same_call(tmp_path):
+def test_content_that_could_not_be_staged_is_staged_by_the_next_pack(tmp_path):
     place = tmp_path / "place"
     data, array = CallData(Store(LocalStaging([str(place)])), LIMIT), np.arange(1000.0)
     with pytest.raises(DataError):
@@ -109,7 +109,7 @@ def test_chunks_that_are_made_one_by_one_do_not_pile_up(store, tmp_path):
 SMALL = 1 << 19  # bytes of an array below the limit of 1 MB
 
 
-def test_a_small_array_that_travels_often_is_put_on_the_nodes_and_can_be_written(store, tmp_path):
+def test_a_small_array_that_is_sent_often_is_staged_and_can_be_written(store, tmp_path):
     array = np.arange(SMALL // 8)
     data = CallData(store, 1 << 20)
     carried = [pickle.dumps(pack(data, [array, {"task": task}])) for task in range(20)]
@@ -132,7 +132,7 @@ def test_a_small_array_that_travels_often_is_put_on_the_nodes_and_can_be_written
     assert not files(tmp_path)
 
 
-def test_a_buffer_that_is_refilled_in_the_midst_of_a_call_travels_as_it_is(store):
+def test_a_buffer_that_is_refilled_during_a_call_is_sent_as_it_is(store):
     buffer = np.zeros(SMALL // 8)
     data = CallData(store, 1 << 20)
     carried = []
@@ -156,7 +156,7 @@ def test_a_small_buffer_that_is_refilled_before_it_is_sent_arrives_as_it_was(sto
     assert not loads_function(pickle.loads(pickle.dumps(packed)))[0].any()
 
 
-def test_a_function_of_many_tasks_carries_a_small_array_once(store, tmp_path):
+def test_a_small_array_in_a_function_of_many_tasks_is_staged(store, tmp_path):
     data = CallData(store, 1 << 20)
     array = np.arange(SMALL // 8)
     packed, _ = Packer(data).pack_function(lambda: array[-1], sends=1000)
@@ -165,7 +165,7 @@ def test_a_function_of_many_tasks_carries_a_small_array_once(store, tmp_path):
     assert loads_function(pickle.loads(pickle.dumps(packed)))[0]() == array[-1]
 
 
-def test_without_a_limit_nothing_is_put_on_the_nodes_however_often_it_travels(store, tmp_path):
+def test_without_a_limit_nothing_is_staged_however_often_it_is_sent(store, tmp_path):
     data = CallData(store, None)
     for _ in range(10):
         Packer(data).pack_function(np.arange(SMALL // 8), sends=1000)
@@ -173,7 +173,7 @@ def test_without_a_limit_nothing_is_put_on_the_nodes_however_often_it_travels(st
     assert not files(tmp_path)
 
 
-def test_what_travels_is_the_name_of_the_file(store, tmp_path):
+def test_the_name_of_the_file_is_sent_in_place_of_the_array(store, tmp_path):
     packed = pack(CallData(store, LIMIT), np.arange(1000.0))
     (part,) = pickle.loads(pickle.dumps(packed)).buffers
     assert isinstance(part, DataPart)

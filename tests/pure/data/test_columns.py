@@ -75,7 +75,7 @@ VALUES = st.recursive(
 
 
 @given(st.lists(VALUES, min_size=1, max_size=6))
-def test_values_arrive_as_they_are_or_are_refused(values):
+def test_values_arrive_equal_or_are_refused(values):
     values = copy.deepcopy(values)
     found = returned(values)
     if found is not None:
@@ -117,7 +117,7 @@ KINDS = ("lists of numpy's", "lists of lists", "arrays", "sets", "particles")
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("evaluated", [False, True])
-def test_individuals_are_as_their_pickles(kind, evaluated):
+def test_individuals_arrive_as_their_pickles_would(kind, evaluated):
     people = individuals(kind)
     for number, one in enumerate(people):
         if evaluated:
@@ -133,7 +133,7 @@ def test_individuals_are_as_their_pickles(kind, evaluated):
     assert found[1].fitness.values == expected[1].fitness.values
 
 
-def test_parts_that_two_things_share_are_not_for_columns():
+def test_individuals_that_share_a_part_are_refused():
     shared = [1.0, 2.0]
     assert encode_column([shared, shared], SeenObjects()) is None
     assert encode_column([[shared], [[1.0]], [shared]], SeenObjects()) is None
@@ -145,7 +145,7 @@ def test_parts_that_two_things_share_are_not_for_columns():
     assert isinstance(encode_alike([((shared, 1), {}), (([2.0], 2), {})], {}, dumps_result), Alike)
 
 
-def test_what_differs_is_not_for_columns(tmp_path):
+def test_individuals_that_differ_in_kind_are_refused(tmp_path):
     for values in (
         [1, 2.0],
         [[1], [2.0]],
@@ -164,7 +164,7 @@ def test_what_differs_is_not_for_columns(tmp_path):
 
 
 @pytest.mark.parametrize("evaluated", [(2,), (0,), (0, 1, 2)])
-def test_individuals_some_of_which_have_a_fitness(evaluated):
+def test_a_fitness_that_only_some_individuals_have_is_refused(evaluated):
     people = [creator.ColumnList([number]) for number in range(3)]
     for number in evaluated:
         people[number].fitness.values = float(number), 1.0

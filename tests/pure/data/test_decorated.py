@@ -45,13 +45,13 @@ def run(*argv):
     return subprocess.run(command, capture_output=True, check=True, timeout=100).stdout
 
 
-def test_they_do_elsewhere_what_they_do_in_the_script():
+def test_decorated_functions_give_the_same_in_another_process():
     everything = pickle.loads(run())
     assert everything.__module__ == "__main__"
     assert str(everything(4)) == run("here").decode().strip()
 
 
-def test_what_is_found_by_its_name_goes_by_its_name():
+def test_a_decorated_function_with_a_name_is_sent_by_its_name():
     from functools import lru_cache
 
     from hpcml.data import code_versions as sources

@@ -66,7 +66,7 @@ def test_the_file_of_one_array_is_not_hashed_again(hashed, tmp_path):
     assert hashed == [array.nbytes]
 
 
-def test_the_next_submit_hashes_again_what_may_have_changed(hashed, tmp_path):
+def test_the_next_submit_hashes_arrays_again(hashed, tmp_path):
     array = np.zeros(200_000)
     first = submit(tmp_path, array)
     array[-1] = 1
@@ -74,7 +74,7 @@ def test_the_next_submit_hashes_again_what_may_have_changed(hashed, tmp_path):
     assert hashed == [array.nbytes] * 2
 
 
-def test_a_map_hashes_what_its_calls_share_once(hashed, tmp_path):
+def test_a_map_hashes_a_shared_array_once(hashed, tmp_path):
     array = np.zeros(200_000)
     data = CallData(Store(LocalStaging([str(tmp_path)])), LIMIT)
     calls = Calls(data, Recorder(), at_once=True)
@@ -87,7 +87,7 @@ def test_parts_are_hashed_as_one_whole():
     assert digest(b"ab", memoryview(b"cd")) == digest(b"abcd")
 
 
-def test_a_digest_holds_while_the_owner_of_the_memory_lives():
+def test_a_digest_is_kept_while_the_owner_of_the_memory_exists():
     known, owner = ContentDigests(limit=LIMIT), np.zeros(LIMIT)
     found = known.of(owner.nbytes, "key", owner, lambda: b"content")
     known.forget()

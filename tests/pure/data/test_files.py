@@ -26,7 +26,7 @@ def test_the_digest_is_that_of_the_reference_implementation():
     assert digest(b"") == "99aa06d3014798d86001c324468d497f"
 
 
-def test_what_was_delivered_is_verified_once_and_gets_its_name(tmp_path):
+def test_a_delivered_file_is_verified_once_and_renamed(tmp_path):
     file = file_in(tmp_path)
     Path(unverified_path(file.path)).write_bytes(CONTENT)
     assert open_map(file)[:] == CONTENT
@@ -44,7 +44,7 @@ def test_what_was_delivered_is_verified_once_and_gets_its_name(tmp_path):
         (None, "is not there"),
     ],
 )
-def test_a_file_that_is_not_what_was_sent_is_never_read(there, message, tmp_path):
+def test_a_file_with_other_content_is_never_read(there, message, tmp_path):
     file = file_in(tmp_path)
     if there is not None:
         Path(unverified_path(file.path)).write_bytes(there)
@@ -73,7 +73,7 @@ def _open_at(file: DataFile, moment: float, results) -> None:
     results.put(open_map(file)[:] == CONTENT)
 
 
-def test_many_processes_open_what_one_of_them_verifies(tmp_path):
+def test_many_processes_open_a_file_that_one_verifies(tmp_path):
     file = file_in(tmp_path)
     context = multiprocessing.get_context("fork")
     results = context.Queue()
@@ -101,7 +101,7 @@ def test_a_file_has_its_name_only_when_it_is_complete(tmp_path, monkeypatch):
     assert stat.S_IMODE((tmp_path / "data").stat().st_mode) == 0o600
 
 
-def test_maps_are_copied_where_they_are_written(tmp_path):
+def test_a_write_to_a_map_is_private(tmp_path):
     file = file_in(tmp_path)
     write_file(file.path, [memoryview(CONTENT)])
     private = open_map(file)
@@ -109,7 +109,7 @@ def test_maps_are_copied_where_they_are_written(tmp_path):
     assert open_map(file)[:] == CONTENT
 
 
-def test_directories_are_private_and_go_with_their_owner(tmp_path):
+def test_directories_are_private_and_removed_with_their_owner(tmp_path):
     one, two = tmp_path / "one", tmp_path / "two"
     one.mkdir()
     two.mkdir()
@@ -129,7 +129,7 @@ def test_directories_are_private_and_go_with_their_owner(tmp_path):
     assert not list(two.iterdir())
 
 
-def test_a_place_that_nodes_share_is_not_a_place_of_the_nodes_own(tmp_path):
+def test_a_directory_of_the_same_run_is_not_used_twice(tmp_path):
     first, second = (DataDirectories("run", [str(tmp_path)]) for _ in range(2))
     assert first.paths
     assert not second.paths
@@ -138,7 +138,7 @@ def test_a_place_that_nodes_share_is_not_a_place_of_the_nodes_own(tmp_path):
     first.close()
 
 
-def test_what_a_killed_owner_left_behind_is_swept_and_nothing_else(tmp_path):
+def test_directories_of_killed_owners_alone_are_removed(tmp_path):
     living = DataDirectories("living", [str(tmp_path)])
     old = time.time() - 3600
     for name in ("hpcml-dead", "hpcml-young", "hpcml-not-data", "other"):
@@ -155,7 +155,7 @@ def test_what_a_killed_owner_left_behind_is_swept_and_nothing_else(tmp_path):
     new.close()
 
 
-def test_places_are_memory_first_and_temporary_directories_then():
+def test_shared_memory_comes_before_temporary_directories():
     environment = {"SLURM_TMPDIR": "/local/job7", "TMPDIR": "/scratch"}
     assert candidate_directories(environment) == ("/dev/shm", "/local/job7", "/scratch", "/tmp")
     assert candidate_directories({"TMPDIR": "relative"}) == ("/dev/shm", "/tmp")

@@ -8,7 +8,7 @@ import types
 from hpcml.data.imported_modules import imported_modules
 
 
-def test_a_module_of_the_user_is_told_with_the_digest_of_its_file(tmp_path, monkeypatch):
+def test_a_module_of_the_user_is_listed_with_the_digest_of_its_file(tmp_path, monkeypatch):
     (tmp_path / "imported_here.py").write_text("x = 1\n")
     monkeypatch.syspath_prepend(tmp_path)
     __import__("imported_here")
@@ -21,7 +21,7 @@ def test_a_module_of_the_user_is_told_with_the_digest_of_its_file(tmp_path, monk
     assert digest
 
 
-def test_an_object_that_is_no_file_has_none(monkeypatch):
+def test_a_module_without_a_file_is_not_listed(monkeypatch):
     """torch.classes stands in sys.modules, with the file name "_classes.py"."""
     peculiar = types.ModuleType("peculiar_classes")
     peculiar.__file__ = "_classes.py"

@@ -27,7 +27,7 @@ def test_a_copy_and_a_view_that_is_read_only_write_to_no_file(path):
     assert not is_file_map(array)
 
 
-def test_an_empty_view_writes_nothing(path):
+def test_an_empty_view_is_no_file_map(path):
     assert not is_file_map(np.memmap(path, "f8", "r+", shape=(10,))[:0])
 
 

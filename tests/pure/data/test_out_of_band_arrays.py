@@ -91,7 +91,7 @@ def test_arrays_arrive_as_pickle_delivers_them(name, store):
 
 @pytest.mark.parametrize("name", ["C order", "Fortran order", "transposed cube", "every other column", "dates",
                                   "structured", "matrix"])  # fmt: skip
-def test_arrays_are_over_the_file_and_not_copies(name, store):
+def test_arrays_are_maps_of_the_file_and_not_copies(name, store):
     first, _ = sent(ARRAYS[name], store)
     base = first
     while isinstance(base, np.ndarray):
@@ -99,7 +99,7 @@ def test_arrays_are_over_the_file_and_not_copies(name, store):
     assert isinstance(base, mmap.mmap)
 
 
-def test_a_memmap_travels_as_its_content(store, tmp_path):
+def test_a_memmap_is_sent_as_its_content(store, tmp_path):
     file = np.memmap(tmp_path / "x", dtype="f4", mode="w+", shape=(100, 30))
     file[:] = np.arange(3000).reshape(100, 30)
     got, carried = sent(file[10:], store)
@@ -111,7 +111,7 @@ def test_a_memmap_travels_as_its_content(store, tmp_path):
 @pytest.mark.parametrize("array", [masked(), masked(fill_value=-7.0), np.ma.MaskedArray(PLAIN),
                                    np.ma.array(RECORDS, mask=[(True, False, False, True)] * 200)],
                          ids=["mask", "fill value", "no mask", "structured"])  # fmt: skip
-def test_masked_arrays(array, store):
+def test_masked_arrays_keep_mask_and_fill_value(array, store):
     got, carried = sent(array, store)
     expected = pickle.loads(pickle.dumps(array))
     assert type(got) is np.ma.MaskedArray
@@ -121,7 +121,7 @@ def test_masked_arrays(array, store):
     assert carried < 2 * LIMIT
 
 
-def test_a_subclass_that_pickles_itself_does(store):
+def test_a_subclass_with_reduce_pickles_itself(store):
     got, carried = sent(labelled(), store)
     assert (type(got), got.label) == (Labelled, "day 1")
     assert np.array_equal(got, PLAIN)
@@ -149,12 +149,12 @@ def remake(array):
 copyreg.pickle(Registered, lambda array: (remake, (np.asarray(array),)))
 
 
-def test_subclasses_that_pickle_themselves_in_other_ways_do(store):
+def test_subclasses_with_setstate_or_copyreg_pickle_themselves(store):
     assert sent(PLAIN.view(Tagged), store)[0].tag == "restored"
     assert sent(PLAIN.view(Registered), store)[0].origin == "copyreg"
 
 
-def test_lapack_may_overwrite_what_is_read_only_and_only_the_task_sees_it(store):
+def test_lapack_may_overwrite_a_read_only_array_in_its_task_alone(store):
     """f2py does not ask whether an array can be written; with a read-only map the process would end."""
     symmetric = np.asfortranarray(PLAIN @ PLAIN.T)
     packed = pickle.dumps(pack(CallData(store, LIMIT), symmetric))
@@ -165,7 +165,7 @@ def test_lapack_may_overwrite_what_is_read_only_and_only_the_task_sees_it(store)
     assert np.array_equal(loads_function(pickle.loads(packed))[0], symmetric)
 
 
-def test_two_views_of_one_array(store, tmp_path):
+def test_views_of_one_array_arrive_equal(store, tmp_path):
     whole = RANDOM.normal(size=(1000, 4))
     top, bottom, column = whole[:500], whole[500:], whole[:, 1]
     got, _ = sent([top, bottom, whole, column], store)

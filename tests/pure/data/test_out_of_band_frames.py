@@ -15,7 +15,7 @@ from sklearn.preprocessing import StandardScaler
 @pytest.mark.filterwarnings("ignore:Constructing a DIA")
 @pytest.mark.parametrize("form", ["csr", "csc", "coo", "bsr", "dia", "lil", "dok"])
 @pytest.mark.parametrize("kind", [sp.random, sp.random_array], ids=["matrix", "array"])
-def test_sparse(form, kind, store):
+def test_sparse_matrices_arrive_equal(form, kind, store):
     shape = (200, 300)
     matrix = kind(*shape, density=0.1, format=form) if kind is sp.random else kind(shape, density=0.1, format=form)
     got, _ = sent(matrix, store, limit=100)
@@ -44,7 +44,7 @@ def frame():
     )
 
 
-def test_pandas_frames(store):
+def test_pandas_frames_arrive_equal(store):
     got, _ = sent(frame(), store, limit=100)
     pd.testing.assert_frame_equal(got, frame().assign(x=got["x"]))
     numbers = pd.DataFrame(PLAIN)
@@ -54,7 +54,7 @@ def test_pandas_frames(store):
     assert not got.to_numpy().flags.writeable
 
 
-def test_arrow_tables(store):
+def test_arrow_tables_arrive_equal(store):
     table = pa.table({"x": np.arange(1000.0), "s": ["abc", None] * 500, "l": [[1, 2], []] * 500})
     got, carried = sent(table, store, limit=400)
     assert got.equals(table)
@@ -62,7 +62,7 @@ def test_arrow_tables(store):
 
 
 @pytest.mark.parametrize("content", [b"abc" * 100_000, bytearray(b"x" * 300_000), "text" * 100_000, "ä" * 200_000])
-def test_bytes_and_text(content, store):
+def test_long_bytes_and_text_are_taken_out_of_the_pickle(content, store):
     got, carried = sent({"content": [content, content]}, store)
     assert got == {"content": [content, content]}
     assert type(got["content"][0]) is type(content)
@@ -70,7 +70,7 @@ def test_bytes_and_text(content, store):
     assert carried < LIMIT
 
 
-def test_estimators_and_pipelines(store):
+def test_estimators_predict_the_same(store):
     y = PLAIN[:, 0]
     for last in (KNeighborsRegressor(1), Ridge()):
         model = make_pipeline(StandardScaler(), last)

@@ -20,7 +20,7 @@ from hpcml.data.staging.file_system import LocalStaging
 from hpcml.data.staging.store import Store
 
 
-def test_closures_partials_defaults_and_methods(store):
+def test_arrays_in_closures_partials_defaults_and_methods_are_taken_out(store):
     data = PLAIN.copy()
 
     def total(weight, more=data):
@@ -44,13 +44,13 @@ def test_closures_partials_defaults_and_methods(store):
         assert carried < 6 * LIMIT < PLAIN.nbytes
 
 
-def test_what_is_one_object_stays_one(store):
+def test_one_object_stays_one_object(store):
     data = PLAIN.copy()
     got, _ = sent([data, {"again": data}, (data,)], store)
     assert got[0] is got[1]["again"] is got[2][0]
 
 
-def test_small_things_are_not_touched(store, tmp_path):
+def test_small_content_stays_in_the_pickle(store, tmp_path):
     got, _ = sent([np.arange(10), "abc", {"x": np.ones(3)}], store)
     assert got[0].flags.writeable
     assert not list(tmp_path.iterdir())
@@ -63,7 +63,7 @@ def test_no_limit_leaves_everything_in_the_pickle(store):
     assert np.array_equal(pickle.loads(packed)[0], PLAIN)
 
 
-def test_private_content_can_be_written_and_is_seen_by_nobody_else(store):
+def test_private_content_can_be_written_by_one_task_alone(store):
     packed = pack(CallData(store, LIMIT, private=True), PLAIN)
     assert isinstance(packed, Payload)
     one, other = (loads_function(pickle.loads(pickle.dumps(packed)))[0] for _ in range(2))
@@ -135,13 +135,13 @@ def equal(one, other) -> bool:
 
 @settings(max_examples=1000, deadline=None)
 @given(tree=trees(), limit=st.sampled_from([0, 64, 500, 1 << 20]))
-def test_object_trees(tree, limit, tmp_path_factory):
+def test_object_trees_arrive_equal(tree, limit, tmp_path_factory):
     store = Store(LocalStaging([str(tmp_path_factory.mktemp("data"))]))
     got, _ = sent(tree, store, limit)
     assert equal(got, tree)
 
 
-def test_a_class_of_deaps_travels_after_another_has_taken_its_name():
+def test_a_class_of_deaps_is_sent_after_another_has_taken_its_name():
     from deap import base, creator
 
     for name in {"Goal", "Bits"} & vars(creator).keys():  # another test's

@@ -15,7 +15,7 @@ from hpcml.data.loading import loads_function
 from hpcml.errors import DataError, DataMissing
 
 
-def test_a_file_stays_while_its_array_sessions_and_goes_with_it(store, tmp_path):
+def test_a_file_is_removed_with_its_array(store, tmp_path):
     array = np.arange(1000.0)
     pack(CallData(store, LIMIT), array.reshape(10, 100).T)
     assert len(files(tmp_path)) == 1
@@ -31,7 +31,7 @@ def test_a_file_stays_while_a_task_needs_it(store, tmp_path):
     assert not files(tmp_path)
 
 
-def test_a_part_of_an_array_goes_with_the_view_of_it(store, tmp_path):
+def test_the_file_of_a_view_is_removed_with_the_view(store, tmp_path):
     """Else windows over an array that lives for long would pile up without end."""
     array = np.arange(100_000.0)
     for start in range(0, 50_000, 1000):
@@ -44,7 +44,7 @@ def test_a_part_of_an_array_goes_with_the_view_of_it(store, tmp_path):
     assert not files(tmp_path)
 
 
-def test_content_that_was_lost_for_good_is_written_anew_by_the_next_call(store, tmp_path):
+def test_content_that_cannot_be_restored_is_staged_by_the_next_call(store, tmp_path):
     array = np.arange(1000.0)
     packed = pack(CallData(store, LIMIT), array)
     (file,) = files(tmp_path)
@@ -57,7 +57,7 @@ def test_content_that_was_lost_for_good_is_written_anew_by_the_next_call(store, 
     assert np.array_equal(loads_function(pickle.loads(pickle.dumps(again)))[0], array)
 
 
-def test_content_that_was_removed_is_written_again_until_nobody_needs_it(store, tmp_path):
+def test_removed_content_is_restored_while_a_task_needs_it(store, tmp_path):
     array = np.arange(1000.0)
     packed = pack(CallData(store, LIMIT), array)
     for _ in range(2):

@@ -26,7 +26,7 @@ def holder(place):
     return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
 
-def test_what_a_killed_owner_has_left_is_taken_over_with_its_files(tmp_path):
+def test_the_directory_of_a_killed_owner_is_taken_over_with_its_files(tmp_path):
     with holder(tmp_path) as owner:
         path = owner.stdout.readline().strip()
         Path(path, "file").write_text("data")
@@ -39,7 +39,7 @@ def test_what_a_killed_owner_has_left_is_taken_over_with_its_files(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_an_owner_that_is_just_ending_is_waited_for(tmp_path):
+def test_an_owner_that_is_ending_is_awaited(tmp_path):
     with holder(tmp_path) as owner:
         path = owner.stdout.readline().strip()
         threading.Timer(0.5, owner.stdin.close).start()
@@ -49,7 +49,7 @@ def test_an_owner_that_is_just_ending_is_waited_for(tmp_path):
     again.close()
 
 
-def test_a_directory_whose_owner_sessions_on_is_left_to_it(tmp_path, monkeypatch):
+def test_a_directory_whose_owner_runs_on_is_not_taken_over(tmp_path, monkeypatch):
     monkeypatch.setattr(takeover, "PREDECESSOR", 0.3)
     with holder(tmp_path) as owner:
         owner.stdout.readline()

@@ -29,7 +29,7 @@ def test_without_encryption_the_engine_is_refused_with_what_to_type(monkeypatch:
     engines.load("local")  # which needs none
 
 
-def test_a_libzmq_that_strangers_can_break_is_warned_of(
+def test_a_libzmq_with_a_known_weakness_is_reported(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ):
     with caplog.at_level(logging.WARNING, "hpcml"):
@@ -42,7 +42,7 @@ def test_a_libzmq_that_strangers_can_break_is_warned_of(
     assert f"{sys.executable} -m pip install --upgrade pyzmq" in caplog.text
 
 
-def test_no_version_that_is_known_to_be_bad_can_be_installed():
+def test_no_joblib_with_a_known_weakness_can_be_installed():
     """joblib before 1.2 evaluates the argument pre_dispatch (CVE-2022-21797)."""
     settings = configparser.ConfigParser(interpolation=None)
     settings.read(ROOT / "setup.cfg")
@@ -64,7 +64,7 @@ def sockets(process: psutil.Process) -> list:
 
 
 @pytest.mark.parametrize("engine", ["local", "ipyparallel"])
-def test_what_listens_on_one_computer(engine: str, tmp_path: Path):
+def test_a_cluster_on_one_computer_listens_on_the_loopback_alone(engine: str, tmp_path: Path):
     """Nothing of the engine local; of the driver, nothing ever; else one address each, the loopback's."""
     env = {name: value for name, value in os.environ.items() if not name.startswith("SLURM")}
     with subprocess.Popen(

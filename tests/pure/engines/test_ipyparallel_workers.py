@@ -51,7 +51,7 @@ def engines(monkeypatch):
 OUTCOMES = join_outcomes("n1:0", [])
 
 
-def test_an_end_that_its_launcher_explains_is_no_silence(engines, caplog):
+def test_an_end_that_its_launcher_reports_is_no_silence(engines, caplog):
     engines.workers.died(0, "signal SIGKILL")
     engines.hub_says(1)
     engines.workers.end_silent()

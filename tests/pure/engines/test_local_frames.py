@@ -45,7 +45,7 @@ def test_frames_of_any_length_come_back_in_order(channels):
     assert served.came == [frame.swapcase() for frame in sent]
 
 
-def test_a_worker_that_is_busy_holds_nobody_up(channels):
+def test_a_busy_worker_delays_no_other(channels):
     """Large frames for one that does not read, and the outcomes of another meanwhile."""
     go_on = threading.Event()
     slow = Served(channels, lambda frame: frame if go_on.wait(patient(60)) else b"")
@@ -82,7 +82,7 @@ def test_outcomes_that_a_worker_has_sent_before_its_end_are_passed_on(channels):
 
 @settings(max_examples=30, deadline=None)
 @given(st.lists(st.binary(max_size=50)), st.lists(st.integers(1, 40)))
-def test_outcomes_come_whole_however_they_are_cut(outcomes, cuts):
+def test_outcomes_arrive_whole_however_the_stream_is_cut(outcomes, cuts):
     came = []
     channel = Channel(came.append)
     with channel.worker_end as far:

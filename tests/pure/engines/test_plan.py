@@ -18,7 +18,7 @@ def test_slots_are_slurms_per_node():
     assert slots(make_nodes(UNEVEN, 64, True)) == {"n1": (28, 1), "n2": (3, 1)}
 
 
-def test_overrides():
+def test_options_override_the_allocation():
     assert slots(make_nodes(UNEVEN, 64, True, slots_per_node=2)) == {
         "n1": (2, 1),
         "n2": (2, 1),
@@ -50,7 +50,7 @@ def test_preloads_are_the_numerical_libraries():
     assert preloads(seen) == ("joblib", "numpy", "sklearn.svm")
 
 
-def test_script_imports():
+def test_the_imports_of_the_script_are_preloaded():
     source = "import os, numpy.linalg\ndef f():\n    from sklearn import svm\n    from . import x\n"
     assert script_imports(source) == ["os", "numpy.linalg", "sklearn"]
     assert script_imports("not python at all") == []

@@ -92,7 +92,7 @@ CASES = {
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_a_change_is_seen(name):
+def test_a_change_of_the_state_changes_the_snapshot(name):
     make, change = CASES[name]
     thing = make()
     snapshot = take_snapshot(thing)
@@ -117,11 +117,11 @@ UNSEEN = {
 
 
 @pytest.mark.parametrize("name", UNSEEN)
-def test_a_state_that_cannot_be_seen_has_no_snapshot(name):
+def test_a_state_that_cannot_be_compared_has_no_snapshot(name):
     assert take_snapshot([UNSEEN[name]()]) is None
 
 
-def test_what_belongs_to_the_process_is_no_state():
+def test_state_of_the_process_is_not_in_the_snapshot():
     thing = [random.random, np.random.rand, collections.OrderedDict, pytest, take_snapshot, Plain]
     snapshot = take_snapshot(thing)
     random.random()

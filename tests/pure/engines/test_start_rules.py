@@ -20,7 +20,7 @@ TOKEN = b"0123456789abcdef"
 
 
 # -- the allocation ----------------------------------------------------------------------------------------------
-def test_a_list_with_all_that_slurm_writes():
+def test_a_hostlist_with_every_form_of_slurms():
     names = "a01 a02 a03 a7 b-1-ib0 b-1-ib1 b-2-ib0 b-2-ib1 c"
     assert expand("a[01-03,7],b-[1-2]-ib[0-1],c") == tuple(names.split())
 
@@ -62,7 +62,7 @@ def test_an_allocation_of_a_hundred_thousand_nodes():
     ],
     ids=range(11),
 )
-def test_what_no_slurm_writes_is_refused_at_once_and_in_few_words(variables):
+def test_hostile_variables_are_refused_at_once_with_a_short_error(variables):
     began = time.perf_counter()
     with pytest.raises(Exception, match=r"SLURM_\* variables here do not describe one job") as caught:
         detect(job(3) | variables)
@@ -128,7 +128,7 @@ def test_a_firewall_is_shown_by_address_and_node():
 
 
 @pytest.mark.parametrize("seen", [{}, {"127.0.0.1": "Connection refused"}], ids=["none", "loopback"])
-def test_nodes_without_ipv4_are_told_so(seen):
+def test_the_error_says_when_nodes_have_no_ipv4(seen):
     said = unreachable({"this process": seen, "n1": seen})
     assert "no IPv4 address that others could reach" in said
     assert "do not speak IPv6" in said
@@ -165,7 +165,7 @@ def test_each_node_without_workers_has_its_own_reason(program):
     assert "scontrol" not in "\n".join(said)
 
 
-def test_when_no_node_speaks_slurm_is_asked_about(program):
+def test_without_news_of_any_node_the_error_names_the_questions_to_slurm(program):
     steps = [(NODES, program("srun: error: Unable to contact slurm controller (connect failure)\n"))]
     said = failures(Seen(program("", "controller"), False, False), steps, set(), set(), labelled=True)
     assert "Slurm has not started the workers. `scontrol ping` tells whether it answers" in said
@@ -175,7 +175,7 @@ def test_when_no_node_speaks_slurm_is_asked_about(program):
     assert "scontrol" not in alone
 
 
-def test_a_refusal_of_slurm_is_told_from_its_silence(program):
+def test_a_refusal_of_slurm_differs_from_its_silence(program):
     steps = [(NODES, program("srun: error: Slurm job 1 has expired\n", status=113))]
     said = failures(Seen(program("", "controller"), True, False), steps, set(), set(), labelled=True)
     assert "Slurm has refused to start the workers" in said

@@ -49,7 +49,7 @@ def test_a_function_that_changes_between_two_calls():
     assert len(set(run_journal.digests)) == 2
 
 
-def test_a_call_that_cannot_be_recognised_is_told_once(caplog):
+def test_a_call_without_a_key_is_reported_once(caplog):
     class Stubborn:
         def __reduce__(self):
             if self.asked:

@@ -74,7 +74,7 @@ def test_keys_of_equal_bytes_of_other_kinds():
     assert len({key(np.zeros(4, dtype)) for dtype in DTYPES}) == len(DTYPES)
 
 
-def test_arrays_of_other_kinds():
+def test_keys_of_arrays_and_frames_differ_by_kind():
     square = np.arange(9.0).reshape(3, 3)
     masked = np.ma.masked_equal(square, 3.0)
     kinds = [
@@ -95,7 +95,7 @@ def test_arrays_of_other_kinds():
     assert key(state) not in keys  # where it stands in its sequence
 
 
-def test_what_refers_to_itself():
+def test_keys_of_objects_that_refer_to_themselves():
     def make(value):
         ring = [value, {}]
         ring[1]["ring"] = ring
@@ -105,7 +105,7 @@ def test_what_refers_to_itself():
     assert key({"a": {frozenset(["b"])}, "r": make(1)}) == key({"a": {frozenset(["b"])}, "r": make(1)})
 
 
-def test_objects_that_share_each_other_take_no_time_without_end():
+def test_deeply_shared_objects_take_bounded_time():
     shared = [0]
     for _ in range(60):
         shared = [shared, shared]
@@ -119,14 +119,14 @@ def test_objects_that_share_each_other_take_no_time_without_end():
 
 
 @pytest.mark.parametrize("nbytes", [1 << 17, 1 << 23])
-def test_a_large_array_that_changes_between_two_calls(nbytes):
+def test_a_large_array_that_changes_between_two_calls_has_another_key(nbytes):
     array = np.zeros(nbytes, np.uint8)
     before = CallKeys(ContentDigests(1 << 20)).digest((array,))
     array[-1] = 1
     assert CallKeys(ContentDigests(1 << 20)).digest((array,)) != before
 
 
-def test_a_buffer_that_is_refilled_within_a_call():
+def test_a_buffer_that_is_refilled_within_a_call_has_another_key():
     """What is not above the limit is sent each time as it is then, so its key says so."""
     keys, found = CallKeys(ContentDigests(1 << 20)), []
     buffer = np.zeros(1 << 17)
@@ -137,7 +137,7 @@ def test_a_buffer_that_is_refilled_within_a_call():
     assert len(set(found)) == 3
 
 
-def test_what_is_above_the_limit_is_looked_at_once(monkeypatch):
+def test_an_array_above_the_limit_is_hashed_once(monkeypatch):
     looked = []
     real = CallKeys.make_reference
 

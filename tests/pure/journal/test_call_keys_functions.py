@@ -135,7 +135,7 @@ def task_key(tmp_path, monkeypatch):
         ("pack/under/low.py", "1", "2"),
     ],
 )  # fmt: skip
-def test_what_changes_a_function_changes_its_key(task_key, name, old, new):
+def test_an_edit_that_changes_a_function_changes_its_key(task_key, name, old, new):
     assert task_key() != task_key(name, old, new)
 
 
@@ -148,11 +148,11 @@ def test_what_changes_a_function_changes_its_key(task_key, name, old, new):
         ("stranger.py", "1", "2"),
     ],
 )
-def test_what_does_not_change_a_function_does_not_change_its_key(task_key, name, old, new):
+def test_an_edit_that_changes_no_function_changes_no_key(task_key, name, old, new):
     assert task_key() == task_key(name, old, new)
 
 
-def test_a_function_of_a_users_module_goes_by_its_file(task_key):
+def test_the_key_of_a_function_of_a_users_module_follows_its_file(task_key):
     def by_name(*change):
         task_key(*change)
         import helper
@@ -170,14 +170,14 @@ def test_a_function_of_a_users_module_goes_by_its_file(task_key):
         assert not set(before) & set(by_name(*change))
 
 
-def test_a_function_of_the_script_that_keeps_its_results():
+def test_the_key_of_a_cached_function_is_that_of_its_code():
     def make(function):
         return functools.lru_cache(maxsize=3)(function)
 
     assert key(make(lambda x: x)) == key(make(lambda x: x)) != key(make(lambda x: -x))
 
 
-def test_a_try_that_ends_elsewhere():
+def test_the_end_of_a_try_block_is_in_the_key():
     def one():
         try:
             first()
@@ -202,7 +202,7 @@ def test_a_try_that_ends_elsewhere():
 first = second = print
 
 
-def test_a_virtual_environment_around_the_users_modules(tmp_path):
+def test_modules_inside_a_virtual_environment_are_the_users(tmp_path):
     """`python -m venv .` in the folder of a project does not make its modules a library."""
     program = (
         "import sys; sys.prefix = sys.argv[1]; import mine, hpcml.data.code_versions as s\n"
@@ -232,13 +232,13 @@ def make_lambdas():
     return [lambda: 1, lambda: 2]
 
 
-def test_which_of_several_functions_is_meant():
+def test_equal_names_of_different_functions_are_not_confused():
     one, two = make_lambdas()
     assert key([[one, two], one]) != key([[one, two], two])
     assert key({"all": {one: 1}, "key": one}) != key({"all": {one: 1}, "key": two})
 
 
-def test_functions_that_exist_for_a_moment_are_not_confused():
+def test_functions_made_while_pickling_are_not_confused():
     class Maker:
         def __init__(self, number):
             self.number = number
@@ -250,7 +250,7 @@ def test_functions_that_exist_for_a_moment_are_not_confused():
     assert key([Maker(1), Maker(2)]) == key([Maker(1), Maker(2)])
 
 
-def test_metaclasses_and_empty_cells():
+def test_metaclasses_and_empty_cells_are_in_the_key():
     class Meta(type):
         pass
 
@@ -278,7 +278,7 @@ def deap_class(weights):
     return module
 
 
-def test_classes_that_the_script_puts_into_deap(monkeypatch):
+def test_classes_of_deaps_creator_are_in_the_key(monkeypatch):
     keys = set()
     for weights in [(1.0,), (-1.0,)] * 2:
         module = deap_class(weights)

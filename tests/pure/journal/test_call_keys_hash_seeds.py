@@ -45,7 +45,7 @@ print(json.dumps(keys))
 """
 
 
-def test_equal_under_every_hash_seed(tmp_path):
+def test_keys_are_the_same_under_every_hash_seed(tmp_path):
     (tmp_path / "program.py").write_text(PROGRAM)
     found = []
     for seed in "123":

@@ -59,7 +59,7 @@ def test_other_genomes_are_other_calls(bits):
     assert [key(bits(genome)) for genome in GENOMES] == keys
 
 
-def test_a_class_a_function_and_what_is_known_of_an_individual_are_part_of_a_key(bits):
+def test_class_function_and_attributes_of_an_individual_are_in_the_key(bits):
     evaluated, marked = bits([1, 0]), bits([1, 0])
     evaluated.fitness.values = (1.0,)
     marked.age = 3
@@ -67,11 +67,11 @@ def test_a_class_a_function_and_what_is_known_of_an_individual_are_part_of_a_key
     assert len({*keys, key(bits([1, 0]), min)}) == 6
 
 
-def test_an_individual_that_the_function_holds_is_another_argument(bits):
+def test_an_individual_in_the_function_and_its_copy_have_different_keys(bits):
     one, other = bits([1, 0]), bits([1, 0])
     assert key(one, lambda x, held=one: x is held) != key(one, lambda x, held=other: x is held)
 
 
-def test_equal_in_another_process(bits):
+def test_keys_of_individuals_are_the_same_in_another_process(bits):
     there = subprocess.run([sys.executable, "-c", SCRIPT], capture_output=True, text=True, check=True).stdout
     assert there.strip() == key(bits([1, 0, 2.5]))

@@ -33,7 +33,7 @@ def library(monkeypatch):
     return module
 
 
-def test_a_decorated_function_has_a_state(library):
+def test_the_state_of_a_decorated_function_is_in_the_key(library):
     library.f = Scaled(library.f)
     assert library.f.__qualname__ == "f"
     assert not is_named(library.f)
@@ -42,7 +42,7 @@ def test_a_decorated_function_has_a_state(library):
     assert key(library.f) != before
 
 
-def test_modules_that_are_sent_by_value(library):
+def test_the_key_of_a_module_sent_by_value_follows_its_content(library):
     assert is_named(library.f)
     before = key(library.f), key([library.Kind]), key([library])
     cloudpickle.register_pickle_by_value(library)
@@ -57,7 +57,7 @@ def test_modules_that_are_sent_by_value(library):
     assert (changed[0] != by_value[0], changed[1] == by_value[1], changed[2] != by_value[2]) == (True, True, True)
 
 
-def test_a_compiled_function_that_brings_its_globals(library):
+def test_globals_that_a_reduction_sends_are_in_the_key(library):
     class Compiled:
         def __init__(self, function):
             self.__name__, self.__qualname__, self.__module__ = "f", "f", "of_mine"
@@ -73,7 +73,7 @@ def test_a_compiled_function_that_brings_its_globals(library):
     assert key(library.f) != before
 
 
-def test_an_object_that_is_a_global_name(library):
+def test_the_key_of_an_object_sent_by_its_name_has_no_state(library):
     class One:
         def __reduce__(self):
             return "ONE"
@@ -91,7 +91,7 @@ def test_an_object_that_is_a_global_name(library):
     [len, np.add, os.path.join, json.JSONDecoder, functools.partial(len), [].append, lambda x: x,
      Node().near.append, Node, np.random.rand, str.upper, types.SimpleNamespace(), Scaled(len), "text", 3],
 )  # fmt: skip
-def test_what_is_named_is_what_cloudpickle_sends_as_a_name(thing):
+def test_an_object_is_named_where_cloudpickle_sends_its_name_alone(thing):
     state = cloudpickle.dumps(thing)
     names = {b"STACK_GLOBAL"} if is_named(thing) else set()
     opcodes = {code.name for code, _, _ in pickletools.genops(state)}

@@ -176,7 +176,7 @@ def run(program, seed):
     return subprocess.Popen([sys.executable, program], env=environment, stdout=subprocess.PIPE, text=True)
 
 
-def test_equal_in_every_process(tmp_path, record_property):
+def test_keys_are_the_same_in_every_process(tmp_path, record_property):
     program = tmp_path / "things.py"
     program.write_text(THINGS + REPORT + COST)
     moved = tmp_path / "moved.py"  # where the code stands does not matter, nor comments

@@ -40,7 +40,7 @@ def test_one_mutable_object_twice_is_not_two_that_are_equal():
         assert key(two) == key(copy.deepcopy(two))
 
 
-def test_which_of_them_is_shared():
+def test_the_places_of_a_shared_object_are_in_the_key():
     a, b, c = [0], [0], [0]
     keys = {
         key([a, a, b, c]),
@@ -67,7 +67,7 @@ class Text(str):
         lambda: complex(1, 2), lambda: range(5), lambda: slice(1, 2), lambda: list[int],
     ],
 )  # fmt: skip
-def test_whether_what_cannot_change_is_shared_does_not_matter(make):
+def test_sharing_of_immutable_objects_is_not_in_the_key(make):
     one, two = make(), make()
     assert key([one, one, []]) == key([one, two, []])
     assert key({"a": one, "b": [one]}) == key({"a": one, "b": [two]})
@@ -107,7 +107,7 @@ def test_keys_are_equal_where_content_and_sharing_are(parts, one, two):
     assert (key(one) == key(two)) == (structure(one, {}) == structure(two, {}))
 
 
-def test_an_object_of_the_function_among_its_arguments():
+def test_an_argument_that_is_also_in_the_function_has_a_key_of_its_own():
     others = [Node(1), Node(2)]
 
     def score(others, me):
@@ -121,7 +121,7 @@ def test_an_object_of_the_function_among_its_arguments():
     assert call_key(others[0].near.append, others[1]) != call_key(others[0].near.append, others[0])
 
 
-def test_functions_that_share_a_captured_variable():
+def test_a_variable_captured_by_two_functions_is_in_the_key():
     def make():
         n = 0
 
@@ -136,7 +136,7 @@ def test_functions_that_share_a_captured_variable():
     assert key(make()) == key(make())
 
 
-def test_graphs_whose_nodes_are_in_sets():
+def test_keys_of_graphs_whose_nodes_are_in_sets():
     def ring(length):
         nodes = [Node(n) for n in range(length)]
         for number, node in enumerate(nodes):

@@ -50,7 +50,7 @@ print(json.dumps(keys))
 """
 
 
-def test_what_torch_makes(tmp_path):
+def test_keys_of_torchs_objects_follow_their_content(tmp_path):
     if importlib.util.find_spec("torch") is None:
         pytest.skip("torch is not installed")
     program = tmp_path / "program.py"
@@ -65,7 +65,7 @@ def test_what_torch_makes(tmp_path):
     assert found[0] == found[1]
 
 
-def test_a_version_that_is_a_string_of_the_librarys_own_class(tmp_path, monkeypatch):
+def test_a_version_of_the_librarys_own_string_class_is_in_the_key(tmp_path, monkeypatch):
     """Its class is of a module of the library, whose version is again such a string."""
 
     def make(text):

@@ -35,7 +35,7 @@ def damage(path):
     path.write_bytes(content)
 
 
-def test_the_one_before_counts_only_where_the_file_is_damaged(tmp_path):
+def test_the_previous_file_is_read_only_where_the_newest_is_damaged(tmp_path):
     path = tmp_path / "state"
     write(path, b"one", b"two")
     assert read(path) == b"two"
@@ -48,7 +48,7 @@ def test_the_one_before_counts_only_where_the_file_is_damaged(tmp_path):
             checkpoint.read()
 
 
-def test_a_run_that_begins_anew_removes_what_was_before_it(tmp_path):
+def test_a_new_checkpoint_removes_the_previous_ones(tmp_path):
     path = tmp_path / "state"
     write(path, b"one", b"two")
     path.unlink()
@@ -59,7 +59,7 @@ def test_a_run_that_begins_anew_removes_what_was_before_it(tmp_path):
 
 
 @pytest.mark.parametrize("reads", [True, False])
-def test_a_damaged_file_does_not_take_the_place_of_the_one_before(reads, tmp_path):
+def test_a_damaged_file_does_not_replace_the_previous_one(reads, tmp_path):
     path = tmp_path / "state"
     write(path, b"one", b"two")
     damage(path)
@@ -72,7 +72,7 @@ def test_a_damaged_file_does_not_take_the_place_of_the_one_before(reads, tmp_pat
     assert read(path) == b"one"
 
 
-def test_a_process_killed_while_it_writes_leaves_nothing_for_good(tmp_path):
+def test_a_process_killed_while_writing_leaves_no_file_for_good(tmp_path):
     program = (
         "import os, signal, sys\nfrom hpcml.journal.checkpoint import Checkpoint\n"
         "os.replace = lambda *_: os.kill(os.getpid(), signal.SIGKILL)\n"
@@ -110,7 +110,7 @@ HOLD = (
 )
 
 
-def test_a_second_process_is_told_of_the_first(tmp_path):
+def test_a_second_process_is_refused_naming_the_first(tmp_path):
     path = tmp_path / "state"
     with subprocess.Popen([sys.executable, "-c", HOLD, path], stdout=subprocess.PIPE, text=True) as process:
         try:
@@ -124,7 +124,7 @@ def test_a_second_process_is_told_of_the_first(tmp_path):
     write(path, b"one")
 
 
-def test_in_one_process_it_can_be_had_again(tmp_path):
+def test_a_closed_checkpoint_can_be_opened_again(tmp_path):
     first = Checkpoint(tmp_path / "state")
     with pytest.raises(HpcmlError, match=r"a method close\(\)"):
         Checkpoint(tmp_path / "state")
@@ -134,7 +134,7 @@ def test_in_one_process_it_can_be_had_again(tmp_path):
     write(tmp_path / "state", b"one")
 
 
-def test_a_child_that_outlives_its_parent_does_not_keep_it(tmp_path):
+def test_a_forked_child_does_not_keep_the_lock(tmp_path):
     first = Checkpoint(tmp_path / "state")
     ready, told = os.pipe()
     child = os.fork()
@@ -156,7 +156,7 @@ def test_a_child_that_outlives_its_parent_does_not_keep_it(tmp_path):
         os.close(told)
 
 
-def test_file_systems_without_locks_do_without(tmp_path, monkeypatch):
+def test_a_file_system_without_locks_is_accepted(tmp_path, monkeypatch):
     def refuse(*_):
         raise OSError(errno.ENOLCK, "No locks available")
 
@@ -173,7 +173,7 @@ def test_a_lock_that_others_can_open_is_refused(tmp_path):
         Checkpoint(tmp_path / "state")
 
 
-def test_a_lock_of_another_node_is_waited_for(tmp_path, monkeypatch):
+def test_a_lock_of_another_node_is_awaited(tmp_path, monkeypatch):
     """A node that died held it, and its file system has not noticed yet."""
     monkeypatch.setattr("hpcml.journal.checkpoint_lock.LOCK_TIMEOUT_SECONDS", 0.5)
     with open(tmp_path / "state.lock", "w") as other:

@@ -58,11 +58,11 @@ def test_a_fit_is_the_same_in_a_larger_grid_and_on_other_machines(fit_keys):
         {"costs": [1, 2]},
     ],
 )
-def test_what_changes_a_fit(fit_keys, changed):
+def test_settings_that_change_a_fit_change_its_key(fit_keys, changed):
     assert not set(fit_keys(search())) & set(fit_keys(search(**changed)))
 
 
-def test_other_data_is_another_fit(fit_keys):
+def test_other_data_gives_a_fit_another_key(fit_keys):
     before = fit_keys(search(), X, Y)
     changed = X.copy()
     changed[7, 1] += 1e-12

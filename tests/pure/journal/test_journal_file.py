@@ -10,7 +10,7 @@ from hpcml.journal.journal_file import JournalFile
 from hpcml.journal.records import MARK, JournalReader, pack_record
 
 
-def test_what_is_written_is_read_in_order(path):
+def test_records_are_read_in_the_order_of_writing(path):
     records = [({"n": 0}, b""), ({"n": 1}, b"\n" * 5), ({"n": 2}, MARK * 9), ({"n": 3}, bytes(1 << 20))]
     write(path, records)
     assert read(path, [({"n": 4}, b"more")]) == (records, [])
@@ -28,7 +28,7 @@ def test_a_journal_that_is_being_written_can_be_read(path):
     journal.close()
 
 
-def test_sync_and_close_in_several_threads(path):
+def test_sync_and_close_may_run_in_several_threads(path):
     for _ in range(50):
         journal = JournalFile(path, KEY)
         journal.append({"n": 1}, b"")
@@ -42,7 +42,7 @@ def test_sync_and_close_in_several_threads(path):
     assert len(read(path)[0]) == 50
 
 
-def test_after_the_end_nothing_touches_the_descriptor(path, caplog):
+def test_a_closed_journal_does_not_touch_its_descriptor(path, caplog):
     write(path, [({"n": 1}, b"x")])
     found = []
     journal = JournalFile(path, KEY, found.append)
@@ -57,7 +57,7 @@ def test_after_the_end_nothing_touches_the_descriptor(path, caplog):
     assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
 
 
-def test_appends_of_many_threads(path):
+def test_appends_of_many_threads_are_whole(path):
     journal = JournalFile(path, KEY)
     threads = [
         threading.Thread(target=lambda m=m: [journal.append({"n": [m, n]}, bytes(n)) for n in range(100)])
@@ -73,6 +73,6 @@ def test_appends_of_many_threads(path):
     assert damages == []
 
 
-def test_packing_binds_the_place():
+def test_a_packed_record_depends_on_its_offset():
     at = [pack_record(KEY, bytes(16), offset, b"{}", b"") for offset in (0, 1)]
     assert at[0] != at[1]

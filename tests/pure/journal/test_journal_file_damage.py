@@ -10,7 +10,7 @@ from hpcml.journal.journal_file import JournalFile
 from hpcml.journal.records import HEADER_BYTES, MARK, PREFIX
 
 
-def test_truncated_at_every_byte(path, caplog):
+def test_a_journal_truncated_at_any_byte_keeps_its_whole_records(path, caplog):
     """F11: what is whole before the cut is read; the next session's records can be read by the one after it."""
     records = some(14)
     write(path, records)
@@ -26,7 +26,7 @@ def test_truncated_at_every_byte(path, caplog):
     assert not path.with_name("journal.bad").exists()
 
 
-def test_cut_in_the_middle_of_a_large_body(path):
+def test_a_large_body_that_is_cut_is_dropped(path):
     records = [*some(3), ({"task": "large"}, os.urandom(3 << 20))]
     write(path, records)
     content = path.read_bytes()
@@ -58,7 +58,7 @@ def damaged(path, content, starts, records, flip):
     return damage
 
 
-def test_one_bit_flipped_at_every_97th_byte(path, caplog):
+def test_a_flipped_bit_costs_one_record(path, caplog):
     """F12: the record is put aside, all others are used, and the task's next record takes its place."""
     records = some(150, (0, 20, 300))
     write(path, records)
@@ -72,7 +72,7 @@ def test_one_bit_flipped_at_every_97th_byte(path, caplog):
 
 
 @pytest.mark.parametrize("which", [2, -1])
-def test_every_bit_of_a_prefix(path, which):
+def test_a_flipped_bit_of_a_prefix_costs_one_record(path, which):
     records = some(5)
     write(path, records)
     content, starts = path.read_bytes(), places(path)
@@ -98,7 +98,7 @@ def test_a_damaged_header_is_refused(path):
         assert path.read_bytes() == changed  # nothing is lost by looking
 
 
-def test_damage_in_several_places_and_a_torn_end(path):
+def test_damage_in_several_places_and_a_torn_end_are_reported(path):
     records = some(9)
     write(path, records)
     content, starts = bytearray(path.read_bytes()), places(path)
@@ -118,7 +118,7 @@ def test_damage_in_several_places_and_a_torn_end(path):
     assert len(read(path)[0]) == 6
 
 
-def test_zeros_at_the_end_as_a_power_cut_leaves_them(path):
+def test_zeros_at_the_end_are_dropped(path):
     write(path, some(3))
     with path.open("ab") as file:
         file.write(bytes(5000))

@@ -25,7 +25,7 @@ def plant(path, prefix_and_line, body):
         file.write(prefix_and_line + body + b"\n")
 
 
-def test_a_forged_record_is_not_looked_into(path, tmp_path):
+def test_a_forged_record_is_not_unpickled(path, tmp_path):
     write(path, some(2))
     body = pickle.dumps(Canary(str(tmp_path / "canary")))
     line = b'{"task":"x"}\n'
@@ -36,7 +36,7 @@ def test_a_forged_record_is_not_looked_into(path, tmp_path):
     assert not damage.torn
 
 
-def test_a_moved_record_is_no_record(path):
+def test_a_moved_record_is_not_used(path):
     records = [({"n": n}, bytes([n]) * 10) for n in range(4)]
     write(path, records)
     content, starts = path.read_bytes(), places(path)
@@ -47,7 +47,7 @@ def test_a_moved_record_is_no_record(path):
     assert read(path)[0] == records
 
 
-def test_a_record_of_another_journal_with_the_same_key(path, tmp_path):
+def test_a_record_of_another_journal_with_the_same_key_is_not_used(path, tmp_path):
     other = tmp_path / "other"
     write(path, [({"n": 1}, b"mine")])
     write(other, [({"n": 1}, b"none")])
@@ -61,7 +61,7 @@ def test_another_journal_with_another_key_is_refused(path):
         JournalFile(path, KEY)
 
 
-def test_a_body_that_is_changed_while_it_is_in_use_is_not_given_out(path):
+def test_a_body_that_is_changed_after_opening_is_refused(path):
     write(path, [({"n": 1}, b"right")])
     found = []
     journal = JournalFile(path, KEY, found.append)
@@ -73,7 +73,7 @@ def test_a_body_that_is_changed_while_it_is_in_use_is_not_given_out(path):
     journal.close()
 
 
-def test_a_record_at_its_old_place_in_a_new_journal(path):
+def test_a_record_of_an_earlier_journal_at_its_old_offset_is_not_used(path):
     """The random bytes of the header differ, so a rollback of a part is seen."""
     write(path, [({"n": 1}, b"old")])
     old = path.read_bytes()

@@ -14,7 +14,7 @@ from hpcml.journal.records import HEADER_BYTES, Damage, JournalReader
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="a file system of 64 kB is mounted, which needs root")
-def test_a_full_disk(small_mount):
+def test_a_full_disk_is_an_error_once_and_writing_goes_on_with_room(small_mount):
     place = small_mount("small", "64k")
     journal = JournalFile(place / "journal", KEY)
     records = [({"n": n}, os.urandom(3000)) for n in range(30)]
@@ -49,7 +49,7 @@ def read_live(path):
         return good, [item for item in items if isinstance(item, Damage)]
 
 
-def test_a_limit_of_the_length_of_files(path, file_limit):
+def test_a_limit_of_the_length_of_files_is_an_error_once(path, file_limit):
     records = [({"n": n}, os.urandom(500)) for n in range(10)]
     journal = JournalFile(path, KEY)
     told = []
@@ -72,7 +72,7 @@ def test_a_limit_of_the_length_of_files(path, file_limit):
 
 
 @pytest.mark.parametrize("limit", [0, 10, HEADER_BYTES - 1])
-def test_no_room_for_a_new_journal(path, file_limit, limit):
+def test_a_new_journal_without_room_is_an_error(path, file_limit, limit):
     file_limit(limit)
     try:
         with pytest.raises(JournalFull, match="File too large"):
@@ -83,7 +83,7 @@ def test_no_room_for_a_new_journal(path, file_limit, limit):
     assert len(read(path)[0]) == 1
 
 
-def test_it_is_told_again_when_there_was_room_in_between(path, file_limit):
+def test_a_second_full_disk_is_an_error_again(path, file_limit):
     journal = JournalFile(path, KEY)
     for _ in range(2):
         file_limit(path.stat().st_size)
@@ -96,7 +96,7 @@ def test_it_is_told_again_when_there_was_room_in_between(path, file_limit):
     assert [head["n"] for head, _ in read(path)[0]] == [1, 2, 3] * 2
 
 
-def test_what_is_held_is_bounded_and_sessions_are_kept(path, file_limit, monkeypatch):
+def test_waiting_records_are_bounded_and_session_records_are_kept(path, file_limit, monkeypatch):
     monkeypatch.setattr(hpcml.journal.journal_file, "MAX_BACKLOG_BYTES", 1000)
     journal = JournalFile(path, KEY)
     file_limit(HEADER_BYTES)
@@ -111,7 +111,7 @@ def test_what_is_held_is_bounded_and_sessions_are_kept(path, file_limit, monkeyp
     assert [head for head, _ in read(path)[0]] == kept
 
 
-def test_what_the_disk_refuses_later_is_told_by_the_next_append(path, monkeypatch):
+def test_an_error_of_sync_is_raised_by_the_next_append(path, monkeypatch):
     """NFS and quotas may say so only when the data is flushed."""
 
     def refuse(_):

@@ -35,7 +35,7 @@ def held(tmp_path):
         process.kill()
 
 
-def test_the_second_is_refused_and_told_who_is_the_first(tmp_path, held):
+def test_a_second_driver_is_refused_naming_the_first(tmp_path, held):
     """F13: within 2 s, naming host, process and job; and what to type if that is wrong."""
     began = time.monotonic()
     with pytest.raises(RunInUse) as refused:
@@ -74,7 +74,7 @@ def test_a_lease_that_was_released_is_free(tmp_path):
     assert len(os.listdir(tmp_path)) == 5
 
 
-def test_another_process_has_got_the_number(tmp_path):
+def test_a_process_with_a_reused_number_is_not_the_holder(tmp_path):
     leave(tmp_path, dataclasses.replace(ME, started=ME.started - 5))
     Lease(tmp_path, ME, unknown).release()
 
@@ -96,7 +96,7 @@ def test_another_process_has_got_the_number(tmp_path):
         (dataclasses.replace(ME, job="9", restart=3), ended, False),  # this very process
     ],
 )
-def test_who_is_gone(tmp_path, holder, job_over, gone):
+def test_a_holder_is_gone_or_not(tmp_path, holder, job_over, gone):
     me = dataclasses.replace(ME, job="9", restart=2)
     assert is_gone(holder, me, job_over) is gone
     leave(tmp_path, holder)
@@ -115,7 +115,7 @@ def test_slurm_is_asked_about_the_holders_job_only(tmp_path):
     assert asked == ["6"]  # lease-1 was followed by lease-2, so it had ended
 
 
-def test_what_is_released_is_ones_own(tmp_path):
+def test_release_and_remove_do_not_touch_a_successors_lease(tmp_path):
     """The lease was removed by hand, and somebody else has it now."""
     first = Lease(tmp_path, ME, unknown)
     first.path.unlink()
@@ -130,7 +130,7 @@ def test_what_is_released_is_ones_own(tmp_path):
     assert second.path.exists()
 
 
-def test_a_link_in_place_of_a_lease(tmp_path):
+def test_a_link_in_place_of_a_lease_is_refused(tmp_path):
     (tmp_path / "elsewhere").write_text("")
     for target in ("elsewhere", "nowhere"):
         (tmp_path / "lease-1").symlink_to(tmp_path / target)
@@ -141,21 +141,21 @@ def test_a_link_in_place_of_a_lease(tmp_path):
 
 
 @pytest.mark.parametrize("content", ["nonsense", "[1]", '{"host": "x"}', '{"new": 1}'])
-def test_a_lease_that_tells_nothing(tmp_path, content):
+def test_a_lease_without_a_holder_is_refused(tmp_path, content):
     (tmp_path / "lease-1").write_text(content)
     (tmp_path / "lease-1").chmod(0o600)
     with pytest.raises(HpcmlError, match="does not name the process that uses this run.*: rm"):
         Lease(tmp_path, ME, unknown)
 
 
-def test_a_lease_that_others_can_write(tmp_path):
+def test_a_lease_that_others_can_write_is_refused(tmp_path):
     leave(tmp_path, dataclasses.replace(ME, started=0))
     (tmp_path / "lease-1").chmod(0o666)
     with pytest.raises(HpcmlError, match="open to other users"):
         Lease(tmp_path, ME, unknown)
 
 
-def test_a_full_disk_leaves_no_litter(tmp_path, monkeypatch):
+def test_a_full_disk_leaves_no_lease(tmp_path, monkeypatch):
     def full(_):
         raise OSError(28, "No space left on device")
 

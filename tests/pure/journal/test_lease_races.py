@@ -32,7 +32,7 @@ def race(directory, drivers, me=ME):
     return won
 
 
-def test_a_thousand_races_for_a_lease_that_has_ended(tmp_path):
+def test_each_of_a_thousand_races_has_one_winner(tmp_path):
     """F13: each has one winner; every second holder has died, the others have released it."""
     for number in range(1, 1001):
         if number % 50 == 1:
@@ -62,7 +62,7 @@ time.sleep(60)  # a holder that has ended would be followed
 """
 
 
-def test_races_of_processes(tmp_path):
+def test_each_race_of_processes_has_one_winner(tmp_path):
     count = 100
     for number in range(count):
         directory = tmp_path / f"{number:03}"
@@ -88,7 +88,7 @@ def test_races_of_processes(tmp_path):
     assert won == sorted(path.name for path in tmp_path.iterdir())
 
 
-def test_a_run_that_is_removed_while_somebody_waits_for_it(tmp_path):
+def test_a_run_that_is_removed_during_a_race_has_at_most_one_winner(tmp_path):
     """What did nothing leaves nothing: removing its lease must not let two in."""
     for _ in range(200):
         first = Lease(tmp_path, ME, unknown)
@@ -102,7 +102,7 @@ def test_a_run_that_is_removed_while_somebody_waits_for_it(tmp_path):
         assert os.listdir(tmp_path) == []
 
 
-def test_a_gap_is_no_way_in(tmp_path):
+def test_a_missing_first_lease_admits_no_second_driver(tmp_path):
     """Somebody removed the first lease, not the one that the message names."""
     first = Lease(tmp_path, ME, unknown)
     first.release()
@@ -113,7 +113,7 @@ def test_a_gap_is_no_way_in(tmp_path):
     second.release()
 
 
-def test_a_predecessor_that_vanishes_sends_one_back_to_the_beginning(tmp_path, monkeypatch):
+def test_a_predecessor_that_vanishes_restarts_the_search(tmp_path, monkeypatch):
     leave(tmp_path, dataclasses.replace(ME, started=0))
     real = Lease._make
 
@@ -133,7 +133,7 @@ def network(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("link", ["done", "lost", "exists"])
-def test_a_link_whose_answer_is_lost(tmp_path, network, link):
+def test_a_link_whose_answer_is_lost_counts(tmp_path, network, link):
     network.link = link
     lease = Lease(tmp_path, ME, unknown)
     assert network.linked == 1
@@ -143,7 +143,7 @@ def test_a_link_whose_answer_is_lost(tmp_path, network, link):
     Lease(tmp_path, ME, unknown).release()
 
 
-def test_a_file_system_without_links_is_told(tmp_path, network):
+def test_a_file_system_without_links_is_an_error(tmp_path, network):
     network.link = "refused"
     with pytest.raises(PermissionError):
         Lease(tmp_path, ME, unknown)
@@ -151,7 +151,7 @@ def test_a_file_system_without_links_is_told(tmp_path, network):
     Lease(tmp_path, ME, unknown).release()
 
 
-def test_names_that_are_not_seen_yet(tmp_path, network):
+def test_a_stale_directory_entry_admits_no_second_driver(tmp_path, network):
     """The cache of names still says that there is no lease: then link(2) knows better."""
     network.names_are_stale = True
     lease = Lease(tmp_path, ME, unknown)

@@ -30,7 +30,7 @@ def test_modes_do_not_depend_on_the_umask(tmp_path, monkeypatch, umask):
 
 @pytest.mark.parametrize("name", ["key", "journal", "journal.bad"])
 @pytest.mark.parametrize("target", ["elsewhere", "nowhere"])
-def test_a_link_in_place_of_a_file(tmp_path, run, name, target):
+def test_a_link_in_place_of_a_file_is_refused(tmp_path, run, name, target):
     run_journal = opened(run)
     finish(run_journal, "f", "a", 1)
     run_journal.close("ended")
@@ -48,7 +48,7 @@ def test_a_link_in_place_of_a_file(tmp_path, run, name, target):
 
 @pytest.mark.parametrize("name", ["key", "journal", "."])
 @pytest.mark.parametrize("mode", [0o777, 0o770, 0o640, 0o702])
-def test_what_is_open_to_others_is_refused_with_the_fix(run, name, mode):
+def test_files_open_to_others_are_refused_with_the_command_that_closes_them(run, name, mode):
     run_journal = opened(run)
     finish(run_journal, "f", "a", 1)
     run_journal.close("ended")
@@ -63,7 +63,7 @@ def test_what_is_open_to_others_is_refused_with_the_fix(run, name, mode):
     run_journal.close("ended")
 
 
-def test_the_directory_of_a_run_is_no_link(tmp_path, run, monkeypatch):
+def test_a_link_in_place_of_the_run_directory_is_refused(tmp_path, run, monkeypatch):
     run_journal = opened(run)
     finish(run_journal, "f", "a", 1)
     run_journal.close("ended")
@@ -75,7 +75,7 @@ def test_the_directory_of_a_run_is_no_link(tmp_path, run, monkeypatch):
         again(tmp_path, monkeypatch, link)
 
 
-def test_a_note_that_is_a_link(tmp_path, monkeypatch):
+def test_a_link_in_place_of_the_note_of_the_last_run_is_refused(tmp_path, monkeypatch):
     a_run(tmp_path, monkeypatch)
     (note,) = tmp_path.glob("last-*")
     note.rename(tmp_path / "elsewhere")
@@ -89,7 +89,7 @@ def test_a_note_that_is_a_link(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("kind", ["directory", "fifo"])
-def test_what_is_no_file(run, kind):
+def test_a_directory_or_pipe_in_place_of_a_file_is_refused(run, kind):
     path = run / "journal"
     if kind == "directory":
         path.mkdir(mode=0o700)
@@ -101,7 +101,7 @@ def test_what_is_no_file(run, kind):
 
 @pytest.mark.skipif(os.getuid() != 0, reason="files are given to another user, which needs root")
 @pytest.mark.parametrize("name", ["key", "journal", "lease-1", "."])
-def test_files_of_another_user(run, name):
+def test_files_of_another_user_are_refused(run, name):
     run_journal = opened(run)
     finish(run_journal, "f", "a", 1)
     run_journal.close("ended")
@@ -124,7 +124,7 @@ for act in (lambda path: open_private(path, os.O_RDWR), read_secret):
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="a process of another user is started, which needs root")
-def test_files_of_another_user_that_cannot_even_be_opened(tmp_path):
+def test_unreadable_files_of_another_user_are_refused_with_the_same_message(tmp_path):
     public = Path("/tmp") / f"hpcml-test-{os.getpid()}"
     public.mkdir(mode=0o755)
     try:
@@ -137,7 +137,7 @@ def test_files_of_another_user_that_cannot_even_be_opened(tmp_path):
     assert said == [f"HpcmlError {public}/key belongs to user 0, not to you: remove it, or start a new run"] * 2
 
 
-def test_a_key_is_never_half(tmp_path, file_limit):
+def test_a_key_is_written_whole_or_not_at_all(tmp_path, file_limit):
     file_limit(10)
     try:
         with pytest.raises(OSError, match="File too large"):

@@ -12,7 +12,7 @@ from hpcml.data.outcomes import Execution, pack_outcome
 from hpcml.journal.run_journal import RunJournal
 
 
-def test_the_next_session_is_answered_once(run):
+def test_a_recorded_result_is_used_once(run):
     run_journal = opened(run)
     for number in range(3):
         finish(run_journal, "f", f"d{number}", number)
@@ -26,7 +26,7 @@ def test_the_next_session_is_answered_once(run):
     run_journal.close("ended")
 
 
-def test_equal_calls_are_told_apart_by_their_number(run):
+def test_equal_calls_are_numbered(run):
     run_journal = opened(run)
     for value in "abc":
         finish(run_journal, "f", "same", value)
@@ -36,7 +36,7 @@ def test_equal_calls_are_told_apart_by_their_number(run):
     run_journal.close("ended")
 
 
-def test_what_raised_or_has_no_key_runs_again(run):
+def test_a_task_that_raised_or_has_no_key_runs_again(run):
     run_journal = opened(run)
     finish(run_journal, "f", "bad", None, KeyError("x"))
     finish(run_journal, "f", "", 5)
@@ -48,7 +48,7 @@ def test_what_raised_or_has_no_key_runs_again(run):
     run_journal.close("ended")
 
 
-def test_other_versions_use_nothing_and_say_so_until_it_is_done_again(run):
+def test_results_of_other_versions_are_not_used(run):
     run_journal = opened(run)
     for digest in ("a", "b"):
         finish(run_journal, "f", digest, "old")
@@ -69,7 +69,7 @@ def test_other_versions_use_nothing_and_say_so_until_it_is_done_again(run):
     run_journal.close("ended")
 
 
-def test_the_record_of_a_session_may_be_lost(run):
+def test_results_are_used_though_the_record_of_their_session_is_lost(run):
     """F12: what its tasks were computed with is known even so, and the journal is not taken for an empty one."""
     for versions, value in ((OLD, "old"), (NEW, "new")):
         run_journal = opened(run, versions)
@@ -85,7 +85,7 @@ def test_the_record_of_a_session_may_be_lost(run):
     assert (run / "journal").exists()
 
 
-def test_a_damaged_task_runs_again_and_its_name_is_not_given_twice(run, caplog):
+def test_a_damaged_task_runs_again_and_no_name_number_is_reused(run, caplog):
     run_journal = opened(run)
     for name in ("f", "g", "h"):
         finish(run_journal, name, name, name.upper())
@@ -123,7 +123,7 @@ def test_a_result_that_cannot_be_unpickled_any_more_runs_again(run, caplog, monk
     run_journal.close("ended")
 
 
-def test_a_journal_that_cannot_be_read_any_more(run, monkeypatch, caplog):
+def test_a_result_that_cannot_be_read_runs_again(run, monkeypatch, caplog):
     run_journal = opened(run)
     finish(run_journal, "f", "a", 1)
     run_journal.close("ended")
@@ -148,7 +148,7 @@ class Canary:
 
 
 @pytest.mark.parametrize("when", ["before", "while it is open"])
-def test_what_somebody_has_put_in_a_body_is_never_unpickled(run, tmp_path, when):
+def test_a_forged_body_is_never_unpickled(run, tmp_path, when):
     """S6: of the right length, at the right place, even with the right checksum."""
     run_journal = opened(run)
     evil = pack_outcome(Canary(str(tmp_path / "canary")), None, Execution(1.0, 2.0, 3), sys.maxsize)
@@ -179,7 +179,7 @@ def test_what_somebody_has_put_in_a_body_is_never_unpickled(run, tmp_path, when)
     assert (tmp_path / "canary").exists()
 
 
-def test_a_later_session_that_does_nothing_leaves_what_there_was(run):
+def test_a_session_without_tasks_keeps_the_journal(run):
     run_journal = opened(run)
     finish(run_journal, "f", "a", 1)
     run_journal.close("ended")

@@ -59,7 +59,7 @@ def test_a_second_driver_is_refused_and_changes_nothing(run):
     run_journal.close("ended")
 
 
-def test_of_a_run_that_has_done_nothing_nothing_is_left(run):
+def test_a_run_without_tasks_leaves_no_file(run):
     for _ in range(3):
         run_journal = opened(run)
         run_journal.adopt_file(note_last_run(run.parent, "label", run))
@@ -86,7 +86,7 @@ def test_the_lease_outlives_the_files_of_a_run_that_is_removed(run, monkeypatch)
     assert sorted(refused) == ["journal", "key"]
 
 
-def test_a_full_disk_is_told_once_and_what_was_held_is_written(run, file_limit, caplog):
+def test_a_full_disk_is_reported_once_and_waiting_records_are_written(run, file_limit, caplog):
     run_journal = opened(run)
     finish(run_journal, "f", "a", b"a" * 500)
     size = (run / "journal").stat().st_size
@@ -104,7 +104,7 @@ def test_a_full_disk_is_told_once_and_what_was_held_is_written(run, file_limit, 
     run_journal.close("ended")
 
 
-def test_a_journal_that_is_required(run, file_limit):
+def test_a_full_disk_fails_the_task_of_a_required_journal(run, file_limit):
     run_journal = opened(run, required=True)
     finish(run_journal, "f", "a", 1)
     file_limit((run / "journal").stat().st_size + 10)
@@ -130,7 +130,7 @@ def test_a_disk_that_refuses_the_last_result_is_reported_by_a_required_journal_t
 
 
 @pytest.mark.parametrize("link", ["done", "lost", "exists"])
-def test_a_network_file_system(run, monkeypatch, link):
+def test_a_run_on_a_network_file_system_is_resumed(run, monkeypatch, link):
     """F14: no locks, no O_APPEND, no listings, late names, lost answers, times that are wrong, ESTALE at first."""
     network = NetworkFiles(monkeypatch, run)
     network.link, network.names_are_stale = link, True

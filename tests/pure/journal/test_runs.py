@@ -13,7 +13,7 @@ from hpcml.journal import runs as sessions
 from hpcml.journal.runs import last_run, new_run_dir, open_run, run_label
 
 
-def test_the_scripts_arguments_and_array_task_tell_runs_apart(tmp_path, monkeypatch):
+def test_script_arguments_and_array_task_identify_a_run(tmp_path, monkeypatch):
     calls = [
         (("script.py",), {}), (("script.py", "--fast"), {}), (("other.py",), {}), (("script.py", "", ""), {}),
         (("script.py",), {"SLURM_ARRAY_TASK_ID": "1"}), (("script.py",), {"SLURM_ARRAY_TASK_ID": "2"}), ((), {}),
@@ -52,7 +52,7 @@ def test_changed_versions_are_reported(tmp_path, monkeypatch, caplog):
     )
 
 
-def test_where_a_run_goes_that_finds_no_place_here(tmp_path, monkeypatch, caplog):
+def test_a_run_without_a_writable_directory_moves_to_the_temporary_one(tmp_path, monkeypatch, caplog):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     (tmp_path / ".hpcml").write_text("in the way")
@@ -65,7 +65,7 @@ def test_where_a_run_goes_that_finds_no_place_here(tmp_path, monkeypatch, caplog
     run_journal.close("ended")
 
 
-def test_a_directory_that_is_no_run(tmp_path, monkeypatch):
+def test_a_directory_without_a_journal_cannot_be_resumed(tmp_path, monkeypatch):
     place = tmp_path / "private"
     place.mkdir(mode=0o700)
     with pytest.raises(HpcmlError, match="holds no journal, so there is nothing to resume"):
@@ -76,14 +76,14 @@ def test_a_directory_that_is_no_run(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("name", [b"", b"../run", b"/etc", b".ssh", b"\xff\x00/"])
-def test_a_note_that_names_no_run(tmp_path, name):
+def test_a_note_that_names_no_run_is_refused(tmp_path, name):
     (tmp_path / "last-label").write_bytes(name)
     (tmp_path / "last-label").chmod(0o600)
     with pytest.raises(HpcmlError, match="names no run: remove it"):
         last_run(tmp_path, "label")
 
 
-def test_what_a_run_is_remembered_by(tmp_path, monkeypatch):
+def test_the_label_of_a_run(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     labels = [run_label(["a.py", "1"], {}) for _ in range(2)]
     labels += [run_label(["a.py", "2"], {}), run_label(["a.py", "1"], {"SLURM_ARRAY_TASK_ID": "3"})]
@@ -95,7 +95,7 @@ def test_what_a_run_is_remembered_by(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("limit", [0, 20, 40])
 @pytest.mark.parametrize("journal", [True, "required"])
-def test_no_room_to_begin(tmp_path, file_limit, caplog, limit, journal):
+def test_a_run_begins_without_room_unless_its_journal_is_required(tmp_path, file_limit, caplog, limit, journal):
     """The lease, the key and the journal's header each need a few bytes."""
     file_limit(limit)
     options = Options(run_dir=tmp_path / "base", journal=journal)
@@ -111,7 +111,7 @@ def test_no_room_to_begin(tmp_path, file_limit, caplog, limit, journal):
     assert not list((tmp_path / "base").glob("*/key")) or limit == 40
 
 
-def test_no_room_to_resume_is_an_error(tmp_path, file_limit, monkeypatch):
+def test_a_run_without_room_cannot_be_resumed(tmp_path, file_limit, monkeypatch):
     """To go on without the journal would run everything again."""
     directory = a_run(tmp_path, monkeypatch)
     file_limit(0)
@@ -126,7 +126,7 @@ def test_no_room_to_resume_is_an_error(tmp_path, file_limit, monkeypatch):
     run_journal.close("ended")
 
 
-def test_no_room_to_note_the_last_run(tmp_path, monkeypatch, caplog):
+def test_without_room_to_note_the_run_the_message_names_it(tmp_path, monkeypatch, caplog):
     def full(*_):
         raise OSError(28, "No space left on device")
 
@@ -144,7 +144,7 @@ def test_a_base_that_is_a_link_is_refused(tmp_path):
         new_run_dir(tmp_path / "base", "local")
 
 
-def test_a_base_that_everybody_can_write_to_is_refused(tmp_path):
+def test_a_base_that_all_can_write_to_is_refused(tmp_path):
     base = tmp_path / "base"
     base.mkdir()
     base.chmod(0o777)

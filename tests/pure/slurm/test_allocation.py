@@ -31,7 +31,7 @@ def test_options_of_slurm_are_no_job(env: dict[str, str]) -> None:
         ({"SLURM_TRES_PER_TASK": "gres/gpu=4"}, 1),
     ],
 )
-def test_cpus_per_slot(variables: dict[str, str], cpus: int) -> None:
+def test_cpus_per_slot_are_those_of_a_task(variables: dict[str, str], cpus: int) -> None:
     env = {key: value for key, value in BATCH.items() if key != "SLURM_CPUS_PER_TASK"} | variables
     assert {node.cpus_per_slot for node in found(env).nodes} == {cpus}
 
@@ -52,7 +52,7 @@ def test_cpus_per_slot(variables: dict[str, str], cpus: int) -> None:
         ({"SLURM_GPUS_PER_NODE": "2", "SLURM_GPUS_ON_NODE": "1"}, [1, 2, 2]),
     ],
 )
-def test_gpus(variables: dict[str, str], gpus: list[int]) -> None:
+def test_gpus_of_each_node(variables: dict[str, str], gpus: list[int]) -> None:
     assert [node.gpus for node in found(BATCH | variables).nodes] == gpus
 
 
@@ -61,7 +61,7 @@ def test_all_gpus_of_a_job_on_one_node_are_on_that_node() -> None:
     assert [node.gpus for node in found(env).nodes] == [3]
 
 
-def test_a_task_of_an_array_is_called_what_slurm_calls_it() -> None:
+def test_the_label_of_an_array_task_is_slurms() -> None:
     array = {"SLURM_ARRAY_JOB_ID": "5", "SLURM_ARRAY_TASK_ID": "3"}
     assert (found(BATCH).label, found(BATCH | array).label) == ("7", "5_3")
 

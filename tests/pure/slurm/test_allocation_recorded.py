@@ -36,7 +36,7 @@ def test_recorded_environments_are_read_as_slurm_means_them(file: Path) -> None:
 
 
 @pytest.mark.parametrize("release", ["22.05", "24.11"])
-def test_the_recordings_tell_gpus_memory_and_end_where_slurm_does(release: str) -> None:
+def test_recordings_have_gpus_memory_and_end_where_slurm_gives_them(release: str) -> None:
     def of(case: str) -> Allocation:
         file = next(file for file in RECORDED if (file.parent.name, file.stem) == (release, case))
         return found(json.loads(file.read_text())["environment"])

@@ -91,7 +91,7 @@ def test_a_broken_step_environment_is_refused(change: dict[str, str], told: list
     assert set(told) <= set(problems(STEP | change))
 
 
-def test_several_problems_are_told_at_once() -> None:
+def test_all_problems_are_listed_at_once() -> None:
     env = BATCH | {"SLURM_JOB_NUM_NODES": "4", "SLURM_NTASKS": "x", "SLURMD_NODENAME": "gone"}
     assert problems(env) == [
         "SLURM_JOB_NUM_NODES=4, but SLURM_JOB_NODELIST=n[1-3] gives 3",
@@ -101,7 +101,7 @@ def test_several_problems_are_told_at_once() -> None:
 
 
 @pytest.mark.parametrize("mark", ["SLURM_JOB_ID", "SLURM_JOB_NODELIST", "SLURM_TASKS_PER_NODE", "SLURM_STEP_ID"])
-def test_one_variable_alone_is_no_job_but_no_silence_either(mark: str) -> None:
+def test_one_variable_alone_is_an_error(mark: str) -> None:
     assert len(problems({mark: "1"})) >= 2
 
 
@@ -109,6 +109,6 @@ VALUES = st.sampled_from(["", "0", "1", "2(x2)", "n[1-3]", "n2", "x"])
 
 
 @given(st.dictionaries(st.sampled_from(sorted(STEP | HET)), VALUES))
-def test_whatever_is_changed_it_is_read_or_refused(change: dict[str, str]) -> None:
+def test_any_change_of_the_environment_is_read_or_refused(change: dict[str, str]) -> None:
     with contextlib.suppress(AllocationError):
         detect(STEP | HET | change)

@@ -20,7 +20,7 @@ REST = [
 ]
 
 
-def test_worker_step():
+def test_the_command_of_a_worker_step():
     assert worker_step(["n1", "n2"], ["python", "-m", "x y"]) == [
         "srun",
         "--job-name=hpcml-workers",
@@ -37,13 +37,13 @@ def test_worker_step():
     ]
 
 
-def test_worker_step_that_ends_as_one():
+def test_a_worker_step_may_end_as_one():
     alone, together = (worker_step(["n1", "n2"], ["x"], together=flag) for flag in (False, True))
     assert [word for word in alone if word not in together] == ["--kill-on-bad-exit=0", "--no-kill"]
     assert [word for word in together if word not in alone] == ["--kill-on-bad-exit=1"]
 
 
-def test_worker_step_of_a_heterogeneous_job():
+def test_a_worker_step_of_a_heterogeneous_job_names_its_group():
     assert worker_step(["n1"], ["x"], het_group=1)[:3] == ["srun", "--het-group=1", "--job-name=hpcml-workers"]
 
 
@@ -83,7 +83,7 @@ def test_no_input_of_srun_is_inherited():
     assert step_environment(env) == {"SLURM_EXIT_ERROR": "113"}
 
 
-def test_what_says_which_job_is_kept():
+def test_variables_that_identify_the_job_are_kept():
     env = {
         "SLURM_JOB_ID": "7",
         "SLURM_JOB_NODELIST": "n[1-3]",

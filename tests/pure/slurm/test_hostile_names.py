@@ -50,7 +50,7 @@ def test_a_step_has_the_same_options_and_the_program_its_words(nodes, program):
 
 @MANY
 @given(st.lists(NAMES, min_size=1, max_size=4, unique=True), st.lists(NAMES, max_size=4).map(tuple))
-def test_the_programs_of_an_engine_get_names_as_they_are(nodes, preload):
+def test_the_programs_of_an_engine_receive_names_unchanged(nodes, preload):
     chosen = plan(nodes, preload)
     _, [(members, launcher)] = programs(chosen)
     assert [node.name for node in members] == nodes
@@ -72,7 +72,7 @@ def test_paths_are_words_of_sbcast(step, source, target):
 
 @MANY
 @given(st.dictionaries(NAMES, NAMES))
-def test_values_of_variables_stay_as_they_are(env):
+def test_values_of_variables_are_unchanged(env):
     kept = step_environment(env)
     assert all(kept[name] == value for name, value in env.items() if name in kept and name != "SLURM_EXIT_ERROR")
 

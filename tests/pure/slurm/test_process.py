@@ -8,7 +8,7 @@ from patience import patient
 from hpcml.slurm.process import Program
 
 
-def test_a_program_that_has_ended_has_its_status(tmp_path: Path):
+def test_the_status_is_known_when_the_output_ends(tmp_path: Path):
     """srun closes its output some time before it ends; what is said of its end needs its exit status."""
     inbox: queue.SimpleQueue = queue.SimpleQueue()
     argv = ["sh", "-c", "echo '{\"a\": 1}'; exec >&-; sleep 0.3; exit 7"]
@@ -19,7 +19,7 @@ def test_a_program_that_has_ended_has_its_status(tmp_path: Path):
     program.stop()
 
 
-def test_what_a_program_prints_besides_its_messages_goes_to_its_log(tmp_path: Path):
+def test_lines_that_are_no_messages_go_to_the_log(tmp_path: Path):
     inbox: queue.SimpleQueue = queue.SimpleQueue()
     said = ["7", "[1, 2]", "null", '"text"', "NaN", "{", '{"a": 1}', "0: 8", '0: {"b": 2}']
     program = Program("child", ["printf", "%s\\n", *said], {"PATH": "/usr/bin:/bin"}, inbox, tmp_path / "log")
