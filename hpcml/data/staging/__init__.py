@@ -1,3 +1,3 @@
-"""Staging: the large parts of what is sent, once on each node."""
+"""Staging: large data of tasks, once on each node."""
 
 __all__: list[str] = []

@@ -1,4 +1,4 @@
-"""Directories for shared data on one node: made, locked, made again, and removed by whoever owns them."""
+"""Directories for shared data on one node: made, locked, made again, and removed by the process that owns them."""
 
 import contextlib
 import errno
@@ -19,20 +19,21 @@ __all__ = ["DataDirectories"]
 
 log = logging.getLogger("hpcml")
 
-GRACE = 60.0  # seconds; a younger directory may not have its lock yet
+LOCK_GRACE_SECONDS = 60.0  # a younger directory may not have its lock yet
 
 
 class DataDirectories:
-    """One directory in each of `places` that takes one; they live as long as this object, and no longer.
+    """One directory in each of `places` that allows it; they exist until `close`.
 
-    Those that a killed process of the same user has left behind in the same places are removed.
+    Directories that a killed process of the same user has left behind in the same places are removed.
 
     Parameters
     ----------
     name
-        What they are called, the same on every node of a run.
+        Name of the directories, the same on every node of a run.
     again
-        Another process of this run had them on this node before: wait for its end, and take over what it leaves.
+        Another process of this run had them on this node before: wait for its end, and take over the directories
+        that it leaves.
     """
 
     def __init__(self, name: str, places: Sequence[str], again: bool = False) -> None:
@@ -51,7 +52,7 @@ class DataDirectories:
                 self.paths.append(path)
 
     def renew(self) -> None:
-        """Make again what something that cleans up has removed; the files were removed with it."""
+        """Make directories again that a cleaning program has removed; the files were removed with them."""
         for number, path in enumerate(self.paths):
             if not _is_locked(path, self._locks[number]):
                 log.warning("%s was removed while it was in use: making it again", path)
@@ -64,7 +65,7 @@ class DataDirectories:
                     self._locks[number] = lock
 
     def free_bytes(self) -> dict[str, int]:
-        """Return the bytes that each directory can take; see `renew`."""
+        """Return the free bytes of each directory, after `renew`."""
         self.renew()
         found = {}
         for path in self.paths:
@@ -74,14 +75,14 @@ class DataDirectories:
         return found
 
     def remove(self, path: str) -> None:
-        """Remove a file of these directories, verified or not; workers that have it open keep what they see."""
+        """Remove a file of these directories, verified or not; workers that have mapped it keep its content."""
         if os.path.dirname(path) in self.paths:
             for file in (path, unverified_path(path)):
                 with contextlib.suppress(OSError):
                     os.unlink(file)
 
     def close(self) -> None:
-        """Remove the directories with all that is in them."""
+        """Remove the directories with all their files."""
         for path in self.paths:
             shutil.rmtree(path, ignore_errors=True)
         for lock in self._locks:
@@ -91,7 +92,7 @@ class DataDirectories:
 
 
 def _lock(path: str) -> int:
-    """Show that a directory has an owner; it must be this user's own. Raises OSError."""
+    """Lock a directory, which must be this user's own, and return the lock. Raises OSError."""
     found = os.lstat(path)
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o077:
         raise PermissionError(errno.EACCES, "not a directory of this user's alone", path)
@@ -108,16 +109,16 @@ def _is_locked(path: str, lock: int) -> bool:
 
 
 def _sweep(place: str) -> None:
-    """Remove the directories in `place` that are ours and have lost their owner."""
+    """Remove this user's directories in `place` whose owner has ended."""
     for path in map(Path, glob.glob(directory_in(glob.escape(place), "*"))):
         with contextlib.suppress(OSError):  # another process may be sweeping as well
             found = path.lstat()
             ours = stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid()
-            if ours and found.st_mtime < time.time() - GRACE and _abandoned(path / "owner"):
+            if ours and found.st_mtime < time.time() - LOCK_GRACE_SECONDS and _is_abandoned(path / "owner"):
                 shutil.rmtree(path, ignore_errors=True)
 
 
-def _abandoned(lock: Path) -> bool:
+def _is_abandoned(lock: Path) -> bool:
     try:
         with lock.open("rb") as file:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

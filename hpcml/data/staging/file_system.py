@@ -1,8 +1,8 @@
 """Staging of shared data where it is needed: on this computer, and on a shared file system.
 
 Each class here is a `hpcml.data.staging.store.Staging`; `hpcml.data.staging.sbcast` has the one that sends data to
-nodes. The directories on the nodes belong to whoever runs there, an engine's launcher or this process
-(`hpcml.data.staging.directories.DataDirectories`); here they are only filled.
+nodes. The directories on the nodes belong to an engine's launcher there, or to this process
+(`hpcml.data.staging.directories.DataDirectories`); the classes here only write files to them.
 """
 
 import contextlib
@@ -22,30 +22,30 @@ __all__ = [
     "FirstWithSpace",
     "LocalStaging",
     "SharedStaging",
+    "failure_reason",
     "make_shared",
-    "reason",
-    "size",
+    "total_nbytes",
     "write_all",
     "write_file",
 ]
 
 log = logging.getLogger("hpcml")
 
-_REFUSED = "REQUEST_FILE_BCAST"  # how sbcast begins when a node has failed
-PASSES_ON = (os.strerror(errno.ENOSPC), os.strerror(errno.EDQUOT), _REFUSED)  # another place may do
-BLOCK = 1 << 24  # bytes written at once, so that Ctrl-C interrupts
+_SBCAST_FAILURE = "REQUEST_FILE_BCAST"  # begin of sbcast's message for a node that has failed
+_TRY_NEXT = (os.strerror(errno.ENOSPC), os.strerror(errno.EDQUOT), _SBCAST_FAILURE)  # another directory may do
+WRITE_NBYTES = 1 << 24  # written at once, so that Ctrl-C interrupts
 
 
-def size(content: Parts) -> int:
-    """Return the bytes of all parts together."""
+def total_nbytes(content: Parts) -> int:
+    """Return the number of bytes of all parts together."""
     return sum(part.nbytes for part in content)
 
 
 def write_all(file: BinaryIO, content: Parts) -> None:
     """Write the whole content to an unbuffered file."""
     for part in content:
-        for start in range(0, part.nbytes, BLOCK):
-            rest = part[start : start + BLOCK]
+        for start in range(0, part.nbytes, WRITE_NBYTES):
+            rest = part[start : start + WRITE_NBYTES]
             while rest:
                 rest = rest[file.write(rest) :]
 
@@ -73,7 +73,7 @@ def make_shared(directory: str) -> str:
 
 
 class FirstWithSpace:
-    """Tries one directory after the other, and warns the first time that the best has no room."""
+    """Tries one directory after the other, and warns the first time that the best has no space."""
 
     def __init__(self, directories: Sequence[str]) -> None:
         self.directories = tuple(directories)
@@ -84,51 +84,51 @@ class FirstWithSpace:
         put: Callable[[str], None],
         name: str,
         nbytes: int,
-        room: Mapping[str, Mapping[str, int]],
+        free_bytes: Mapping[str, Mapping[str, int]],
     ) -> str:
-        """Return the path at which `put` succeeded. Raises DataError when no directory has room.
+        """Return the path at which `put` succeeded. Raises DataError when no directory has space.
 
-        `room` says how many bytes the directories of each node can take, where that is known.
+        `free_bytes` has the free bytes of the directories of each node, where they are known.
         """
-        said = []
+        failures: list[str] = []
         for directory in self.directories:
             path = os.path.join(directory, name)
             try:
-                _check_room(directory, nbytes, room)
+                _check_space(directory, nbytes, free_bytes)
                 put(path)
             except (OSError, CommandError) as error:
-                said.append(f"{directory}: {reason(error)}")
-                if not any(words in str(error) for words in PASSES_ON):
+                failures.append(f"{directory}: {failure_reason(error)}")
+                if not any(words in str(error) for words in _TRY_NEXT):
                     break
             else:
-                self._warn(said, directory, nbytes)
+                self._warn(failures, directory, nbytes)
                 return path
         advice = "Name another directory that you can write to"
-        if not said or any(words in said[-1] for words in PASSES_ON):
+        if not failures or any(words in failures[-1] for words in _TRY_NEXT):
             advice = "Ask for nodes with more memory, or name a directory that all nodes share"
         raise DataError(
             f"{nbytes:,} bytes of data cannot be put on the nodes:\n    "
-            + "\n    ".join(said or ["no directory"])
+            + "\n    ".join(failures or ["no directory"])
             + f"\n{advice}: Cluster(data_dir=…)"
         )
 
-    def _warn(self, said: list[str], used: str, nbytes: int) -> None:
-        if said and not self._warned:
+    def _warn(self, failures: list[str], used: str, nbytes: int) -> None:
+        if failures and not self._warned:
             self._warned = True
-            log.warning("no room for %s bytes of data in %s; using %s", f"{nbytes:,}", "; ".join(said), used)
+            log.warning("no room for %s bytes of data in %s; using %s", f"{nbytes:,}", "; ".join(failures), used)
 
 
-def _check_room(directory: str, nbytes: int, room: Mapping[str, Mapping[str, int]]) -> None:
-    """Raise OSError, with the nodes that have not enough; sbcast itself says only that something failed."""
-    short = {node: free[directory] for node, free in room.items() if free.get(directory, nbytes) < nbytes}
+def _check_space(directory: str, nbytes: int, free_bytes: Mapping[str, Mapping[str, int]]) -> None:
+    """Raise OSError with the nodes that have too little space; sbcast itself says only that something failed."""
+    short = {node: free[directory] for node, free in free_bytes.items() if free.get(directory, nbytes) < nbytes}
     if short:
         said = ", ".join(f"{node}: {free:,} bytes free" for node, free in short.items())
         raise OSError(errno.ENOSPC, f"{os.strerror(errno.ENOSPC)} ({said})")
 
 
-def reason(error: Exception) -> str:
-    """Return what failed: of sbcast's output the lines that name a node, as ``n2: No space left on device``."""
-    nodes = re.findall(_REFUSED + r"\((\S+)\): (.+)", str(error))
+def failure_reason(error: Exception) -> str:
+    """Return the reason of a failure; of sbcast's output, the lines that name a node: ``n2: No space left …``."""
+    nodes = re.findall(_SBCAST_FAILURE + r"\((\S+)\): (.+)", str(error))
     if nodes:
         return ", ".join(f"{node}: {reason}" for node, reason in nodes)
     if isinstance(error, OSError) and error.filename is None and error.strerror:
@@ -137,11 +137,10 @@ def reason(error: Exception) -> str:
 
 
 class LocalStaging:
-    """This computer alone: data is written where the workers open it.
+    """Staging on this computer alone: data is written where the workers open it.
 
     Examples
     --------
-    >>> import tempfile
     >>> import tempfile
     >>> from pathlib import Path
     >>> with tempfile.TemporaryDirectory() as directory:
@@ -153,13 +152,13 @@ class LocalStaging:
     distant = False
 
     def __init__(self, directories: Sequence[str], renew: Callable[[], object] = lambda: None) -> None:
-        self._places = FirstWithSpace(directories)
+        self._directories = FirstWithSpace(directories)
         self._renew = renew
         self._copies = Copies()
 
     def put(self, name: str, content: Parts) -> tuple[str, str]:
         """Write the file; see `hpcml.data.staging.store.Staging`."""
-        path = self._places.try_each(lambda path: self._write(path, content), name, size(content), {})
+        path = self._directories.try_each(lambda path: self._write(path, content), name, total_nbytes(content), {})
         self._copies.keep(path)
         return path, ""
 
@@ -171,7 +170,7 @@ class LocalStaging:
             write_file(path, content)
 
     def put_again(self, path: str) -> None:
-        """Write the file again from the copy that is held open; see `hpcml.data.staging.store.Staging`."""
+        """Write the file again from its open copy; see `hpcml.data.staging.store.Staging`."""
         copy = self._copies.get(path)
         try:
             if copy is None:
@@ -195,7 +194,7 @@ class LocalStaging:
 
 
 class SharedStaging:
-    """A file system that all nodes share: one file there, and a link to it in each node's own directory.
+    """Staging on a file system that all nodes share: one file there, and a link in each node's own directory.
 
     Parameters
     ----------
@@ -206,7 +205,7 @@ class SharedStaging:
     remove_link
         Removes a path on all nodes, later.
     renew_links
-        Has all nodes make their directory again, where it was removed.
+        Makes the directories of all nodes again, where they were removed.
     """
 
     distant = True
@@ -229,7 +228,7 @@ class SharedStaging:
         return os.path.join(self._directory, name), self._local.put(name, content)[0]
 
     def put_again(self, path: str) -> None:
-        """Write the file again where it is gone, and have the nodes make their directories again."""
+        """Write the file again where it is missing, and make the directories of the nodes again."""
         self._renew_links()
         self._local.put_again(os.path.join(self._shared, os.path.basename(path)))
 

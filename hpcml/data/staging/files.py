@@ -1,12 +1,12 @@
-"""Files of shared data on one node: where they lie, how they are opened, and how they go away.
+"""Files of shared data on one node: paths, verification, and maps of their content.
 
 ::
 
     /dev/shm/hpcml-<random>/          mode 0700, locked while its owner lives
-        <name>.part                   as it was delivered: not to be trusted
-        <name>                        length and digest are right; it never changes again
+        <name>.part                   as it was sent, not yet verified
+        <name>                        length and digest are right; the file never changes again
 
-The first worker that opens a file verifies what was delivered and gives it its name; the others wait.
+The first worker that opens a file verifies it and renames it; the other workers wait.
 """
 
 import contextlib
@@ -30,7 +30,7 @@ __all__ = [
     "unverified_path",
 ]
 
-PREFIX = "hpcml-"  # of directories for data
+DIRECTORY_PREFIX = "hpcml-"  # of directories for data
 
 
 class DataFile(NamedTuple):
@@ -43,7 +43,7 @@ class DataFile(NamedTuple):
     nbytes, digest
         Its length and the digest of its content.
     shared
-        Where it lies for all nodes, when that is one file on a shared file system.
+        Path of the one file for all nodes, on a shared file system; else "".
     """
 
     path: str
@@ -58,9 +58,9 @@ class DataPart(NamedTuple):
     Parameters
     ----------
     offset, nbytes
-        Where it begins in the file, and its length.
+        Its begin in the file, and its length.
     private
-        Who uses it may write to it, and nobody else sees what is written.
+        A task may write to it; no other process sees the change.
     """
 
     file: DataFile
@@ -70,7 +70,7 @@ class DataPart(NamedTuple):
 
 
 def unverified_path(path: str) -> str:
-    """Return the name that the file for `path` has until it is verified."""
+    """Return the path that the file of `path` has until it is verified."""
     return f"{path}.part"
 
 
@@ -89,54 +89,54 @@ def candidate_directories(environment: Mapping[str, str]) -> tuple[str, ...]:
 
 def directory_in(place: str, name: str) -> str:
     """Return the path of the directory for the data of the run `name`."""
-    return os.path.join(place, PREFIX + name)
+    return os.path.join(place, DIRECTORY_PREFIX + name)
 
 
 def open_map(file: DataFile) -> mmap.mmap:
-    """Map a file of shared data into this process; what is written to the map nobody else sees.
+    """Map a file of shared data into this process, copy-on-write: no other process sees a change.
 
-    The map can be written for the sake of LAPACK: what scipy calls with ``overwrite_a=True`` does not ask whether
-    an array is read-only, and would end the process.
+    The map can be written for the sake of LAPACK: a routine that scipy calls with ``overwrite_a=True`` does not
+    ask whether an array is read-only, and would end the process.
 
     Raises
     ------
     DataMissing
-        It is not there, or what is there is not what was sent.
+        The file is missing, or does not have the content that was sent.
     """
     try:
         descriptor = os.open(file.path, os.O_RDONLY)
     except FileNotFoundError:
-        descriptor = _adopt(file)
+        descriptor = _verify_and_rename(file)
     try:
         if os.fstat(descriptor).st_size != file.nbytes:
             raise DataMissing(f"{file.path} has not the length that was sent", file.digest)
         try:
             return mmap.mmap(descriptor, file.nbytes, access=mmap.ACCESS_COPY)
-        except OSError:  # the system promises no memory that it may not have (vm.overcommit_memory=2)
+        except OSError:  # the system allows no memory that it may not have (vm.overcommit_memory=2)
             return mmap.mmap(descriptor, file.nbytes, access=mmap.ACCESS_READ)
     finally:
         os.close(descriptor)
 
 
-def _adopt(file: DataFile) -> int:
-    """Verify what was delivered and give it its name, one worker at a time; return it opened."""
+def _verify_and_rename(file: DataFile) -> int:
+    """Verify a file that was sent and give it its name, one worker at a time; return it opened."""
     with _locked(os.path.join(os.path.dirname(file.path), "verifying"), file):
         if not os.path.exists(file.path):
             source = file.shared or unverified_path(file.path)
-            with _is_there(file):
+            with _removal_is_data_missing(file):
                 _verify(source, file)
-            with _is_there(file):
+            with _removal_is_data_missing(file):
                 if file.shared:
                     os.symlink(source, file.path)
                 else:
                     os.rename(source, file.path)
-        with _is_there(file):
+        with _removal_is_data_missing(file):
             return os.open(file.path, os.O_RDONLY)
 
 
 @contextlib.contextmanager
-def _is_there(file: DataFile) -> Iterator[None]:
-    """Raise DataMissing where a file, or its directory, is removed at any moment."""
+def _removal_is_data_missing(file: DataFile) -> Iterator[None]:
+    """Raise DataMissing where a file, or its directory, is removed meanwhile."""
     try:
         yield
     except FileExistsError:  # the lock was removed too, so that another worker has done the same
@@ -169,32 +169,32 @@ def _verify(source: str, file: DataFile) -> None:
 
 
 class Copies:
-    """Files that are held open, so that their content is still there when somebody removes them; not too many."""
+    """Open descriptors of files, so that their content remains when the files are removed; a limited number."""
 
     def __init__(self) -> None:
         self._open: dict[str, tuple[int, int]] = {}  # with their length
-        self._most = max(resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 4, 16)
+        self._max_open = max(resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 4, 16)
 
     def __del__(self) -> None:
         for path in list(self._open):
             self.drop(path)
 
     def keep(self, path: str, source: str = "") -> None:
-        """Hold the file of `path` open, which lies at `source` where that is given."""
+        """Keep the file of `path` open; the file is at `source` where that is given."""
         with contextlib.suppress(OSError):
             descriptor = os.open(source or path, os.O_RDONLY | os.O_CLOEXEC)
             self.drop(path)
             self._open[path] = descriptor, os.fstat(descriptor).st_size
-        while len(self._open) > self._most:
+        while len(self._open) > self._max_open:
             self.drop(next(iter(self._open)))
 
     def get(self, path: str) -> int | None:
-        """Return a descriptor of the file, None where it is not held open, or has another length than it had."""
+        """Return a descriptor of the file, None where it is not open, or has another length than it had."""
         descriptor, nbytes = self._open.get(path, (None, 0))
         return descriptor if descriptor is not None and os.fstat(descriptor).st_size == nbytes else None
 
     def drop(self, path: str) -> None:
-        """Hold it open no longer."""
+        """Close the file."""
         known = self._open.pop(path, None)
         if known is not None:
             os.close(known[0])

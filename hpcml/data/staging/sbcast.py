@@ -1,4 +1,4 @@
-"""Shared data on its way to the nodes of a Slurm allocation, by ``sbcast``."""
+"""Staging by ``sbcast``, to the nodes of a Slurm allocation."""
 
 import contextlib
 import errno
@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from typing import BinaryIO, Protocol
 
-from hpcml.data.staging.file_system import FirstWithSpace, reason, size, write_all
+from hpcml.data.staging.file_system import FirstWithSpace, failure_reason, total_nbytes, write_all
 from hpcml.data.staging.files import Copies, unverified_path
 from hpcml.data.staging.store import Parts
 from hpcml.errors import CommandError, DataError
@@ -16,24 +16,24 @@ from hpcml.slurm.process import run
 
 __all__ = ["Nodes", "SbcastStaging"]
 
-SLOWEST = 1e7  # bytes per second; slower, and a transfer is given up
+MIN_BYTES_PER_SECOND = 1e7  # a slower transfer is given up
 
 
 class Nodes(Protocol):
-    """The nodes that data is for, as an engine knows them."""
+    """The nodes of an engine, to which data is sent."""
 
     def steps(self) -> Sequence[str]:
-        """Return the steps, as ``job.step``, that run on those not lost; several in a heterogeneous job."""
+        """Return the steps, as ``job.step``, that run on the nodes not lost; several in a heterogeneous job."""
 
     @property
     def directories(self) -> Sequence[str]:
-        """Directories that each of them has of its own, the best first."""
+        """Directories that each node has of its own, the best first."""
 
     def remove(self, path: str) -> None:
-        """Remove a file on all of them, later."""
+        """Remove a file on all nodes, later."""
 
     def free_bytes(self) -> Mapping[str, Mapping[str, int]]:
-        """Return for each node the bytes that its directories can take; those that do not answer are lost."""
+        """Return for each node the free bytes of its directories; nodes that do not answer are lost."""
 
 
 class SbcastStaging:
@@ -42,7 +42,7 @@ class SbcastStaging:
     Parameters
     ----------
     scratch
-        Directories of this host, for the file that is sent; it has no name there, so none can stay behind.
+        Directories of this host, for the file that is sent. The file has no name there, so that none stays behind.
     """
 
     distant = True
@@ -53,13 +53,13 @@ class SbcastStaging:
         self._environment = environment
         self._places = FirstWithSpace(nodes.directories)
         self._copies = Copies()
-        self._sources: dict[str, BinaryIO] = {}  # by path: what may have to be sent again
+        self._sources: dict[str, BinaryIO] = {}  # by path: files that may have to be sent again
 
     def put(self, name: str, content: Parts) -> tuple[str, str]:
         """Send the content; see `hpcml.data.staging.store.Staging`."""
         source = self._write_source(content)
 
-        def _send(path: str) -> None:
+        def _send_to(path: str) -> None:
             try:
                 self._send_to_living(source.fileno(), path)
             except BaseException:
@@ -67,7 +67,7 @@ class SbcastStaging:
                 raise
 
         try:
-            path = self._places.try_each(_send, name, size(content), self._nodes.free_bytes())
+            path = self._places.try_each(_send_to, name, total_nbytes(content), self._nodes.free_bytes())
         except BaseException:
             source.close()
             raise
@@ -79,22 +79,23 @@ class SbcastStaging:
         return path, ""
 
     def _write_source(self, content: Parts) -> BinaryIO:
-        said = []
+        failures = []
         for place in self._scratch:
             try:
                 source: BinaryIO = tempfile.TemporaryFile(dir=place, buffering=0)  # noqa: SIM115  # the caller's
                 write_all(source, content)
                 return source
-            except OSError as error:  # the file has no name: closed by the collector, it is gone
-                said.append(f"{place}: {reason(error)}")
+            except OSError as error:  # the file has no name: the collector closes and so removes it
+                failures.append(f"{place}: {failure_reason(error)}")
+        nbytes = total_nbytes(content)
         raise DataError(
-            f"{size(content):,} bytes of data cannot be written on this host, to be sent to the nodes:\n    "
-            + "\n    ".join(said)
+            f"{nbytes:,} bytes of data cannot be written on this host, to be sent to the nodes:\n    "
+            + "\n    ".join(failures)
             + "\nSet TMPDIR to a directory with room, or name one that all nodes share: Cluster(data_dir=…)"
         )
 
     def _send_to_living(self, source: int, path: str) -> None:
-        """Send, and once more without the nodes that were lost meanwhile."""
+        """Send a file, and once more without the nodes that were lost meanwhile."""
         steps = self._nodes.steps()
         try:
             self._send(source, path, steps)
@@ -109,11 +110,11 @@ class SbcastStaging:
         nbytes = os.fstat(descriptor).st_size
         for step in steps:
             command = sbcast(step, f"/proc/self/fd/{descriptor}", unverified_path(path), nbytes)
-            run(command, self._environment, timeout=60 + nbytes / SLOWEST, inherit=[descriptor])
+            run(command, self._environment, timeout=60 + nbytes / MIN_BYTES_PER_SECOND, inherit=[descriptor])
 
     def put_again(self, path: str) -> None:
         """Send a file once more, to all nodes; see `hpcml.data.staging.store.Staging`."""
-        if path not in self._sources and self._copies.get(path) is None:  # there were too many
+        if path not in self._sources and self._copies.get(path) is None:  # it was closed: too many were open
             self._copies.keep(path, path if os.path.exists(path) else unverified_path(path))
         source = self._sources[path].fileno() if path in self._sources else self._copies.get(path)
         self._nodes.free_bytes()

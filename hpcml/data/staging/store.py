@@ -1,8 +1,8 @@
-"""The driver's side of shared data: what is on the nodes, why, and until when.
+"""Shared data in the driver: content that is on the nodes, and for how long.
 
-Content is put on the nodes once, whichever object holds it, and stays there while somebody refers to the
-`StagedContent`: a task on its way, a broadcast handle, or, by `Store.keep`, a living array with this content. What
-leaves one pickle is one file: a forest of a thousand trees is not a thousand transfers.
+Content is put on the nodes once, whichever object holds it. It stays there while its `StagedContent` is referred
+to: by a task that has not ended, by a broadcast handle, or, through `Store.keep`, by an array in the driver with
+this content. The large parts of one pickle are one file: a forest of a thousand trees is not a thousand transfers.
 """
 
 import os
@@ -18,7 +18,7 @@ from hpcml.data.staging.files import DataFile, DataPart
 
 __all__ = ["DataReference", "Parts", "StagedContent", "Staging", "Store"]
 
-ALIGNMENT = 64  # bytes; what numpy and Arrow align to
+ALIGNMENT_NBYTES = 64  # as in numpy and Arrow
 
 Parts = Sequence[memoryview]
 """The content of one file, in pieces."""
@@ -29,36 +29,36 @@ class Staging(Protocol):
 
     @property
     def distant(self) -> bool:
-        """Tell whether there may be workers on other nodes than this process'."""
+        """Whether there may be workers on other nodes than this process."""
 
     def put(self, name: str, content: Parts) -> tuple[str, str]:
-        """Return the path on every node, and where the file lies for all nodes, if it is one (see `DataFile`).
+        """Write a file, and return its path on every node, and that of the one file for all (see `DataFile`).
 
-        Raises DataError when there is no room, or no way.
+        Raises DataError when there is no space, or no way.
         """
 
     def put_again(self, path: str) -> None:
         """Send a file that is missing on some node once more. Raises DataError."""
 
     def remove(self, path: str) -> None:
-        """Remove it everywhere; called at any moment, in any thread, it must not wait."""
+        """Remove a file everywhere; called at any moment, in any thread, this must not wait."""
 
 
 class _StagedFile:
-    """A file on the nodes; it goes when no entry refers to it any more."""
+    """A file on the nodes, removed when no content refers to it any more."""
 
     def __init__(self, file: DataFile) -> None:
         self.file = file
-        self.restored = 0.0
+        self.restored = 0.0  # monotonic time at which it was sent once more
 
 
 class StagedContent:
-    """Content that is staged on the nodes, or about to be (``held`` is None)."""
+    """Content that is staged on the nodes, or about to be (``staged`` is None)."""
 
     def __init__(self, name: str, nbytes: int) -> None:
         self.name = name
         self.nbytes = nbytes
-        self.held: _StagedFile | None = None
+        self.staged: _StagedFile | None = None
         self.offset = 0
         self.lost = False
         self.pinned: Any = None  # an owner that cannot be watched
@@ -66,7 +66,7 @@ class StagedContent:
     @property
     def is_staged(self) -> bool:
         """Whether the content is on the nodes."""
-        return self.held is not None
+        return self.staged is not None
 
 
 class DataReference:
@@ -77,8 +77,8 @@ class DataReference:
         self.private = private
 
     def __reduce__(self) -> tuple[type[DataPart], tuple[DataFile, int, int, bool]]:
-        assert self.content.held is not None
-        return DataPart, (self.content.held.file, self.content.offset, self.content.nbytes, self.private)
+        assert self.content.staged is not None
+        return DataPart, (self.content.staged.file, self.content.offset, self.content.nbytes, self.private)
 
 
 class Store:
@@ -87,56 +87,57 @@ class Store:
     Parameters
     ----------
     staging
-        How an engine puts files there.
+        Writes files to the nodes of an engine.
     """
 
     def __init__(self, staging: Staging) -> None:
         self._staging = staging
         self._process = os.getpid()
         self.distant = staging.distant
-        self._entries: weakref.WeakValueDictionary[str, StagedContent] = weakref.WeakValueDictionary()
+        self._contents: weakref.WeakValueDictionary[str, StagedContent] = weakref.WeakValueDictionary()
         self._files: weakref.WeakValueDictionary[str, _StagedFile] = weakref.WeakValueDictionary()
         self._kept: dict[Hashable, tuple[Any, StagedContent]] = {}
         self._lock = threading.RLock()  # one staging at a time; re-entrant, for callbacks may come at any moment
 
     def get(self, name: str) -> StagedContent | None:
-        """Return the entry of the content with this digest, if it is on the nodes."""
-        return self._entries.get(name)
+        """Return the content with this digest, if it is on the nodes."""
+        return self._contents.get(name)
 
     def put(self, pending: Sequence[tuple[StagedContent, memoryview]]) -> None:
-        """Put the contents of entries on the nodes, in one file, those left out that are there."""
+        """Put content on the nodes that is not there yet, in one file."""
         with self._lock:
             new = []
-            for entry, content in pending:
-                there = self._entries.get(entry.name)
-                if there is None:
-                    new.append((entry, content))
+            for content, memory in pending:
+                same = self._contents.get(content.name)
+                if same is None:
+                    new.append((content, memory))
                 else:
-                    entry.held, entry.offset = there.held, there.offset
+                    content.staged = same.staged
+                    content.offset = same.offset
             try:
                 if new:
                     self._put_file(new)
             except BaseException:
-                for entry, _ in new:
-                    entry.lost = True
+                for content, _ in new:
+                    content.lost = True
                 raise
 
     def _put_file(self, new: Sequence[tuple[StagedContent, memoryview]]) -> None:
         parts: list[memoryview] = []
         length = 0
-        for entry, content in new:
-            entry.offset = length
-            padding = memoryview(bytes(-content.nbytes % ALIGNMENT if len(new) > 1 else 0))
-            parts += [content, padding]
-            length += content.nbytes + padding.nbytes
+        for content, memory in new:
+            content.offset = length
+            padding = memoryview(bytes(-memory.nbytes % ALIGNMENT_NBYTES if len(new) > 1 else 0))
+            parts += [memory, padding]
+            length += memory.nbytes + padding.nbytes
         name = new[0][0].name if len(new) == 1 else digest(*parts)
         # The name of the file is never used again, so that a late removal does no harm.
         path, shared = self._staging.put(f"{name}-{secrets.token_hex(4)}", parts)
-        held = self._files[name] = _StagedFile(DataFile(path, length, name, shared))
-        weakref.finalize(held, self._remove, path).atexit = False
-        for entry, _ in new:
-            entry.held = held
-            self._entries[entry.name] = entry
+        staged = self._files[name] = _StagedFile(DataFile(path, length, name, shared))
+        weakref.finalize(staged, self._remove, path).atexit = False
+        for content, _ in new:
+            content.staged = staged
+            self._contents[content.name] = content
 
     def _remove(self, path: str) -> None:
         if os.getpid() == self._process:  # a forked child has copies of the references, not of the files
@@ -145,31 +146,31 @@ class Store:
     def restore(self, missing: str, since: float) -> None:
         """Send a file, named by its digest, once more, unless that was done after `since` (monotonic)."""
         with self._lock:
-            held = self._files.get(missing)
-            if held is None or held.restored >= since:
+            staged = self._files.get(missing)
+            if staged is None or staged.restored >= since:
                 return
             try:
-                self._staging.put_again(held.file.path)
+                self._staging.put_again(staged.file.path)
             except Exception:
-                self._lose(held)
+                self._lose(staged)
                 raise
-            held.restored = time.monotonic()
+            staged.restored = time.monotonic()
 
-    def _lose(self, held: _StagedFile) -> None:
-        """Forget a file that is gone, so that its content is sent anew when it comes up again."""
-        for name, entry in list(self._entries.items()):
-            if entry.held is held:
-                entry.lost = True
-                self._entries.pop(name, None)
-        for key, (_, entry) in list(self._kept.items()):
-            if entry.held is held:
+    def _lose(self, staged: _StagedFile) -> None:
+        """Drop a file that is gone, so that the next call with its content sends that anew."""
+        for name, content in list(self._contents.items()):
+            if content.staged is staged:
+                content.lost = True
+                self._contents.pop(name, None)
+        for key, (_, content) in list(self._kept.items()):
+            if content.staged is staged:
                 self._kept.pop(key, None)
 
-    def keep(self, entry: StagedContent, owner: Any, key: Hashable) -> None:
-        """Keep `entry` while `owner` lives, or until it has other content at `key`."""
+    def keep(self, content: StagedContent, owner: Any, key: Hashable) -> None:
+        """Keep `content` on the nodes while `owner` lives, or until `owner` has other content at `key`."""
         key = (id(owner), key)
-        self._kept[key] = (weakref.ref(owner, lambda _: self._kept.pop(key, None)), entry)
+        self._kept[key] = (weakref.ref(owner, lambda _: self._kept.pop(key, None)), content)
 
     def clear(self) -> None:
-        """Forget what was kept."""
+        """Drop all that `keep` has kept."""
         self._kept.clear()

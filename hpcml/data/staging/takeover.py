@@ -1,4 +1,4 @@
-"""Directories for data whose owner is ended, and which another process of the run goes on with."""
+"""Takeover of a directory for data by another process of the run, when the owner has been ended."""
 
 import contextlib
 import fcntl
@@ -8,18 +8,21 @@ import time
 
 __all__ = ["take_over"]
 
-PREDECESSOR = 10.0  # seconds in which a process that is being ended is gone
+PREDECESSOR_TIMEOUT_SECONDS = 10.0  # a process that is being ended is gone by then
 
 
 def take_over(path: str) -> int | None:
-    """Return the lock of a directory whose owner ends within `PREDECESSOR` seconds; None when it went with it."""
-    deadline = time.monotonic() + PREDECESSOR
+    """Return the lock of a directory, once its owner has ended.
+
+    None when the owner has removed the directory, or has not ended after `PREDECESSOR_TIMEOUT_SECONDS`.
+    """
+    deadline = time.monotonic() + PREDECESSOR_TIMEOUT_SECONDS
     try:
         found = os.lstat(path)
         lock = os.open(os.path.join(path, "owner"), os.O_RDWR | os.O_NOFOLLOW)
     except OSError:
         return None
-    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid():  # somebody has put his own there
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid():  # another user has put one there
         os.close(lock)
         return None
     while True:

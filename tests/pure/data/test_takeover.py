@@ -50,7 +50,7 @@ def test_an_owner_that_is_ending_is_awaited(tmp_path):
 
 
 def test_a_directory_whose_owner_runs_on_is_not_taken_over(tmp_path, monkeypatch):
-    monkeypatch.setattr(takeover, "PREDECESSOR", 0.3)
+    monkeypatch.setattr(takeover, "PREDECESSOR_TIMEOUT_SECONDS", 0.3)
     with holder(tmp_path) as owner:
         owner.stdout.readline()
         assert DataDirectories("run", [str(tmp_path)], again=True).paths == []
