@@ -15,7 +15,7 @@ from typing import Any
 from hpcml.engines.libraries import check_object, check_parts
 from hpcml.engines.nodes.addresses import AddressOffer
 from hpcml.engines.nodes.forked import die_with_parent
-from hpcml.engines.nodes.messages import LineReader, claim_output, say
+from hpcml.engines.nodes.messages import LineReader, claim_output, send_message
 from hpcml.errors import EngineError
 
 __all__ = ["Ports", "agree_on_address", "heartbeat", "main", "serve"]
@@ -26,7 +26,7 @@ DEAD_AFTER = 8_000  # milliseconds without an answer until an engine counts as d
 def agree_on_address(inbox: LineReader, output: int) -> str | None:
     """Let the driver and the launchers try our addresses; return the one the driver chose."""
     offer = AddressOffer()
-    say(offer.message, output)
+    send_message(offer.message, output)
     offer.answer_probes(until=inbox.descriptor)
     offer.close()
     message = inbox.read(0)
@@ -93,7 +93,7 @@ def serve(address: str, profile: str, ping: int, inbox: LineReader, output: int)
     app.log.setLevel("ERROR")  # the option is for what is shown; records would still be made of each heartbeat
     app.hub.monitor.socket.unsubscribe(b"")  # else the hub reads every frame and outcome, to keep a record of it
     app.hub.monitor.socket.subscribe(b"heartmonitor")
-    app.loop.add_callback(lambda: say({"client": _client_info(app), "engine": _engine_info(app)}, output))
+    app.loop.add_callback(lambda: send_message({"client": _client_info(app), "engine": _engine_info(app)}, output))
     threading.Thread(target=_listen, args=(inbox, output), daemon=True).start()
     app.start()
 
@@ -122,7 +122,7 @@ def _listen(inbox: LineReader, output: int) -> None:
     """Give a sign of life whenever the driver asks for one; end with its output."""
     while not inbox.ended:
         if inbox.read(None) is not None:
-            say({"alive": ""}, output)
+            send_message({"alive": ""}, output)
     os.kill(os.getpid(), signal.SIGTERM)  # the controller's handler ends its own processes too
 
 

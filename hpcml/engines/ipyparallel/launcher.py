@@ -22,7 +22,7 @@ from hpcml.engines.ipyparallel.engine import IMPORTS, run_engine
 from hpcml.engines.ipyparallel.message_types import Connection, Order, StartOrder
 from hpcml.engines.ipyparallel.prints import NodePrints
 from hpcml.engines.nodes.forked import ForkedWorkers
-from hpcml.engines.nodes.messages import say
+from hpcml.engines.nodes.messages import send_message
 from hpcml.engines.nodes.program import answer_probe, ignore_end_signals, import_modules, introduce, watch
 from hpcml.engines.worker import become_worker
 from hpcml.journal.private_files import own_directory
@@ -93,7 +93,7 @@ class Launcher:
             print(f"hpcml: engine {engine} (slot {slot}) ended: {cause}", file=sys.stderr, flush=True)
             hopeless = self._count_young_deaths(slot) > YOUNG_DEATHS
             forked = {} if hopeless else {self.fork(slot, predecessor=engine): slot}
-            say({"node": self.node, "died": engine, "status": cause, "forked": forked}, self._output)
+            send_message({"node": self.node, "died": engine, "status": cause, "forked": forked}, self._output)
 
     def _count_young_deaths(self, slot: int) -> int:
         """Return how many engines of a slot have died young in a row, the one that has just died included."""
@@ -120,7 +120,7 @@ class Launcher:
             slots = self._waiting_slots
             self._waiting_slots = []
             self._engine_info = engine_info
-            say({"node": self.node, "forked": {self.fork(slot): slot for slot in slots}}, self._output)
+            send_message({"node": self.node, "forked": {self.fork(slot): slot for slot in slots}}, self._output)
 
     def stop(self) -> None:
         """End all engines, and remove what they used."""
@@ -155,11 +155,13 @@ class Launcher:
         elif "probe" in order:
             answer_probe(order["probe"], self.node, self._output)
         elif "alive" in order:
-            say({"alive": self.node}, self._output)
+            send_message({"alive": self.node}, self._output)
         elif "remove" in order:
             self.directories.remove(order["remove"])
         elif "room" in order:
-            say({"node": self.node, "room": self.directories.free_bytes(), "asked": order["room"]}, self._output)
+            send_message(
+                {"node": self.node, "room": self.directories.free_bytes(), "asked": order["room"]}, self._output
+            )
 
 
 def _import(modules: list[str]) -> None:
@@ -186,7 +188,7 @@ def main() -> None:
         step = f"{os.environ.get('SLURM_JOB_ID')}.{os.environ.get('SLURM_STEP_ID')}"
         data = {"directories": launcher.directories.paths, "step": step}
         note = launcher.note or f"imported in {time.monotonic() - began:.1f} s on {socket.gethostname()}"
-        say({"node": node, "forked": forked, "note": note, "data": data}, output)
+        send_message({"node": node, "forked": forked, "note": note, "data": data}, output)
         watch(launcher, inbox)
     finally:
         ignore_end_signals()

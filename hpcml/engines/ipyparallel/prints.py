@@ -5,7 +5,7 @@ import mmap
 import resource
 
 from hpcml.engines.collector import Collector
-from hpcml.engines.nodes.messages import say
+from hpcml.engines.nodes.messages import send_message
 from hpcml.engines.streams import Streams, open_pipes
 
 __all__ = ["NodePrints"]
@@ -63,7 +63,9 @@ class NodePrints:
         """Send the last prints of an engine that has ended, and a message that they are the last."""
         self._collector.drain(slot)
         for stream in (0, 1):
-            say({"node": self._node, "slot": slot, "stream": stream, "printed": "", "ended": True}, self._output)
+            send_message(
+                {"node": self._node, "slot": slot, "stream": stream, "printed": "", "ended": True}, self._output
+            )
 
     def close(self) -> None:
         """Send the prints that are left."""
@@ -71,4 +73,4 @@ class NodePrints:
 
     def _send(self, slot: int, stream: int, data: bytes, count: int) -> None:
         origin = {"node": self._node, "slot": slot, "stream": stream}
-        say({**origin, "printed": data.decode("latin-1"), "readings": count}, self._output)
+        send_message({**origin, "printed": data.decode("latin-1"), "readings": count}, self._output)

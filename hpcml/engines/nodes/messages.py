@@ -14,7 +14,7 @@ from typing import Any, TypedDict
 
 from hpcml.slurm.message_lines import message_lines
 
-__all__ = ["LineReader", "Offer", "claim_output", "say"]
+__all__ = ["LineReader", "Offer", "claim_output", "send_message"]
 
 
 class Offer(TypedDict):
@@ -25,30 +25,33 @@ class Offer(TypedDict):
 
 
 def claim_output() -> int:
-    """Return a file descriptor for `say`; what else goes to standard output from now on goes to the log.
+    """Return a file descriptor for `send_message`; all else that is written to standard output goes to the log.
 
-    A library that prints without ending its line would make the next message a part of it: a message that
-    nobody understands, and that goes to the log with whatever key is in it.
+    A library that prints without ending its line would otherwise make the next message a part of its line: the
+    driver could not read the message, and would write it to the log with the keys in it.
     """
     ours = os.dup(1)
     os.dup2(2, 1)
     return ours
 
 
-def say(message: Mapping[str, object], stream: int = 1) -> None:
+def send_message(message: Mapping[str, object], descriptor: int = 1) -> None:
     """Write one object to a file descriptor, each of its lines in one system call."""
     with contextlib.suppress(BrokenPipeError):
         for line in message_lines(message):
-            os.write(stream, line)
+            os.write(descriptor, line)
 
 
 class LineReader:
-    """Reads objects from a file descriptor without ever blocking beyond a time limit."""
+    """Reader of the driver's objects, one a line, that never blocks beyond a time limit.
+
+    ``ended`` is whether the descriptor has been read to its end.
+    """
 
     def __init__(self, descriptor: int) -> None:
         self.descriptor = descriptor
-        self._buffer = b""
         self.ended = False
+        self._buffer = b""
 
     def read(self, timeout: float | None) -> dict[str, Any] | None:
         """Return the next object; None after `timeout` seconds, or at the end (``ended``)."""

@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, NoReturn, Protocol
 
 from hpcml.engines.nodes.addresses import reach
-from hpcml.engines.nodes.messages import LineReader, Offer, claim_output, say
+from hpcml.engines.nodes.messages import LineReader, Offer, claim_output, send_message
 
 __all__ = ["Supervisor", "answer_probe", "ignore_end_signals", "import_modules", "introduce", "watch"]
 
@@ -66,7 +66,7 @@ def introduce(node: str, prepare: Callable[[], None]) -> tuple[LineReader, int]:
         signal.signal(signum, _exit_once)
     inbox = LineReader(0)
     output = claim_output()
-    say({"here": node}, output)
+    send_message({"here": node}, output)
     # A daemon: otherwise a signal that ends the program meanwhile would wait for the driver's message.
     prober = threading.Thread(target=_answer_first_probe, args=(inbox, node, output), daemon=True)
     prober.start()
@@ -92,7 +92,7 @@ def _answer_first_probe(inbox: LineReader, node: str, output: int) -> None:
 def answer_probe(offer: Offer, node: str, output: int) -> None:
     """Report which of the offered addresses this node reaches."""
     addresses = [(address, port) for address, port in offer["addresses"]]
-    say({"node": node, "reached": reach(addresses, bytes.fromhex(offer["token"]))}, output)
+    send_message({"node": node, "reached": reach(addresses, bytes.fromhex(offer["token"]))}, output)
 
 
 def watch(supervisor: Supervisor, inbox: LineReader) -> None:

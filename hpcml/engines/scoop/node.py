@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any
 
 from hpcml.engines.nodes.forked import ForkedWorkers
-from hpcml.engines.nodes.messages import say
+from hpcml.engines.nodes.messages import send_message
 from hpcml.engines.nodes.program import ignore_end_signals, import_modules, introduce, watch
 from hpcml.engines.scoop.curve import KeyPair, read_keys, with_curve
 from hpcml.engines.scoop.library import load
@@ -91,7 +91,7 @@ class NodeWorkers:
         """Report the workers that have ended."""
         for slot, cause in self._workers.reap():
             self.forward_prints()
-            say({"node": self.node, "slot": slot, "died": cause}, self._output)
+            send_message({"node": self.node, "slot": slot, "died": cause}, self._output)
 
     def stop(self, grace: float) -> None:
         """End all workers, those that have not done so after `grace` seconds by force."""
@@ -124,7 +124,7 @@ class NodeWorkers:
     def handle(self, message: dict[str, Any]) -> None:
         """Answer the question for a sign of life."""
         if "alive" in message:
-            say({"alive": self.node}, self._output)
+            send_message({"alive": self.node}, self._output)
 
 
 def _text(descriptor: int) -> Any:

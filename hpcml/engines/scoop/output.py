@@ -4,7 +4,7 @@ import codecs
 import os
 import select
 
-from hpcml.engines.nodes.messages import say
+from hpcml.engines.nodes.messages import send_message
 
 __all__ = ["Printed"]
 
@@ -41,4 +41,4 @@ class Printed:
 
     def _say(self, text: str) -> None:
         if text:
-            say({**self._about, "text": text}, self._output)
+            send_message({**self._about, "text": text}, self._output)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from hpcml.engines.nodes.messages import say
+from hpcml.engines.nodes.messages import send_message
 from hpcml.slurm.process import Program
 
 LIMIT = 1015  # bytes of a line, its label included, that `srun --label` does not break
@@ -21,7 +21,7 @@ def written(messages):
     reading = threading.Thread(target=lambda: blocks.extend(iter(lambda: os.read(reader, 1 << 16), b"")))
     reading.start()
     for message in messages:
-        say(message, writer)
+        send_message(message, writer)
     os.close(writer)
     reading.join()
     os.close(reader)
