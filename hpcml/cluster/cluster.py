@@ -123,7 +123,7 @@ class Cluster(ClusterExecutor):
         self._attach(joined or Session(options), joined is None, options.max_nbytes)
 
     @classmethod
-    def _over(cls, session: Session, max_nbytes: int | None) -> Self:
+    def _from_session(cls, session: Session, max_nbytes: int | None) -> Self:
         """Return a Cluster over a session, which it owns."""
         cluster = cls.__new__(cls)
         cluster._attach(session, True, max_nbytes)

@@ -1,4 +1,4 @@
-"""Start of a Cluster, and the message when it is ready."""
+"""Start of a Cluster's workers: the plan, the start in a thread or not, the message when they are ready."""
 
 import os
 import sys
@@ -19,7 +19,7 @@ from hpcml.slurm.allocation import Allocation
 
 __all__ = ["Running", "Start", "make_plan", "opening_line"]
 
-PATIENCE = 60.0  # seconds that a start is given to end after its own timeout
+START_GRACE_SECONDS = 60.0  # for a start to end after its own timeout
 
 
 @dataclass(frozen=True)
@@ -33,54 +33,58 @@ class Running:
 
 
 class Start:
-    """The start of a Cluster's workers, in this thread or beside the program.
+    """The start of a Cluster's workers, in this thread or in one of its own.
 
     Parameters
     ----------
-    run
-        Starts them.
+    start
+        Starts the workers.
     plan
-        Says how long that may take, and is marked as unwanted when nobody waits any longer.
+        The plan, with the timeout of the start. Its ``unwanted`` is set when the Cluster closes before that ends.
     """
 
-    def __init__(self, run: Callable[[], Running], plan: Plan) -> None:
-        self._run = run
+    def __init__(self, start: Callable[[], Running], plan: Plan) -> None:
+        self._start = start
         self._plan = plan
         self._outcome: Future[Running] = Future()
-        self.begun = False
-        self.unheard: BaseException | None = None  # why the workers did not start, until somebody has asked
+        self.has_begun = False
+        # The error of a start in a thread, until a caller has waited for the start.
+        self.unreported_error: BaseException | None = None
 
-    def here(self) -> None:
-        """Start the workers and return when they are ready; raise what keeps them."""
-        self.begun = True
+    def run(self) -> None:
+        """Start the workers and return when they are ready; raise the error of a start that fails."""
+        self.has_begun = True
         try:
-            self._outcome.set_result(self._run())
+            self._outcome.set_result(self._start())
         except BaseException as error:
             self._outcome.set_exception(error)
             raise
 
-    def meanwhile(self) -> None:
-        """Start the workers in a thread: a daemon, so that no thread of theirs is waited for before they end."""
-        self.begun = True
-        self._thread = threading.Thread(target=self._start, name="hpcml-start", daemon=True)
-        os.register_at_fork(before=self._settle)
+    def run_in_thread(self) -> None:
+        """Start the workers in a daemon thread.
+
+        Python ends without waiting for a daemon: the threads of the workers end with the Cluster, at exit.
+        """
+        self.has_begun = True
+        self._thread = threading.Thread(target=self._run_here, name="hpcml-start", daemon=True)
+        os.register_at_fork(before=self._wait_before_fork)
         self._thread.start()
 
-    def _settle(self) -> None:
-        """Let no other thread fork before the start has ended: a child would find locks that nobody gives back."""
+    def _wait_before_fork(self) -> None:
+        """Have forks of other threads wait for the end of the start: the child would inherit its locks, locked."""
         if threading.current_thread() is not self._thread:
             self.error()
 
-    def _start(self) -> None:
+    def _run_here(self) -> None:
         try:
-            self._outcome.set_result(self._run())
+            self._outcome.set_result(self._start())
         except BaseException as error:
-            self.unheard = None if self._plan.unwanted.is_set() else error
+            self.unreported_error = None if self._plan.unwanted.is_set() else error
             self._outcome.set_exception(error)
 
     def error(self) -> BaseException | None:
-        """Return why the workers did not start; this waits until that is decided."""
-        seconds = self._plan.timeout + PATIENCE
+        """Wait for the end of the start; return its error, None if the workers are ready."""
+        seconds = self._plan.timeout + START_GRACE_SECONDS
         try:
             return self._outcome.exception(seconds)
         except TimeoutError:
@@ -88,16 +92,16 @@ class Start:
                 f"the start of the workers has not ended after {seconds:g} s; the logs are in {self._plan.run_dir}"
             )
 
-    def outcome(self) -> Running:
-        """Return the workers and what serves them, when they are ready; raise what keeps them."""
+    def wait(self) -> Running:
+        """Wait for the end of the start; return the workers and their services, or raise its error."""
         error = self.error()
-        self.unheard = None
+        self.unreported_error = None
         if error is not None:
             raise error
         return self._outcome.result()
 
-    def is_reason(self, error: BaseException) -> bool:
-        """Tell whether `error` is why the workers did not start."""
+    def has_failed_with(self, error: BaseException) -> bool:
+        """Tell whether `error` is the error of this start."""
         return self._outcome.done() and self._outcome.exception() is error
 
 
@@ -111,7 +115,7 @@ def make_plan(
     run_dir: Path,
     session: int,
 ) -> Plan:
-    """Return what `engine` is to start; `cpus` are those of this computer that this process may use."""
+    """Return the plan of the workers that `engine` starts; `cpus` is the number that this process may use here."""
     everywhere = engine != "local"
     chosen = options.preload if options.preload is not None else preloads(list(sys.modules))
     return Plan(
@@ -129,7 +133,7 @@ def make_plan(
 
 
 def opening_line(name: str, plan: Plan, workers: Workers, seconds: float) -> str:
-    """Return what is said of a Cluster that is ready after so many seconds."""
+    """Return the message of a Cluster that is ready after `seconds`."""
     where = f"job {plan.allocation.label}" if plan.allocation else "this computer"
     hosts = ", ".join(workers.hosts[:8]) + (", …" if len(workers.hosts) > 8 else "")
     slots = f"{workers.slots} slot" + ("s" if workers.slots != 1 else "")

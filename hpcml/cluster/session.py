@@ -1,4 +1,4 @@
-"""One session of a Cluster: the engine, the dispatcher and the display, opened together and closed together."""
+"""Session of a Cluster: engine, dispatcher, journal and display, opened together and closed together."""
 
 import contextlib
 import logging
@@ -24,7 +24,7 @@ from hpcml.data.process_state import ScriptState
 from hpcml.data.staging.store import Store
 from hpcml.engines.interface import Workers
 from hpcml.journal.runs import open_run
-from hpcml.slurm.allocation import detect
+from hpcml.slurm.allocation import Allocation, detect
 
 __all__ = ["Session", "usable_cpus"]
 
@@ -32,7 +32,7 @@ log = logging.getLogger("hpcml")
 
 
 def _close_at_exit(session: "weakref.ref[Session]") -> None:
-    """Finish what was submitted to a Cluster that nobody has shut down; after an error, without waiting."""
+    """Close a Cluster that was not shut down: after its tasks, or at once where an error ends the program."""
     opened = session()
     if opened is not None:
         opened.close(wait=not hasattr(sys, "last_type"))
@@ -51,18 +51,18 @@ class Session:
     Parameters
     ----------
     program
-        What its runs are remembered by; by default ``sys.argv``.
+        The words by which a resumed run is found; by default ``sys.argv``.
     wait
-        Return when the workers are ready. Otherwise a thread starts them, `running` waits for them, and whoever
-        opened the session closes it. What needs no worker is decided at once in both cases.
+        Return when the workers are ready. Otherwise a thread starts them, `running` waits for them, and the caller
+        must close the session. Errors of the options or the run directory are raised at once in both cases.
     """
 
     def __init__(self, options: Options, program: Sequence[str] | None = None, wait: bool = True) -> None:
         allocation = detect(os.environ)
         auto = "local" if allocation is None else "ipyparallel"
-        self.engine = name = auto if options.engine == "auto" else options.engine
-        self.options = replace(options, engine=name)
-        start = engines.load(name)
+        self.engine = auto if options.engine == "auto" else options.engine
+        self.options = replace(options, engine=self.engine)
+        start_workers = engines.load(self.engine)
         self._began = time.monotonic()
         label = allocation.label if allocation else "local"
         self.run_dir, self.run_journal = open_run(options, label, program or sys.argv, os.environ)
@@ -73,57 +73,63 @@ class Session:
         self._closing = threading.Lock()  # a shutdown in another thread and the end of the process may meet
         self._running: Running | None = None
         try:
-            self.plan = make_plan(
-                allocation=allocation,
-                options=options,
-                engine=name,
-                environment=os.environ,
-                cpus=usable_cpus(),
-                run_dir=self.run_dir,
-                session=self.run_journal.session if self.run_journal else 1,
-            )
-            self._say_resumed()
-            self.ending = JobEnd(options, os.environ, self.run_journal)
-            self.start = Start(partial(self._start, start), self.plan)
-            if wait:
-                self._open()
-            else:
-                self.start.meanwhile()
-                engines.import_library(name)  # not beside the imports of the script: they may go in circles
+            self._open(allocation, start_workers, wait)
         except BaseException:
             self.close()
             raise
 
-    def _open(self) -> None:
-        self.start.here()
-        # As concurrent.futures does, before threads are joined; after the engine's library has registered its
-        # own end, for the last to register is the first to be called.
-        call_at_its_end(_close_at_exit, weakref.ref(self))
+    def _open(self, allocation: Allocation | None, start_workers: engines.Starter, wait: bool) -> None:
+        self.plan = make_plan(
+            allocation=allocation,
+            options=self.options,
+            engine=self.engine,
+            environment=os.environ,
+            cpus=usable_cpus(),
+            run_dir=self.run_dir,
+            session=self.run_journal.session if self.run_journal else 1,
+        )
+        self._print_resumed()
+        self.job_end = JobEnd(self.options, os.environ, self.run_journal)
+        self.start = Start(partial(self._start, start_workers), self.plan)
+        if wait:
+            self.start.run()
+            # After the engine's library has registered its own callback: the last one is called first.
+            call_at_its_end(_close_at_exit, weakref.ref(self))
+        else:
+            self.start.run_in_thread()
+            # Now, not while the script's own imports run: imports of two threads could wait for each other.
+            engines.import_library(self.engine)
 
-    def _start(self, start: engines.Starter) -> Running:
-        workers: Workers = self._owned.enter_context(start(self.plan))
+    def _start(self, start_workers: engines.Starter) -> Running:
+        workers: Workers = self._owned.enter_context(start_workers(self.plan))
         store = Store(workers.staging)
         monitor = Monitor(self._totals(workers), self.display, self.run_journal)
-        around = ScriptState(self.plan.directory, self.plan.environment)
-        self._owned.callback(around.close)
-        limits, retries = self.ending.limits, self.options.retries
-        dispatcher = Dispatcher(workers, store.restore, monitor, limits, retries, script_state=around.pack)
-        self.ending.watch(dispatcher)
+        script_state = ScriptState(self.plan.directory, self.plan.environment)
+        self._owned.callback(script_state.close)
+        dispatcher = Dispatcher(
+            workers,
+            store.restore,
+            monitor,
+            self.job_end.limits,
+            self.options.retries,
+            script_state=script_state.pack,
+        )
+        self.job_end.watch(dispatcher)
         self._begin_session(workers, monitor.totals)
-        self.say(opening_line(self.engine, self.plan, workers, time.monotonic() - self._began))
+        self.print_line(opening_line(self.engine, self.plan, workers, time.monotonic() - self._began))
         return Running(workers, store, monitor, dispatcher)
 
     @property
     def running(self) -> Running:
-        """The workers and what serves them; this waits until they are ready.
+        """The workers, their data store, monitor and dispatcher; waits until they are ready.
 
         Raises
         ------
         EngineError
-            They did not start.
+            The workers did not start.
         """
         if self._running is None:
-            self._running = self.start.outcome()
+            self._running = self.start.wait()
         return self._running
 
     @property
@@ -133,25 +139,25 @@ class Session:
 
     @property
     def store(self) -> Store:
-        """Store of data on their nodes; see `running`."""
+        """The store of data on the workers' nodes; see `running`."""
         return self.running.store
 
     @property
     def monitor(self) -> Monitor:
-        """Monitor of tasks; see `running`."""
+        """The monitor of tasks; see `running`."""
         return self.running.monitor
 
     @property
     def dispatcher(self) -> Dispatcher:
-        """Dispatcher of tasks; see `running`."""
+        """The dispatcher of tasks; see `running`."""
         return self.running.dispatcher
 
     def is_dispatching(self) -> bool:
-        """Tell whether the caller is a callback of a future."""
+        """Tell whether the caller is a callback of a future, in the dispatcher thread."""
         return self._running is not None and self._running.dispatcher.is_this_thread()
 
     def matches(self, options: Options) -> bool:
-        """Tell whether these workers are what `options` ask for."""
+        """Tell whether this session is open and has all that `options` ask for."""
         return not self._closed and options.are_met_by(self.options)
 
     def _totals(self, workers: Workers) -> Totals:
@@ -164,11 +170,11 @@ class Session:
             allocated_cpus=sum(node.cpus or node.slots * node.cpus_per_slot for node in nodes),
         )
 
-    def _say_resumed(self) -> None:
+    def _print_resumed(self) -> None:
         if self.run_journal is not None and self.run_journal.session > 1:
-            self.say(f"hpcml: resuming {self.run_dir}, which holds {self.run_journal.reusable} results")
+            self.print_line(f"hpcml: resuming {self.run_dir}, which holds {self.run_journal.reusable} results")
         elif self.options.resume:
-            self.say("hpcml: there is nothing to resume: this is a new run")
+            self.print_line("hpcml: there is nothing to resume: this is a new run")
 
     def _begin_session(self, workers: Workers, totals: Totals) -> None:
         if self.run_journal is not None:
@@ -182,15 +188,17 @@ class Session:
                 memory=memory,
             )
 
-    def say(self, line: str) -> None:
-        """Print a line of hpcml's own, unless the user wants none."""
+    def print_line(self, line: str) -> None:
+        """Print a line on standard error, unless the user wants none."""
         if self.options.progress and sys.stderr is not None:
             print(line, file=sys.stderr, flush=True)
 
     def close(self, wait: bool = False) -> None:
         """End the workers, with `wait` after the last task; closing twice is harmless."""
         with self._closing:
-            if self._closed or os.getpid() != self._process:  # a forked child owns nothing of it
+            if (
+                self._closed or os.getpid() != self._process
+            ):  # the workers are those of the process that forked this one
                 return
             self._closed = True
         running = self._end_start()
@@ -207,17 +215,17 @@ class Session:
             stopped = running is not None and running.dispatcher.is_out_of_time
             if self.run_journal is not None:
                 self.run_journal.close("out of time" if stopped else "ended" if wait else "stopped")
-            with contextlib.suppress(OSError):  # it stays when there are logs in it
+            with contextlib.suppress(OSError):  # a directory that holds logs or a journal stays
                 self.run_dir.rmdir()
                 self.run_dir.parent.rmdir()
             if running is not None:
-                self.say(closing_line(running.monitor.totals, time.monotonic()))
-            if hasattr(self, "ending"):
-                self.ending.finish(stopped)
+                self.print_line(closing_line(running.monitor.totals, time.monotonic()))
+            if hasattr(self, "job_end"):
+                self.job_end.finish(stopped)
 
     def _end_start(self) -> Running | None:
-        """Return what runs; a start that is under way is given up, and so ends soon."""
-        if not hasattr(self, "start") or not self.start.begun:
+        """Return the running parts; a start that has not ended is given up, and ends soon."""
+        if not hasattr(self, "start") or not self.start.has_begun:
             return None
         self.plan.unwanted.set()
         return None if self.start.error() is not None else self.running

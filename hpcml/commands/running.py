@@ -41,7 +41,7 @@ def begin(order: Mapping[str, Any]) -> None:
         program = sys.orig_argv[-order["words"] :]
         options = Options.from_arguments({**order["options"], "preload": _preload(program)})
         session = Session(options, program, wait=False)  # its workers start meanwhile
-        cluster = Cluster._over(session, options.max_nbytes)
+        cluster = Cluster._from_session(session, options.max_nbytes)
         set_shared_session(session)
     except (HpcmlError, ValueError) as error:
         _say(f"hpcml: {error}")
@@ -108,7 +108,7 @@ class _Hook:
 
     def show(self, kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
         """Be ``sys.excepthook``."""
-        if isinstance(error, OutOfTime) or self._session.start.is_reason(error):
+        if isinstance(error, OutOfTime) or self._session.start.has_failed_with(error):
             _say(f"hpcml: {error}")
         else:
             self._python(kind, error, trace)
@@ -124,17 +124,17 @@ def _end(cluster: Cluster, session: Session, process: int) -> None:
     if os.getpid() != process:  # a child that was forked: the Cluster is its parent's
         return
     error = getattr(sys, "last_value", None)
-    if session.start.unheard is not None:
-        _say(f"hpcml: {session.start.unheard}")
+    if session.start.unreported_error is not None:
+        _say(f"hpcml: {session.start.unreported_error}")
     if isinstance(error, OutOfTime):
         _status.append(os.EX_TEMPFAIL)
     try:
         if isinstance(error, KeyboardInterrupt):
             _status.append(INTERRUPTED)
-            session.say("hpcml: interrupted")
+            session.print_line("hpcml: interrupted")
         cluster.shutdown(cancel_futures=error is not None)
         if error is None:
             finish()
     except KeyboardInterrupt:
         _status.append(INTERRUPTED)
-        session.say("hpcml: interrupted")
+        session.print_line("hpcml: interrupted")
