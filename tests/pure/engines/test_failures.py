@@ -1,0 +1,81 @@
+"""Errors of a start that fails: firewalls, nodes without workers, refusals of Slurm."""
+
+from types import SimpleNamespace
+
+import pytest
+
+from hpcml.engines.ipyparallel.failures import Seen, failures, unreachable
+from hpcml.slurm.nodes import Node
+from hpcml.slurm.process import Program
+
+
+def test_a_firewall_is_shown_by_address_and_node():
+    reached = {
+        "this process": {"127.0.0.1": "Connection refused", "10.0.0.1": ""},
+        "n1": {"127.0.0.1": "", "10.0.0.1": ""},
+        "n2": {"127.0.0.1": "somebody else answers", "10.0.0.1": "timed out"},
+    }
+    assert unreachable(reached) == (
+        "no address of the controller can be reached from everywhere:\n"
+        "    this process: 127.0.0.1 Connection refused, 10.0.0.1 reached\n"
+        "    n1: 127.0.0.1 reached, 10.0.0.1 reached\n"
+        "    n2: 127.0.0.1 somebody else answers, 10.0.0.1 timed out\n"
+        "A firewall between the nodes, or between them and this host, is the usual cause. Run the script inside "
+        "the allocation (with sbatch, or in `srun --pty --overlap -n1 bash`)."
+    )
+
+
+@pytest.mark.parametrize("seen", [{}, {"127.0.0.1": "Connection refused"}], ids=["none", "loopback"])
+def test_the_error_says_when_nodes_have_no_ipv4(seen):
+    said = unreachable({"this process": seen, "n1": seen})
+    assert "no IPv4 address that others could reach" in said
+    assert "do not speak IPv6" in said
+    assert "firewall" not in said
+
+
+@pytest.fixture
+def program(tmp_path):
+    """Make a program of which only the log, and how it ended, matter."""
+
+    def make(log, name="workers-0", status=None):
+        path = tmp_path / f"{name}.log"
+        path.write_text(log)
+        made = Program.__new__(Program)
+        made.name, made.log, made._process = name, path, SimpleNamespace(poll=lambda: status)
+        return made
+
+    return make
+
+
+NODES = tuple(Node(f"n{number}", 1) for number in (1, 2, 3))
+
+
+def test_each_node_without_workers_has_its_own_reason(program):
+    steps = [(NODES, program("0: fine\n1: ImportError: no module\n 2: slow\n"))]
+    seen = Seen(program("", "controller"), ended=False, ready=True)
+    said = failures(seen, steps, {"n1", "n2"}, {"n1"}, labelled=True).splitlines()
+    assert said[1:4] == [
+        "n2 has no worker; its log ends with",
+        "    1: ImportError: no module",
+        "n3 has no worker, and nothing was heard from it",
+    ]
+    assert "scontrol" not in "\n".join(said)
+
+
+def test_without_news_of_any_node_the_error_names_the_questions_to_slurm(program):
+    steps = [(NODES, program("srun: error: Unable to contact slurm controller (connect failure)\n"))]
+    said = failures(Seen(program("", "controller"), False, False), steps, set(), set(), labelled=True)
+    assert "Slurm has not started the workers. `scontrol ping` tells whether it answers" in said
+    assert "`sinfo --Node --nodes=n[1-3]` whether the nodes do" in said
+    assert "    srun: error: Unable to contact slurm controller" in said
+    alone = failures(Seen(program("", "controller"), False, False), steps, set(), set(), labelled=False)
+    assert "scontrol" not in alone
+
+
+def test_a_refusal_of_slurm_differs_from_its_silence(program):
+    steps = [(NODES, program("srun: error: Slurm job 1 has expired\n", status=113))]
+    said = failures(Seen(program("", "controller"), True, False), steps, set(), set(), labelled=True)
+    assert "Slurm has refused to start the workers" in said
+    assert "unset ${!SLURM_@}" in said
+    assert "    srun: error: Slurm job 1 has expired" in said
+    assert "scontrol ping" not in said
