@@ -1,4 +1,4 @@
-"""Sources that a function depends on: the files of the user's modules, and versions of libraries."""
+"""Versions of the code that a function depends on: digests of the user's modules, versions of libraries."""
 
 import ast
 import contextlib
@@ -17,7 +17,9 @@ from hpcml.data.libraries import is_users, version
 
 __all__ = ["Source", "code_globals", "code_modules", "module_digest", "source_of"]
 
-LOOK_AGAIN = 0.5  # seconds; a module that is imported is looked at once, until it is loaded again
+# The file of a module that is not imported is read again after this time,
+# that of an imported module when the module is loaded again.
+REREAD_SECONDS = 0.5
 
 
 class Source(NamedTuple):
@@ -29,13 +31,13 @@ class Source(NamedTuple):
 
 
 def _parents(name: str) -> Iterator[str]:
-    """Yield the packages that a module is in, and the module: importing it runs them all."""
+    """Yield the packages that contain a module, and the module: an import runs them all."""
     parts = name.split(".")
     yield from (".".join(parts[:length]) for length in range(1, len(parts) + 1))
 
 
-def _found(name: str) -> str | None:
-    """Return the file of a module that need not be imported yet; none is imported for that."""
+def _find_file(name: str) -> str | None:
+    """Return the file of a module, imported or not; nothing is imported to find it."""
     if name in sys.modules:
         return getattr(sys.modules[name], "__file__", None)
     spec, path = None, None
@@ -48,7 +50,7 @@ def _found(name: str) -> str | None:
 
 
 def _spec(name: str, path: Any) -> Any:
-    """Ask all that python asks: a package that is installed to be edited has a finder of its own."""
+    """Return the spec of a module from Python's finders: a package in editable mode has a finder of its own."""
     for finder in list(sys.meta_path):
         find = getattr(finder, "find_spec", None)
         with contextlib.suppress(Exception):
@@ -63,34 +65,34 @@ _digests: dict[str, tuple[Any, float, str]] = {}
 
 
 def source_of(name: str) -> Source | None:
-    """Return the file of a user's module, as first seen since it was loaded; None for other modules.
+    """Return the file of a user's module, as first read since it was loaded; None for other modules.
 
-    One that is not imported is looked at again after half a second.
+    The file of a module that is not imported is read again after half a second.
     """
     loaded = _loaded(name)
     known = _sources.get(name)
     if known is None or known[0] is not loaded or (loaded is None and time.monotonic() > known[1]):
-        known = _sources[name] = (loaded, time.monotonic() + LOOK_AGAIN, _read(name))
+        known = _sources[name] = (loaded, time.monotonic() + REREAD_SECONDS, _read(name))
     return known[2]
 
 
 def _loaded(name: str) -> Any:
-    """Return what is another object each time that a module is loaded; None where it is not imported."""
+    """Return an object that is new each time the module is loaded; None for a module that is not imported."""
     module = sys.modules.get(name)
     return getattr(module, "__spec__", None) or module
 
 
 def _read(name: str) -> Source | None:
-    file = None if name == "__main__" or name.partition(".")[0] == "hpcml" else _found(name)
+    file = None if name == "__main__" or name.partition(".")[0] == "hpcml" else _find_file(name)
     if not file or not is_users(file):
         return None
     try:
         content = Path(file).read_bytes()
-    except OSError:  # it is gone, or in an archive
+    except OSError:  # the file was removed, or is in an archive
         return Source(file, "", ())
     package = name if Path(file).stem == "__init__" else name.rpartition(".")[0]
     used: set[str] = set()
-    with contextlib.suppress(SyntaxError, ValueError, ImportError):  # it is compiled, or imports what is not there
+    with contextlib.suppress(SyntaxError, ValueError, ImportError):  # compiled, or with imports that fail
         for node in ast.walk(ast.parse(content)):
             if isinstance(node, ast.Import):
                 used.update(alias.name for alias in node.names)
@@ -108,12 +110,12 @@ def _imported(module: str, level: int, package: str, names: Any) -> list[str]:
 def module_digest(name: str) -> str:
     """Return the digest of a module's file, of the user's modules that it imports, and of its libraries' versions.
 
-    Of a module that is not the user's, it is the version of its library.
+    For a module that is not the user's, return the version of its library.
     """
     loaded = _loaded(name)
     known = _digests.get(name)
     if known is None or known[0] is not loaded or time.monotonic() > known[1]:
-        known = _digests[name] = (loaded, time.monotonic() + LOOK_AGAIN, _digest(name))
+        known = _digests[name] = (loaded, time.monotonic() + REREAD_SECONDS, _digest(name))
     return known[2]
 
 
@@ -137,7 +139,7 @@ def _digest(name: str) -> str:
 
 @functools.lru_cache(maxsize=1000)
 def code_globals(code: types.CodeType) -> tuple[str, ...]:
-    """Return the names that a function looks up among its globals, those within it included, sorted."""
+    """Return the sorted names of the globals that a function and its inner functions look up."""
     names = {
         str(step.argval) for step in dis.get_instructions(code) if step.opname in ("LOAD_GLOBAL", "LOAD_NAME")
     }
@@ -176,7 +178,7 @@ def code_modules(code: types.CodeType, modules: tuple[str, ...], package: str) -
     Parameters
     ----------
     package
-        That of the function's module, for its relative imports.
+        Package of the function's module, for its relative imports.
     """
     names = set(_named_modules(code, modules, package))
     for root in modules:  # import a.b.c; a.b.c.f()

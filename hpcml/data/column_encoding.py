@@ -1,7 +1,7 @@
-"""Search for objects that are alike, and can be sent as a column; see `hpcml.data.columns`.
+"""Encoding of objects of one kind as a column; see `hpcml.data.columns`.
 
-`encode` returns None wherever a pickle would give anything else: for objects that differ in type, that share a
-part, or whose class says itself how to pickle them.
+`encode_column` returns None wherever a pickle would be loaded as anything else: for objects that differ in type,
+that share a part, or whose class defines their pickle.
 """
 
 from collections.abc import Callable, Sequence
@@ -26,12 +26,12 @@ def _no_class(kind: type) -> bytes | None:
 
 
 class SeenObjects:
-    """Objects that columns have seen so far.
+    """Objects that are in a column already.
 
     Parameters
     ----------
     objects
-        Those of the function, with their numbers; see `hpcml.data.out_of_band.Packer.pack_function`.
+        Objects of the function, with their numbers; see `hpcml.data.out_of_band.Packer.pack_function`.
     pack
         Pickles a class of DEAP's creator; None where that is not possible.
     """
@@ -44,7 +44,7 @@ class SeenObjects:
     def are_new(self, values: Sequence[Any]) -> bool:
         """Tell whether none of these objects was seen before; they count as seen from now on.
 
-        One that is seen again is shared by two things, which columns cannot express.
+        An object that is seen again is shared by two others, which columns cannot express.
         """
         ids = set(map(id, values))
         if len(ids) < len(values) or not self._ids.isdisjoint(ids):
@@ -54,7 +54,7 @@ class SeenObjects:
 
 
 def encode_column(values: Sequence[Any], seen: SeenObjects) -> Column | None:
-    """Return values as a column; None where they are not alike."""
+    """Return values as a column; None where columns cannot express them."""
     if id(values[0]) in seen.objects:
         return _references(values, seen.objects)
     kinds = set(map(type, values))

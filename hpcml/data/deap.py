@@ -1,8 +1,10 @@
 """Compact pickles of DEAP individuals: the genome, and the attributes that differ from a new individual's.
 
-DEAP pickles each class that `deap.creator.create` has made with each of its instances, and binds the name in
-`deap.creator` anew whenever one is unpickled: ``isinstance(x, creator.Individual)`` is then false of all that was
-there before. Here a class that is the same arrives as the one that is there.
+DEAP pickles each class that `deap.creator.create` has made with each of its instances, and rebinds the name in
+`deap.creator` whenever an instance is unpickled: ``isinstance(x, creator.Individual)`` is then false for all
+earlier instances. Here an equal class is loaded as the existing one.
+
+Recorded results and checkpoints hold the names of this module, `build_individual` and `creator_class`.
 """
 
 import array
@@ -31,17 +33,17 @@ __all__ = [
 _NO_VALUES: dict[str, Any] = {"wvalues": ()}  # the state of a fitness
 
 _rebinds = False
-SHOWN = 500  # characters of a genome in a message
+SHOWN_CHARACTERS = 500  # of a genome in a message
 
 
 def rebind_classes() -> None:
-    """Let classes that arrive take the place of others of their name, from now on, as a worker does."""
+    """Let classes that are loaded replace others of their name from now on; for workers."""
     global _rebinds  # noqa: PLW0603  one process is one worker
     _rebinds = True
 
 
 def reduce_individual(thing: Any) -> tuple[Any, ...] | None:
-    """Return how a pickle builds a class of DEAP's creator, or an instance of one; None for anything else."""
+    """Return the reduction of a class of DEAP's creator, or of an instance; None for any other object."""
     meta = getattr(sys.modules.get("deap.creator"), "MetaCreator", None)  # DEAP has it from 1.4 on
     if meta is None:
         return None
@@ -55,10 +57,10 @@ def reduce_individual(thing: Any) -> tuple[Any, ...] | None:
 
 
 def base_of(kind: Any) -> type | None:
-    """Return the type whose content an instance of a class of DEAP's creator has beside its attributes.
+    """Return the type of the content that an instance of a class of DEAP's creator has beside its attributes.
 
-    `object` where attributes are all there is; None for any other class, and for one that says itself how its
-    instances are pickled.
+    `object` where there are only attributes; None for any other class, and for one that defines the pickles of its
+    instances.
     """
     meta = getattr(sys.modules.get("deap.creator"), "MetaCreator", None)
     if meta is None or type(kind) is not meta:
@@ -75,18 +77,18 @@ def base_of(kind: Any) -> type | None:
 
 
 def _genome(thing: Any, base: Any) -> Any:
-    """Return what an individual of this base holds, None where its attributes are all there is."""
+    """Return the content of an individual with this base; None where there are only attributes."""
     if isinstance(thing, Array):
         return plain_array(thing)
     if isinstance(thing, array.array):
         return array.array(thing.typecode, thing)
     if base in (list, set) or getattr(base, "__module__", "") == "deap.gp":
         return list(thing)
-    return None if _holds_attributes_alone(base) else NotImplemented  # that class knows better
+    return None if _holds_attributes_alone(base) else NotImplemented  # its class defines the pickle
 
 
 def _holds_attributes_alone(base: type) -> bool:
-    """Tell whether what an instance holds is in its ``__dict__``, and its pickle is nothing special."""
+    """Tell whether all content of an instance is in its ``__dict__``, and its class defines no pickle."""
     if getattr(base, "__module__", "") == "deap.base":
         return True
     special = ("__init__", "__new__", "__reduce__", "__reduce_ex__", "__getstate__")
@@ -96,12 +98,12 @@ def _holds_attributes_alone(base: type) -> bool:
 
 
 def is_new(individual: Any, kind: Any) -> bool:
-    """Tell whether all attributes of an individual are as its class makes them: a fitness without values."""
+    """Tell whether all attributes of an individual are as new: a fitness without values."""
     return new_parts(kind, [vars(individual)]) is not None
 
 
 def new_parts(kind: Any, states: Sequence[dict[str, Any]]) -> list[Any] | None:
-    """Return all attributes of individuals of a class, where they are as the class makes them; else None."""
+    """Return the attributes of individuals of a class where all of them are as new, else None."""
     made = {name for name, value in kind.reduce_args[2].items() if isinstance(value, type)}
     if any(state.keys() != made for state in states):
         return None
@@ -112,7 +114,7 @@ def new_parts(kind: Any, states: Sequence[dict[str, Any]]) -> list[Any] | None:
 
 
 def parts_of_new(thing: Any) -> list[Any] | None:
-    """Return all attributes of an individual whose base is `list`, where they are as new; None for all else."""
+    """Return the attributes of an individual with base `list` where all of them are as new, else None."""
     kind: Any = type(thing)
     meta = getattr(sys.modules.get("deap.creator"), "MetaCreator", None)
     if meta is None or type(kind) is not meta or kind.reduce_args[1] is not list:
@@ -121,7 +123,7 @@ def parts_of_new(thing: Any) -> list[Any] | None:
 
 
 def build_individual(kind: Any, genome: Any, state: dict[str, Any] | None) -> Any:
-    """Return an individual with this genome; `state` holds its attributes, None those of a new one."""
+    """Return an individual with this genome; `state` holds its attributes, None: those of a new one."""
     if genome is None:
         individual = kind.__new__(kind)
     elif isinstance(genome, Array):
@@ -137,7 +139,7 @@ def build_individual(kind: Any, genome: Any, state: dict[str, Any] | None) -> An
 
 
 def new_lists(kind: Any, genomes: Iterable[Any]) -> Iterator[Any]:
-    """Yield new individuals of a class whose base is `list`: as ``kind(genome)``, in a third of the time."""
+    """Yield new individuals of a class with base `list`: equal to ``kind(genome)``, in a third of the time."""
     made = [(name, _maker(value)) for name, value in kind.reduce_args[2].items() if isinstance(value, type)]
     for genome in genomes:
         individual = list.__new__(kind)
@@ -159,14 +161,14 @@ def _maker(kind: Any) -> Callable[[], Any]:
 
 
 def creator_class(name: str, base: type, attributes: dict[str, Any]) -> Any:
-    """Return the class of DEAP's creator that this describes.
+    """Return the class of DEAP's creator with this name, base and attributes.
 
     An equal class that exists is used. In the driver, a class of that name is never replaced, even if it differs.
     """
     from deap import creator
 
     there = getattr(creator, name, None)
-    if isinstance(there, creator.MetaCreator) and _same(there.reduce_args, (name, base, attributes)):
+    if isinstance(there, creator.MetaCreator) and _are_equal(there.reduce_args, (name, base, attributes)):
         return there
     made = creator.MetaCreator(name, base, attributes)
     if there is None or _rebinds:
@@ -174,13 +176,13 @@ def creator_class(name: str, base: type, attributes: dict[str, Any]) -> Any:
     return made
 
 
-def _same(one: tuple[Any, ...], other: tuple[Any, ...]) -> bool:
+def _are_equal(one: tuple[Any, ...], other: tuple[Any, ...]) -> bool:
     if one[1] is not other[1] or one[2].keys() != other[2].keys():
         return False
-    return all(_equal(value, other[2][key]) for key, value in one[2].items())
+    return all(_is_equal_value(value, other[2][key]) for key, value in one[2].items())
 
 
-def _equal(one: Any, other: Any) -> bool:
+def _is_equal_value(one: Any, other: Any) -> bool:
     if one is other:
         return True
     if type(one) is not type(other):
@@ -194,16 +196,17 @@ def _equal(one: Any, other: Any) -> bool:
 
 
 def add_individual_note(error: BaseException, args: Any) -> None:
-    """Add to an exception which individual it was about."""
+    """Add a note to an exception: the individual that was being evaluated."""
     meta = getattr(sys.modules.get("deap.creator"), "MetaCreator", None)
     for arg in args if meta is not None else ():
         kind: Any = type(arg)
         if type(kind) is meta:
             text = str(arg) if getattr(kind.reduce_args[1], "__module__", "") == "deap.gp" else _listed(arg)
-            error.add_note(f"while evaluating the {kind.__name__} {text[:SHOWN]}")
+            error.add_note(f"while evaluating the {kind.__name__} {text[:SHOWN_CHARACTERS]}")
 
 
 def _listed(individual: Any) -> str:
+    """Return the genome of an individual as text."""
     try:
         return repr(individual.tolist() if hasattr(individual, "tolist") else list(individual))
     except Exception:

@@ -1,8 +1,10 @@
-"""Functions and properties of the script that functools has decorated: how they are pickled by value.
+"""Functions and properties of the script that functools has decorated: their pickles by value.
 
-Their own pickle is a name, which workers do not have, or has a lock or weak references in it. Rebuilt on a worker
-a cache is empty. A function that calls itself by its global name is given what was rebuilt, for the pickle knows
-the inner function before its globals.
+Their own pickles are names, which workers do not have, or fail at a lock or weak references. On a worker, a cache
+is empty at first. A function that calls itself by its global name gets the rebuilt one: the pickle holds the inner
+function before its globals.
+
+Recorded results hold the names of this module, `_cached`, `_dispatching`, `_property` and `_method`.
 """
 
 import functools
@@ -18,7 +20,7 @@ _Reduced = tuple[Any, ...]
 
 
 def reduce_decorated(thing: Any) -> _Reduced | None:
-    """Return how a decorated function, or a cached property, is rebuilt; None for all else.
+    """Return the reduction of a decorated function or a cached property; None for any other object.
 
     Examples
     --------

@@ -1,8 +1,9 @@
-"""State that a script can change around its tasks while a Cluster is open, and its way to the workers.
+"""Process state that a script can change while a Cluster is open: packed in the driver, adopted by the workers.
 
 Working directory, environment, ``sys.path``, ``sys.argv``, umask, and the key of multiprocessing (for managers).
-The driver packs them anew when something has changed; each frame carries the pack, and a worker that has seen
-another adopts what is different. The variables of a worker's slot stay as they are, unless the script sets them.
+The driver packs the state again when a part of it has changed. Each frame holds the packed state, and a worker
+whose own is another adopts the differences. The variables of a worker's slot stay as they are, unless the script
+sets them.
 """
 
 import contextlib
@@ -19,10 +20,13 @@ __all__ = ["ScriptState", "adopt_script_state", "set_start_state"]
 
 
 class _State(NamedTuple):
-    """``changes`` are those of the environment since the workers were started; None for what is gone."""
+    """State of a script.
+
+    ``changes`` are those of the environment since the workers were started, None for a variable that was removed.
+    """
 
     directory: str = ""
-    moved: bool = False  # it is not that in which the workers were started
+    moved: bool = False  # away from the directory in which the workers were started
     umask: int | None = None
     path: tuple[Any, ...] = ()
     argv: tuple[Any, ...] = ()
@@ -31,12 +35,12 @@ class _State(NamedTuple):
 
 
 class ScriptState:
-    """The driver's side.
+    """State of the script's process, for the workers.
 
     Parameters
     ----------
     directory, environment
-        Those with which the workers are started.
+        Working directory and environment with which the workers are started.
     """
 
     def __init__(self, directory: str, environment: Mapping[str, str]) -> None:
@@ -46,20 +50,23 @@ class ScriptState:
         self._seen: tuple[Any, ...] = ()
         self._variables: dict[bytes, bytes] = {}
         self._packed = b""
-        self._status = -1
+        self._status = -1  # open file of proc(5), of the process with this number
         self._process = 0
 
     def pack(self) -> bytes:
-        """Return what is so now: the same bytes as before while nothing has changed."""
-        with contextlib.suppress(OSError):  # it has been removed
+        """Return the state as it is now: the same bytes as before while nothing has changed."""
+        with contextlib.suppress(OSError):  # the directory has been removed
             self._directory = os.getcwd()
         key = bytes(process.current_process().authkey)
         seen = (self._directory, self._umask(), tuple(sys.path), tuple(sys.argv), key)
-        variables: dict[bytes, bytes] = os.environ._data  # type: ignore[attr-defined]  # a copy costs 50 times as much
+        # Not os.environ.copy(), which takes 50 times as long.
+        variables: dict[bytes, bytes] = os.environ._data  # type: ignore[attr-defined]
         if seen != self._seen or variables != self._variables:
             variables = dict(variables)
             self._packed = self._pack(*seen)
-            self._variables, self._seen = variables, seen  # after the pack: another thread may ask meanwhile
+            # Only now, after the pack: another thread may call this meanwhile.
+            self._variables = variables
+            self._seen = seen
         return self._packed
 
     def _pack(self, directory: str, *others: Any) -> bytes:
@@ -71,7 +78,7 @@ class ScriptState:
         return pickle.dumps(state, pickle.HIGHEST_PROTOCOL)
 
     def _umask(self) -> int | None:
-        """Return the mask of this process, without setting it: other threads make files (proc(5), Linux 4.7)."""
+        """Return the umask, read without setting it, as other threads make files (proc(5), from Linux 4.7 on)."""
         try:
             if self._process != os.getpid():
                 self._status = os.open("/proc/self/status", os.O_RDONLY | os.O_CLOEXEC)
@@ -82,21 +89,22 @@ class ScriptState:
             return None
 
     def close(self) -> None:
-        """Close what this holds open."""
+        """Close the file of proc(5)."""
         if self._process == os.getpid():
             os.close(self._status)
             self._process = 0
 
 
-_adopted, _packed = _State(), b""
-_own: dict[str, str] = {}  # the environment of this worker without the script's changes
-_home = ""
+_adopted = _State()
+_packed = b""
+_own_environment: dict[str, str] = {}  # of this worker, without the script's changes
+_start_directory = ""
 
 
 def set_start_state(directory: str, environment: Mapping[str, str]) -> None:
-    """Give this worker the directory and environment that the workers of its run start with.
+    """Set the directory and the environment with which the workers of this run start.
 
-    One that replaces another is started by a script that may have changed its own since.
+    A worker that replaces another is started later, by a script that may have changed its own.
     """
     with contextlib.suppress(OSError):
         os.chdir(directory)
@@ -105,17 +113,17 @@ def set_start_state(directory: str, environment: Mapping[str, str]) -> None:
 
 
 def adopt_script_state(packed: bytes) -> HpcmlError | None:
-    """Adopt the script's surroundings, where they are others than before; return why a task cannot have them."""
-    global _adopted, _packed, _home  # noqa: PLW0603  a frame is compared with the one before
+    """Adopt the state of the script where it differs; return the error for a state that is impossible here."""
+    global _adopted, _packed, _start_directory  # noqa: PLW0603  one state in a process
     if packed == _packed:
         return None
-    if not _home:
-        _own.update(os.environ)
+    if not _start_directory:
+        _own_environment.update(os.environ)
         with contextlib.suppress(OSError):
-            _home = os.getcwd()
+            _start_directory = os.getcwd()
     state = _State(*pickle.loads(packed))
     try:
-        _move(state)
+        _change_directory(state)
     except OSError as error:
         return HpcmlError(
             f"the script's working directory, {state.directory}, cannot be entered on {os.uname().nodename}: "
@@ -129,12 +137,13 @@ def adopt_script_state(packed: bytes) -> HpcmlError | None:
         sys.argv[:] = state.argv
     process.current_process().authkey = state.authkey
     _change_variables(_adopted.changes, state.changes)
-    _adopted, _packed = state, packed
+    _adopted = state
+    _packed = packed
     return None
 
 
-def _move(state: _State) -> None:
-    """Change to the script's directory when that has changed."""
+def _change_directory(state: _State) -> None:
+    """Change to the script's directory if the script has changed it."""
     if state.directory == _adopted.directory or not (state.moved or _adopted.moved):
         return
     try:
@@ -142,13 +151,13 @@ def _move(state: _State) -> None:
     except OSError:
         if state.moved:
             raise
-        os.chdir(_home)  # that of the start was never there
+        os.chdir(_start_directory)  # the script's first directory does not exist on this node
 
 
 def _change_variables(before: Mapping[str, str | None], after: Mapping[str, str | None]) -> None:
-    """Set what the script has changed since; what a task has set stays."""
+    """Set the variables that the script has changed since; variables that a task has set stay."""
     for name in before.keys() | after.keys():
-        value = after[name] if name in after else _own.get(name)
+        value = after[name] if name in after else _own_environment.get(name)
         if name not in after or name not in before or before[name] != value:
             _set_variable(name, value)
 

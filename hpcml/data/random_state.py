@@ -6,8 +6,8 @@ from typing import Any
 
 __all__ = ["holds_generator", "process_generator", "reduce_generator"]
 
-# How pickles make numpy's Generator and RandomState, and random.Random.
-_MADE = (b"__generator_ctor", b"__randomstate_ctor", b"\x8c\x06Random\x94\x93\x94)R")
+# Marks in pickles of numpy's Generator and RandomState, and of random.Random.
+_GENERATOR_MARKS = (b"__generator_ctor", b"__randomstate_ctor", b"\x8c\x06Random\x94\x93\x94)R")
 
 
 def process_generator(library: str) -> Any:
@@ -21,9 +21,10 @@ def process_generator(library: str) -> Any:
 
 
 def reduce_generator(thing: Any) -> tuple[Any, ...] | None:
-    """Return how a pickle builds a process' own generator: as that of the process where it arrives.
+    """Return the reduction of this process' own generator; None for any other object.
 
-    A copy would begin anew with each task, and all of them draw the same numbers. None for anything else.
+    The pickle is loaded as the own generator of the other process. A copy would start anew with each task, so that
+    all tasks draw the same numbers.
     """
     kind = type(thing).__name__
     if kind == "Random" and thing is process_generator("random"):
@@ -34,7 +35,7 @@ def reduce_generator(thing: Any) -> tuple[Any, ...] | None:
 
 
 def holds_generator(pickled: bytes) -> bool:
-    """Tell whether a pickle holds a generator, of which each process that loads it gets a copy in the same state.
+    """Tell whether a pickle holds a generator by value: each process that loads the pickle draws the same numbers.
 
     Examples
     --------
@@ -43,4 +44,4 @@ def holds_generator(pickled: bytes) -> bool:
     >>> holds_generator(pickle.dumps([random.Random(1)], 5)), holds_generator(pickle.dumps(random.Random, 5))
     (True, False)
     """
-    return any(how in pickled for how in _MADE)
+    return any(mark in pickled for mark in _GENERATOR_MARKS)

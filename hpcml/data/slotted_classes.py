@@ -9,7 +9,12 @@ _TYPE_KWARGS = 3  # the place among the arguments of `cloudpickle.cloudpickle._m
 
 
 def with_slots(thing: Any, reduced: Any) -> Any:
-    """Return how a class is made anew with its slots, `reduced` being how cloudpickle does; others as they are.
+    """Return the reduction of a class with its slots; of any other object, return `reduced`.
+
+    Parameters
+    ----------
+    reduced
+        The reduction of cloudpickle, which leaves out the slots.
 
     Examples
     --------
@@ -28,10 +33,11 @@ def with_slots(thing: Any, reduced: Any) -> Any:
     settings = {**arguments[_TYPE_KWARGS], "__slots__": vars(thing)["__slots__"]}
     arguments = (*arguments[:_TYPE_KWARGS], settings, *arguments[_TYPE_KWARGS + 1 :])
     attributes, slots = state
-    kept = {name: value for name, value in attributes.items() if not _is_of_slots(name, value)}
+    kept = {name: value for name, value in attributes.items() if not _comes_with_slots(name, value)}
     return make, arguments, (kept, slots), *more
 
 
-def _is_of_slots(name: str, value: Any) -> bool:
-    """Tell whether an attribute of a class comes with its slots; those with private names are pickled else."""
+def _comes_with_slots(name: str, value: Any) -> bool:
+    """Tell whether Python adds an attribute to a class for its slots."""
+    # By type, and not by the names of the slots: the descriptor of ``__x`` is called ``_Class__x``.
     return name == "__slots__" or isinstance(value, MemberDescriptorType)

@@ -1,4 +1,4 @@
-"""Part of an object that cannot be pickled, for the error message."""
+"""Search for the part of an object that cannot be pickled, for the error message."""
 
 import contextlib
 import functools
@@ -14,36 +14,46 @@ from hpcml.data.out_of_band import reduces
 
 __all__ = ["describe_unpicklable", "pickles", "text_of"]
 
-_DEPTH = 8  # objects in one another that are looked into
-_SHOWN = 200  # characters of a user's text in a message
-# What these types' pickles hold is known; any other with a __reduce__ of its own decides that itself.
+_MAX_DEPTH = 8  # objects within one another that are searched
+_SHOWN_CHARACTERS = 200  # of a user's text in a message
 _SEQUENCES = (list, tuple, set, frozenset, deque)
-_KNOWN: set[Any] = {
+# Reductions whose pickles hold attributes and items. Any other class with a __reduce__ of its own decides
+# what its pickle holds, so that its parts cannot be searched.
+_SEARCHED_REDUCTIONS: set[Any] = {
     kind.__reduce__ for kind in (object, OrderedDict, defaultdict, deque, set, frozenset, MethodType)
 } | {functools.partial.__reduce__}
 
-_Part = tuple[str, Any, Any]  # how a step of a path is written, what is written there, and the object it leads to
+_Part = tuple[str, Any, Any]
+"""Format of one step of a path, the value in it, and the object that the step leads to."""
 
 
-def describe_unpicklable(parts: Mapping[str, Any], what: str, error: Exception) -> str:
-    """Say which object inside the named `parts` cannot be pickled; `what` stands for all of it."""
+def describe_unpicklable(parts: Mapping[str, Any], whole: str, error: Exception) -> str:
+    """Return a sentence on the object inside the named `parts` that cannot be pickled.
+
+    Parameters
+    ----------
+    whole
+        Name of all parts together.
+    error
+        The error of the pickler.
+    """
     name = next((name for name, part in parts.items() if not pickles(part)), next(iter(parts)))
-    path, culprit = _culprit(parts[name], name)
+    path, culprit = _find_culprit(parts[name], name)
     if path.startswith(("'s ", ".", "[")):
         path = "its " + path.removeprefix("'s ")
     kind = f"{type(culprit).__module__}.{type(culprit).__qualname__}"
-    return f"{path or what} is a {kind}, which cannot be pickled ({text_of(error)[:_SHOWN]})"
+    return f"{path or whole} is a {kind}, which cannot be pickled ({text_of(error)[:_SHOWN_CHARACTERS]})"
 
 
 class _Nowhere:
-    """A file that keeps nothing."""
+    """A file without content."""
 
     def write(self, data: Any) -> None:
-        """Drop a piece of a pickle."""
+        """Discard a piece of a pickle."""
 
 
 class _Probe(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle has no types
-    """Only tells whether something can be pickled; a Cluster's handles can, and content is not copied."""
+    """Pickler for a trial: its output is discarded, content is not copied. It takes a Cluster's handles."""
 
     def __init__(self) -> None:
         super().__init__(_Nowhere(), pickle.HIGHEST_PROTOCOL, buffer_callback=lambda _: None)
@@ -62,27 +72,28 @@ def pickles(thing: Any) -> bool:
     return True
 
 
-def _culprit(thing: Any, path: str, above: tuple[Any, ...] = ()) -> tuple[str, Any]:
-    """Return the path and the innermost part of `thing`, which is inside those `above`, that does not pickle."""
+def _find_culprit(thing: Any, path: str, above: tuple[Any, ...] = ()) -> tuple[str, Any]:
+    """Return path and object of the innermost part of `thing` that does not pickle; `above` are its containers."""
     above = (*above, thing)
     with contextlib.suppress(Exception):  # an object's own methods may raise anything
-        found = _parts(thing) if len(above) <= _DEPTH else ()
+        found = _parts(thing) if len(above) <= _MAX_DEPTH else ()
         parts = [part for part in found if not any(part[2] is one for one in above)]
         if parts and not pickles([part for _, _, part in parts]):
             while len(parts) > 1:
                 half = parts[: len(parts) // 2]
                 parts = parts[len(half) :] if pickles([part for _, _, part in half]) else half
             form, key, part = parts[0]
-            return _culprit(part, path + _step(form, key), above)
+            return _find_culprit(part, path + _step(form, key), above)
     return path, thing
 
 
 def _step(form: str, key: Any) -> str:
+    """Return one step of a path as text."""
     try:
         text = form % (key,)
-    except Exception:  # its __repr__
+    except Exception:  # raised by its __repr__
         text = form.replace("%r", "%s") % f"a {type(key).__qualname__}"
-    return text if len(text) <= _SHOWN else text[:_SHOWN] + "…]"
+    return text if len(text) <= _SHOWN_CHARACTERS else text[:_SHOWN_CHARACTERS] + "…]"
 
 
 def _parts(thing: Any) -> Iterator[_Part]:
@@ -91,7 +102,7 @@ def _parts(thing: Any) -> Iterator[_Part]:
         yield from ((".%s", key, value) for key, value in vars(thing).items() if _is_own(key))
     elif isinstance(thing, FunctionType):
         yield from _function_parts(thing)
-    elif type(thing).__reduce__ not in _KNOWN:
+    elif type(thing).__reduce__ not in _SEARCHED_REDUCTIONS:
         return
     elif isinstance(thing, MethodType):
         yield from ((".%s", "__func__", thing.__func__), (".%s", "__self__", thing.__self__))
@@ -110,7 +121,7 @@ def _parts(thing: Any) -> Iterator[_Part]:
 
 
 def _is_own(name: str) -> bool:
-    return name not in ("__dict__", "__weakref__")  # descriptors that each class gets anew
+    return name not in ("__dict__", "__weakref__")  # descriptors that Python makes for each class
 
 
 def _function_parts(function: FunctionType) -> Iterator[_Part]:
@@ -137,7 +148,7 @@ def _names(code: CodeType) -> Iterator[str]:
 
 
 def text_of(error: BaseException) -> str:
-    """Return an exception's message, whatever its class makes of that."""
+    """Return the message of an exception, also where its ``__str__`` fails."""
     try:
         return str(error)
     except Exception:
