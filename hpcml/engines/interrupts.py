@@ -1,9 +1,9 @@
 """Interrupts of frames: a worker is killed as soon as it runs a frame that is to end."""
 
+import threading
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
-from contextlib import AbstractContextManager
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 __all__ = ["BusyWorker", "Interrupts"]
 
@@ -36,7 +36,7 @@ class Interrupts(Generic[AnyWorker]):
 
     def __init__(
         self,
-        lock: AbstractContextManager[Any],
+        lock: threading.Lock,
         workers: Callable[[], Iterable[AnyWorker]],
         kill: Callable[[AnyWorker], None],
     ) -> None:

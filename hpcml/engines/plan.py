@@ -1,4 +1,4 @@
-"""Plan of what a Cluster starts: pure functions from an allocation and options to a `Plan`."""
+"""Plan of the workers that a Cluster starts: pure functions from an allocation and options to a `Plan`."""
 
 import ast
 import socket
@@ -14,7 +14,7 @@ from hpcml.slurm.nodes import Node
 
 __all__ = ["Plan", "make_nodes", "preloads", "script_imports"]
 
-# Libraries whose import costs a node more than a fork of what is imported already.
+# Libraries whose import takes longer than a fork of a process that has imported them.
 _PRELOADED = {
     "joblib",
     "numpy",
@@ -27,7 +27,7 @@ _PRELOADED = {
     "pyarrow",
     "xgboost",
 }
-_BY_PART = {"scipy", "sklearn"}  # importing these alone loads little; their parts are what takes time
+_BY_PART = {"scipy", "sklearn"}  # to import these alone loads little; the time is that of their parts
 
 
 @dataclass(frozen=True)
@@ -39,25 +39,25 @@ class Plan:
     nodes
         The nodes, with the slots and the CPUs per slot of each.
     allocation
-        The Slurm allocation they belong to; None starts everything on this computer.
+        The Slurm allocation of the nodes; None starts all workers on this computer.
     run_dir
-        Where logs go; mode 0700.
+        Directory of the logs; mode 0700.
     environment
-        The environment variables that started programs get.
+        Environment variables of the programs that are started.
     directory
-        The working directory of the workers, where their nodes have it.
+        Working directory of the workers, where their nodes have it.
     timeout
-        Seconds until the workers must be there.
+        Seconds until the workers must be ready.
     min_slots
-        Go on with this many workers when not all have come within `timeout`.
+        Number of workers to go on with when not all are ready within `timeout`.
     preload
         Modules that each node imports once, before its workers are forked.
     data_dir
-        Where shared data lies for all nodes; None: in a directory of each node's own.
+        Directory of shared data for all nodes; None: each node has a directory of its own.
     session
-        Which session of the run it is, from 1; the one before may still be going away.
+        Number of the session in its run, from 1; the programs of the session before may still be ending.
     unwanted
-        Set when nobody waits for the workers any longer: a start that is under way then fails.
+        Set when the workers are not waited for any longer: a start that is under way then fails.
     """
 
     nodes: tuple[Node, ...]
@@ -84,7 +84,7 @@ class Plan:
 
     @property
     def data_places(self) -> tuple[str, ...]:
-        """Where each node makes a directory for shared data of its own, the best place first."""
+        """Directories in which each node may make one of its own for shared data, the best first."""
         if self.allocation is None and self.data_dir is not None:
             return (str(self.data_dir),)
         return candidate_directories(self.environment)
@@ -102,13 +102,13 @@ def make_nodes(
     Parameters
     ----------
     allocation
-        What Slurm granted; None outside of it.
+        The Slurm allocation; None outside of one.
     cpus
         The CPUs of this computer that this process may use.
     everywhere
         Use all nodes of the allocation, not only this one.
     slots_per_node, cpus_per_slot
-        What the user asks for; None: as Slurm has it.
+        Numbers that the user asks for; None: those of Slurm.
 
     Raises
     ------
@@ -138,7 +138,7 @@ def make_nodes(
 
 
 def _slots(node: Node, cpus_per_slot: int | None) -> int:
-    """Return the slots of a node when each is to have another number of CPUs than Slurm gave it."""
+    """Return the number of slots of a node, each with `cpus_per_slot`; None: as Slurm has it."""
     if cpus_per_slot is None:
         return node.slots
     return max((node.cpus or node.slots * node.cpus_per_slot) // cpus_per_slot, 1)

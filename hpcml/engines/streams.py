@@ -6,8 +6,8 @@
                                                        └──> the worker's owner: of long frames, and after a death
 
 Both may read, and each removes from the pipe all that it reads. The owner is the driver of engine ``local``, or
-the launcher of engine ``ipyparallel`` (see `collector`). It counts its readings before it reads. A worker sends the
-count with its outcome, so that the driver can show the owner's prints before those of the outcome.
+the launcher of engine ``ipyparallel`` (see `collector`). The owner counts its readings before it reads. A worker
+sends the count with its outcome, so that the driver can show the owner's prints before those of the outcome.
 """
 
 import codecs

@@ -2,6 +2,13 @@
 
 Without an allocation the same programs run on this computer. See `message_types` for their messages, and
 `launcher` for why engines are forked.
+
+::
+
+    startup ──> fleet                  starts the programs: controller and launchers
+    fleet ── inbox ──> news            messages: to node_data, controller_address, liveness and workers
+    watch ──> recovery                 after the start: lost programs are started again
+    workers ──> client ──> controller  frames to the engines, and their outcomes back
 """
 
 from collections.abc import Iterator
@@ -16,7 +23,7 @@ __all__ = ["start"]
 
 @contextmanager
 def start(plan: Plan) -> Iterator[Workers]:
-    """Start controller and engines; on exit no process, step or file of them is left."""
+    """Start the controller and the engines; at the end no process, step or file of theirs is left."""
     startup = Startup(plan)
     try:
         yield startup.run()

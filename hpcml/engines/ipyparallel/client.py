@@ -6,13 +6,13 @@ Names of ipyparallel that are not public are in the table of `hpcml.engines.libr
 import contextlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from ipyparallel import Client
 from ipyparallel.client.futures import MessageFuture
 from ipyparallel.error import NoEnginesRegistered, RemoteError
 
 from hpcml.engines.ipyparallel.engine import FRAME_KEY
+from hpcml.engines.ipyparallel.message_types import Connection
 from hpcml.engines.libraries import check_object
 
 __all__ = ["EngineClient", "EngineFailed"]
@@ -54,7 +54,7 @@ class EngineClient:
         ipyparallel lacks a name that is used here.
     """
 
-    def __init__(self, info: dict[str, Any], directory: Path, timeout: float) -> None:
+    def __init__(self, info: Connection, directory: Path, timeout: float) -> None:
         self.plain = Client(info, profile_dir=str(directory), ipython_dir=str(directory), timeout=timeout)
         check_object("ipyparallel.client.client:Client()", self.plain)
         self._await_late_answers()
@@ -88,7 +88,7 @@ class EngineClient:
         stands, which takes a while after the hub's first answer.
         """
 
-        def _note(answer: Any) -> None:
+        def _note(answer: MessageFuture) -> None:
             self.plain._update_engines(answer.result()["content"]["engines"])
             then()
 

@@ -6,9 +6,10 @@ Names of ipyparallel that are not public are in the table of `hpcml.engines.libr
 import json
 import logging
 import traceback
-from collections.abc import Callable, Mapping, MutableMapping
+from collections.abc import Callable, MutableMapping
 from typing import Any, TextIO
 
+from hpcml.engines.ipyparallel.message_types import Connection
 from hpcml.engines.ipyparallel.outgoing import Outgoing
 from hpcml.engines.ipyparallel.plain import PlainProcess
 from hpcml.engines.libraries import check_parts
@@ -31,7 +32,7 @@ IMPORTS = (
 
 
 def run_engine(
-    info: Mapping[str, Any],
+    info: Connection,
     engine: int,
     predecessor: int | None,
     profile: str,
@@ -127,7 +128,7 @@ class _FrameRequests:
 
     def answer(self, kernel: Any, stream: Any, ident: Any, parent: dict[str, Any]) -> None:
         """Run the frame of a request, send its outcomes, and wait until the system's kernel has them."""
-        content: dict[str, Any] = {"status": "ok"}
+        content: dict[str, object] = {"status": "ok"}
         buffers: list[bytes] = []
         try:
             buffers = self._serialize(self._plain.run(self._run_frame, parent["buffers"][0]))
@@ -141,10 +142,12 @@ class _FrameRequests:
         )  # the next frame begins when this answer cannot be lost
 
 
-def _failure(kernel: Any, error: BaseException) -> dict[str, Any]:
+def _failure(kernel: Any, error: BaseException) -> dict[str, object]:
     """Return the content of an answer for a frame that could not be run, or its outcomes not be sent."""
-    content = {"status": "error", "ename": type(error).__name__, "evalue": str(error)}
-    return content | {
+    return {
+        "status": "error",
+        "ename": type(error).__name__,
+        "evalue": str(error),
         "traceback": traceback.format_exc().splitlines(),
         "engine_info": kernel.get_engine_info("apply"),
     }

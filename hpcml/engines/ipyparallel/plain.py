@@ -1,7 +1,7 @@
-"""A plain Python process for tasks, within the kernel of an engine.
+"""Plain Python process for tasks, within the kernel of an engine.
 
-A kernel has a running event loop in the main thread, and a shell that libraries take for a notebook. Tasks see
-neither; requests of ipyparallel's own views and magics do.
+A kernel has a running event loop in the main thread, and a shell that libraries take for a notebook. Both are
+hidden from tasks, and shown to the requests of ipyparallel's own views and magics.
 """
 
 import builtins
@@ -11,13 +11,13 @@ import sys
 from asyncio import events
 from collections.abc import Callable, Iterator, MutableMapping
 from types import ModuleType
-from typing import Any, TypeVar
+from typing import TypeVar, cast
 
 __all__ = ["PlainProcess"]
 
 Result = TypeVar("Result")
-# Libraries look for these, to find out whether there is a notebook or a debugger.
-_TELLING = ("debugpy", "ipykernel", "ipykernel.zmqshell")
+# Libraries look for these modules, to find out whether there is a notebook or a debugger.
+_NOTEBOOK_MODULES = ("debugpy", "ipykernel", "ipykernel.zmqshell")
 _MISSING = object()
 
 
@@ -27,7 +27,7 @@ class PlainProcess:
     Parameters
     ----------
     environment
-        That of this process; the shell's additions go with it.
+        Environment of this process; the shell's additions to it are removed.
     """
 
     def __init__(self, environment: MutableMapping[str, str]) -> None:
@@ -35,16 +35,19 @@ class PlainProcess:
         self._variables = dict(environment)
         self._builtins = set(vars(builtins))
         self._path = list(sys.path)
-        self._modules: dict[str, Any] = {"__main__": ModuleType("__main__")} | dict.fromkeys(_TELLING, _MISSING)
-        self._shell: list[tuple[Any, str, Any]] = []  # what is hidden: its place, its name there, and itself
-        self._began = self._hidden = False
-        self._policy: Any = None
+        self._modules: dict[str, object] = dict.fromkeys(_NOTEBOOK_MODULES, _MISSING)
+        self._modules["__main__"] = ModuleType("__main__")
+        self._shell: list[tuple[object, str, object]] = []  # hidden attributes: their object, name and value
+        self._has_begun = False
+        self._is_hidden = False
+        self._policy: object = None
         self._context = contextvars.Context()
 
     def run(self, task: Callable[[bytes], Result], frame: bytes) -> Result:
         """Call `task` as a plain process would: no running loop, loops and context variables of its own."""
         self.hide()
-        loop, policy = events._get_running_loop(), events._event_loop_policy  # type: ignore[attr-defined]
+        loop = events._get_running_loop()
+        policy = events._event_loop_policy  # type: ignore[attr-defined]
         hooks = sys.get_asyncgen_hooks()
         events._set_running_loop(None)
         sys.set_asyncgen_hooks(None, None)
@@ -58,38 +61,38 @@ class PlainProcess:
             sys.set_asyncgen_hooks(*hooks)
 
     def hide(self) -> None:
-        """Put the shell out of sight."""
-        if self._hidden:
+        """Hide the shell from tasks."""
+        if self._is_hidden:
             return
-        if not self._began:
-            self._began = True
+        if not self._has_begun:
+            self._has_begun = True
             self._restore_variables()
             sys.path[:] = self._path
-            faulthandler.enable(2)  # as in loky's workers: a task that crashes says where
-        plain: list[tuple[Any, str, Any]] = [(sys, "displayhook", sys.__displayhook__)]
+            faulthandler.enable(2)  # as in loky's workers: a crash prints the task's traceback
+        plain: list[tuple[object, str, object]] = [(sys, "displayhook", sys.__displayhook__)]
         plain += [(sys, "excepthook", sys.__excepthook__)]
         plain += [(sys, name, _MISSING) for name in ("ps1", "ps2", "ps3")]
         plain += [(builtins, name, _MISSING) for name in set(vars(builtins)) - self._builtins]
         plain += [(kind, "_instance", None) for kind in _singletons()]
         self._shell = [(place, name, vars(place).get(name, _MISSING)) for place, name, _ in plain]
-        for what in plain:
-            _set(*what)
+        for place, name, value in plain:
+            _set(place, name, value)
         self._exchange_modules()
-        self._hidden = True
+        self._is_hidden = True
 
     def show(self) -> None:
-        """Have the shell where it was."""
-        if self._hidden:
-            for what in self._shell:
-                _set(*what)
+        """Show the shell again."""
+        if self._is_hidden:
+            for place, name, value in self._shell:
+                _set(place, name, value)
             self._exchange_modules()
-            self._hidden = False
+            self._is_hidden = False
 
     def _exchange_modules(self) -> None:
         for name, module in self._modules.items():
             self._modules[name] = sys.modules.pop(name, _MISSING)
             if module is not _MISSING:
-                sys.modules[name] = module
+                sys.modules[name] = cast(ModuleType, module)
 
     def _restore_variables(self) -> None:
         for name in self._environment.keys() - self._variables.keys():
@@ -97,14 +100,14 @@ class PlainProcess:
         self._environment.update(self._variables)
 
 
-def _set(place: Any, name: str, value: Any) -> None:
+def _set(place: object, name: str, value: object) -> None:
     if value is not _MISSING:
         setattr(place, name, value)
     elif name in vars(place):
         delattr(place, name)
 
 
-def _singletons() -> Iterator[Any]:
+def _singletons() -> Iterator[type]:
     """Yield the classes of traitlets that have their one instance: shell, kernel, application."""
     configurable = sys.modules.get("traitlets.config.configurable")
     waiting = [configurable.SingletonConfigurable] if configurable is not None else []

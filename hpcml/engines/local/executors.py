@@ -6,7 +6,6 @@ Names of loky that are not public are in the table of `hpcml.engines.libraries`.
 import contextlib
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
 
 from loky import ProcessPoolExecutor, process_executor
 from loky.backend import resource_tracker
@@ -75,7 +74,7 @@ class WorkerExecutor(ProcessPoolExecutor):  # type: ignore[misc]
         self.shutdown(wait=wait, kill_workers=True)
 
 
-def inheritable(descriptor: int) -> Any:
+def inheritable(descriptor: int) -> object:
     """Return an object that is pickled as a file descriptor for the process that is about to start.
 
     There its method ``detach`` returns the descriptor's number.

@@ -85,7 +85,7 @@ class _InheritedEnds:
         self._frames = frames
         self._pipes = pipes
 
-    def __reduce__(self) -> Any:
+    def __reduce__(self) -> tuple[Callable[..., object], tuple[object, ...]]:
         descriptors = (self._frames, *self._pipes.readers, *self._pipes.writers)
         return _rebuild_ends, tuple(inheritable(end) for end in descriptors)
 
