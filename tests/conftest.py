@@ -1,4 +1,4 @@
-"""Divides the tests among processes: one release of Slurm, which has its cluster, to one; others by file."""
+"""Division of the tests among processes: all tests on a release of Slurm in one process, others by file."""
 
 import re
 
@@ -6,12 +6,12 @@ import pytest
 from patience import patient, slowness
 from xdist.scheduler import LoadScopeScheduling
 
-TEST_SECONDS = 180  # of the reference computer: a test that takes longer hangs
-RINGS = ("slurm", "contract", "pure")  # what takes long begins first
+TEST_SECONDS = 180  # on the reference computer; a test that takes longer hangs
+RINGS = ("slurm", "contract", "pure")  # the slowest ring begins first
 
 
 class ByRelease(LoadScopeScheduling):
-    """Give a process all tests of a file, or of a release of Slurm."""
+    """Gives one process all tests of a file, or of a release of Slurm."""
 
     def _split_scope(self, nodeid: str) -> str:
         on_release = re.match(r"tests/slurm/.*\[.*(\d\d\.\d\d)", nodeid)

@@ -1,7 +1,7 @@
-"""How much longer than on the reference computer things take here, now: waits of tests are multiplied by it.
+"""Slowness of this computer, compared with the reference computer: waits of tests are multiplied by it.
 
-A wait that ends with its event costs nothing when its bound is wide, so that bounds are wide. A bound that is
-itself what a test checks, seconds until a death is noticed for instance, is measured again then: `promised`.
+A wide bound costs nothing where the wait ends with its event, so bounds are wide. Where a test checks the bound
+itself, for instance the seconds until a death is noticed, `promised` measures the slowness again.
 """
 
 import os
@@ -24,9 +24,9 @@ def _loop() -> float:
 
 
 def slowness() -> float:
-    """Return how many times as long as on the idle reference computer things take in the rings, up to LARGEST.
+    """Return the slowness of this computer in the rings, 1 for the idle reference computer, up to LARGEST.
 
-    Other work on the computer counts, and comes in bursts: it is the mean of several loops.
+    Other work on this computer counts. Such work comes in bursts, so the mean of several loops is taken.
     """
     if SLOWNESS not in os.environ:
         os.environ[SLOWNESS] = f"{min(BESIDE * max(_measured(), 1.0), LARGEST):.2f}"
@@ -38,7 +38,7 @@ def _measured() -> float:
 
 
 def promised(seconds: float) -> float:
-    """Return what `seconds` that are promised to users may take now, whatever else the computer does."""
+    """Return the seconds that a promise of `seconds` to users may take now, with other work running."""
     return round(seconds * max(slowness(), BESIDE * _measured()), 1)
 
 
@@ -48,7 +48,7 @@ def patient(seconds: float) -> float:
 
 
 def wait_until(true: Callable[[], object], seconds: float = 60.0, what: object = "") -> None:
-    """Return when `true()` is; AssertionError after `patient(seconds)`, with `what` or what `what()` returns."""
+    """Wait until `true()`; AssertionError after `patient(seconds)`, with `what` or the value of `what()`."""
     end = time.monotonic() + patient(seconds)
     while not true():
         assert time.monotonic() < end, what() if callable(what) else what

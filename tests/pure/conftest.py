@@ -1,4 +1,4 @@
-"""What several pure tests need."""
+"""Fixture for the tests that need a full disk."""
 
 import subprocess
 from collections.abc import Callable, Iterator
@@ -9,7 +9,7 @@ import pytest
 
 @pytest.fixture
 def small_mount(tmp_path: Path) -> Iterator[Callable[[str, str], Path]]:
-    """Mount file systems in memory of a size; they are gone after the test."""
+    """Function that mounts a file system of a size in memory until the end of the test."""
     mounted: list[Path] = []
 
     def mount(name: str, size: str) -> Path:

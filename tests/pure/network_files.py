@@ -1,4 +1,4 @@
-"""A file system as NFS can be: locks and O_APPEND do not work, answers are late, lost or given twice."""
+"""Imitation of a bad NFS: locks and O_APPEND do not work, answers are late, lost or given twice."""
 
 import errno
 import fcntl
@@ -11,7 +11,7 @@ def error(number, path=None):
 
 
 class NetworkFiles:
-    """Replaces functions of `os`; ``link`` says what becomes of link(2): "done", "lost", "exists" or "refused"."""
+    """Replaces functions of `os`; ``link`` is the outcome of link(2): "done", "lost", "exists" or "refused"."""
 
     def __init__(self, monkeypatch, directory):
         self.link, self.names_are_stale = "done", False
@@ -50,14 +50,14 @@ class NetworkFiles:
         self._real["link"](source, target, **kwargs)
         if self.link == "lost":
             raise error(errno.EIO, str(target))
-        if self.link == "exists":  # the call was repeated, and found its own work
+        if self.link == "exists":  # the call was repeated, and found the link of its first try
             raise error(errno.EEXIST, str(target))
 
     def _replace(self, source, target):
         self._real["replace"](source, target)
 
     def _past(self, found):
-        """Return a stat result whose times are an hour off, and differ from one call to the next."""
+        """Return a stat result whose times are an hour early."""
         fields = list(found)
         fields[7:10] = [field - 3600 for field in fields[7:10]]
         return os.stat_result(fields)

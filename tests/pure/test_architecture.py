@@ -1,4 +1,4 @@
-"""The floors of the house: imports go down only, each foreign library has one door, modules stay small."""
+"""Architecture of the package: imports go down only, each foreign library has few importers, modules are small."""
 
 import ast
 import importlib
@@ -54,7 +54,7 @@ SIBLINGS = {
 }
 """Folders within a room, and those of the same room that they may import."""
 
-TOP = {"__init__", "__main__"}  # the front door opens on every floor
+TOP = {"__init__", "__main__"}  # may import every room
 
 # Each foreign library may be imported in these modules only, also inside functions.
 DOORS = {
@@ -78,14 +78,14 @@ DOORS = {
     "zmq": {"engines.ipyparallel.engine", "engines.scoop.curve"},
 }  # fmt: skip
 
-# Each has a process of its own.
+# Programs that run in a process of their own.
 PROGRAMS = {"commands.at_start.sitecustomize", "engines.ipyparallel.controller", "engines.ipyparallel.launcher",
             "engines.scoop.node"}  # fmt: skip
 READS_ENVIRON = {"cluster.session", "commands.main", "data.process_state", *PROGRAMS}
 
 
 def modules():
-    """Return name: syntax tree, without the package's own name."""
+    """Return {name: syntax tree} of all modules, without the name of the package."""
     found = {}
     for path in sorted(ROOT.rglob("*.py")):
         parts = path.relative_to(ROOT).with_suffix("").parts
@@ -98,7 +98,7 @@ MODULES = modules()
 
 
 def run_time(tree):
-    """Return the nodes of a tree without those that are there for the type checker alone."""
+    """Yield the nodes of a tree, without those for the type checker alone."""
     yield tree
     for node in ast.iter_child_nodes(tree):
         if not (isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"):
@@ -106,7 +106,7 @@ def run_time(tree):
 
 
 def imported(tree):
-    """Return every module that a tree imports, lazily or not."""
+    """Yield every module that a tree imports, lazily or not."""
     for node in run_time(tree):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
@@ -118,7 +118,7 @@ def imported(tree):
 
 
 def own_imports(name):
-    """Return the modules of ours that module `name` imports, the most exact names only."""
+    """Return the package's modules that module `name` imports, the most exact names only."""
     found = {target.removeprefix("hpcml.") for target in imported(MODULES[name]) if target.startswith("hpcml")}
     return {target for target in found if target in MODULES and target != name}
 

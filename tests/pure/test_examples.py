@@ -1,4 +1,4 @@
-"""The examples in the docstrings run, and print what they say."""
+"""Examples in docstrings run, and print the text that follows them."""
 
 import doctest
 import importlib

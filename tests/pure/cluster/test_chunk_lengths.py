@@ -1,4 +1,4 @@
-"""Lengths of the messages of a map: they hold all calls, none is empty, and slots that begin later get fewer."""
+"""Lengths of the messages of a map: all calls are in one, none is empty, and slots that begin later get fewer."""
 
 from hypothesis import given
 from hypothesis import strategies as st

@@ -1,4 +1,4 @@
-"""The dispatcher, on workers that the test plays by hand."""
+"""Dispatcher, on workers whose answers the test gives by hand."""
 
 import threading
 import time
@@ -25,7 +25,7 @@ def pack(function, args):
 
 
 class HandWorkers:
-    """Holds frames until the test answers them."""
+    """Workers that keep frames until the test answers them."""
 
     def __init__(self, slots):
         self.slots = self.ready = slots

@@ -1,4 +1,4 @@
-"""End of a job that goes back to the queue."""
+"""End of a job that is requeued."""
 
 import pytest
 

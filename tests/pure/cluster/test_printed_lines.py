@@ -1,4 +1,4 @@
-"""Lines of what tasks print, and the pipes by which they come."""
+"""Lines that tasks print, and the pipes by which they arrive."""
 
 import logging
 import os

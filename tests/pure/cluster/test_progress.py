@@ -1,4 +1,4 @@
-"""What a user sees: lines, a bar and the closing line."""
+"""Progress displays: lines, a bar and the closing line."""
 
 import io
 

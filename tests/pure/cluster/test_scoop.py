@@ -1,4 +1,4 @@
-"""What serves programs written for SCOOP, where no Cluster is needed."""
+"""Parts of `hpcml.scoop_programs` that need no Cluster."""
 
 import concurrent.futures
 import importlib
@@ -94,7 +94,7 @@ def test_import_scoop_finds_our_modules(monkeypatch):
 
 
 def test_the_key_of_a_task_does_not_depend_on_the_slots():
-    """A run may be resumed on another number of nodes; see `hpcml.journal.kinds.KEY_IGNORES`."""
+    """A run may be resumed on a different number of nodes; see `hpcml.journal.kinds.KEY_IGNORES`."""
     two, three = (WithConstants(operator.add, {}, slots) for slots in (2, 3))
     assert CallKeys().digest(two) == CallKeys().digest(three)
     assert CallKeys().digest(two) != CallKeys().digest(WithConstants(operator.sub, {}, 2))

@@ -8,7 +8,7 @@ from hpcml.data.envelope import Call
 
 
 def waiting(seconds, tasks=3, limit=None):
-    """Return tasks of a group in which one has lasted so many seconds."""
+    """Return waiting tasks of a group, one of whose tasks took so many seconds."""
     found = TaskQueue(limit)
     for _ in range(tasks):
         found.add(Task(Call(b"", b"", "name", "group"), Future()))

@@ -32,7 +32,7 @@ def report_of(*heads, run="run"):
 
 
 def two_sessions():
-    """A run of 4 slots: 10 s until it was requeued, 20 s after that."""
+    """Heads of a run of 4 slots: 10 s until the job was requeued, 20 s after that."""
     return [
         session(1, 1000.0),
         name(0, "lib.fit"),

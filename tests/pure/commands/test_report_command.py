@@ -27,7 +27,8 @@ def report_main(*argv):
 def test_text_json_and_page_of_a_run(tmp_path, capsys):
     directory = write(tmp_path / "run", two_sessions())
     assert report_main(directory) == 0
-    assert "4 tasks done" in " ".join(capsys.readouterr().out.split())  # lines end where the path has them end
+    # The length of the path decides where lines break.
+    assert "4 tasks done" in " ".join(capsys.readouterr().out.split())
     assert report_main(directory, "--json") == 0
     data = json.loads(capsys.readouterr().out)
     assert data["done"] == 4

@@ -25,7 +25,7 @@ def test_a_run_without_tasks_has_a_report(heads):
 def test_a_run_that_has_not_ended_has_a_report():
     report = report_of(*two_sessions()[:-1])
     assert report.sessions[-1].how == "no end yet"
-    assert report.sessions[-1].wall == 10  # until the last that is known
+    assert report.sessions[-1].wall == 10  # until the end of the last recorded task
     assert "the last session has no end yet" in render_text(report)
     assert "so far" in advise(report)[-1].reason
 

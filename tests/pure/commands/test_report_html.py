@@ -58,7 +58,7 @@ def test_a_hundred_thousand_tasks_are_reported_in_seconds(tmp_path):
     began = time.monotonic()
     report = read_run(directory)
     page, text = render_html(report), render_text(report)
-    assert time.monotonic() - began < 15  # it takes 2.5 s
+    assert time.monotonic() - began < 15  # 2.5 s when idle
     assert report.done + report.failed == 100_000
     assert len(page) < 2_000_000
     assert page.count("<path") + page.count("<rect") < 500

@@ -22,7 +22,7 @@ def pack(data, thing):
 
 
 def sent(thing, store, limit=LIMIT, private=False):
-    """Pack, carry and unpack; also how many bytes were carried in the pickle itself."""
+    """Return a thing after packing, sending and unpacking, and the length of its pickle in bytes."""
     packed = pack(CallData(store, limit, private), thing)
     carried = pickle.dumps(packed)
     return loads_function(pickle.loads(carried))[0], len(carried)

@@ -28,7 +28,7 @@ def test_a_handle_keeps_its_data_until_it_is_closed(store, tmp_path):
     assert not arrived.value["array"].flags.writeable
     assert arrived.value is arrived.value
     handle.close()
-    assert len(files(tmp_path)) == 1  # a task is still on its way
+    assert len(files(tmp_path)) == 1  # a task that was not sent yet needs the file
     del packed
     assert not files(tmp_path)
     with pytest.raises(HpcmlError, match="handle is closed"):

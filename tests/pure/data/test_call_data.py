@@ -21,7 +21,7 @@ from hpcml.errors import DataError
 
 @pytest.fixture
 def hashed(monkeypatch) -> list[int]:
-    """The lengths of what is hashed."""
+    """Lengths of the content that is hashed, in order."""
     lengths, digest = [], hpcml.data.call_data.digest
     for module in (hpcml.data.call_data, hpcml.data.digests):
         monkeypatch.setattr(module, "digest", lambda data: lengths.append(len(data)) or digest(data))
@@ -120,14 +120,14 @@ def test_a_small_array_that_is_sent_often_is_staged_and_can_be_written(store, tm
     assert max(lengths[3:]) < 1000
     assert len(files(tmp_path)) == 1
     for task, one in enumerate(carried):
-        for _ in range(2):  # a second time in the same frame: what the first one wrote is not seen
+        for _ in range(2):  # a second call of the same frame does not see the writes of the first
             got, about = loads_function(pickle.loads(one))[0]
             assert about == {"task": task}
             assert np.array_equal(got, array)
             got[:] = 0
     later = CallData(store, 1 << 20)
     sent_whole = [len(pickle.dumps(pack(later, array))) > SMALL for _ in range(2)]
-    assert sent_whole == [True, False]  # it is there already
+    assert sent_whole == [True, False]  # the second is staged already
     del later, array, data
     assert not files(tmp_path)
 

@@ -1,4 +1,4 @@
-"""Individuals as columns: they arrive as pickles of each would have brought them, or are refused."""
+"""Columns of individuals: each arrives as its own pickle would have arrived, or the column is refused."""
 
 import copy
 import functools
@@ -35,13 +35,13 @@ def classes():
 
 
 def returned(values):
-    """Return values as a worker has them; None where they are no column."""
+    """Return the values that a worker unpacks; None where they cannot be a column."""
     column = encode_column(values, SeenObjects({}, dumps_result))
     return None if column is None else list(pickle.loads(pickle.dumps(column)).values())
 
 
 def shape(thing):
-    """Return all that can be told of an individual, or of a part of one."""
+    """Return type, content and attributes of an individual, or of a part of one."""
     if isinstance(thing, np.ndarray):
         return type(thing), thing.dtype, thing.shape, thing.tobytes(), shape(getattr(thing, "__dict__", {}))
     if isinstance(thing, dict):
@@ -176,7 +176,7 @@ def test_a_fitness_that_only_some_individuals_have_is_refused(evaluated):
 
 
 class Loaded:
-    """A function that is loaded again after each call."""
+    """Function of a frame, which the worker loads again after each call."""
 
     def __init__(self, objects):
         self.original, self.objects = objects, objects

@@ -1,4 +1,4 @@
-"""Functions that functools has decorated, pickled by value and rebuilt in a process without their script."""
+"""Functions decorated by functools: pickled by value, rebuilt in a process without their script."""
 
 import pickle
 import subprocess

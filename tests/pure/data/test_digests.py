@@ -31,7 +31,7 @@ class Recorder:
 
 @pytest.fixture
 def hashed(monkeypatch):
-    """Lengths of what is hashed that is large: pieces of memory, and files of several of them."""
+    """Lengths of large content that is hashed: pieces of memory, and files of several of them."""
     lengths, real = [], digest
 
     def counting(*parts):

@@ -1,4 +1,4 @@
-"""Files of data on a node: verified before they are used, and gone with their owner."""
+"""Files of data on a node: verified before use, and removed with their owner."""
 
 import multiprocessing
 import os

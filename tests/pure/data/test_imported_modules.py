@@ -1,4 +1,4 @@
-"""The user's modules that a worker has imported."""
+"""Modules of the user that a worker has imported."""
 
 import json
 import sys

@@ -14,11 +14,11 @@ from hpcml.data.loading import loads_function
 
 
 class Celsius(np.ndarray):
-    """A subclass without state."""
+    """Subclass without state."""
 
 
 class Labelled(np.ndarray):
-    """A subclass that says itself how it is pickled."""
+    """Subclass with a `__reduce__` of its own."""
 
     def __array_finalize__(self, source):
         self.label = getattr(source, "label", None)
@@ -125,11 +125,11 @@ def test_a_subclass_with_reduce_pickles_itself(store):
     got, carried = sent(labelled(), store)
     assert (type(got), got.label) == (Labelled, "day 1")
     assert np.array_equal(got, PLAIN)
-    assert carried < LIMIT  # what it gives to the pickle is an array
+    assert carried < LIMIT  # the argument of its reduction is an array
 
 
 class Tagged(np.ndarray):
-    """A subclass that keeps something in its state."""
+    """Subclass with a `__setstate__` of its own."""
 
     def __setstate__(self, state):
         super().__setstate__(state)
@@ -137,7 +137,7 @@ class Tagged(np.ndarray):
 
 
 class Registered(np.ndarray):
-    """A subclass that `copyreg` knows."""
+    """Subclass that is registered with `copyreg`."""
 
 
 def remake(array):
@@ -155,7 +155,7 @@ def test_subclasses_with_setstate_or_copyreg_pickle_themselves(store):
 
 
 def test_lapack_may_overwrite_a_read_only_array_in_its_task_alone(store):
-    """f2py does not ask whether an array can be written; with a read-only map the process would end."""
+    """f2py writes to read-only arrays as well; if the map were read-only, the process would end."""
     symmetric = np.asfortranarray(PLAIN @ PLAIN.T)
     packed = pickle.dumps(pack(CallData(store, LIMIT), symmetric))
     got = loads_function(pickle.loads(packed))[0]

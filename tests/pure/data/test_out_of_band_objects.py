@@ -92,7 +92,7 @@ def leaves():
 
 
 def filled(dtype, shape):
-    """An array with some content; what holds text is left empty, for not all bytes are characters."""
+    """Return an array with some content; text stays empty, for not all bytes are characters."""
     array = np.zeros(shape, dtype)
     if "U" in str(array.dtype.descr) or not array.nbytes:
         return array
@@ -113,7 +113,7 @@ def trees():
 
 
 def equal(one, other) -> bool:
-    """Tell whether two trees are the same in every type, dtype and bit."""
+    """Return True where two trees agree in every type, dtype and bit; AssertionError otherwise."""
     assert type(one) is type(other)
     if isinstance(one, np.ndarray):
         same_array(one, other)

@@ -32,7 +32,7 @@ def test_a_file_stays_while_a_task_needs_it(store, tmp_path):
 
 
 def test_the_file_of_a_view_is_removed_with_the_view(store, tmp_path):
-    """Else windows over an array that lives for long would pile up without end."""
+    """Otherwise the files of windows over one array would accumulate for as long as that array exists."""
     array = np.arange(100_000.0)
     for start in range(0, 50_000, 1000):
         pack(CallData(store, LIMIT), array[start : start + 50_000])

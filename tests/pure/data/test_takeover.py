@@ -1,4 +1,4 @@
-"""Directories for data that another process of a run has left, or still holds."""
+"""Directories for data that an earlier process of a run has left, or still uses."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""What a run is protected by before it starts, and that a Cluster on one computer opens nothing to others."""
+"""Protection of a run: encryption is required, and a Cluster on one computer listens on the loopback alone."""
 
 import configparser
 import logging
@@ -65,7 +65,7 @@ def sockets(process: psutil.Process) -> list:
 
 @pytest.mark.parametrize("engine", ["local", "ipyparallel"])
 def test_a_cluster_on_one_computer_listens_on_the_loopback_alone(engine: str, tmp_path: Path):
-    """Nothing of the engine local; of the driver, nothing ever; else one address each, the loopback's."""
+    """No socket of the driver or of engine local; of engine ipyparallel, the loopback's address alone."""
     env = {name: value for name, value in os.environ.items() if not name.startswith("SLURM")}
     with subprocess.Popen(
         [sys.executable, "-c", OPEN, engine],

@@ -35,7 +35,7 @@ def test_the_error_says_when_nodes_have_no_ipv4(seen):
 
 @pytest.fixture
 def program(tmp_path):
-    """Make a program of which only the log, and how it ended, matter."""
+    """Make a program that has a log and an exit status, and no process."""
 
     def make(log, name="workers-0", status=None):
         path = tmp_path / f"{name}.log"

@@ -41,7 +41,7 @@ def taken_together(first, second):
 
 
 def received(lines, path):
-    """Return what the driver reads of a step that prints these lines, until it ends."""
+    """Return the messages that the driver reads of a step that prints these lines."""
     (path / "lines").write_bytes(b"".join(line + b"\n" for line in lines))
     inbox = queue.SimpleQueue()
     program = Program("step", ["cat", path / "lines"], os.environ, inbox, path / "step.log")

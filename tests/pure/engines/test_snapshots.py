@@ -1,4 +1,4 @@
-"""Snapshots: each change that a call can make to what a function refers to is seen, and nothing else is."""
+"""Snapshots: they change with each change that a call can make to the objects of a function, and only then."""
 
 import array
 import collections
@@ -38,7 +38,7 @@ class Dict(dict):
 
 
 def script_function(code, **variables):
-    """Return a function of a script: its globals are its own."""
+    """Return a function of a script, with globals of its own."""
     space = {"__name__": "__main__", **variables}
     exec(code, space)
     return space["f"]

@@ -16,7 +16,7 @@ def write(path, records, key=KEY):
 
 
 def read(path, more=(), key=KEY):
-    """Open a journal, append `more`, and return what was there before and what is damaged."""
+    """Open a journal and append `more`; return the records from before, and the damages."""
     found = []
     journal = JournalFile(path, key, found.append)
     records = [(record.head, journal.read(record)) for record in found]
@@ -27,7 +27,7 @@ def read(path, more=(), key=KEY):
 
 
 def places(path, key=KEY):
-    """Return where each record begins, and where the last one ends."""
+    """Return the offset of each record, and of the end of the last."""
     with open(path, "rb") as file:
         reader = JournalReader(file.fileno(), key, path)
         starts = [record.start for record in reader.items()]

@@ -17,7 +17,7 @@ class Node:
 
 
 class Given:
-    """In the place of a journal: takes the digests."""
+    """Stands for a run's journal: collects the digests of calls."""
 
     reusable = 0
 

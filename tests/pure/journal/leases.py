@@ -23,7 +23,7 @@ OTHER = dataclasses.replace(ME, host="n2", boot="another boot", pids="pid:[1]", 
 
 
 def leave(directory, holder, number=1):
-    """Leave the lease of a holder that is no more."""
+    """Write the lease of a holder that has ended without releasing it."""
     path = directory / f"lease-{number}"
     path.write_text(json.dumps(dataclasses.asdict(holder)))
     path.chmod(0o600)

@@ -36,7 +36,7 @@ def finish(run_journal, name, digest, value, error=None):
 
 
 def values(run_journal, *digests):
-    """Return what the journal answers to the next calls with these digests."""
+    """Return the recorded values of the next calls with these digests; None where there is none."""
     outcomes = [run_journal.recorded_outcome(run_journal.number_keys([digest])[0]) for digest in digests]
     return [None if outcome is None else outcome.value for outcome in outcomes]
 
@@ -48,7 +48,7 @@ def heads(directory):
 
 
 def place_of(directory, wanted):
-    """Return where in the journal the body of the first record is that is `wanted`, and of what length."""
+    """Return the offset of the body of the first `wanted` record in the journal, and of the record itself."""
     with open(directory / "journal", "rb") as file:
         reader = JournalReader(file.fileno(), read_secret(directory / "key"), directory / "journal")
         items = [item for item in reader.items() if not isinstance(item, Damage)]

@@ -24,7 +24,7 @@ CONTENT = st.recursive(
 
 
 def canonical(thing):
-    """Return text that is equal for what has the same content, by another road than keys take."""
+    """Return a text that is equal for equal content, computed without keys."""
     if isinstance(thing, set | frozenset):
         return f"{type(thing).__name__}({sorted(map(canonical, thing))})"
     if isinstance(thing, list | tuple):
@@ -45,7 +45,8 @@ def is_immutable(thing):
 def test_keys_are_equal_where_content_is(one, two):
     assert (key(one) == key(two)) == (canonical(one) == canonical(two))
     assert key(copy.deepcopy(one)) == key(one)
-    assert (key([one, one]) == key([one, copy.deepcopy(one)])) == is_immutable(one)  # one object twice, or two
+    # One object twice, or two equal ones.
+    assert (key([one, one]) == key([one, copy.deepcopy(one)])) == is_immutable(one)
     assert key((one, two)) != key((two, one)) or canonical(one) == canonical(two)
 
 
@@ -92,7 +93,7 @@ def test_keys_of_arrays_and_frames_differ_by_kind():
     assert key(wide) == key(np.array(wide, order="C"))
     state = np.random.RandomState(1)
     state.rand()
-    assert key(state) not in keys  # where it stands in its sequence
+    assert key(state) not in keys  # its position in the sequence counts
 
 
 def test_keys_of_objects_that_refer_to_themselves():
@@ -127,7 +128,7 @@ def test_a_large_array_that_changes_between_two_calls_has_another_key(nbytes):
 
 
 def test_a_buffer_that_is_refilled_within_a_call_has_another_key():
-    """What is not above the limit is sent each time as it is then, so its key says so."""
+    """An array below the limit is sent with each call as it is at that time, so its key follows its content."""
     keys, found = CallKeys(ContentDigests(1 << 20)), []
     buffer = np.zeros(1 << 17)
     assert buffer.nbytes == 1 << 20
@@ -150,5 +151,5 @@ def test_an_array_above_the_limit_is_hashed_once(monkeypatch):
     assert len(looked) == 1
     keys.digest((array[1:], array[::2], array.view("i8"), object))
     del array
-    keys.digest((np.ones((1 << 17) + 1), object))  # where the first was, perhaps
+    keys.digest((np.ones((1 << 17) + 1), object))  # perhaps at the address of the first
     assert len(looked) >= 3

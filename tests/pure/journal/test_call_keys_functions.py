@@ -81,7 +81,7 @@ FILES = {
 
 @pytest.fixture
 def task_key(tmp_path, monkeypatch):
-    """Return the key of the script's task after something was replaced in one of the files."""
+    """Function that returns the key of the script's task, after a replacement in one of the files."""
     monkeypatch.syspath_prepend(tmp_path)
 
     def make(name="", old="", new=""):

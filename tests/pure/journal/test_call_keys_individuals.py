@@ -1,4 +1,4 @@
-"""Keys of calls with individuals of DEAP: equal where a task can see no difference, and only there."""
+"""Keys of calls with individuals of DEAP: equal where a task cannot see a difference, and only there."""
 
 import subprocess
 import sys

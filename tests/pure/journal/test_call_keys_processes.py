@@ -179,7 +179,7 @@ def run(program, seed):
 def test_keys_are_the_same_in_every_process(tmp_path, record_property):
     program = tmp_path / "things.py"
     program.write_text(THINGS + REPORT + COST)
-    moved = tmp_path / "moved.py"  # where the code stands does not matter, nor comments
+    moved = tmp_path / "moved.py"  # neither the position of the code nor comments matter
     moved.write_text("# a comment\n\n" + THINGS.replace("\ndef ", "\n\n# why\n\ndef ") + REPORT)
     runs = [run(program, 1), run(program, 2), run(moved, 3)]
     first, second, third = (process.communicate(timeout=100)[0].splitlines() for process in runs)

@@ -19,7 +19,7 @@ def call_key(function, *args, **kwargs):
 
 
 def pairs():
-    """Yield what has one object twice, and what has two that are equal."""
+    """Yield pairs: a thing with one object twice, and a thing with two equal objects."""
     row, array, node, table = [0] * 3, np.zeros(3), Node(), {"a": [1]}
     yield [row] * 3, [list(row) for _ in range(3)]
     yield (array, array), (array, array.copy())
@@ -83,7 +83,7 @@ CONTENT = st.recursive(
 
 
 def structure(thing, seen):
-    """Return content and sharing of mutable objects as text, by another road than keys take."""
+    """Return content and sharing of mutable objects as text, computed without keys."""
     if isinstance(thing, list | dict):
         if id(thing) in seen:
             return f"again {seen[id(thing)]}"

@@ -1,4 +1,4 @@
-"""Keys of what torch makes: by content, and of a library whose version is a string of its own class."""
+"""Keys of torch's objects, and of a library whose version is an object of its own string class."""
 
 import importlib.util
 import json
@@ -66,7 +66,7 @@ def test_keys_of_torchs_objects_follow_their_content(tmp_path):
 
 
 def test_a_version_of_the_librarys_own_string_class_is_in_the_key(tmp_path, monkeypatch):
-    """Its class is of a module of the library, whose version is again such a string."""
+    """The class is in a module of the library, whose version is again such a string."""
 
     def make(text):
         library = types.ModuleType("peculiar")

@@ -1,4 +1,4 @@
-"""The file that holds the state of a program: what is in the way of it, and who may use it."""
+"""Checkpoint files: damaged ones, places that cannot be written, and locks of other processes."""
 
 import contextlib
 import errno
@@ -174,7 +174,7 @@ def test_a_lock_that_others_can_open_is_refused(tmp_path):
 
 
 def test_a_lock_of_another_node_is_awaited(tmp_path, monkeypatch):
-    """A node that died held it, and its file system has not noticed yet."""
+    """A node that died held the lock, and its file system has not noticed yet."""
     monkeypatch.setattr("hpcml.journal.checkpoint_lock.LOCK_TIMEOUT_SECONDS", 0.5)
     with open(tmp_path / "state.lock", "w") as other:
         (tmp_path / "state.lock").chmod(0o600)

@@ -18,7 +18,7 @@ class Taken(Exception):
 
 @pytest.fixture
 def fit_keys(monkeypatch):
-    """Return the keys of the fits of a search, which does not run."""
+    """Function that returns the keys of the fits of a search, without running them."""
     taken = []
 
     def parallel(_, calls):

@@ -11,7 +11,7 @@ from hpcml.journal.records import HEADER_BYTES, MARK, PREFIX
 
 
 def test_a_journal_truncated_at_any_byte_keeps_its_whole_records(path, caplog):
-    """F11: what is whole before the cut is read; the next session's records can be read by the one after it."""
+    """F11: the whole records before the cut are read; the next session's records as well."""
     records = some(14)
     write(path, records)
     content, starts = path.read_bytes(), places(path)
@@ -22,7 +22,7 @@ def test_a_journal_truncated_at_any_byte_keeps_its_whole_records(path, caplog):
         whole = records[: max(sum(start <= cut for start in starts) - 1, 0)]
         assert read(path, [new])[0] == whole, cut
         assert read(path) == ([*whole, new], []), cut
-    assert not caplog.records  # this is what a crash leaves
+    assert not caplog.records  # a crash leaves such a file
     assert not path.with_name("journal.bad").exists()
 
 
@@ -37,7 +37,7 @@ def test_a_large_body_that_is_cut_is_dropped(path):
 
 
 def damaged(path, content, starts, records, flip):
-    """Flip a bit and check that the record it is in is told, put aside, and the only one that is lost."""
+    """Flip a bit; check that its record is reported, moved aside, and the only one that is lost."""
     place, bit = flip
     bad = path.with_name("journal.bad")
     bad.unlink(missing_ok=True)
@@ -59,7 +59,7 @@ def damaged(path, content, starts, records, flip):
 
 
 def test_a_flipped_bit_costs_one_record(path, caplog):
-    """F12: the record is put aside, all others are used, and the task's next record takes its place."""
+    """F12: the record is moved aside, all others are used, and the task's next record replaces it."""
     records = some(150, (0, 20, 300))
     write(path, records)
     content, starts = path.read_bytes(), places(path)
@@ -82,7 +82,7 @@ def test_a_flipped_bit_of_a_prefix_costs_one_record(path, which):
         for byte in range(PREFIX.size)
         for bit in range(8)
     ]
-    # A length that is too large looks like a record whose writing was cut off, where nothing follows it.
+    # A length that is too large looks like a record whose writing was cut off, if no record follows.
     assert not any(torn) if which == 2 else sum(torn) < 64
 
 
@@ -95,7 +95,7 @@ def test_a_damaged_header_is_refused(path):
         path.write_bytes(changed)
         with pytest.raises(HpcmlError, match="start a new run"):
             JournalFile(path, KEY)
-        assert path.read_bytes() == changed  # nothing is lost by looking
+        assert path.read_bytes() == changed  # opening changes nothing
 
 
 def test_damage_in_several_places_and_a_torn_end_are_reported(path):

@@ -74,7 +74,7 @@ def test_a_body_that_is_changed_after_opening_is_refused(path):
 
 
 def test_a_record_of_an_earlier_journal_at_its_old_offset_is_not_used(path):
-    """The random bytes of the header differ, so a rollback of a part is seen."""
+    """The random bytes of the header differ, so that a partial rollback is noticed."""
     write(path, [({"n": 1}, b"old")])
     old = path.read_bytes()
     path.unlink()

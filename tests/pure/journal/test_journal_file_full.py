@@ -53,7 +53,7 @@ def test_a_limit_of_the_length_of_files_is_an_error_once(path, file_limit):
     records = [({"n": n}, os.urandom(500)) for n in range(10)]
     journal = JournalFile(path, KEY)
     told = []
-    file_limit(2000)  # in the middle of a record, a part of which is written
+    file_limit(2000)  # in the middle of a record, so that a part of it is written
     for record in records:
         try:
             journal.append(*record)
@@ -112,7 +112,7 @@ def test_waiting_records_are_bounded_and_session_records_are_kept(path, file_lim
 
 
 def test_an_error_of_sync_is_raised_by_the_next_append(path, monkeypatch):
-    """NFS and quotas may say so only when the data is flushed."""
+    """NFS and quotas may refuse the data only when it is flushed."""
 
     def refuse(_):
         raise OSError(122, "Disk quota exceeded")
@@ -124,7 +124,7 @@ def test_an_error_of_sync_is_raised_by_the_next_append(path, monkeypatch):
     with pytest.raises(JournalFull, match="Disk quota exceeded"):
         journal.append({"n": 2}, b"")
     journal.sync()
-    journal.append({"n": 3}, b"")  # once
+    journal.append({"n": 3}, b"")  # the error is raised once
     monkeypatch.undo()
     journal.close()
     assert [head["n"] for head, _ in read(path)[0]] == [1, 2, 3]

@@ -27,7 +27,7 @@ time.sleep(60)
 
 @pytest.fixture
 def held(tmp_path):
-    """Start a process that holds the lease of a run."""
+    """Process that holds the lease of a run."""
     command = [sys.executable, "-c", HOLD, str(tmp_path), "17"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout.readline() == "held\n"
@@ -36,10 +36,10 @@ def held(tmp_path):
 
 
 def test_a_second_driver_is_refused_naming_the_first(tmp_path, held):
-    """F13: within 2 s, naming host, process and job; and what to type if that is wrong."""
+    """F13: within 2 s, naming host, process and job, and the command to type if that is wrong."""
     began = time.monotonic()
     with pytest.raises(RunInUse) as refused:
-        Lease(tmp_path, ME, ended)  # whatever Slurm says of the job: the process is here
+        Lease(tmp_path, ME, ended)  # the process exists here, whatever Slurm says of the job
     assert time.monotonic() - began < promised(2)
     assert f"is in use by process {held.pid} on {ME.host} of job 17: wait for its end" in str(refused.value)
     assert f"rm '{tmp_path}/lease-1'" in str(refused.value)
@@ -82,14 +82,14 @@ def test_a_process_with_a_reused_number_is_not_the_holder(tmp_path):
 @pytest.mark.parametrize(
     ("holder", "job_over", "gone"),
     [
-        (OTHER, unknown, False),  # another computer, without a job: nobody can tell
+        (OTHER, unknown, False),  # on another computer, without a job: unknown
         (dataclasses.replace(OTHER, job="5"), ended, True),
         (dataclasses.replace(OTHER, job="5"), going, False),
         (dataclasses.replace(OTHER, job="5"), unknown, False),
         (dataclasses.replace(OTHER, job="9"), going, True),  # an earlier session of my own job
         (dataclasses.replace(OTHER, job="9", restart=2), ended, False),  # this session of it, on another node
         (dataclasses.replace(OTHER, job="9", restart=3), ended, False),
-        (dataclasses.replace(ME, boot="before"), unknown, True),  # this computer was started anew
+        (dataclasses.replace(ME, boot="before"), unknown, True),  # this computer was restarted
         (dataclasses.replace(ME, boot="before", job="5"), going, False),
         (dataclasses.replace(ME, pids="pid:[1]"), unknown, False),  # in a container
         (dataclasses.replace(ME, pid=2**22 + 1), unknown, True),
@@ -116,7 +116,7 @@ def test_slurm_is_asked_about_the_holders_job_only(tmp_path):
 
 
 def test_release_and_remove_do_not_touch_a_successors_lease(tmp_path):
-    """The lease was removed by hand, and somebody else has it now."""
+    """The lease was removed by hand, and another driver has one of the same name now."""
     first = Lease(tmp_path, ME, unknown)
     first.path.unlink()
     second = Lease(tmp_path, ME, unknown)

@@ -19,7 +19,7 @@ from hpcml.journal.lease import Lease
 
 
 def race(directory, drivers, me=ME):
-    """Let threads ask for a lease at once; return those that got it."""
+    """Ask for a lease in several threads at once; return the leases that were granted."""
     start, won = threading.Barrier(drivers), []
 
     def ask(_):
@@ -33,7 +33,7 @@ def race(directory, drivers, me=ME):
 
 
 def test_each_of_a_thousand_races_has_one_winner(tmp_path):
-    """F13: each has one winner; every second holder has died, the others have released it."""
+    """F13: each race has one winner; every second holder has died, the others have released the lease."""
     for number in range(1, 1001):
         if number % 50 == 1:
             directory = tmp_path / str(number)
@@ -58,7 +58,7 @@ for directory in sorted(Path(sys.argv[1]).iterdir()):
         print(directory.name, flush=True)
     except RunInUse:
         pass
-time.sleep(60)  # a holder that has ended would be followed
+time.sleep(60)  # the lease of a holder that has ended would be taken over
 """
 
 
@@ -80,7 +80,7 @@ def test_each_race_of_processes_has_one_winner(tmp_path):
             if len(live) == count and not list(tmp_path.glob("*/.lease-*")):
                 break
             time.sleep(0.05)
-        time.sleep(1)  # for those that come last
+        time.sleep(1)  # for the slowest racers
     finally:
         for racer in racers:
             racer.kill()
@@ -89,7 +89,7 @@ def test_each_race_of_processes_has_one_winner(tmp_path):
 
 
 def test_a_run_that_is_removed_during_a_race_has_at_most_one_winner(tmp_path):
-    """What did nothing leaves nothing: removing its lease must not let two in."""
+    """A run without tasks is removed with its lease, which must not admit two drivers."""
     for _ in range(200):
         first = Lease(tmp_path, ME, unknown)
         removing = threading.Thread(target=first.remove)
@@ -103,7 +103,7 @@ def test_a_run_that_is_removed_during_a_race_has_at_most_one_winner(tmp_path):
 
 
 def test_a_missing_first_lease_admits_no_second_driver(tmp_path):
-    """Somebody removed the first lease, not the one that the message names."""
+    """A user has removed the first lease, not the one that the message names."""
     first = Lease(tmp_path, ME, unknown)
     first.release()
     second = Lease(tmp_path, ME, unknown)
@@ -152,7 +152,7 @@ def test_a_file_system_without_links_is_an_error(tmp_path, network):
 
 
 def test_a_stale_directory_entry_admits_no_second_driver(tmp_path, network):
-    """The cache of names still says that there is no lease: then link(2) knows better."""
+    """The cache of names does not list the lease yet, but link(2) fails."""
     network.names_are_stale = True
     lease = Lease(tmp_path, ME, unknown)
     with pytest.raises(RunInUse):

@@ -83,7 +83,7 @@ def test_a_link_in_place_of_the_note_of_the_last_run_is_refused(tmp_path, monkey
     before = (tmp_path / "elsewhere").read_text()
     with pytest.raises(HpcmlError, match="is a link: remove it"):
         again(tmp_path, monkeypatch)
-    a_run(tmp_path, monkeypatch)  # a new run replaces the link, not what it leads to
+    a_run(tmp_path, monkeypatch)  # a new run replaces the link, not its target
     assert not note.is_symlink()
     assert (tmp_path / "elsewhere").read_text() == before
 

@@ -64,13 +64,13 @@ def test_results_of_other_versions_are_not_used(run):
     assert (run_journal.reusable, run_journal.outdated) == (2, 0)
     assert values(run_journal, "a", "b") == ["new", "new"]
     run_journal.close("ended")
-    run_journal = opened(run, OLD)  # back again: what was computed with these is right
+    run_journal = opened(run, OLD)  # the versions of the first session again: its results are right
     assert values(run_journal, "a", "b") == ["old", "old"]
     run_journal.close("ended")
 
 
 def test_results_are_used_though_the_record_of_their_session_is_lost(run):
-    """F12: what its tasks were computed with is known even so, and the journal is not taken for an empty one."""
+    """F12: the versions of its tasks are still known, and the journal does not count as an empty one."""
     for versions, value in ((OLD, "old"), (NEW, "new")):
         run_journal = opened(run, versions)
         finish(run_journal, "f", "a", value)
@@ -81,7 +81,7 @@ def test_results_are_used_though_the_record_of_their_session_is_lost(run):
     for versions, value in ((OLD, "old"), (NEW, "new")) * 2:
         run_journal = RunJournal(run, ME, versions, unknown)
         assert values(run_journal, "a", f"only {value}") == [value, value]
-        run_journal.close("ended")  # nothing was run
+        run_journal.close("ended")  # no task has run
     assert (run / "journal").exists()
 
 
@@ -93,7 +93,7 @@ def test_a_damaged_task_runs_again_and_no_name_number_is_reused(run, caplog):
     flip(run / "journal", place_of(run, lambda head: head.get("task", "").endswith(":g"))[0])
     flip(run / "journal", place_of(run, lambda head: head.get("is") == "h")[1] + 40)
     run_journal = opened(run)
-    assert "is damaged in 1 places" in caplog.text  # they lie side by side
+    assert "is damaged in 1 places" in caplog.text  # the two records are neighbours
     assert values(run_journal, "f", "g", "h") == ["F", None, "H"]
     run_journal._uses.clear()
     finish(run_journal, "g", "g", "again")
@@ -101,14 +101,14 @@ def test_a_damaged_task_runs_again_and_no_name_number_is_reused(run, caplog):
     run_journal.close("ended")
     names = [head["name"] for head in heads(run) if "is" in head]
     assert len(set(names)) == len(names) == 3
-    assert 2 not in names  # the one that was lost: tasks refer to it
+    assert 2 not in names  # the number whose record was lost: tasks refer to it
     run_journal = opened(run)
     assert values(run_journal, "f", "g", "h", "new") == ["F", "again", "H", 1]
     run_journal.close("ended")
 
 
 class Gone:
-    """A class that the next session no longer has."""
+    """Class that the next session does not have."""
 
 
 def test_a_result_that_cannot_be_unpickled_any_more_runs_again(run, caplog, monkeypatch):
@@ -149,7 +149,7 @@ class Canary:
 
 @pytest.mark.parametrize("when", ["before", "while it is open"])
 def test_a_forged_body_is_never_unpickled(run, tmp_path, when):
-    """S6: of the right length, at the right place, even with the right checksum."""
+    """S6: the forged body has the right length, place and checksum."""
     run_journal = opened(run)
     evil = pack_outcome(Canary(str(tmp_path / "canary")), None, Execution(1.0, 2.0, 3), sys.maxsize)
     finish(run_journal, "f", "a", b"x" * len(evil))
@@ -175,7 +175,7 @@ def test_a_forged_body_is_never_unpickled(run, tmp_path, when):
     assert values(run_journal, "a") == [None]
     assert not (tmp_path / "canary").exists()
     run_journal.close("ended")
-    pickle.loads(evil)  # the canary sings
+    pickle.loads(evil)  # unpickling would have made the directory
     assert (tmp_path / "canary").exists()
 
 

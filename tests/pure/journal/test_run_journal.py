@@ -45,7 +45,7 @@ def test_a_whole_journal_of_another_run_is_refused(run, tmp_path):
     with pytest.raises(HpcmlError, match="not written with the key of this run"):
         opened(run)
     (run / "journal").unlink()
-    run_journal = opened(run)  # the lease was let go
+    run_journal = opened(run)  # the lease was released
     run_journal.close("ended")
 
 
@@ -69,7 +69,7 @@ def test_a_run_without_tasks_leaves_no_file(run):
 
 
 def test_the_lease_outlives_the_files_of_a_run_that_is_removed(run, monkeypatch):
-    """Whoever begins here meanwhile must not lose its journal."""
+    """A driver that begins meanwhile must not lose its journal."""
     run_journal = opened(run)
     refused = []
     real = Path.unlink
@@ -110,7 +110,7 @@ def test_a_full_disk_fails_the_task_of_a_required_journal(run, file_limit):
     file_limit((run / "journal").stat().st_size + 10)
     with pytest.raises(JournalFull, match="cannot take more than"):
         finish(run_journal, "f", "b", 2)
-    run_journal.close("stopped")  # says it no more
+    run_journal.close("stopped")  # does not report the error again
     file_limit(resource.RLIM_INFINITY)
     run_journal = opened(run)
     assert values(run_journal, "a") == [1]
@@ -131,7 +131,7 @@ def test_a_disk_that_refuses_the_last_result_is_reported_by_a_required_journal_t
 
 @pytest.mark.parametrize("link", ["done", "lost", "exists"])
 def test_a_run_on_a_network_file_system_is_resumed(run, monkeypatch, link):
-    """F14: no locks, no O_APPEND, no listings, late names, lost answers, times that are wrong, ESTALE at first."""
+    """F14: no locks, no O_APPEND, no listings, late names, lost answers, wrong times, ESTALE at the first open."""
     network = NetworkFiles(monkeypatch, run)
     network.link, network.names_are_stale = link, True
     for session in range(1, 4):

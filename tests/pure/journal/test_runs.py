@@ -1,4 +1,4 @@
-"""Runs: where a new one is made, which one is resumed, and what happens without room for its files."""
+"""Runs: the directory of a new one, the one that is resumed, and runs without room for their files."""
 
 import logging
 import os
@@ -96,7 +96,7 @@ def test_the_label_of_a_run(tmp_path, monkeypatch):
 @pytest.mark.parametrize("limit", [0, 20, 40])
 @pytest.mark.parametrize("journal", [True, "required"])
 def test_a_run_begins_without_room_unless_its_journal_is_required(tmp_path, file_limit, caplog, limit, journal):
-    """The lease, the key and the journal's header each need a few bytes."""
+    """Lease, key and the journal's header each need a few bytes."""
     file_limit(limit)
     options = Options(run_dir=tmp_path / "base", journal=journal)
     try:
@@ -112,7 +112,7 @@ def test_a_run_begins_without_room_unless_its_journal_is_required(tmp_path, file
 
 
 def test_a_run_without_room_cannot_be_resumed(tmp_path, file_limit, monkeypatch):
-    """To go on without the journal would run everything again."""
+    """Without the journal, all tasks would run again."""
     directory = a_run(tmp_path, monkeypatch)
     file_limit(0)
     try:
@@ -150,5 +150,5 @@ def test_a_base_that_all_can_write_to_is_refused(tmp_path):
     base.chmod(0o777)
     with pytest.raises(HpcmlError, match="chmod o-w"):
         new_run_dir(base, "local")
-    base.chmod(0o1777)  # as /tmp is: nobody can rename what is mine
+    base.chmod(0o1777)  # as /tmp: other users cannot rename its files
     assert new_run_dir(base, "local").is_dir()

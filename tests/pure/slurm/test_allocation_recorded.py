@@ -14,7 +14,7 @@ from slurm_environments import found
 from hpcml.slurm.allocation import Allocation
 
 RECORDED = sorted((Path(__file__).parents[2] / "data" / "environments").glob("*/*.json"))
-YEAR = 365 * 24 * 3600  # what Slurm plans for a job without limit
+YEAR = 365 * 24 * 3600  # Slurm's plan for a job without a limit
 
 
 @pytest.mark.parametrize("file", RECORDED, ids=lambda file: f"{file.parent.name}-{file.stem}")
@@ -23,7 +23,7 @@ def test_recorded_environments_are_read_as_slurm_means_them(file: Path) -> None:
     expected: dict[str, Any] = recorded["expected"]
     allocation = json.loads(json.dumps(asdict(found(recorded["environment"]))))
     for node, told in zip(allocation["nodes"], expected["nodes"], strict=True):
-        # Not every variable is always there. What is there has to be right.
+        # Some variables may be missing. Those that are set have to be right.
         node["memory"] = told["memory"] if node["memory"] is None else node["memory"]
         node["gpus"] = node["gpus"] or told["gpus"]
     if expected["end_time"] is None and allocation["end_time"]:
@@ -43,7 +43,7 @@ def test_recordings_have_gpus_memory_and_end_where_slurm_gives_them(release: str
 
     assert [node.gpus for node in of("sbatch-gpus-per-node").nodes] == [2, 2]
     assert sum(node.gpus for node in of("sbatch-gpus-per-task").nodes) == 4
-    assert [node.gpus for node in of("sbatch-gres").nodes] == [1, 0]  # told to the first node only
+    assert [node.gpus for node in of("sbatch-gres").nodes] == [1, 0]  # the variable has the first node's GPUs only
     assert {node.memory for node in of("sbatch-memory").nodes} == {500}
     assert all(node.memory == 200 * (node.cpus or 0) for node in of("sbatch-uneven").nodes)
     assert (of("sbatch-time-limit").end_time is None) == (release == "22.05")

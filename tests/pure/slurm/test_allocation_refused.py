@@ -12,7 +12,7 @@ from hpcml.slurm.allocation import detect
 
 
 def problems(env: dict[str, str]) -> list[str]:
-    """What the error lists, without the lines around it, which are compared once."""
+    """Return the problems that the error lists, without the lines around them."""
     with pytest.raises(AllocationError) as caught:
         detect(env)
     return [line.removeprefix("  - ") for line in str(caught.value).splitlines() if line.startswith("  - ")]

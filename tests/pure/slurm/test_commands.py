@@ -1,4 +1,4 @@
-"""The commands to Slurm, compared whole, and the environment they are given."""
+"""Commands to Slurm, compared whole, and the environment of each."""
 
 from hypothesis import given
 from hypothesis import strategies as st

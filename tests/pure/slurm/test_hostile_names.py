@@ -1,4 +1,4 @@
-"""Whatever a name holds, it is one word of a command, or a part of one; no shell ever reads it."""
+"""Hostile names: each is one word of a command, or a part of one, and no shell reads it."""
 
 import ast
 import subprocess
@@ -31,7 +31,7 @@ def plan(names: list[str], preload: tuple[str, ...]) -> Plan:
 
 
 def options(command: list[str]) -> list[str]:
-    """Return the words of a step's command up to the program, without what is behind the equals signs."""
+    """Return the options of a step's command, without their values."""
     return [word.partition("=")[0] for word in command[: command.index("--quit-on-interrupt")]]
 
 
@@ -80,7 +80,7 @@ def test_values_of_variables_are_unchanged(env):
 @settings(max_examples=30)
 @given(NAMES.filter(lambda name: "\0" not in name))
 def test_the_one_line_for_a_shell_executes_no_name(name):
-    """`commands.HOLD` is a constant, and what it names are variables that the shell does not read again."""
+    """`commands.HOLD` is a constant; it uses variables, whose values the shell does not parse again."""
     env = {"PATH": "/usr/bin:/bin", "SLURMD_NODENAME": name, "SLURM_JOB_ID": "7", "SLURM_STEP_ID": name}
     with tempfile.TemporaryDirectory() as directory:
         options = {"cwd": directory, "env": env, "stdin": subprocess.DEVNULL, "capture_output": True}
@@ -90,7 +90,7 @@ def test_the_one_line_for_a_shell_executes_no_name(name):
 
 
 def test_no_command_is_for_a_shell():
-    """Neither ``shell=True`` nor `os.system` nor an f-string after ``sh -c`` is anywhere in the library."""
+    """The library has neither ``shell=True`` nor `os.system` nor an f-string after ``sh -c``."""
     for path in Path(hpcml.__file__).parent.rglob("*.py"):
         tree = ast.parse(path.read_text())
         for node in ast.walk(tree):

@@ -1,4 +1,4 @@
-"""Hostlists and counts: the grammar, the limits, and what is said about garbage."""
+"""Hostlists and counts: the grammar, the limits, and the errors for garbage."""
 
 import time
 

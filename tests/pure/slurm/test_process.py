@@ -1,4 +1,4 @@
-"""Child processes that are talked to."""
+"""Child processes that exchange messages with this one."""
 
 import queue
 from pathlib import Path
@@ -9,7 +9,7 @@ from hpcml.slurm.process import Program
 
 
 def test_the_status_is_known_when_the_output_ends(tmp_path: Path):
-    """srun closes its output some time before it ends; what is said of its end needs its exit status."""
+    """srun closes its output some time before it ends; the message about its end needs the exit status."""
     inbox: queue.SimpleQueue = queue.SimpleQueue()
     argv = ["sh", "-c", "echo '{\"a\": 1}'; exec >&-; sleep 0.3; exit 7"]
     program = Program("child", argv, {"PATH": "/usr/bin:/bin"}, inbox, tmp_path / "log")

@@ -1,4 +1,4 @@
-"""The share of a slot: CPUs, GPUs and threads."""
+"""Share of a slot: CPUs, GPUs and threads."""
 
 from joblib._parallel_backends import ParallelBackendBase
 
