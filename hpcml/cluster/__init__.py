@@ -1,3 +1,3 @@
-"""Cluster: from a call to the engine and back, for joblib, maps and SCOOP's programs."""
+"""Cluster: the way of a call to the engine and back, for submit and map, joblib, and programs of SCOOP."""
 
 __all__: list[str] = []

@@ -24,26 +24,26 @@ from hpcml.journal.call_keys import content_key
 
 __all__ = ["Cluster"]
 
-_numbers = itertools.count()  # of the calls of map
+_map_numbers = itertools.count()
 
 
 class Cluster(ClusterExecutor):
-    """Workers on every slot of the Slurm allocation this runs in; without Slurm, on this computer.
+    """Workers on every slot of the Slurm allocation that this process is in; without Slurm, on this computer.
 
-    A `concurrent.futures.Executor`. While it is open, joblib's backend ``"hpcml"`` uses it. Inside
-    ``hpcml run``, a ``Cluster()`` that asks for no other engine or slots is the one that is already open.
+    A `concurrent.futures.Executor`. While it is open, joblib's backend ``"hpcml"`` uses it. Inside ``hpcml run``,
+    a ``Cluster()`` that asks for no other engine or slots joins the one that is already open.
 
     Parameters
     ----------
     engine
-        What carries tasks to workers: ``"ipyparallel"``, ``"local"``, or ``"auto"``: ipyparallel in an
+        The system that sends tasks to workers: ``"ipyparallel"``, ``"local"``, or ``"auto"``: ipyparallel in an
         allocation, else local.
     slots_per_node, cpus_per_slot
         Override Slurm's tasks per node and CPUs per task.
     min_slots
-        Start with so many workers when not all have come within `timeout`; by default all must come.
+        Start with so many workers when not all have connected within `timeout`; by default all must.
     timeout
-        Seconds until the workers must be there.
+        Seconds in which the workers must connect.
     retries
         A task whose worker died is run again, until it has ended so many workers.
     run_dir
@@ -59,12 +59,13 @@ class Cluster(ClusterExecutor):
         memory (``/dev/shm``), or where that is full to its temporary directory.
     journal
         Record each task that ends, so that the run can be resumed and reported on. ``"required"``: when its file
-        cannot be written, tasks fail; by default they go on without.
+        cannot be written, tasks fail; by default they run without a record.
     resume
-        Go on with the last run of this script with these arguments, or the run whose directory is given. True
-        where there is no such run begins a new one.
+        Continue the last run of this script with these arguments, or the run whose directory is given. With True,
+        a new run begins where there is none to continue.
     requeue
-        Put the Slurm job back in the queue when its time is over before the work is. It implies ``resume=True``.
+        Put the Slurm job back in the queue when its time is up before all tasks have ended. It implies
+        ``resume=True``.
     task_timeout
         A task that runs longer than so many seconds fails with TaskTimeout, and its worker is replaced.
     max_result_nbytes
@@ -79,7 +80,7 @@ class Cluster(ClusterExecutor):
     EngineError
         The engine could not start; the message says which nodes failed, and why.
     RunInUse
-        The run that should be resumed is still going.
+        The run to be resumed is open in another process.
 
     Examples
     --------
@@ -124,7 +125,7 @@ class Cluster(ClusterExecutor):
 
     @classmethod
     def _from_session(cls, session: Session, max_nbytes: int | None) -> Self:
-        """Return a Cluster over a session, which it owns."""
+        """Return a Cluster that owns `session`."""
         cluster = cls.__new__(cls)
         cluster._attach(session, True, max_nbytes)
         return cluster
@@ -149,7 +150,7 @@ class Cluster(ClusterExecutor):
 
     @property
     def run_dir(self) -> Path:
-        """The directory of this run: logs."""
+        """The directory of this run: its journal, and logs."""
         return self._session.run_dir
 
     @property
@@ -169,7 +170,7 @@ class Cluster(ClusterExecutor):
         TaskError
             `fn` or an argument cannot be pickled; the message names the object.
         DataError
-            Its data finds no room on a node; the message names node, path and bytes.
+            A node has no space for its data; the message names node, path and bytes.
         """
         call = self._new_calls().make(fn, args, kwargs, name_of(fn), sends=1)
         return self._session.dispatcher.submit([call], Future[Any])[0]
@@ -178,7 +179,7 @@ class Cluster(ClusterExecutor):
         self, fn: Callable[..., Any], iterables: Sequence[Iterable[Any]], timeout: float | None
     ) -> Iterator[Any]:
         calls = self._new_calls()
-        group = f"{name_of(fn)} #{next(_numbers)}"
+        group = f"{name_of(fn)} #{next(_map_numbers)}"
         mapping = MapCall(self._session.dispatcher, calls, fn, iterables, group)
         self._session.monitor.expect(group, len(mapping))
         mapping.submit(self.slots)
@@ -190,11 +191,11 @@ class Cluster(ClusterExecutor):
         Raises
         ------
         DataError
-            There is no room on a node; the message names node, path and bytes.
+            A node has no space for the value; the message names node, path and bytes.
         """
         self._check_open()
-        known = "" if self._session.run_journal is None else content_key(value)
-        return broadcast(value, self._session.store, known)
+        key = "" if self._session.run_journal is None else content_key(value)
+        return broadcast(value, self._session.store, key)
 
     def _new_calls(self) -> Calls:
         self._check_open()
@@ -206,7 +207,10 @@ class Cluster(ClusterExecutor):
             raise shut_down_error()
 
     def _on_shutdown(self, callback: Callable[[bool], object]) -> None:
-        """Call `callback` at shutdown, before the workers end, with whether to wait for what is queued."""
+        """Have shutdown call ``callback(wait)`` before the workers end.
+
+        With `wait` the callback returns when all that it has queued is submitted.
+        """
         self._at_shutdown.append(callback)
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
@@ -218,12 +222,13 @@ class Cluster(ClusterExecutor):
             return
         self._closed = True
         note_closed(self)
-        here = not self._session.is_dispatching()
+        # A callback of a future may shut the Cluster down, and must not wait for its own thread.
+        can_wait = not self._session.is_dispatching()
         while self._at_shutdown:
-            self._at_shutdown.pop()(here and wait and not cancel_futures)
+            self._at_shutdown.pop()(can_wait and wait and not cancel_futures)
         if not self._owns_session:
             return
-        if (wait or cancel_futures) and here:
+        if (wait or cancel_futures) and can_wait:
             self._session.close(wait=not cancel_futures)
         else:
             threading.Thread(target=self._session.close, kwargs={"wait": not cancel_futures}).start()
@@ -238,4 +243,4 @@ class Cluster(ClusterExecutor):
         return self
 
     def __reduce__(self) -> Any:
-        return SerialCluster, ()  # a task has no workers but itself
+        return SerialCluster, ()  # a task has only its own process

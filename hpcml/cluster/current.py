@@ -1,4 +1,4 @@
-"""The Clusters that are open in this process; joblib, and programs of SCOOP, use the one that was opened last."""
+"""Open Clusters of this process: joblib and programs of SCOOP use the one that was opened last."""
 
 import threading
 from typing import TYPE_CHECKING
@@ -20,7 +20,7 @@ __all__ = [
 ]
 
 _open: list["Cluster"] = []  # the innermost comes last
-_shared: "Session | None" = None  # that of `hpcml run`, which the script's own Clusters join
+_shared: "Session | None" = None  # of `hpcml run`: Clusters that the script opens join it
 _lock = threading.Lock()  # protects _open: Clusters may be opened in several threads
 
 
@@ -37,7 +37,7 @@ def note_closed(cluster: "Cluster") -> None:
 
 
 def forget_clusters() -> None:
-    """Forget all that is open: in a child that was forked, for their threads are its parent's."""
+    """Forget all open Clusters, in a forked child: their threads are in its parent."""
     _open.clear()
 
 
@@ -47,7 +47,7 @@ def current_cluster(asked: str = "a Cluster was asked for") -> "Cluster":
     Raises
     ------
     HpcmlError
-        There is none; the message begins with `asked`.
+        No Cluster is open; the message begins with `asked`.
     """
     with _lock:
         if _open:
@@ -61,11 +61,11 @@ def current_cluster(asked: str = "a Cluster was asked for") -> "Cluster":
 
 
 def set_shared_session(session: "Session") -> None:
-    """Have Clusters that ask for nothing else join `session`; see `shared_session`."""
+    """Make `session` the one that later Clusters join; see `shared_session`."""
     global _shared  # noqa: PLW0603  one program, one shared session
     _shared = session
 
 
 def shared_session(options: "Options") -> "Session | None":
-    """Return the session of `hpcml run`, where it has what `options` ask for; None elsewhere."""
+    """Return the session of `hpcml run` if it has all that `options` ask for, else None."""
     return _shared if _shared is not None and _shared.matches(options) else None

@@ -1,4 +1,4 @@
-"""The interface that a Cluster has in the driver, and as a task sees it."""
+"""Interface of a Cluster, the same in the driver and in a task."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor

@@ -19,20 +19,20 @@ __all__ = ["JobEnd"]
 
 log = logging.getLogger("hpcml")
 
-URGENT = (signal.SIGTERM, signal.SIGHUP)  # what follows them is SIGKILL
-PATIENCE = 60.0  # seconds that running tasks are given where it is not known how long there is
-GRACE = 5.0  # seconds for the script to end after an urgent signal
+URGENT_SIGNALS = (signal.SIGTERM, signal.SIGHUP)  # Slurm sends SIGKILL next
+TASKS_GRACE_SECONDS = 60.0  # for running tasks to end, where the end of the job is unknown
+SCRIPT_GRACE_SECONDS = 5.0  # for the script to end after an urgent signal
 
 
 class JobEnd:
-    """Watches the time of one Cluster, and ends its work in order.
+    """Watches the job's time for one Cluster: stops the dispatcher, flushes the journal, requeues the job.
 
     Parameters
     ----------
     environment
-        Tells the job, and when it ends.
+        Holds the job's number, and its end.
     run_journal
-        Is flushed first of all.
+        Flushed at each signal.
     """
 
     def __init__(self, options: Options, environment: Mapping[str, str], run_journal: RunJournal | None) -> None:
@@ -41,8 +41,8 @@ class JobEnd:
         self._run_journal = run_journal
         self._job = environment.get("SLURM_JOB_ID", "")
         self._dispatcher: Dispatcher | None = None
-        self._told: tuple[OutOfTime, float] | None = None
-        self._last_resort: threading.Timer | None = None
+        self._stop_order: tuple[OutOfTime, float] | None = None
+        self._kill_timer: threading.Timer | None = None
         end = environment.get("SLURM_JOB_END_TIME", "")
         seconds = int(end) - time.time() if self._job and end.isdigit() else None
         self.deadline = Deadline(self._ask if self._job else None, seconds, self._take_signal)
@@ -52,42 +52,45 @@ class JobEnd:
         return time_left(self._job, self._environment)
 
     def watch(self, dispatcher: Dispatcher) -> None:
-        """Stop `dispatcher` when the time comes; it may have come already."""
+        """Have signals stop `dispatcher`; at once where one has come already."""
         self._dispatcher = dispatcher
-        if self._told is not None:
-            dispatcher.stop(*self._told)
+        if self._stop_order is not None:
+            dispatcher.stop(*self._stop_order)
 
     def _take_signal(self, number: int) -> None:
-        name, urgent, left = signal.Signals(number).name, number in URGENT, self.deadline.left()
-        seconds = 0.0 if urgent else PATIENCE if left is None else max(left, 0.0)
+        name = signal.Signals(number).name
+        urgent = number in URGENT_SIGNALS
+        left = self.deadline.left()
+        seconds = 0.0 if urgent else TASKS_GRACE_SECONDS if left is None else max(left, 0.0)
         wait = "" if urgent else f"; those that run have {seconds:.0f} s to end"
         log.warning("%s: no further task starts%s", name, wait)
         error = OutOfTime(
             f"stopped by {name}. All that has ended is in the journal: go on with `hpcml run --resume`, or "
             "Cluster(resume=True)"
         )
-        self._told = self._told if self._told is not None and not urgent else (error, seconds)
+        if self._stop_order is None or urgent:
+            self._stop_order = (error, seconds)
         if self._dispatcher is not None:
-            self._dispatcher.stop(*self._told)
+            self._dispatcher.stop(*self._stop_order)
         if self._run_journal is not None:
             self._run_journal.sync()
         if urgent or self._requeues:
-            wait_seconds = GRACE if urgent else seconds + MARGIN_SECONDS / 2
-            self._last_resort = threading.Timer(wait_seconds, self._force, (number,))
-            self._last_resort.daemon = True
-            self._last_resort.start()
+            wait_seconds = SCRIPT_GRACE_SECONDS if urgent else seconds + MARGIN_SECONDS / 2
+            self._kill_timer = threading.Timer(wait_seconds, self._force, (number,))
+            self._kill_timer.daemon = True
+            self._kill_timer.start()
 
     def _force(self, number: int) -> None:
         """Act without the script, which has not ended: requeue the job; after an urgent signal, exit."""
         if self._requeues:
             self._requeue()
-        if number in URGENT:
+        if number in URGENT_SIGNALS:
             os._exit(128 + number)
 
     def finish(self, stopped: bool) -> None:
-        """Watch no longer; when the work was `stopped` before its end, put the job back in the queue."""
-        if self._last_resort is not None:
-            self._last_resort.cancel()
+        """End the watch; when the work was `stopped` before its end, requeue the job."""
+        if self._kill_timer is not None:
+            self._kill_timer.cancel()
         self.deadline.close()
         if stopped and self._requeues:
             self._requeue()

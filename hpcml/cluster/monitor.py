@@ -18,7 +18,7 @@ log = logging.getLogger("hpcml")
 
 
 class Monitor:
-    """Hears of tasks, in the dispatcher thread: they are recorded first, then shown to the user."""
+    """Observer of tasks, called in the dispatcher thread: an outcome is recorded first, then shown to the user."""
 
     def __init__(self, totals: Totals, display: Display, run_journal: RunJournal | None = None) -> None:
         self.totals = totals
@@ -30,7 +30,7 @@ class Monitor:
         self._lines = PrintedLines(getattr(sys.__stdout__, "encoding", None) or "utf-8")
 
     def expect(self, group: str, tasks: int) -> None:
-        """Note that so many tasks of `group` are about to come."""
+        """Note that `tasks` tasks of `group` are about to be submitted."""
         self._expected[group] += tasks
 
     def finished(self, call: Call, outcome: Outcome, packed: bytes | memoryview) -> None:
@@ -38,8 +38,8 @@ class Monitor:
         if self._run_journal is not None:
             self._run_journal.finished(call, outcome, packed)
         try:
-            self.note(call, outcome)
-        except Exception as error:  # a closed pipe, a character that the terminal lacks: not the task's fault
+            self._show(call, outcome)
+        except Exception as error:  # a closed pipe, a character that the terminal lacks: the task has succeeded
             log.debug("the display failed: %r", error)
 
     def failed(self, call: Call, error: HpcmlError) -> None:
@@ -56,7 +56,7 @@ class Monitor:
             self._run_journal.died(death.worker, str(death), [call.name for call in calls])
 
     def printed(self, worker: str, stream: int, data: bytes, ended: bool) -> None:
-        """Show what tasks have printed where they would have: on standard output or error, line by line."""
+        """Show prints of tasks line by line, on the driver's standard output or error."""
         lines = self._lines.add(worker, stream, data, ended)
         if lines:
             try:
@@ -65,12 +65,12 @@ class Monitor:
                 log.debug("the display failed: %r", error)
 
     def recalled(self, known: RecordedOutcome) -> None:
-        """Take one task that an earlier session of the run has done."""
+        """Count one task whose result an earlier session of the run has recorded."""
         self.totals.recalled += 1
         self._advance(known.group)
 
-    def note(self, call: Call, outcome: Outcome) -> None:
-        """Take one outcome: count it, pass on what it warned of, and move the progress."""
+    def _show(self, call: Call, outcome: Outcome) -> None:
+        """Count an outcome, raise its warnings here, and move the progress."""
         ended = call.length if outcome.error is None or not call.keys else len(outcome.value) + 1
         self.totals.tasks += ended
         self.totals.failed += outcome.error is not None
@@ -84,12 +84,12 @@ class Monitor:
         self.display.update(group, self._done[group], self._expected[group] or None)
 
     def _warn(self, text: str, category: type[Warning], filename: str, line: int) -> None:
-        """Raise a worker's warning here, each distinct one once."""
+        """Issue a worker's warning here, each distinct one once."""
         record = (text, category, filename, line)
         if record in self._warned:
             return
         self._warned.add(record)
         try:
             warnings.warn_explicit(text, category, filename, line)
-        except Warning as error:  # a filter turns it into an error; there is no caller here to raise it to
+        except Warning as error:  # a filter makes it an error, which this thread can raise to no caller
             log.warning("a task warned: %s: %s", category.__name__, error)

@@ -11,7 +11,7 @@ __all__ = ["Bar", "Display", "Lines", "Quiet", "Totals", "closing_line", "displa
 
 @dataclass
 class Totals:
-    """Totals of a Cluster so far; times in seconds."""
+    """Totals of a Cluster so far; times in seconds, ``opened`` on the clock of `time.monotonic`."""
 
     tasks: int = 0
     failed: int = 0
@@ -55,16 +55,16 @@ def _count(number: int, noun: str) -> str:
 
 
 class Display(Protocol):
-    """Shows how far the tasks are; a group is a call of ``map`` or of ``joblib.Parallel``."""
+    """Shows the progress of tasks; a group is a call of ``map`` or of ``joblib.Parallel``."""
 
     def update(self, group: str, done: int, expected: int | None) -> None:
-        """Show that `done` of `expected` tasks of a group (None: not known) are done."""
+        """Show that `done` of `expected` tasks of a group (None: unknown) have ended."""
 
     def write(self, text: str, *, error: bool = False) -> None:
-        """Print lines on standard output, or error, without disturbing what is shown."""
+        """Print lines on standard output, or error, above the progress."""
 
     def close(self) -> None:
-        """Remove or finish what is shown."""
+        """Remove or finish the progress."""
 
 
 class Bar:
@@ -98,16 +98,14 @@ class Bar:
             self._bar.close()
 
 
-GROUPS_SHOWN = 3
-SECONDS_HIDDEN = 5.0
+# An evolution of a thousand generations has a group for each, whose lines would fill the log: after the first
+# groups, a group has lines only when it runs longer than this.
+GROUPS_SHOWN_AT_ONCE = 3
+HIDDEN_SECONDS = 5.0
 
 
 class Lines:
-    """A line for each tenth of a group, or each doubling where its length is not known: for log files.
-
-    After a few groups, those that follow have none in their first seconds: an evolution of a thousand generations
-    would fill the log.
-    """
+    """A line for each tenth of a group, or each doubling where its length is unknown: for log files."""
 
     def __init__(self, file: TextIO) -> None:
         self._file = file
@@ -117,7 +115,7 @@ class Lines:
     def update(self, group: str, done: int, expected: int | None) -> None:
         """Print a line when another tenth is done."""
         began = self._began.setdefault(group, time.monotonic())
-        if len(self._began) > GROUPS_SHOWN and time.monotonic() < began + SECONDS_HIDDEN:
+        if len(self._began) > GROUPS_SHOWN_AT_ONCE and time.monotonic() < began + HIDDEN_SECONDS:
             return
         if done < self._next.get(group, 16 if expected is None else expected / 10):
             return
@@ -140,10 +138,10 @@ class Lines:
 
 
 class Quiet:
-    """Shows nothing but what is written."""
+    """No progress: only lines that are written are shown."""
 
     def update(self, group: str, done: int, expected: int | None) -> None:
-        """Do nothing."""
+        """Show nothing."""
 
     def write(self, text: str, *, error: bool = False) -> None:
         """Print lines."""
@@ -154,7 +152,7 @@ class Quiet:
 
 
 def display_for(progress: bool, file: TextIO) -> Display:
-    """Return the display that matches `file`: a bar in a terminal or notebook, else lines."""
+    """Return the display for `file`: a bar in a terminal or notebook, else lines; `Quiet` without `progress`."""
     if not progress:
         return Quiet()
     notebook = "ipykernel" in sys.modules and hasattr(sys, "ps1")

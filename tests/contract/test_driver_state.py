@@ -86,7 +86,7 @@ def test_a_call_that_ends_its_script_does_not_end_the_driver(cluster):
 
 def test_the_restart_of_workers_is_no_time_of_sending(cluster, caplog, monkeypatch):
     monkeypatch.setattr(granularity, "_spent", {})
-    monkeypatch.setattr(granularity, "WORTH_SAYING", 0.0)
+    monkeypatch.setattr(granularity, "MIN_SPENT_SECONDS", 0.0)
     results = Parallel(n_jobs=-1, backend="hpcml", return_as="generator")(delayed(slow)(n) for n in range(30))
     next(results)
     with pytest.warns(UserWarning, match="tasks"):

@@ -250,7 +250,7 @@ def test_short_calls_are_told_of_once(cluster, caplog, monkeypatch):
     from hpcml.cluster.map import granularity
 
     monkeypatch.setattr(granularity, "_spent", {})
-    monkeypatch.setattr(granularity, "WORTH_SAYING", 0.0)
+    monkeypatch.setattr(granularity, "MIN_SPENT_SECONDS", 0.0)
     for _ in range(5):
         list(cluster.map(abs, range(200)))
     (record,) = caplog.records

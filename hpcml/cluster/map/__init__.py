@@ -1,3 +1,3 @@
-"""Map: the calls of a `map`, and their results."""
+"""Map: the calls of a ``map``, and their results."""
 
 __all__: list[str] = []

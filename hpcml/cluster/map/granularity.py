@@ -1,4 +1,4 @@
-"""Warning, once, about calls that are too short to be worth sending."""
+"""Warning about calls that are too short to be worth sending, once for each function."""
 
 import logging
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ __all__ = ["Spent", "advice", "note_map"]
 
 log = logging.getLogger("hpcml")
 
-WORTH_SAYING = 1.0  # seconds that all maps of a function have taken
+MIN_SPENT_SECONDS = 1.0  # of all maps of a function, before there is a warning
 
 
 @dataclass
@@ -17,46 +17,41 @@ class Spent:
     Parameters
     ----------
     work, wall
-        Seconds: of all calls on their workers, one after the other; and from submitting them to the last result.
+        Seconds of all calls on their workers, added up; seconds from the submission to the last result.
     slots
-        On which the last of the maps was.
+        Number of slots of the last map.
     """
 
     calls: int = 0
     work: float = 0.0
     wall: float = 0.0
     slots: int = 1
-    told: bool = False
+    warned: bool = False
 
 
 _spent: dict[str, Spent] = {}
 
 
 def note_map(name: str, calls: int, seconds: float, wall: float, slots: int) -> None:
-    """Take note of a map of so many `calls` of `seconds` each; warn, once, when they are too short to gain."""
+    """Note a map of `calls` calls of `seconds` each; warn once when they are too short to gain from workers."""
     spent = _spent.setdefault(name, Spent())
     spent.calls += calls
     spent.work += calls * seconds
     spent.wall += wall
     spent.slots = slots
-    if spent.wall > WORTH_SAYING:
-        _tell(name, spent, "Let each call do more, or use Python's own map")
-
-
-def _tell(name: str, spent: Spent, what: str) -> None:
-    if not spent.told and (words := advice(name, spent)):
-        spent.told = True
-        log.warning("%s. %s", words, what)
+    if spent.wall > MIN_SPENT_SECONDS and not spent.warned and (words := advice(name, spent)):
+        spent.warned = True
+        log.warning("%s. Let each call do more, or use Python's own map", words)
 
 
 def advice(name: str, spent: Spent) -> str | None:
-    """Return what to say of calls that would have been done earlier without any worker; None where they gain.
+    """Return a warning about calls that would have ended earlier without workers; None for any others.
 
     Examples
     --------
     >>> from hpcml.cluster.map.granularity import Spent, advice
-    >>> told = advice("script.evaluate", Spent(calls=10_000, work=0.1, wall=0.6, slots=12))
-    >>> "one takes 10 us, and sending it 59 us: from about 65 us on it gains" in told
+    >>> warning = advice("script.evaluate", Spent(calls=10_000, work=0.1, wall=0.6, slots=12))
+    >>> "one takes 10 us, and sending it 59 us: from about 65 us on it gains" in warning
     True
     >>> advice("script.evaluate", Spent(calls=10_000, work=10.0, wall=1.2, slots=12)) is None
     True

@@ -1,4 +1,4 @@
-"""The calls of a ``map``: how they are packed, and how many are sent together."""
+"""Calls of a ``map``: packed, and sent one by one or in chunks."""
 
 import itertools
 import time
@@ -18,20 +18,20 @@ from hpcml.data.envelope import Call, RecordedOutcome, name_of
 __all__ = ["MapCall"]
 
 _VIEWS = tuple(map(type, (dict().keys(), dict().values(), dict().items())))  # noqa: C408
-_AT_REST = {list, tuple, range, str, bytes, dict, set, frozenset, Array, itertools.repeat, *_VIEWS}
+_CONTAINERS = {list, tuple, range, str, bytes, dict, set, frozenset, Array, itertools.repeat, *_VIEWS}
 RESTART_SECONDS = 10.0  # in which workers that were ended are replaced
-SOME = 2  # calls of a map whose number is not known yet
-LEARNING = 0.05  # seconds that a map waits for its first results, to see whether its tasks are short
+UNKNOWN_SENDS = 2  # times that a function is sent, while the number of calls is unknown
+FIRST_RESULTS_SECONDS = 0.05  # that a map waits for its first results, to measure how long its tasks run
 
 
 class MapCall:
-    """The calls of one map: first one for each slot; then, when it is known what one takes, short ones in chunks.
+    """Calls of one map: first one for each slot, to measure their seconds; then short ones in chunks.
 
     Parameters
     ----------
     iterables
-        Where the arguments are taken from, until the shortest ends. The arguments of a call are packed before
-        the next ones are asked for, unless these are in a container: a generator may change what it has given.
+        Iterables of the arguments, until the shortest ends. The arguments of a call are packed before the next are
+        taken, unless all iterables are containers: a generator may change an object after it has yielded it.
     group
         See `hpcml.data.envelope.Call`.
     """
@@ -52,9 +52,9 @@ class MapCall:
         self._slots = 1
         self._began = 0.0
         tuples = zip(*iterables, strict=False)
-        at_rest = all(type(iterable) in _AT_REST for iterable in iterables)
-        self._sends = SOME  # how often the function is sent
-        self._work: list[Any] = list(tuples) if at_rest else [self._make(args) for args in tuples]
+        all_containers = all(type(iterable) in _CONTAINERS for iterable in iterables)
+        self._sends = UNKNOWN_SENDS  # of the function
+        self._work: list[Any] = list(tuples) if all_containers else [self._make(args) for args in tuples]
         self._sends = len(self._work)
         self.results = MapResults()
         self.futures: list[FutureLike] = []
@@ -69,20 +69,21 @@ class MapCall:
         return self._calls.make(self._function, work, {}, self._group, sends=self._sends)
 
     def submit(self, slots: int) -> None:
-        """Submit the calls, for so many slots."""
-        name, self._slots, self._began = self._name, slots, time.monotonic()
-        self._calls.seconds = self._dispatcher.seconds(self._group, name)
+        """Submit the calls to `slots` workers."""
+        self._slots = slots
+        self._began = time.monotonic()
+        self._calls.seconds = self._dispatcher.seconds(self._group, self._name)
         if self._calls.seconds is None:
             self._submit(self._one(work, self.results.new_call()) for work in self._work[:slots])
-            until = time.monotonic() + LEARNING if len(self._work) > slots else 0.0
+            until = time.monotonic() + FIRST_RESULTS_SECONDS if len(self._work) > slots else 0.0
             while self._calls.seconds is None and time.monotonic() < until:
                 time.sleep(0.001)
-                self._calls.seconds = self._dispatcher.seconds(self._group, name)
+                self._calls.seconds = self._dispatcher.seconds(self._group, self._name)
         self._submit(self._rest(slots))
         self._work.clear()
 
     def take(self, timeout: float | None) -> Iterator[Any]:
-        """Return an iterator over the results; those that are missing when the caller stops are given up."""
+        """Return an iterator over the results; when the caller stops early, the remaining tasks are given up."""
         return self._take(self.results.take(timeout))
 
     def _take(self, results: Iterator[Any]) -> Iterator[Any]:
@@ -93,10 +94,10 @@ class MapCall:
             if left:
                 self._dispatcher.abandon(left)
             else:
-                self._note()
+                self._note_seconds()
 
-    def _note(self) -> None:
-        """Note what the map has taken, unless workers were replaced meanwhile, or shortly before."""
+    def _note_seconds(self) -> None:
+        """Note the seconds that the map has taken, unless workers were replaced meanwhile or shortly before."""
         seconds = self._dispatcher.seconds(self._group, self._name)
         if (
             seconds is None
@@ -115,7 +116,7 @@ class MapCall:
         return self._make(work)
 
     def _rest(self, slots: int) -> Iterator[Call | RecordedOutcome]:
-        """Yield the calls that have no place in the results yet."""
+        """Yield the calls that are not submitted yet."""
         end = len(self.results.values)
         for length in chunk_lengths(self._calls.seconds, len(self._work) - end, slots, FRAME_SECONDS):
             begin, end = end, end + length
@@ -125,21 +126,21 @@ class MapCall:
                 yield from self._chunk(self._work[begin:end], self.results.reserve(length))
 
     def _chunk(self, piece: Sequence[Any], places: Sequence[int]) -> Iterator[Call | RecordedOutcome]:
-        """Yield several calls as one, and what is known of some of them."""
+        """Yield several calls as one; the recorded ones among them by themselves."""
         if isinstance(piece[0], Call | RecordedOutcome):
-            known = [one if isinstance(one, RecordedOutcome) else None for one in piece]
+            recorded = [one if isinstance(one, RecordedOutcome) else None for one in piece]
             new = [one for one in piece if isinstance(one, Call)]
             chunk = join_calls(new) if new else None
         else:
             calls: list[Item] = [(self._function, args, {}) for args in piece]
-            known, chunk = self._calls.make_chunk(self._function, calls, self._group, sends=self._sends)
+            recorded, chunk = self._calls.make_chunk(self._function, calls, self._group, sends=self._sends)
         left = places
-        if any(known):
-            left = [place for place, one in zip(places, known, strict=True) if one is None]
-        for place, one in zip(places, known, strict=True) if any(known) else ():
-            if one is not None:
-                self.futures.append(CallFuture(self.results, (place,)))
-                yield one
+        if any(recorded):
+            left = [place for place, one in zip(places, recorded, strict=True) if one is None]
+            for place, one in zip(places, recorded, strict=True):
+                if one is not None:
+                    self.futures.append(CallFuture(self.results, (place,)))
+                    yield one
         if chunk is not None:
             self.futures.append(ChunkFuture(self.results, left))
             yield chunk

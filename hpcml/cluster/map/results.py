@@ -1,7 +1,7 @@
-"""The results of a ``map``: one object for all of them, instead of a Future each.
+"""Results of a ``map``: one object for all of them, instead of a Future each.
 
-To make a `concurrent.futures.Future` takes as long as to send a short task, in a driver that has to feed all
-slots. Here the dispatcher thread fills `MapResults`, and the thread that called ``map`` empties it.
+To make a `concurrent.futures.Future` takes the driver as long as to send a short task. Here the dispatcher thread
+fills `MapResults`, and the thread that called ``map`` empties it.
 """
 
 import threading
@@ -17,7 +17,7 @@ _WAITING = object()
 
 
 class MapResults:
-    """Results in the order of their tasks, as they come.
+    """Results in the order of their tasks, each available when its task ends.
 
     Examples
     --------
@@ -32,7 +32,7 @@ class MapResults:
 
     def __init__(self) -> None:
         self.values: list[Any] = []
-        self.filled = 0.0  # when the last of them came
+        self.filled = 0.0  # when the last result came, on the clock of time.monotonic
         self._awaited = -1
         self._filled = threading.Condition()  # protects _awaited against the check before a wait
 
@@ -76,7 +76,7 @@ class MapResults:
                 self._filled.notify()
 
     def take(self, timeout: float | None) -> Iterator[Any]:
-        """Return an iterator over the values, in order, that raises what a task raised.
+        """Return an iterator over the values, in order; it raises the exception of a task that failed.
 
         Raises
         ------
@@ -89,7 +89,7 @@ class MapResults:
         for index in range(len(self.values)):
             if self.values[index] is _WAITING:
                 self._wait(index, end)
-            yield self._pop(index)  # by no name here: the caller alone has the value now
+            yield self._pop(index)  # no variable here refers to the value: the caller can free it
 
     def _pop(self, index: int) -> Any:
         value, error = self.values[index]
