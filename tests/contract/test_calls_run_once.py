@@ -42,7 +42,7 @@ def test_a_value_that_cannot_be_sent_back_repeats_no_call(cluster, tmp_path):
 
 def test_a_value_that_is_too_large_repeats_no_call(cluster, tmp_path, monkeypatch):
     path = tmp_path / "log"
-    monkeypatch.setattr(cluster._session.dispatcher._limits, "result", 10_000)
+    monkeypatch.setattr(cluster._session.dispatcher._limits, "max_result_nbytes", 10_000)
 
     def task(number, path):
         note(number, path)
