@@ -68,7 +68,7 @@ def run_with_scoop(arguments: argparse.Namespace, environment: Mapping[str, str]
     with ending_signals(), Pool(plan, library, arguments.script, arguments.args) as pool:
         if arguments.progress:
             print(_opening_line(plan, time.monotonic() - began), file=sys.stderr, flush=True)
-        return run_as_origin(library, pool.fate, lambda: run_as_main(arguments.script))
+        return run_as_origin(library, pool.failure, lambda: run_as_main(arguments.script))
 
 
 def _opening_line(plan: Plan, seconds: float) -> str:

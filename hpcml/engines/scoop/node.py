@@ -1,17 +1,7 @@
-"""The program of the step, one on each node: imports once, forks the workers, and is their nanny.
+"""Program of the step, one on each node: imports once, forks the workers, and reports their ends.
 
-``python -m hpcml.engines.scoop.node NODE MODULE…``, where an empty NODE stands for Slurm's name of it. It talks
-with the launching process in JSON, one object a line::
-
-    node -> origin    {"here": node}
-    origin -> nodes   {"probe": {"addresses": [[address, port], …], "token": …}}
-    node -> origin    {"node": …, "reached": {address: "" or what failed}}
-    origin -> nodes   {"nodes": {name: {"slots": …, "cpus_per_slot": …, "cpus": …}}, "pool": …}
-    node -> origin    {"node": …, "stream": 1 or 2, "text": …}      what the workers print
-    node -> origin    {"node": …, "slot": …, "died": text}
-    origin -> nodes   {"alive": true}, answered with                {"alive": node}
-
-The end of standard input, or of this program, is the end of the workers. No thread is alive when one is forked.
+``python -m hpcml.engines.scoop.node NODE MODULE…``, where an empty NODE stands for Slurm's name of the node; see
+`message_types` for the messages. The end of standard input, or of this program, is the end of the workers.
 """
 
 import contextlib
@@ -23,13 +13,14 @@ import time
 import traceback
 import warnings
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from hpcml.engines.nodes.forked import ForkedWorkers
 from hpcml.engines.nodes.messages import send_message
 from hpcml.engines.nodes.program import ignore_end_signals, import_modules, introduce, watch
 from hpcml.engines.scoop.curve import KeyPair, read_keys, with_curve
 from hpcml.engines.scoop.library import load
+from hpcml.engines.scoop.message_types import StartOrder
 from hpcml.engines.scoop.output import Printed
 from hpcml.engines.scoop.worker import run_worker
 from hpcml.engines.worker import become_worker
@@ -45,11 +36,11 @@ GRACE_SECONDS = 1.0  # in which workers end by themselves
 class NodeWorkers:
     """The workers of one node."""
 
-    def __init__(self, node: str, order: dict[str, Any], keys: KeyPair, output: int) -> None:
+    def __init__(self, node: str, order: StartOrder, keys: KeyPair, output: int) -> None:
         share = order["nodes"][node]
         self.node = node
-        self.slots: int = share["slots"]
-        self._pool: dict[str, Any] = order["pool"]
+        self.slots = share["slots"]
+        self._pool = order["pool"]
         self._keys = keys
         self._output = output
         cpus: list[set[int]] = []
@@ -153,9 +144,10 @@ def main() -> None:
 def _main() -> None:
     node = sys.argv[1] or os.environ["SLURMD_NODENAME"]
     inbox, output = introduce(node, lambda: _prepare(sys.argv[2:]))
-    order = inbox.read(None)
-    if order is None:
+    message = inbox.read(None)
+    if message is None:
         return
+    order = cast(StartOrder, message)
     if Path(order["pool"]["directory"]).is_dir():
         os.chdir(order["pool"]["directory"])
     workers = NodeWorkers(node, order, read_keys(Path(os.environ[KEY_FILE])), output)

@@ -41,7 +41,7 @@ class PoolFailure:
             raise self.error
 
 
-def patch_origin(library: Any, fate: PoolFailure) -> None:
+def patch_origin(library: Any, failure: PoolFailure) -> None:
     """Change what only the origin does; see `patches` for the rest."""
     queue, communicator = library.types.FutureQueue, library.comm.ZMQCommunicator
     append, pump, send = queue.append, communicator.pumpInfoSocket, communicator.sendFuture
@@ -54,20 +54,20 @@ def patch_origin(library: Any, fate: PoolFailure) -> None:
 
     def _pump_or_fail(self: Any) -> None:
         pump(self)
-        fate.check()  # whatever waits for something asks here, again and again
+        failure.check()  # whatever waits for something asks here, again and again
 
     def _send_or_fail(self: Any, future: Any) -> None:
-        fate.check()
+        failure.check()
         send.__get__(self)(future)
 
     queue.append = _append_or_send
     queue.requestFuture = lambda self: None
-    queue.pop = functools.partialmethod(_pop, library, fate)
+    queue.pop = functools.partialmethod(_pop, library, failure)
     communicator.pumpInfoSocket = _pump_or_fail
     communicator.sendFuture = _send_or_fail
 
 
-def _pop(queue: Any, library: Any, fate: PoolFailure) -> Any:
+def _pop(queue: Any, library: Any, failure: PoolFailure) -> Any:
     """Return the next future whose result the script waits for.
 
     What goes wrong meanwhile, a signal included, becomes the error of all that is under way: so it is raised in
@@ -77,7 +77,7 @@ def _pop(queue: Any, library: Any, fate: PoolFailure) -> Any:
         try:
             queue.updateQueue()
             if not queue.ready:
-                _wait(queue.socket, library, fate)
+                _wait(queue.socket, library, failure)
         except BaseException as error:
             _fail_all(queue, library, error)
             if not queue.ready:
@@ -86,11 +86,16 @@ def _pop(queue: Any, library: Any, fate: PoolFailure) -> Any:
             return queue.ready.popleft()
 
 
-def _wait(communicator: Any, library: Any, fate: PoolFailure) -> None:
+def _wait(communicator: Any, library: Any, failure: PoolFailure) -> None:
     """Wait until something has come, or the pool has failed."""
     if not hasattr(communicator, "arrivals"):
         communicator.arrivals = library.comm.zmq.Poller()
-        for source in (communicator.direct_socket, communicator.socket, communicator.infoSocket, fate.descriptor):
+        for source in (
+            communicator.direct_socket,
+            communicator.socket,
+            communicator.infoSocket,
+            failure.descriptor,
+        ):
             communicator.arrivals.register(source, library.comm.zmq.POLLIN)
     communicator.arrivals.poll()
 
@@ -123,7 +128,7 @@ def ending_signals() -> Iterator[None]:
             signal.signal(signum, handler)
 
 
-def run_as_origin(library: Any, fate: PoolFailure, function: Callable[[], int]) -> int:
+def run_as_origin(library: Any, failure: PoolFailure, function: Callable[[], int]) -> int:
     """Call `function`, which runs the script, as SCOOP's root task; return the exit status.
 
     It is that of the script, but never 0 when the pool has failed.
@@ -134,14 +139,14 @@ def run_as_origin(library: Any, fate: PoolFailure, function: Callable[[], int]) 
     def _root() -> None:
         sys.excepthook = hook  # SCOOP's own ends the pool, and prints where nobody looks
         outcome.append(function())
-        fate.end()
+        failure.end()
 
     try:
         library.futures._startup(_root)
     finally:
         sys.excepthook = hook
     if not outcome or outcome[0] == 0:
-        fate.check()
+        failure.check()
     if not outcome:
         raise EngineError("SCOOP's pool ended before the script")
     return outcome[0]

@@ -1,13 +1,14 @@
-"""Worker in a forked process: it loads the script as a module, and executes tasks."""
+"""Worker in a forked process: loads the script as a module, and executes tasks."""
 
 import sys
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from hpcml.engines.scoop.broker import PLACE
+from hpcml.engines.scoop.broker import SLOT_KEY
 from hpcml.engines.scoop.curve import KeyPair, secured
 from hpcml.engines.scoop.library import load
+from hpcml.engines.scoop.message_types import PoolSettings
 from hpcml.engines.scoop.patches import patch, patch_worker
 from hpcml.errors import EngineError
 
@@ -16,27 +17,28 @@ __all__ = ["configure", "load_script", "run_worker"]
 MODULE = "SCOOP_WORKER"  # SCOOP's name for the script on workers
 
 
-def configure(library: Any, pool: dict[str, Any], *, origin: bool, place: tuple[str, int] | None = None) -> None:
-    """Set what SCOOP's own launcher would set.
+def configure(library: Any, pool: PoolSettings, *, origin: bool, place: tuple[str, int] | None = None) -> None:
+    """Set the constants of SCOOP that its own launcher would set.
 
     Parameters
     ----------
-    pool
-        ``{"address": …, "ports": [tasks, news], "size": …, "script": …, "args": […], "directory": …}``
     place
         The node and slot of a worker.
     """
-    scoop, address = library.scoop, pool["address"]
-    scoop.IS_RUNNING, scoop.IS_ORIGIN, scoop.SIZE = True, origin, pool["size"]
-    scoop.MAIN_MODULE, scoop.WORKING_DIRECTORY = pool["script"], pool["directory"]
-    scoop.BROKER = library.structs.BrokerInfo(address, *pool["ports"], address)
+    scoop = library.scoop
+    scoop.IS_RUNNING = True
+    scoop.IS_ORIGIN = origin
+    scoop.SIZE = pool["size"]
+    scoop.MAIN_MODULE = pool["script"]
+    scoop.WORKING_DIRECTORY = pool["directory"]
+    scoop.BROKER = library.structs.BrokerInfo(pool["address"], *pool["ports"], pool["address"])
     scoop.CONFIGURATION = {"headless": False, "backend": "ZMQ"}
     if place is not None:
-        scoop.CONFIGURATION[PLACE] = place
+        scoop.CONFIGURATION[SLOT_KEY] = place
 
 
-class _NotYet:
-    """Stands for SCOOP's state while a worker loads the script: what is done then would be done by each."""
+class _Unavailable:
+    """Placeholder of SCOOP's state while a worker loads the script, whose main part no worker may run."""
 
     def __getattr__(self, name: str) -> Any:
         raise EngineError(
@@ -46,18 +48,19 @@ class _NotYet:
 
 
 def load_script(library: Any, path: str) -> None:
-    """Load the script as a module, which tasks find as ``__main__`` as well."""
+    """Load the script as a module, which is ``__main__`` for tasks as well."""
     module = ModuleType(MODULE)
     module.__file__ = path
     sys.modules[MODULE] = sys.modules["__main__"] = module
-    control, futures = library.control, library.futures
-    control.current = control.execQueue = futures._controller = _NotYet()
+    control = library.control
+    futures = library.futures
+    control.current = control.execQueue = futures._controller = _Unavailable()
     exec(compile(Path(path).read_bytes(), path, "exec", dont_inherit=True), vars(module))
     control.current = control.execQueue = futures._controller = None
 
 
-def run_worker(pool: dict[str, Any], node: str, slot: int, keys: KeyPair) -> None:
-    """Execute tasks until the pool ends; see `configure` for `pool`."""
+def run_worker(pool: PoolSettings, node: str, slot: int, keys: KeyPair) -> None:
+    """Execute tasks until the pool ends."""
     library = load()
 
     def own_address() -> str:
