@@ -64,7 +64,7 @@ class Monitor:
             except Exception as error:  # see `finished`
                 log.debug("the display failed: %r", error)
 
-    def recalled(self, known: RecordedOutcome) -> None:
+    def restored(self, known: RecordedOutcome) -> None:
         """Count one task whose result an earlier session of the run has recorded."""
         self.totals.recalled += 1
         self._advance(known.group)

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from hpcml.data.column_encoding import PackClass, SeenObjects, encode_column
 from hpcml.data.loading import LoadedFunction, loads_arguments
 from hpcml.data.out_of_band import Objects
-from hpcml.data.packed import LargePart, Packed, Referring, nbytes, parts_of
+from hpcml.data.packed import LargePart, Packed, Referring, large_parts_of, nbytes
 
 __all__ = ["Alike", "Arguments", "Each", "Plain", "encode_alike", "large_parts", "size_of"]
 
@@ -69,7 +69,7 @@ class Each(NamedTuple):
     @property
     def large_parts(self) -> list[LargePart]:
         """See `Plain`."""
-        return [part for packed in self.packed for part in parts_of(packed)]
+        return [part for packed in self.packed for part in large_parts_of(packed)]
 
     def load(self, function: LoadedFunction) -> Iterator[CallArguments]:
         """See `Plain`."""
@@ -111,7 +111,7 @@ def size_of(packed: "Packed | Referring | Arguments") -> int:
 
 def large_parts(packed: "Packed | Referring | Arguments") -> list[LargePart]:
     """Return the placeholders for the large parts."""
-    return packed.large_parts if isinstance(packed, Plain | Each | Alike) else parts_of(packed)
+    return packed.large_parts if isinstance(packed, Plain | Each | Alike) else large_parts_of(packed)
 
 
 def encode_alike(calls: Sequence[CallArguments], objects: Objects, pack: PackClass) -> Alike | None:

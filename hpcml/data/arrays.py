@@ -76,7 +76,7 @@ def _reduce_masked(array: Any) -> tuple[Any, ...]:
 
 
 def reduce_returned(array: NDArray[Any]) -> Any:
-    """Return how the pickle of a result builds `array`; what is read-only becomes the caller's own."""
+    """Return how the pickle of a result builds `array`; an array over read-only data becomes the caller's own."""
     if is_mapped(array):
         return array.copy(order="K").__reduce_ex__(pickle.HIGHEST_PROTOCOL)
     return reduce_own_map(array) if is_file_map(array) else None
@@ -94,9 +94,9 @@ def rebuild_array(
     axes: tuple[int, ...] | None,
     kind: type[NDArray[Any]] | None,
 ) -> NDArray[Any]:
-    """Return the array over `content`, without copying; it can be written if `content` can.
+    """Return the array over `content`, without copying; the array can be written if `content` can.
 
-    `shape` is that of the content, whose dimensions are the array's `axes`; None: all in their order.
+    `shape` is the shape of the content, whose dimensions are the array's `axes`; None: all in their order.
     """
     plain: NDArray[Any] = numpy.ndarray(shape, dtype, buffer=content)
     if axes is not None:
@@ -123,7 +123,7 @@ def content(array: Any) -> bytes:
 
 
 def is_constant(thing: Any) -> bool:
-    """Tell whether an object of numpy's cannot be changed: a scalar, a type of elements, a function."""
+    """Tell whether an object is one of numpy's that cannot be changed: a scalar, a dtype, a function."""
     if isinstance(thing, numpy.generic):
         return not isinstance(thing, numpy.void)
     return isinstance(thing, numpy.dtype | numpy.ufunc)
@@ -193,10 +193,10 @@ def _is_over_a_map(array: Any) -> bool:
 
 
 def _owner(array: NDArray[Any]) -> NDArray[Any]:
-    """Return the array that lives as long as the content is of use.
+    """Return the array that exists as long as its content may be sent again.
 
-    That is the one which a chain of views ends at, when the view shows all of it: the view itself may have been
-    made for the moment. A part is of use as long as the view of it.
+    That is the last one in a chain of views, when `array` shows all of it: a view may be made for one call. The
+    content of a view of a part is kept as long as this view exists.
     """
     whole = array
     while isinstance(whole.base, Array):
@@ -205,7 +205,7 @@ def _owner(array: NDArray[Any]) -> NDArray[Any]:
 
 
 def _axes(plain: NDArray[Any]) -> tuple[int, ...] | None:
-    """Return the axes in the order in which the content lies in memory, None when that is their own order."""
+    """Return the axes in the order of the content in memory, None when that is their own order."""
     if plain.flags.c_contiguous:
         return None
     axes = tuple(numpy.argsort([-stride for stride in plain.strides], kind="stable").tolist())

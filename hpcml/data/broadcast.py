@@ -9,8 +9,8 @@ from typing import Any, NamedTuple, Self
 
 from hpcml.data.call_data import CallData
 from hpcml.data.digests import digest
-from hpcml.data.loading import join
-from hpcml.data.out_of_band import OutOfBand, Packer, reduces
+from hpcml.data.loading import loads_with_holes
+from hpcml.data.out_of_band import OutOfBand, Packer, reducers
 from hpcml.data.packed import LargePart
 from hpcml.data.pickling import NamingUnpicklable
 from hpcml.data.staging.store import DataReference, Store
@@ -157,7 +157,7 @@ def _reduce(handle: Broadcast, out_of_band: OutOfBand) -> tuple[Any, ...]:
     )
 
 
-reduces[Broadcast] = _reduce
+reducers[Broadcast] = _reduce
 
 
 def _build_handle(key: str, stream: Any, holes: Sequence[tuple[int, Any]], buffers: Sequence[Any]) -> Broadcast:
@@ -168,7 +168,7 @@ def _build_handle(key: str, stream: Any, holes: Sequence[tuple[int, Any]], buffe
     costly = bool(holes) or not isinstance(stream, bytes)
 
     def _value() -> Any:
-        value = _values[key] if key in _values else join(stream, holes, buffers)
+        value = _values[key] if key in _values else loads_with_holes(stream, holes, buffers)
         if costly:
             _values[key] = value
         return value

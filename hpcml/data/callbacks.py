@@ -12,7 +12,7 @@ import sys
 from multiprocessing import AuthenticationError
 from typing import Any
 
-from hpcml.data.out_of_band import OutOfBand, reduces
+from hpcml.data.out_of_band import OutOfBand, reducers
 
 __all__ = ["send_callbacks", "with_messages"]
 
@@ -28,7 +28,7 @@ def send_callbacks() -> None:
     """In the driver, make callbacks that are sent to tasks send their messages to this process."""
     transport: Any = sys.modules.get(TRANSPORT)
     if transport is not None:
-        reduces.setdefault(transport.ListenerHandle, _reduce)
+        reducers.setdefault(transport.ListenerHandle, _reduce)
 
 
 def _reduce(handle: Any, _: OutOfBand) -> tuple[Any, ...]:

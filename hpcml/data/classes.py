@@ -18,7 +18,7 @@ import cloudpickle
 from hpcml.data.class_loading import ClassUnpickler, holds_class
 from hpcml.data.definitions import code_parts, find_by_name
 from hpcml.data.digests import digest
-from hpcml.data.loading import joined
+from hpcml.data.loading import as_file
 from hpcml.errors import HpcmlError
 
 __all__ = ["ClassNote", "NewClasses", "class_note", "find_class", "loads_known"]
@@ -100,7 +100,7 @@ def loads_known(packed: bytes | memoryview, find: FindClass = _find_none) -> Any
     """
     if len(packed) < SEARCHED_BYTES and not holds_class(packed):
         return pickle.loads(packed)
-    return _Unpickler(joined([memoryview(packed)]), find).load()
+    return _Unpickler(as_file([memoryview(packed)]), find).load()
 
 
 class _Unpickler(ClassUnpickler):

@@ -1,4 +1,4 @@
-"""Digests of the content of arrays, for the length of one call: what cannot have changed is hashed once."""
+"""Digests of content: of bytes, and of the arrays of one call, each hashed once for its key and for staging."""
 
 import weakref
 from collections.abc import Callable, Hashable
@@ -6,7 +6,7 @@ from typing import Any
 
 __all__ = ["ContentDigests", "digest"]
 
-SMALLEST = 1 << 16  # bytes; nothing else needs the digest of less
+MIN_KEPT_NBYTES = 1 << 16  # the digest of less is needed once only
 
 
 def digest(*parts: Any) -> str:
@@ -31,8 +31,8 @@ def digest(*parts: Any) -> str:
 class ContentDigests:
     """Digests of memory, by the `key` that means it while its `owner` lives.
 
-    Content above `limit` is hashed once in a call, for it is sent once. Smaller content is sent each time as it is
-    then: its digest holds until the next `forget`, which comes with each call that is made ready.
+    Content above `limit` is hashed once in a call, for it is sent once. Smaller content is sent with each task as
+    it is at that time: its digest holds until the next `forget`, before the next task is packed.
 
     Examples
     --------
@@ -53,8 +53,8 @@ class ContentDigests:
         self._small: dict[Hashable, tuple[Any, str]] = {}
 
     def of(self, nbytes: int, key: Hashable, owner: Any, produce: Callable[[], Any]) -> str:
-        """Return the digest of what `produce` gives; see `hpcml.data.arrays.MakeReference`."""
-        if nbytes < SMALLEST:
+        """Return the digest of the content that `produce` returns; see `hpcml.data.arrays.MakeReference`."""
+        if nbytes < MIN_KEPT_NBYTES:
             return digest(produce())
         found = self.known(nbytes, key)
         if found:
@@ -65,7 +65,7 @@ class ContentDigests:
             return found
         try:
             self._large[nbytes, key] = (weakref.ref(owner), found)
-        except TypeError:  # bytes, which cannot be watched
+        except TypeError:  # of bytes there are no weak references
             self._small[nbytes, key] = (owner, found)
         return found
 
@@ -77,6 +77,6 @@ class ContentDigests:
         return self._small.get((nbytes, key), (None, ""))[1]
 
     def forget(self) -> None:
-        """Forget what is sent each time as it is then: from now on it may be something else."""
+        """Drop the digests of content up to the limit, which may change from now on."""
         if self._small:
             self._small = {}

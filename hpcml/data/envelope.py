@@ -92,7 +92,7 @@ class TaskObserver(Protocol):
     def finished(self, call: Call, outcome: Outcome, packed: bytes | memoryview) -> None:
         """Take the outcome of a call, as the worker packed it too; what this raises fails all calls."""
 
-    def recalled(self, known: RecordedOutcome) -> None:
+    def restored(self, known: RecordedOutcome) -> None:
         """Take a call whose outcome is known from an earlier session."""
 
     def failed(self, call: Call, error: HpcmlError) -> None:
@@ -155,7 +155,7 @@ class WithJoblibSettings:
         from joblib import parallel_config
 
         if self.preparation is not None:
-            self.preparation.happen()
+            self.preparation.run_once()
         with ExitStack() as settings:
             settings.enter_context(parallel_config(backend=self.backend, n_jobs=self.n_jobs))
             if self.threads is not None:

@@ -1,4 +1,4 @@
-"""Pickles loaded around the files on this node that hold their large parts; see `hpcml.data.out_of_band`."""
+"""Loading of pickles on a worker, around the files on its node that hold their large parts."""
 
 import io
 import pickle
@@ -7,32 +7,33 @@ from functools import partial
 from typing import Any, Protocol
 
 from hpcml.data.class_loading import ClassUnpickler, holds_class, load
-from hpcml.data.packed import LargePart, Packed, Payload, Referring
+from hpcml.data.packed import LargePart, Packed, Referring
 from hpcml.data.staging.files import DataPart, open_map
 
-__all__ = ["LoadedFunction", "Maps", "join", "joined", "loads_arguments", "loads_function"]
+__all__ = ["LoadedFunction", "MappedFiles", "as_file", "loads_arguments", "loads_function", "loads_with_holes"]
 
 
 class LoadedFunction(Protocol):
     """A function as a worker has loaded it."""
 
     objects: Mapping[int, Any]
-    """Those in its pickle, as it was loaded last; see `loads_function`."""
+    """The objects in its pickle, as it was loaded last; see `loads_function`."""
 
     def load_again(self) -> None:
-        """Load it as it was sent."""
+        """Load the function as it was sent."""
 
 
-class Maps:
-    """The files that a task has mapped; they stay so while this object lives, or an array uses them."""
+class MappedFiles:
+    """The files that a task has mapped; each stays mapped while this object or an array refers to it."""
 
     def __init__(self) -> None:
         self._open: dict[str, memoryview] = {}
 
     def content(self, part: LargePart) -> memoryview:
-        """Return a stretch of a file; what is private can be written, and nobody else sees it."""
+        """Return a part of a file; a private one can be written, and no other process sees the change."""
         assert isinstance(part, DataPart)
-        path, end = part.file.path, part.offset + part.nbytes
+        path = part.file.path
+        end = part.offset + part.nbytes
         if part.private:
             return memoryview(open_map(part.file))[part.offset : end]
         if path not in self._open:
@@ -41,17 +42,18 @@ class Maps:
 
 
 def loads_arguments(packed: Packed | Referring, function: LoadedFunction) -> Any:
-    """Unpickle arguments, as a pickle of `hpcml.data.out_of_band.Packer`, around the files on this node.
+    """Unpickle arguments, packed by `hpcml.data.out_of_band.Packer`, around the files on this node.
 
     Parameters
     ----------
     function
-        The one that is called with them. It is loaded again where its state has noted a class of the arguments.
+        The function that is called with them. It is loaded again where a class in the arguments was registered in
+        its state.
 
     Raises
     ------
     DataMissing
-        A file is not there, or is not the one that was sent.
+        A file is missing, or does not have the content that was sent.
     """
     if isinstance(packed, bytes) and not holds_class(packed):
         return pickle.loads(packed)
@@ -64,8 +66,12 @@ def loads_arguments(packed: Packed | Referring, function: LoadedFunction) -> Any
 
 def _loads(packed: Packed | Referring, function: LoadedFunction) -> tuple[Any, ClassUnpickler]:
     if isinstance(packed, Referring):
-        return load(partial(_unpickler, partial(_ReferringUnpickler, function.objects), packed.packed, Maps()))
-    return load(partial(_unpickler, ClassUnpickler, packed, Maps()))
+        return _load_around_files(partial(_ReferringUnpickler, function.objects), packed.packed)
+    return _load_around_files(ClassUnpickler, packed)
+
+
+def _load_around_files(kind: Callable[..., ClassUnpickler], packed: Packed) -> tuple[Any, ClassUnpickler]:
+    return load(partial(_unpickler, kind, packed, MappedFiles()))
 
 
 def loads_function(packed: Packed) -> tuple[Any, Mapping[int, Any]]:
@@ -76,58 +82,57 @@ def loads_function(packed: Packed) -> tuple[Any, Mapping[int, Any]]:
     DataMissing
         See `loads_arguments`.
     """
-    function, unpickler = load(partial(_unpickler, ClassUnpickler, packed, Maps()))
+    function, unpickler = _load_around_files(ClassUnpickler, packed)
     return function, unpickler.memo.copy()
 
 
 class _ReferringUnpickler(ClassUnpickler):
-    """One that knows the objects of a function."""
+    """Unpickler of a pickle that refers to objects of a function by their numbers."""
 
     def __init__(self, objects: Mapping[int, Any], stream: Any, **settings: Any) -> None:
         super().__init__(stream, **settings)
         self._objects = objects
 
     def persistent_load(self, number: int) -> Any:
-        """Return an object; see `pickle.Unpickler.persistent_load`."""
+        """Return the object with a number; see `pickle.Unpickler.persistent_load`."""
         return self._objects[number]
 
 
-def _opened(packed: Payload, maps: Maps) -> tuple[bytes, list[tuple[int, memoryview]], list[memoryview]]:
-    """Return a pickle with the content of its large parts."""
-    buffers = [maps.content(part) for part in packed.buffers]
-    return packed.stream, [(offset, maps.content(part)) for offset, part in packed.holes], buffers
-
-
-def _unpickler(kind: Callable[..., Any], packed: Packed, maps: Maps) -> Any:
+def _unpickler(kind: Callable[..., ClassUnpickler], packed: Packed, files: MappedFiles) -> ClassUnpickler:
     if isinstance(packed, bytes):
         return kind(io.BytesIO(packed))
-    stream, holes, buffers = _opened(packed, maps)
-    return kind(_file(stream, holes), buffers=buffers)
+    buffers = [files.content(part) for part in packed.buffers]
+    holes = [(offset, files.content(part)) for offset, part in packed.holes]
+    return kind(_fill_holes(packed.stream, holes), buffers=buffers)
 
 
-def join(stream: bytes | memoryview, holes: Sequence[tuple[int, memoryview]], buffers: Sequence[Any]) -> Any:
+def loads_with_holes(
+    stream: bytes | memoryview, holes: Sequence[tuple[int, memoryview]], buffers: Sequence[Any]
+) -> Any:
     """Unpickle a stream with its holes filled and its buffers given."""
     if not holes and not holds_class(stream):
         return pickle.loads(stream, buffers=buffers)
-    return load(lambda: ClassUnpickler(_file(stream, holes), buffers=buffers))[0]
+    return load(lambda: ClassUnpickler(_fill_holes(stream, holes), buffers=buffers))[0]
 
 
-def _file(stream: bytes | memoryview, holes: Sequence[tuple[int, memoryview]]) -> Any:
-    parts, end = [], 0
+def _fill_holes(stream: bytes | memoryview, holes: Sequence[tuple[int, memoryview]]) -> io.BufferedReader:
+    """Return a stream with the content of its holes as one file."""
+    parts: list[memoryview] = []
+    end = 0
     for offset, content in holes:
         parts += [memoryview(stream)[end:offset], content]
         end = offset
     parts.append(memoryview(stream)[end:])
-    return joined(parts)
+    return as_file(parts)
 
 
-def joined(parts: Sequence[memoryview]) -> io.BufferedReader:
-    """Return several pieces as one file, without copying them."""
-    return io.BufferedReader(_Joined(parts))
+def as_file(parts: Sequence[memoryview]) -> io.BufferedReader:
+    """Return several pieces of memory as one file, without copying them."""
+    return io.BufferedReader(_Pieces(parts))
 
 
-class _Joined(io.RawIOBase):
-    """Several pieces, read as one file."""
+class _Pieces(io.RawIOBase):
+    """Several pieces of memory, read as one file."""
 
     def __init__(self, parts: Sequence[memoryview]) -> None:
         self._parts = [part for part in reversed(parts) if part]
@@ -137,7 +142,7 @@ class _Joined(io.RawIOBase):
         return True
 
     def readinto(self, target: Any) -> int:
-        """Fill `target` from the pieces, and return with how many bytes; see `io.RawIOBase`."""
+        """Fill `target` from the pieces, and return the number of bytes; see `io.RawIOBase`."""
         if not self._parts:
             return 0
         part = self._parts.pop()

@@ -1,9 +1,9 @@
-"""Pickles whose large parts stay behind: how a task is sent without the data that it refers to.
+"""Pickles without their large parts: a task is sent without the data that it refers to.
 
 Three kinds of large parts leave the pickle, wherever in an object they are found: arrays (`reduce_array`),
-buffers that their objects give away (protocol 5: frames of pandas and Arrow), and any other stretch of bytes
-that the pickler writes in one piece (bytes, strings). The first two are rebuilt around the node's file; the
-third must be copied from it.
+out-of-band buffers of objects (protocol 5: frames of pandas and Arrow), and any other piece of bytes that the
+pickler writes at once (bytes, strings). The first two are rebuilt around the node's file; the third must be
+copied from it.
 """
 
 import enum
@@ -34,19 +34,19 @@ __all__ = [
     "OutOfBand",
     "Packer",
     "dumps_result",
-    "reduces",
+    "reducers",
 ]
 
 PICKLER_FRAME_NBYTES = 1 << 17  # the pickler collects small parts into pieces that stay below this
 
 
 Objects = dict[int, tuple[int, Any]]
-"""Objects in a pickle, by their ids: each with its number in the memo."""
+"""Objects in a pickle by their ids: each with its number in the memo."""
 
 
-reduces: dict[type, Callable[[Any, "OutOfBand"], tuple[Any, ...]]] = {}
-"""Types with content of their own: a function of an object and the pickle's buffers, which returns how the
-pickle builds the object (`pickle.Pickler.reducer_override`)."""
+reducers: dict[type, Callable[[Any, "OutOfBand"], tuple[Any, ...]]] = {}
+"""Types with content of their own, such as broadcast handles. Each has a function of an object and the pickle's
+buffers, which returns how the pickle builds the object (`pickle.Pickler.reducer_override`)."""
 
 
 class _Stream:
@@ -129,7 +129,7 @@ def _reduce_array(array: Array[Any, Any], out_of_band: OutOfBand) -> tuple[Any, 
 
 
 class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle has no types
-    """cloudpickle's, with an eye for large content."""
+    """Pickler of cloudpickle's that leaves large content out."""
 
     def __init__(self, stream: _Stream, out_of_band: OutOfBand) -> None:
         super().__init__(stream, pickle.HIGHEST_PROTOCOL, out_of_band)
@@ -141,19 +141,19 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle has no
         reduced = None
         if isinstance(thing, Array):
             reduced = _reduce_array(thing, self.out_of_band)
-        elif type(thing) in reduces:
-            reduced = reduces[type(thing)](thing, self.out_of_band)
+        elif type(thing) in reducers:
+            reduced = reducers[type(thing)](thing, self.out_of_band)
         elif isinstance(thing, BaseException):
             reduced = reduce_error(thing)
         elif type(thing) is MethodType and isinstance(thing.__self__, Executor):
-            reduced = getattr, (thing.__self__, thing.__name__)  # a Cluster's own: it arrives as another class
+            reduced = getattr, (thing.__self__, thing.__name__)  # of a Cluster, which is another class in a task
         if reduced is None:
             reduced = reduce_individual(thing) or reduce_generator(thing) or reduce_decorated(thing)
         return with_slots(thing, super().reducer_override(thing)) if reduced is None else reduced
 
 
 class _ResultPickler(cloudpickle.Pickler):  # type: ignore[misc]
-    """cloudpickle's; what a task returns of read-only data becomes the caller's own."""
+    """Pickler of cloudpickle's for results; arrays over read-only data become the caller's own."""
 
     def reducer_override(self, thing: Any) -> Any:
         """Return how `thing` is reduced; see `pickle.Pickler.reducer_override`."""
@@ -167,7 +167,7 @@ class _ResultPickler(cloudpickle.Pickler):  # type: ignore[misc]
 
 
 class _ReferringPickler(_Pickler):
-    """One that writes a number in place of an object that is there already, where the pickle is loaded."""
+    """Pickler that writes a number in place of each object of the function, which the worker has already."""
 
     def __init__(self, stream: _Stream, out_of_band: OutOfBand, objects: Objects) -> None:
         super().__init__(stream, out_of_band)
@@ -236,7 +236,7 @@ def _has_identity(thing: Any) -> bool:
 
 
 def dumps_result(thing: Any) -> bytes:
-    """Pickle a result of a task; views of shared data arrive as arrays that can be written."""
+    """Pickle a result of a task; views of shared data become arrays that can be written."""
     stream = io.BytesIO()
     _ResultPickler(stream, pickle.HIGHEST_PROTOCOL).dump(thing)
     return stream.getvalue()

@@ -1,11 +1,11 @@
-"""The pickles that are sent: of a function, or of the arguments of a call."""
+"""Pickles that are sent: of a function, or of the arguments of a call."""
 
 from typing import NamedTuple
 
 from hpcml.data.staging.files import DataPart
 from hpcml.data.staging.store import DataReference
 
-__all__ = ["LargePart", "Packed", "Payload", "Referring", "nbytes", "parts_of"]
+__all__ = ["LargePart", "Packed", "Payload", "Referring", "large_parts_of", "nbytes"]
 
 
 LargePart = DataReference | DataPart
@@ -20,9 +20,9 @@ class Payload(NamedTuple):
     stream
         The pickle.
     holes
-        Where in the stream something is missing, and the file that holds it.
+        Offsets in the stream at which content is missing, and the content.
     buffers
-        The files for the pickle's out-of-band buffers, in order (PEP 574).
+        Content of the pickle's out-of-band buffers, in order (PEP 574).
     """
 
     stream: bytes
@@ -40,13 +40,13 @@ Packed = bytes | Payload
 
 
 def nbytes(packed: Packed | Referring) -> int:
-    """Return how many bytes of a pickle are sent with a task."""
+    """Return the number of bytes of a pickle that are sent with a task."""
     if isinstance(packed, Referring):
         packed = packed.packed
     return len(packed) if isinstance(packed, bytes) else len(packed.stream)
 
 
-def parts_of(packed: Packed | Referring) -> list[LargePart]:
+def large_parts_of(packed: Packed | Referring) -> list[LargePart]:
     """Return the placeholders for the large parts of a pickle."""
     if isinstance(packed, Referring):
         packed = packed.packed

@@ -1,4 +1,4 @@
-"""Pickles that are sent to workers and back."""
+"""Pickles of plain values, results and errors; errors that name the object that cannot be pickled."""
 
 import contextlib
 import pickle
@@ -22,8 +22,8 @@ __all__ = [
 ]
 
 _PLAIN = frozenset((int, float, str, bytes, bool, type(None)))
-_SMALL = 1 << 17  # bytes
-_SHORT = 1 << 10
+_MAX_PLAIN_NBYTES = 1 << 17  # of all arguments of a call
+_MAX_TEXT_LENGTH = 1 << 10  # of one of several calls
 
 
 def dumps(thing: Any) -> bytes:
@@ -46,13 +46,13 @@ def dumps_parts(*parts: Any) -> bytes:
         return dumps_result(parts)
     except Exception as error:
         bad = [part for part in parts if not pickles(part)]
-        if not bad:  # a handle of a Cluster; its error says it all
+        if not bad:  # a handle of a Cluster, whose error says it all
             raise
         raise TaskError(describe_unpicklable({"": bad[0]}, "it", error)) from error
 
 
 def is_plain(args: Sequence[Any], kwargs: Mapping[str, Any]) -> bool:
-    """Tell whether all arguments are short and of types that every pickle knows.
+    """Tell whether all arguments are numbers, None or short texts.
 
     Examples
     --------
@@ -63,7 +63,7 @@ def is_plain(args: Sequence[Any], kwargs: Mapping[str, Any]) -> bool:
     parts = (*args, *kwargs.values()) if kwargs else args
     if not _PLAIN.issuperset(map(type, parts)):
         return False
-    return all(len(part) <= _SHORT for part in parts if isinstance(part, str | bytes))
+    return all(len(part) <= _MAX_TEXT_LENGTH for part in parts if isinstance(part, str | bytes))
 
 
 def pack_plain(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> bytes | None:
@@ -71,7 +71,7 @@ def pack_plain(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> bytes | None
     if kwargs or not all(type(part) in _PLAIN for part in args):
         return None
     packed = pickle.dumps((args, kwargs), pickle.HIGHEST_PROTOCOL)
-    return packed if len(packed) < _SMALL else None
+    return packed if len(packed) < _MAX_PLAIN_NBYTES else None
 
 
 class NamingUnpicklable:
@@ -112,9 +112,9 @@ class NamingUnpicklable:
 
 
 def pack_error(error: BaseException) -> bytes:
-    """Pickle an exception so that it keeps its type and what it holds; see `hpcml.data.exceptions`.
+    """Pickle an exception with its type and attributes; see `hpcml.data.exceptions`.
 
-    What cannot be pickled of it is left behind: an attribute, a cause, at last its type.
+    Parts that cannot be pickled are left out: an attribute, a cause, at last the type.
     """
     for bare in (False, True):
         if bare:

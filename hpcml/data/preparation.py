@@ -7,7 +7,7 @@ from typing import Any
 
 from hpcml.data.pickling import NamingUnpicklable, dumps
 
-__all__ = ["Preparation", "preparation"]
+__all__ = ["Preparation", "preparation_of"]
 
 _done = ""  # in a worker: the preparation that it had last
 _last: "tuple[Callable[..., Any], tuple[Any, ...], Preparation] | None" = None  # in the driver
@@ -35,7 +35,7 @@ class Preparation:
         with NamingUnpicklable("the initializer of Parallel", {"": (function, arguments)}):
             self.packed = dumps((function, arguments))
 
-    def happen(self) -> None:
+    def run_once(self) -> None:
         """Make the call, unless it was the last that this process has made; what it raises is the task's error."""
         global _done  # noqa: PLW0603  one process is one worker
         if _done == self.name:
@@ -50,7 +50,7 @@ class Preparation:
         _done = self.name
 
 
-def preparation(function: Callable[..., Any], arguments: tuple[Any, ...]) -> Preparation:
+def preparation_of(function: Callable[..., Any], arguments: tuple[Any, ...]) -> Preparation:
     """Return what stands for an initializer; the one before where function and arguments are equal to its."""
     global _last  # noqa: PLW0603  as joblib has one executor
     if _last is None or not _equal((function, arguments), _last[:2]):

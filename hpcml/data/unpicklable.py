@@ -10,7 +10,7 @@ from typing import Any
 
 import cloudpickle
 
-from hpcml.data.out_of_band import reduces
+from hpcml.data.out_of_band import reducers
 
 __all__ = ["describe_unpicklable", "pickles", "text_of"]
 
@@ -60,7 +60,7 @@ class _Probe(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle has no t
 
     def reducer_override(self, thing: Any) -> Any:
         """Return how `thing` is reduced; see `pickle.Pickler.reducer_override`."""
-        return (int, ()) if type(thing) in reduces else super().reducer_override(thing)
+        return (int, ()) if type(thing) in reducers else super().reducer_override(thing)
 
 
 def pickles(thing: Any) -> bool:

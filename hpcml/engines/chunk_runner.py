@@ -15,7 +15,7 @@ from hpcml.engines.snapshots import Snapshot, take_snapshot
 
 __all__ = ["Function", "call_with_note", "run_chunk"]
 
-AT_ONCE = 0.5  # seconds; the rest of a chunk that lasts longer than was thought is given to others
+MAX_CHUNK_SECONDS = 0.5  # seconds; the rest of a chunk that lasts longer than was thought is given to others
 LARGEST = 4 << 20  # bytes of values in one message
 CHANGES = 3  # in a row, after which a function is loaded for each call without another look
 
@@ -70,7 +70,7 @@ def run_chunk(
 
     `between` is called after each call that returns.
     """
-    until = time.perf_counter() + AT_ONCE
+    until = time.perf_counter() + MAX_CHUNK_SECONDS
     called = function.called
     with called.settings() if isinstance(called, WithJoblibSettings) else contextlib.nullcontext():
         function.remember()

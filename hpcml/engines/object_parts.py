@@ -24,7 +24,7 @@ from typing import Any
 
 from hpcml.data.arrays import Array, is_constant
 from hpcml.data.definitions import is_named
-from hpcml.data.out_of_band import reduces
+from hpcml.data.out_of_band import reducers
 from hpcml.data.random_state import reduce_generator
 
 __all__ = ["Opaque", "find_parts", "nbytes_of"]
@@ -95,7 +95,7 @@ def _is_constant(thing: Any) -> bool:
         return True
     if isinstance(thing, _CONSTANTS) and not _attributes(thing):
         return True
-    return type(thing) in reduces or is_constant(thing) or reduce_generator(thing) is not None
+    return type(thing) in reducers or is_constant(thing) or reduce_generator(thing) is not None
 
 
 def _parts_of_array(thing: Any, views: Views, arrays: list[Any]) -> Iterable[Any]:

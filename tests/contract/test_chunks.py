@@ -139,7 +139,7 @@ def test_no_finished_call_is_repeated(engine, tmp_path):
 
 
 def test_a_chunk_that_is_late_after_its_first_call_makes_no_second(monkeypatch):
-    monkeypatch.setattr(chunk_runner, "AT_ONCE", 0.0)
+    monkeypatch.setattr(chunk_runner, "MAX_CHUNK_SECONDS", 0.0)
     values = Values(1000)
     calls = [((-number,), {}) for number in range(5)]
     chunk_runner.run_chunk(chunk_runner.Function(pickle.dumps(abs)), Plain(pickle.dumps(calls), 0, 5), values)

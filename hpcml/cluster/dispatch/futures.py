@@ -121,5 +121,5 @@ def resolve_recorded(
     if isinstance(recorded, BaseException):
         resolve(future, error=recorded)
     else:
-        observer.recalled(recorded)
+        observer.restored(recorded)
         resolve(future, recorded.outcome.value)

@@ -14,7 +14,7 @@ from hpcml.cluster.current import current_cluster
 from hpcml.cluster.joblib.batches import batches_of
 from hpcml.cluster.joblib.library import calls_in_batch, load, number_of_calls
 from hpcml.data.envelope import WithJoblibSettings
-from hpcml.data.preparation import preparation
+from hpcml.data.preparation import preparation_of
 from hpcml.engines.worker import current_worker
 from hpcml.errors import HpcmlError
 
@@ -104,7 +104,7 @@ class HpcmlBackend(_AutoBatchingMixin, _ParallelBackendBase):  # type: ignore[mi
     def _prepare(self, initializer: Callable[..., Any] | None, initargs: tuple[Any, ...] | None) -> None:
         """Note what workers call before their first task of this Parallel."""
         self._prepared = None if initializer is None else (initializer, tuple(initargs or ()))
-        self._preparation = None if self._prepared is None else preparation(*self._prepared)
+        self._preparation = None if self._prepared is None else preparation_of(*self._prepared)
 
     def start_call(self) -> None:
         """Begin one call of Parallel: its batches form one group, whose length is announced where known."""
