@@ -81,10 +81,8 @@ class Recovery:
         names = {node.name for node in nodes}
         if names & self._awaited.keys():  # it has ended before all have begun: one node may keep back the others
             self._separate |= names
-        candidates = workers.hosts_with_engines | self._awaited.keys() | self._returned
-        chosen = tuple(
-            node for node in nodes if node.name in candidates and self._starts[node.name] < STEP_RESTARTS
-        )
+        usable = workers.hosts_with_engines | self._awaited.keys() | self._returned
+        chosen = tuple(node for node in nodes if node.name in usable and self._starts[node.name] < STEP_RESTARTS)
         again = {node.name for node in chosen}
         workers.lose(names, f"the workers' step ended with status {ended.status}")
         self._fleet.drop(ended)
@@ -114,9 +112,7 @@ class Recovery:
             silent = {node.name for node in nodes} & late
             if silent and len(silent) == len(nodes) > 1:
                 self._separate |= silent
-                self._awaited |= dict.fromkeys(
-                    silent, math.inf
-                )  # they are awaited until the end of the step is seen
+                self._awaited |= dict.fromkeys(silent, math.inf)  # until the end of the step is seen
             else:
                 for name in silent:
                     del self._awaited[name]

@@ -82,9 +82,10 @@ class LocalWorkers:
             return sum(slot.answered for slot in self._slots)
 
     def _new_slot(self, worker: Worker) -> _Slot:
-        slot: _Slot
-        on_outcome = lambda outcome: self._resolve(slot, outcome)  # noqa: E731
-        process = LocalProcess(worker, self._settings, self._pipes[worker.slot], self._channels, on_outcome)
+        def _on_outcome(outcome: bytes) -> None:
+            self._resolve(slot, outcome)
+
+        process = LocalProcess(worker, self._settings, self._pipes[worker.slot], self._channels, _on_outcome)
         slot = _Slot(worker, process)
         return slot
 
