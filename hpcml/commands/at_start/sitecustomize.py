@@ -31,7 +31,7 @@ def _begin(text: str) -> None:
     failed = _customize_site()
     root = os.path.abspath(__file__).rsplit(os.sep, 4)[0]
     sys.path.append(root)  # Python may have found this library in a folder that the program does not search
-    from hpcml.commands.running import begin
+    from hpcml.commands.program_cluster import begin
 
     sys.path.remove(root)
     begin(order)
@@ -57,7 +57,7 @@ def _customize_site() -> Exception | None:
 
 def _leave(process: int) -> None:
     """Exit with the status that `hpcml run` promises, where that is another than Python's own."""
-    running = sys.modules.get("hpcml.commands.running")
+    running = sys.modules.get("hpcml.commands.program_cluster")
     if running is not None and running.status() and os.getpid() == process:
         for stream in (sys.stdout, sys.stderr):
             if stream is not None:
