@@ -1,20 +1,20 @@
-"""The interpreter of a program that `hpcml run` runs: its Cluster, from before the first line to the last exit.
+"""Cluster of a program that `hpcml run` runs, from before the program's first line to after its last callback.
 
 ::
 
     main thread    order ─> run directory, journal ─┬─> the program … ─> its threads ─> its atexit ─> `_end`
-    start thread                                   └─> workers ─> ready: the first use has waited for this
+    start thread                                    └─> workers ─> ready: the first use waits for this
 
-The end is registered with atexit before the program can register anything, and so comes last: threads that
-outlive the main thread, and the program's own callbacks, still have the Cluster. After `_end` only
-``sitecustomize._leave`` is left.
+`_end` is registered with atexit before the program can register a callback, and so is called after all of these:
+threads that outlive the main thread, and the program's own callbacks, still have the Cluster. Only
+``sitecustomize._leave`` is called after `_end`.
 """
 
 import atexit
 import os
 import signal
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib.machinery import PathFinder
 from pathlib import Path
 from types import TracebackType
@@ -31,32 +31,35 @@ from hpcml.errors import HpcmlError, OutOfTime
 
 __all__ = ["begin", "program_source", "status"]
 
-INTERRUPTED = 128 + signal.SIGINT  # an exit status, and no death by the signal: salloc takes that for success
-_status: list[int] = []
+# An exit status, and no death by the signal, which salloc would take for success.
+INTERRUPTED = 128 + signal.SIGINT
+_statuses: list[int] = []
+
+ExceptionHook = Callable[[type[BaseException], BaseException, TracebackType | None], object]
 
 
 def begin(order: Mapping[str, Any]) -> None:
-    """Open the Cluster that `order` describes, and have joblib use it; end this process where that fails."""
+    """Open the Cluster that `order` describes, and make it joblib's default; exit where that fails."""
     try:
         program = sys.orig_argv[-order["words"] :]
         options = Options.from_arguments({**order["options"], "preload": _preload(program)})
-        session = Session(options, program, wait=False)  # its workers start meanwhile
+        session = Session(options, program, wait=False)  # the workers start while the program begins
         cluster = Cluster._from_session(session, options.max_nbytes)
         set_shared_session(session)
     except (HpcmlError, ValueError) as error:
-        _say(f"hpcml: {error}")
+        _print_line(f"hpcml: {error}")
         os._exit(1)
     except KeyboardInterrupt:
         os._exit(INTERRUPTED)
     make_default()
     serve()
-    sys.excepthook = sys.__excepthook__ = _Hook(sys.excepthook, session).show
+    sys.excepthook = sys.__excepthook__ = _ExceptionHook(sys.excepthook, session).show
     atexit.register(_end, cluster, session, os.getpid())
 
 
 def status() -> int:
-    """Return the exit status that takes the place of Python's own; 0 where that holds."""
-    return _status[-1] if _status else 0
+    """Return the exit status that replaces Python's own; 0 where Python's own is right."""
+    return _statuses[-1] if _statuses else 0
 
 
 def _preload(program: Sequence[str]) -> tuple[str, ...]:
@@ -64,7 +67,7 @@ def _preload(program: Sequence[str]) -> tuple[str, ...]:
 
 
 def program_source(program: Sequence[str]) -> str:
-    """Return the source text of a program that Python's command line names; "" where there is none to read."""
+    """Return the source of a program that Python's command line names; "" where no source can be read."""
     try:
         if program[0] == "-c":
             return program[1]
@@ -79,7 +82,7 @@ def program_source(program: Sequence[str]) -> str:
 
 
 def _module_source(name: str, path: Sequence[str] = ()) -> str:
-    """Return the source of a module, or of a package's ``__main__``, without importing anything."""
+    """Return the source of a module, or of a package's ``__main__``, without an import."""
     places: Sequence[str] | None = path or [os.getcwd(), *sys.path]
     spec = None
     for number in range(name.count(".") + 1):
@@ -93,48 +96,49 @@ def _module_source(name: str, path: Sequence[str] = ()) -> str:
     return (source(spec.name) if source is not None and spec is not None else None) or ""
 
 
-class _Hook:
-    """Shows an uncaught exception as Python does; an end of the Cluster's own in one line.
+class _ExceptionHook:
+    """Hook that prints one line for an end of the Cluster's own, and else an uncaught exception as Python does.
 
     Parameters
     ----------
-    python
-        What shows the others.
+    python_hook
+        The hook for all other exceptions.
     """
 
-    def __init__(self, python: Any, session: Session) -> None:
-        self._python = python
+    def __init__(self, python_hook: ExceptionHook, session: Session) -> None:
+        self._python_hook = python_hook
         self._session = session
 
     def show(self, kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-        """Be ``sys.excepthook``."""
+        """Print an uncaught exception; see ``sys.excepthook``."""
         if isinstance(error, OutOfTime) or self._session.start.has_failed_with(error):
-            _say(f"hpcml: {error}")
+            _print_line(f"hpcml: {error}")
         else:
-            self._python(kind, error, trace)
+            self._python_hook(kind, error, trace)
 
 
-def _say(line: str) -> None:
+def _print_line(line: str) -> None:
     if sys.stderr is not None:
         print(line, file=sys.stderr, flush=True)
 
 
 def _end(cluster: Cluster, session: Session, process: int) -> None:
-    """Close the Cluster: after what was submitted, or after an uncaught exception at once."""
-    if os.getpid() != process:  # a child that was forked: the Cluster is its parent's
+    """Close the Cluster, after all submitted calls; after an uncaught exception at once."""
+    # A forked child calls this as well, and the Cluster is its parent's.
+    if os.getpid() != process:
         return
     error = getattr(sys, "last_value", None)
     if session.start.unreported_error is not None:
-        _say(f"hpcml: {session.start.unreported_error}")
+        _print_line(f"hpcml: {session.start.unreported_error}")
     if isinstance(error, OutOfTime):
-        _status.append(os.EX_TEMPFAIL)
+        _statuses.append(os.EX_TEMPFAIL)
     try:
         if isinstance(error, KeyboardInterrupt):
-            _status.append(INTERRUPTED)
+            _statuses.append(INTERRUPTED)
             session.print_line("hpcml: interrupted")
         cluster.shutdown(cancel_futures=error is not None)
         if error is None:
             finish()
     except KeyboardInterrupt:
-        _status.append(INTERRUPTED)
+        _statuses.append(INTERRUPTED)
         session.print_line("hpcml: interrupted")

@@ -1,4 +1,4 @@
-"""``hpcml run --engine scoop``: what of its options holds, and the run from its plan to its exit status."""
+"""``hpcml run --engine scoop``: its options, and the run from the plan to the exit status."""
 
 import argparse
 import sys
@@ -29,15 +29,15 @@ REFUSED = {
 
 def refuse_options(arguments: argparse.Namespace) -> None:
     """Raise EngineError for an option that has no meaning with SCOOP."""
-    for name, why in REFUSED.items():
+    for name, reason in REFUSED.items():
         if getattr(arguments, name):
-            raise EngineError(f"--{name.replace('_', '-')} does not go with --engine scoop: {why}")
+            raise EngineError(f"--{name.replace('_', '-')} does not go with --engine scoop: {reason}")
 
 
 def plan_run(
     arguments: argparse.Namespace, environment: Mapping[str, str], allocation: Allocation | None, cpus: int
 ) -> Plan:
-    """Return what is to be started; `cpus` are those of this computer, where there is no allocation."""
+    """Return the plan of a run; `cpus` are those of this computer, used where there is no allocation."""
     options = Options.from_arguments(vars(arguments))
     imports = script_imports(arguments.script.read_text(errors="replace"))
     return Plan(
@@ -56,9 +56,9 @@ def run_with_scoop(arguments: argparse.Namespace, environment: Mapping[str, str]
     Raises
     ------
     EngineError
-        An option has no meaning here, SCOOP cannot be used, or the pool did not start.
+        An option has no meaning with SCOOP, SCOOP cannot be used, or the pool did not start.
     WorkerDied
-        A worker ended, and the script has not heard of it.
+        A worker ended, and the script did not get that error.
     """
     refuse_options(arguments)
     began = time.monotonic()

@@ -71,7 +71,7 @@ DOORS = {
     "psutil": {"engines.nodes.addresses"},
     "scoop": {"engines.scoop.library"},
     "sklearn": {"data.callbacks", "cluster.joblib.error_score"},
-    "tabulate": {"commands.main", "commands.report.text"},
+    "tabulate": {"commands.info", "commands.report.text"},
     "threadpoolctl": {"data.envelope"},
     "tqdm": {"cluster.progress"},
     "xxhash": {"data.digests"},

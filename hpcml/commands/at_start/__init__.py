@@ -1,3 +1,3 @@
-"""The folder that `hpcml run` puts on PYTHONPATH; nothing but ``sitecustomize.py`` may lie in it."""
+"""Folder that `hpcml run` puts on PYTHONPATH; only ``sitecustomize.py`` may be in it."""
 
 __all__: list[str] = []

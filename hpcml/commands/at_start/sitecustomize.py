@@ -1,7 +1,7 @@
 """Opens the Cluster of `hpcml run` in the interpreter that is about to run the user's program.
 
-Python imports this module before the program, which is then run by Python itself: as a script, by ``-m`` or
-``-c``, from standard input, from a directory or a zip file. Nothing of this library is beneath its frames.
+Python imports this module before the program, and then runs the program itself: as a script, by ``-m`` or ``-c``,
+from standard input, from a directory or a zip file. No frame of this library is beneath those of the program.
 """
 
 import importlib
@@ -14,11 +14,12 @@ ORDER = "HPCML_RUN"
 
 
 def _begin(text: str) -> None:
-    """Undo what brought Python here, let the site's own customization happen, and open the Cluster."""
+    """Restore the environment, import the site's own customization, and open the Cluster."""
     import atexit
     import json
 
-    while (number := os.open(os.devnull, os.O_RDWR)) <= 2:  # of a closed stream, and no place for a pipe of ours
+    # The number of a closed standard stream must not become that of a pipe of this library.
+    while (number := os.open(os.devnull, os.O_RDWR)) <= 2:
         os.set_inheritable(number, True)
     os.close(number)
     order = json.loads(text)
@@ -30,7 +31,7 @@ def _begin(text: str) -> None:
     atexit.register(_leave, os.getpid())  # the first to be registered is the last to be called
     failed = _customize_site()
     root = os.path.abspath(__file__).rsplit(os.sep, 4)[0]
-    sys.path.append(root)  # Python may have found this library in a folder that the program does not search
+    sys.path.append(root)  # this library may be in a folder that the program's path does not name
     from hpcml.commands.program_cluster import begin
 
     sys.path.remove(root)
@@ -40,7 +41,7 @@ def _begin(text: str) -> None:
 
 
 def _customize_site() -> Exception | None:
-    """Import the sitecustomize that this one has taken the place of; return what Python would say of it."""
+    """Import the sitecustomize that this one hides; return its error, if Python would report one."""
     folder = os.path.dirname(__file__)
     sys.path[:] = [entry for entry in sys.path if entry != folder]
     ours = sys.modules.pop("sitecustomize")
@@ -56,13 +57,13 @@ def _customize_site() -> Exception | None:
 
 
 def _leave(process: int) -> None:
-    """Exit with the status that `hpcml run` promises, where that is another than Python's own."""
-    running = sys.modules.get("hpcml.commands.program_cluster")
-    if running is not None and running.status() and os.getpid() == process:
+    """Exit with the status that `hpcml run` promises, where Python's own differs."""
+    program = sys.modules.get("hpcml.commands.program_cluster")
+    if program is not None and program.status() and os.getpid() == process:
         for stream in (sys.stdout, sys.stderr):
             if stream is not None:
                 stream.flush()
-        os._exit(running.status())
+        os._exit(program.status())
 
 
 if ORDER in os.environ:

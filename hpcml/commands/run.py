@@ -1,0 +1,105 @@
+"""``hpcml run``: becomes the Python that runs a program on an open Cluster.
+
+That Python opens the Cluster before the program's first line; see `hpcml.commands.program_cluster`. With engine
+scoop the script runs in this process; see `hpcml.commands.run_scoop`.
+"""
+
+import argparse
+import importlib
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from hpcml.cluster.options import Options, flags
+from hpcml.errors import HpcmlError
+from hpcml.interpreter import interpreter_options, program_command, program_environment
+
+__all__ = ["add_arguments", "run_program"]
+
+
+def add_arguments(command: argparse.ArgumentParser) -> None:
+    """Add the options of a Cluster that have flags, and the program with its arguments."""
+    for name, flag in flags().items():
+        default = getattr(Options, name)
+        words = f"--{(flag.name or name).replace('_', '-')}"
+        if flag.convert is None:
+            action = "store_false" if default else "store_true"
+            command.add_argument(words, dest=name, action=action, help=flag.help)
+        else:
+            command.add_argument(
+                words, dest=name, type=flag.convert, default=default, metavar=flag.metavar, help=flag.help
+            )
+    _add_program(command)
+
+
+def _add_program(command: argparse.ArgumentParser) -> None:
+    """Add a program at the end of the command line, as Python's own command line has it."""
+    command.usage = "hpcml run [option] ... [-m module | -c code | script | -] [arg] ..."
+    for option, kind in (("-m", "a module"), ("-c", "code")):
+        command.add_argument(
+            option, dest="program", action=_Program, nargs=argparse.REMAINDER, help=f"run {kind}, as Python does"
+        )
+    script = command.add_argument("script", nargs=None, help="the script to run; - is standard input")
+    words = command.add_argument(
+        "args", nargs=argparse.REMAINDER, help="the arguments of the program, its sys.argv[1:]"
+    )
+    # With -m or -c there is no script, for they take all words that follow.
+    script.required = False
+    words.required = False
+
+
+class _Program(argparse.Action):
+    """Takes all words from ``-m`` or ``-c`` on."""
+
+    def __call__(self, parser: Any, namespace: Any, values: Any, option: str | None = None) -> None:
+        if not values:
+            parser.error(f"argument {option}: expected one argument")
+        namespace.program = [option, *values]
+
+
+def run_program(arguments: argparse.Namespace, environment: Mapping[str, str]) -> int:
+    """Become the Python that runs a program on an open Cluster; return only with engine scoop.
+
+    Raises
+    ------
+    HpcmlError
+        There is no program, no such script, or this Python's options do not allow a Cluster.
+    """
+    program = arguments.program or [arguments.script, *arguments.args]
+    if program[0] is None:
+        raise HpcmlError("there is nothing to run: type `hpcml run script.py`, or -m module, -c code, or -")
+    if program[0] not in ("-m", "-c", "-"):
+        _check_script(Path(program[0]))
+    if arguments.engine == "scoop":
+        return _run_with_scoop(arguments, program, environment)
+    options = interpreter_options(sys.orig_argv)
+    order = {"words": len(program), "options": _cluster_options(arguments)}
+    command = program_command(sys.executable, sys.orig_argv, program)
+    os.execve(sys.executable, command, program_environment(environment, options, order))
+
+
+def _check_script(script: Path) -> None:
+    if not script.exists():
+        raise HpcmlError(f"there is no script {script} in {Path.cwd()}: check its path")
+    if script.is_dir() and not (script / "__main__.py").is_file():
+        raise HpcmlError(f"{script} is a directory without a __main__.py: give the script in it that should run")
+
+
+def _cluster_options(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Return the options of the Cluster, in types of JSON."""
+    given = {name: getattr(arguments, name) for name in flags()}
+    return {name: str(value) if isinstance(value, Path) else value for name, value in given.items()}
+
+
+def _run_with_scoop(arguments: argparse.Namespace, program: list[str], environment: Mapping[str, str]) -> int:
+    from hpcml.cluster.session import usable_cpus
+    from hpcml.commands.run_scoop import run_with_scoop
+
+    if program[0] in ("-m", "-c", "-"):
+        raise HpcmlError(f"engine 'scoop' runs scripts only, for its workers read them too: {program[0]} is none")
+    importlib.import_module("hpcml.public")  # for the script, which runs in this process
+    sys.argv = program
+    arguments.script = Path(program[0])
+    return run_with_scoop(arguments, environment, usable_cpus())
