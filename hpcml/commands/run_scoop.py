@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from hpcml.cluster.options import Options
+from hpcml.engines.libraries import check_encryption
 from hpcml.engines.plan import Plan, make_nodes, preloads, script_imports
-from hpcml.engines.scoop.curve import with_curve
 from hpcml.engines.scoop.library import load
 from hpcml.engines.scoop.origin import ending_signals, run_as_origin
 from hpcml.engines.scoop.pool import Pool
@@ -62,7 +62,7 @@ def run_with_scoop(arguments: argparse.Namespace, environment: Mapping[str, str]
     """
     refuse_options(arguments)
     began = time.monotonic()
-    with_curve()
+    check_encryption("scoop")
     library = load()
     plan = plan_run(arguments, environment, detect(environment), cpus)
     with ending_signals(), Pool(plan, library, arguments.script, arguments.args) as pool:

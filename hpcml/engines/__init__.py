@@ -6,13 +6,12 @@ An engine module has one public function, ``start(plan)``: a context manager tha
 
 import importlib
 import importlib.util
-import logging
 import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, cast
 
-from hpcml.engines.libraries import check_parts
+from hpcml.engines.libraries import check_encryption, check_parts, missing_library, warn_of_old_encryption
 from hpcml.errors import EngineError
 
 if TYPE_CHECKING:
@@ -22,7 +21,6 @@ if TYPE_CHECKING:
 __all__ = ["LIBRARIES", "Starter", "import_library", "load"]
 
 Starter = Callable[["Plan"], AbstractContextManager["Workers"]]
-log = logging.getLogger("hpcml")
 LIBRARIES = {"local": "loky", "ipyparallel": "ipyparallel"}  # engine: the foreign library it stands on
 
 
@@ -51,12 +49,10 @@ def load(name: str) -> Starter:
         raise EngineError(f"there is no engine {name!r}: choose one of {', '.join(LIBRARIES)}, or 'auto'")
     library = LIBRARIES[name]
     if importlib.util.find_spec(library) is None:
-        raise EngineError(
-            f"engine {name!r} needs the library {library}, which {sys.executable} does not have: "
-            f"type `{sys.executable} -m pip install {library}`"
-        )
+        raise missing_library(name, library, f"{sys.executable} -m pip install {library}")
     if name == "ipyparallel":
-        _check_encryption()
+        check_encryption(name)
+        warn_of_old_encryption()
     else:
         check_parts("loky")
     return cast(Starter, importlib.import_module(f"hpcml.engines.{name}").start)
@@ -67,21 +63,3 @@ def import_library(name: str) -> None:
     if name == "ipyparallel":
         check_parts("ipyparallel.client")
         importlib.import_module("hpcml.engines.ipyparallel.client")
-
-
-def _check_encryption() -> None:
-    """Raise EngineError where zmq cannot encrypt; warn where strangers can break into what it encrypts."""
-    zmq = importlib.import_module("zmq")
-    if not zmq.has("curve"):
-        raise EngineError(
-            f"engine 'ipyparallel' needs encryption, and the zmq of {sys.executable} has no CURVE. Type "
-            f"`{sys.executable} -m pip install --force-reinstall --only-binary pyzmq pyzmq`"
-        )
-    version = zmq.zmq_version_info()
-    if version < (4, 3, 3):
-        log.warning(
-            "libzmq %s has known holes for whoever can connect (CVE-2019-13132, CVE-2020-15166), unless your "
-            "system's packager has closed them: type `%s -m pip install --upgrade pyzmq`",
-            ".".join(map(str, version)),
-            sys.executable,
-        )

@@ -1,11 +1,22 @@
-"""Private interfaces of ipyparallel and loky that the engines use: one table, checked before the first use."""
+"""Libraries of the engines: their private names in one table, checked before the first use; encryption of zmq."""
 
 import importlib
+import logging
 import sys
 
 from hpcml.errors import EngineError
 
-__all__ = ["SUPPORTED", "USED", "check_object", "check_parts"]
+__all__ = [
+    "SUPPORTED",
+    "USED",
+    "check_encryption",
+    "check_object",
+    "check_parts",
+    "missing_library",
+    "warn_of_old_encryption",
+]
+
+log = logging.getLogger("hpcml")
 
 SUPPORTED = {"ipyparallel": ">= 9.0, < 10", "loky": ">= 3.4, < 4"}
 """Versions that have these interfaces (9.0.0 to 9.2.0; 3.4.0 to 3.7.0), as setup.cfg requires them."""
@@ -69,6 +80,35 @@ def _find(path: str) -> object:
     if not hasattr(found, name):
         raise EngineError(_missing(f"{module}.{name}"))
     return getattr(found, name)
+
+
+def missing_library(engine: str, library: str, command: str) -> EngineError:
+    """Return the error for an engine whose library is not installed; `command` installs the library."""
+    return EngineError(
+        f"engine {engine!r} needs the library {library}, which {sys.executable} does not have: type `{command}`"
+    )
+
+
+def check_encryption(engine: str) -> None:
+    """Raise EngineError where zmq cannot encrypt."""
+    zmq = importlib.import_module("zmq")
+    if not zmq.has("curve"):
+        raise EngineError(
+            f"engine {engine!r} needs encryption, and the zmq of {sys.executable} has no CURVE. Type "
+            f"`{sys.executable} -m pip install --force-reinstall --only-binary pyzmq pyzmq`"
+        )
+
+
+def warn_of_old_encryption() -> None:
+    """Warn of a libzmq whose encryption strangers can break."""
+    version = importlib.import_module("zmq").zmq_version_info()
+    if version < (4, 3, 3):
+        log.warning(
+            "libzmq %s has known holes for whoever can connect (CVE-2019-13132, CVE-2020-15166), unless your "
+            "system's packager has closed them: type `%s -m pip install --upgrade pyzmq`",
+            ".".join(map(str, version)),
+            sys.executable,
+        )
 
 
 def check_object(path: str, found: object) -> None:

@@ -16,6 +16,7 @@ __all__ = [
     "create_secret",
     "open_private",
     "own_directory",
+    "read_private",
     "read_secret",
     "temporary_path",
     "write_atomic",
@@ -146,6 +147,29 @@ def create_secret(path: Path) -> bytes:
     return secret
 
 
+def read_private(path: Path, advice: str = "") -> bytes:
+    """Return the content of a file of this user that no other user can read; see `open_private`.
+
+    Parameters
+    ----------
+    advice
+        Sentence at the end of the message where the file cannot be read.
+
+    Raises
+    ------
+    HpcmlError
+        The file is missing, a link, another user's, or open to others.
+    """
+    try:
+        descriptor = open_private(path, os.O_RDONLY)
+    except OSError as error:
+        raise HpcmlError(
+            f"{path} cannot be read on {socket.gethostname()}: {error.strerror}{advice and '. '}{advice}"
+        ) from error
+    with open(descriptor, "rb") as file:
+        return file.read()
+
+
 def read_secret(path: Path) -> bytes:
     """Return the bits that `create_secret` has written to `path`.
 
@@ -154,12 +178,7 @@ def read_secret(path: Path) -> bytes:
     HpcmlError
         The file is missing, cut off, a link, another user's, or open to others.
     """
-    try:
-        descriptor = open_private(path, os.O_RDONLY)
-    except OSError as error:
-        raise HpcmlError(f"{path} cannot be read: {error.strerror}") from error
-    with open(descriptor, "rb") as file:
-        secret = file.read()
+    secret = read_private(path)
     if len(secret) != SECRET_BYTES:
         raise HpcmlError(f"{path} is no key: it has {len(secret)} bytes, not {SECRET_BYTES}. Start a new run")
     return secret

@@ -6,8 +6,6 @@ is a server for the one and a client for the other: libzmq reads the options at 
 """
 
 import hmac
-import os
-import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -16,10 +14,10 @@ from typing import Any, NamedTuple
 import zmq
 import zmq.utils.z85
 
-from hpcml.errors import EngineError, HpcmlError
-from hpcml.journal.private_files import open_private, write_new
+from hpcml.errors import HpcmlError
+from hpcml.journal.private_files import read_private, write_new
 
-__all__ = ["KeyPair", "create_keys", "read_keys", "secured", "with_curve"]
+__all__ = ["KeyPair", "create_keys", "read_keys", "secured"]
 
 SILENCE = 60_000  # milliseconds; whoever sends or waits for so long has lost the other side
 _DOMAIN = b"hpcml"
@@ -32,15 +30,6 @@ class KeyPair(NamedTuple):
     secret: bytes
 
 
-def with_curve() -> None:
-    """Raise EngineError where zmq cannot encrypt."""
-    if not zmq.has("curve"):
-        raise EngineError(
-            f"engine 'scoop' needs encryption, and the zmq of {sys.executable} has no CURVE. Type "
-            f"`{sys.executable} -m pip install --force-reinstall --only-binary pyzmq pyzmq`"
-        )
-
-
 def create_keys(path: Path) -> KeyPair:
     """Make a key pair and write it to a new file, mode 0600."""
     keys = KeyPair(*zmq.curve_keypair())
@@ -49,21 +38,15 @@ def create_keys(path: Path) -> KeyPair:
 
 
 def read_keys(path: Path) -> KeyPair:
-    """Return what `create_keys` has written to `path`.
+    """Return the key pair that `create_keys` has written to `path`.
 
     Raises
     ------
     HpcmlError
-        It is missing, cut off, a link, another user's, or open to others.
+        The file is missing, cut off, a link, another user's, or open to others.
     """
-    try:
-        with open(open_private(path, os.O_RDONLY), "rb") as file:
-            found = file.read().split()
-    except OSError as error:
-        raise HpcmlError(
-            f"the key of the run, {path}, cannot be read on {os.uname().nodename}: {error.strerror}. Its "
-            "directory must be one that all nodes share: --run-dir=…"
-        ) from error
+    advice = "It is the key of the run, whose directory must be one that all nodes share: --run-dir=…"
+    found = read_private(path, advice).split()
     if [len(key) for key in found] != [40, 40]:
         raise HpcmlError(f"{path} is no key pair: start the run anew")
     return KeyPair(*found)

@@ -6,6 +6,7 @@ import warnings
 from types import SimpleNamespace
 from typing import Any
 
+from hpcml.engines.libraries import missing_library
 from hpcml.errors import EngineError
 
 __all__ = ["check_parts", "check_version", "load"]
@@ -66,10 +67,7 @@ def load() -> Any:
     try:
         check_version(importlib.metadata.version("scoop"))
     except importlib.metadata.PackageNotFoundError:
-        raise EngineError(
-            f"engine 'scoop' needs the library scoop, which {sys.executable} does not have: "
-            "type `pip install 'hpcml[scoop]'`"
-        ) from None
+        raise missing_library("scoop", "scoop", "pip install 'hpcml[scoop]'") from None
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # escapes such as "\d", which Python 3.12 warns of
         library = _import()

@@ -15,10 +15,11 @@ import warnings
 from pathlib import Path
 from typing import Any, cast
 
+from hpcml.engines.libraries import check_encryption
 from hpcml.engines.nodes.forked import ForkedWorkers
 from hpcml.engines.nodes.messages import send_message
 from hpcml.engines.nodes.program import ignore_end_signals, import_modules, introduce, watch
-from hpcml.engines.scoop.curve import KeyPair, read_keys, with_curve
+from hpcml.engines.scoop.curve import KeyPair, read_keys
 from hpcml.engines.scoop.library import load
 from hpcml.engines.scoop.message_types import StartOrder
 from hpcml.engines.scoop.output import Printed
@@ -126,7 +127,7 @@ def _prepare(modules: list[str]) -> None:
     """Raise the limit on open files, for a worker talks to any other; import what the workers need."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    with_curve()
+    check_encryption("scoop")
     load()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

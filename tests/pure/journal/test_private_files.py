@@ -2,6 +2,7 @@
 
 import os
 import resource
+import socket
 import stat
 import subprocess
 import sys
@@ -11,7 +12,7 @@ import pytest
 from recorded_runs import a_run, again, finish, flip, opened, place_of, values
 
 from hpcml.errors import HpcmlError
-from hpcml.journal.private_files import create_secret, read_secret
+from hpcml.journal.private_files import create_secret, read_private, read_secret, write_new
 
 
 @pytest.mark.parametrize("umask", [0o000, 0o022, 0o027, 0o077])
@@ -152,3 +153,13 @@ def test_a_key_is_written_whole_or_not_at_all(tmp_path, file_limit):
     (tmp_path / "key").write_bytes(secret[:31])
     with pytest.raises(HpcmlError, match="it has 31 bytes, not 32. Start a new run"):
         read_secret(tmp_path / "key")
+
+
+def test_a_private_file_that_cannot_be_read_is_named_with_its_host_and_the_advice(tmp_path):
+    with pytest.raises(HpcmlError) as caught:
+        read_private(tmp_path / "key", "Type this.")
+    assert str(caught.value) == (
+        f"{tmp_path / 'key'} cannot be read on {socket.gethostname()}: No such file or directory. Type this."
+    )
+    write_new(tmp_path / "key", b"secret")
+    assert read_private(tmp_path / "key") == b"secret"
