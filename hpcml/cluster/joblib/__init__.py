@@ -1,3 +1,3 @@
-"""joblib: the backend, its batches, and its default in `hpcml run`."""
+"""joblib: the backend ``"hpcml"``, its batches, and joblib's default in `hpcml run`."""
 
 __all__: list[str] = []

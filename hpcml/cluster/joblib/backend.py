@@ -1,7 +1,7 @@
 """The joblib backend ``"hpcml"``: joblib's calls, and so scikit-learn's, on the Cluster that is open.
 
-It knows no engine: it hands batches to the Cluster (`Batches`) and passes their outcomes on. The contract is that
-of joblib 1.6, `joblib.parallel.ParallelBackendBase`.
+The backend does not depend on the engine: it submits batches to the Cluster (`Batches`) and returns their results.
+Its methods are those of joblib 1.6, `joblib.parallel.ParallelBackendBase`.
 """
 
 import threading
@@ -24,9 +24,9 @@ _joblib = load()
 _AutoBatchingMixin: Any = _joblib.backends.AutoBatchingMixin
 _ParallelBackendBase: Any = _joblib.parallel.ParallelBackendBase
 
-INITIALIZER = ("initializer", "initargs")  # what joblib calls the settings of `hpcml.data.preparation`
-ASKED = "joblib was asked for the backend 'hpcml'"
-DEFAULT_MAX_NBYTES = 1 << 20  # joblib's "1M": where it says nothing else, the Cluster's own limit holds
+INITIALIZER = ("initializer", "initargs")  # joblib's settings for `hpcml.data.preparation`
+NEEDS_CLUSTER = "joblib was asked for the backend 'hpcml'"
+DEFAULT_MAX_NBYTES = 1 << 20  # joblib's "1M": the user has set none, and the Cluster's own limit holds
 
 
 class HpcmlBackend(_AutoBatchingMixin, _ParallelBackendBase):  # type: ignore[misc]  # joblib has no types
@@ -66,12 +66,12 @@ class HpcmlBackend(_AutoBatchingMixin, _ParallelBackendBase):  # type: ignore[mi
         self._announced = False
 
     def effective_n_jobs(self, n_jobs: int | None) -> int:
-        """Return how many tasks run at once for joblib's `n_jobs`: -1 all slots, -2 all but one, …"""
+        """Return how many tasks run at once for joblib's `n_jobs`: -1 for all slots, -2 for all but one, …"""
         if n_jobs == 0:
             raise ValueError("n_jobs == 0 in Parallel has no meaning: use n_jobs=-1 for all slots")
         if n_jobs is None or current_worker() is not None:
             return 1
-        slots = current_cluster(ASKED).slots
+        slots = current_cluster(NEEDS_CLUSTER).slots
         return max(slots + 1 + n_jobs, 1) if n_jobs < 0 else min(n_jobs, slots)
 
     def configure(
@@ -82,7 +82,7 @@ class HpcmlBackend(_AutoBatchingMixin, _ParallelBackendBase):  # type: ignore[mi
         mmap_mode: str | None = "r",
         **settings: Any,
     ) -> int:
-        """Prepare for the calls of `parallel`; one job runs where it is, in this process."""
+        """Prepare for the calls of `parallel`; with one job they run in this process."""
         if mmap_mode not in ("r", "c", None):
             raise ValueError(
                 f"mmap_mode={mmap_mode!r}: tasks on several nodes cannot write to one array. Use 'r' (read-only), "
@@ -98,21 +98,23 @@ class HpcmlBackend(_AutoBatchingMixin, _ParallelBackendBase):  # type: ignore[mi
             raise _joblib.backends.FallbackToBackend(in_driver)
         self.parallel = parallel
         self._prepare(**{name: {**self.backend_kwargs, **settings}.get(name) for name in INITIALIZER})
-        self._batches = batches_of(current_cluster(ASKED))  # for the whole call, whatever is opened meanwhile
+        # For the whole call, also if another Cluster is opened meanwhile.
+        self._batches = batches_of(current_cluster(NEEDS_CLUSTER))
         return self._width
 
     def _prepare(self, initializer: Callable[..., Any] | None, initargs: tuple[Any, ...] | None) -> None:
-        """Note what workers call before their first task of this Parallel."""
+        """Note the function that workers call before their first task of this Parallel."""
         self._prepared = None if initializer is None else (initializer, tuple(initargs or ()))
         self._preparation = None if self._prepared is None else preparation_of(*self._prepared)
 
     def start_call(self) -> None:
-        """Begin one call of Parallel: its batches form one group, whose length is announced where known."""
+        """Begin one call of Parallel: its batches form one group."""
         self._call = f"joblib-{uuid.uuid4().hex}"
         self._futures = set()
         self._announced = False
         backend, n_jobs = self.get_nested_backend()
-        threads, first = self.inner_max_num_threads, self._preparation
+        threads = self.inner_max_num_threads
+        first = self._preparation
         self._calls = self._batches.open_call(
             self._max_nbytes,
             self._private,
@@ -122,7 +124,7 @@ class HpcmlBackend(_AutoBatchingMixin, _ParallelBackendBase):  # type: ignore[mi
 
     def compute_batch_size(self) -> int:
         """Return how many tasks joblib should put in the next batch."""
-        if not self._announced:  # the one moment when nothing of the iterator has been taken yet
+        if not self._announced:  # the first call: nothing is taken from the iterator yet
             self._announced = True
             self._batches.expect(self._call, number_of_calls(self.parallel) or 0)
         return int(super().compute_batch_size())
@@ -139,17 +141,18 @@ class HpcmlBackend(_AutoBatchingMixin, _ParallelBackendBase):  # type: ignore[mi
         return future
 
     def retrieve_result_callback(self, out: "Future[Any]") -> Any:
-        """Return a batch's results, or raise what its task raised."""
+        """Return the results of a batch, or raise the exception of its task."""
         return out.result()
 
     def abort_everything(self, ensure_ready: bool = True) -> None:
-        """Drop what waits and free the workers that are busy with this call."""
-        futures, self._futures = self._futures, set()
+        """Drop the waiting tasks of this call, and free the workers that run others."""
+        futures = self._futures
+        self._futures = set()
         if futures:
             self._batches.abandon(futures)
 
     def terminate(self) -> None:
-        """End the call; the workers stay, they belong to the Cluster."""
+        """End the call; its workers go on, they belong to the Cluster."""
         self.reset_batch_stats()
 
 

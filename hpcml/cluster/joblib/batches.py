@@ -25,22 +25,22 @@ __all__ = ["Batches", "batches_of"]
 Pending = list[tuple[StagedContent, memoryview]]
 Work = Sequence[tuple[Call | RecordedOutcome | BaseException, FutureLike]]  # each with its future
 
-_made: "weakref.WeakKeyDictionary[Cluster, Batches]" = weakref.WeakKeyDictionary()
-_making = threading.Lock()  # protects _made: several threads may call Parallel first
+_of_clusters: "weakref.WeakKeyDictionary[Cluster, Batches]" = weakref.WeakKeyDictionary()
+_making = threading.Lock()  # protects _of_clusters: several threads may call Parallel first
 
 
 def batches_of(cluster: Cluster) -> "Batches":
-    """Return what carries joblib's batches to `cluster`; made when it is first asked for."""
+    """Return the `Batches` of a Cluster; the first call makes it."""
     with _making:
-        batches = _made.get(cluster)
+        batches = _of_clusters.get(cluster)
         if batches is None:
-            batches = _made[cluster] = Batches(cluster._session, cluster._max_nbytes)
+            batches = _of_clusters[cluster] = Batches(cluster._session, cluster._max_nbytes)
             cluster._on_shutdown(batches.close)
     return batches
 
 
 class Batches:
-    """Carries joblib's batches to the workers of a session.
+    """Sends joblib's batches to the workers of a session.
 
     Parameters
     ----------
@@ -65,7 +65,7 @@ class Batches:
     def open_call(
         self, max_nbytes: int | None, private: bool, wrap: "Callable[[Any], Any] | None" = None
     ) -> Calls:
-        """Return what makes the calls of one Parallel; a limit of -1 stands for the Cluster's own."""
+        """Return the `Calls` of one Parallel; a `max_nbytes` of -1 stands for the Cluster's own limit."""
         limit = self._max_nbytes if max_nbytes == -1 else max_nbytes
         data = CallData(self._session.store, limit, private)
         return Calls(data, self._session.run_journal, at_once=False, wrap=wrap)
@@ -80,8 +80,8 @@ class Batches:
     ) -> "Future[Any]":
         """Queue a batch, at most `width` frames of its group at once; `callback` is called with its future.
 
-        Data that must be sent first is sent in a thread of its own: this is called in the dispatcher's, for
-        which all results of the Cluster wait.
+        Data that must be on the nodes first is sent by another thread: joblib calls this in the dispatcher thread,
+        which resolves all futures of the Cluster.
         """
         if self._closed:
             raise shut_down_error()
@@ -95,9 +95,9 @@ class Batches:
         make = partial(calls.make_chunk, group=group, width=limit)
         made = _chunks(batch, length, future, make) if length > 1 else []
         for place, call in enumerate(batch):
-            score = fallback(*call)
-            if score is not None:
-                future.fallbacks[place] = score
+            result_for = fallback(*call)
+            if result_for is not None:
+                future.fallbacks[place] = result_for
         for place, (function, args, kwargs) in enumerate(batch) if length == 1 else ():
             try:
                 made.append((calls.make(function, args, kwargs, group, width=limit), future.call(place)))
@@ -119,7 +119,7 @@ class Batches:
             del order  # it holds data
 
     def _send_first(self, pending: Pending, work: Work, future: BatchFuture) -> None:
-        """Put data on the nodes and queue the calls that need it, unless nobody waits for them any longer."""
+        """Put data on the nodes and queue the calls that need it, unless their batch was abandoned."""
         try:
             if future in self._abandoned:
                 raise TaskError("this task was abandoned before its data was sent")
@@ -127,11 +127,11 @@ class Batches:
             if any(isinstance(call, Call) and call.needs_staging for call, _ in work):
                 raise DataError("data that this task shares with one before it was not put on the nodes")
             self._submit(work)
-            if future in self._abandoned:  # meanwhile
+            if future in self._abandoned:  # while the data was sent
                 self._session.dispatcher.abandon(future.parts)
         except BaseException as error:
-            for entry, _ in pending:
-                entry.lost = not entry.is_staged
+            for content, _ in pending:
+                content.lost = not content.is_staged
             resolve(future, error=error)
 
     def close(self, wait: bool) -> None:
@@ -143,12 +143,12 @@ class Batches:
 
     def abandon(self, futures: "Iterable[Future[Any]]") -> None:
         """Give up `futures` and free their workers."""
-        given_up = [future for future in futures if isinstance(future, BatchFuture)]
-        self._abandoned.update(given_up)
-        self._session.dispatcher.abandon(part for future in given_up for part in future.parts)
+        batches = [future for future in futures if isinstance(future, BatchFuture)]
+        self._abandoned.update(batches)
+        self._session.dispatcher.abandon(part for future in batches for part in future.parts)
 
     def expect(self, group: str, tasks: int) -> None:
-        """Tell the progress display that so many tasks of `group` are about to be submitted."""
+        """Announce to the progress that `tasks` tasks of `group` are about to be submitted."""
         self._session.monitor.expect(group, tasks)
 
 
@@ -158,17 +158,17 @@ def _chunks(
     future: BatchFuture,
     make: Callable[..., tuple[list[RecordedOutcome | None], Call | None]],
 ) -> list[tuple[Call | RecordedOutcome | BaseException, FutureLike]]:
-    """Return a batch as chunks of so many calls that `make` makes, and what is known of some of them."""
+    """Return a batch as chunks of up to `length` calls, made by `make`; recorded calls are by themselves."""
     made: list[tuple[Call | RecordedOutcome | BaseException, FutureLike]] = []
     for start in range(0, len(batch), length):
         items = batch[start : start + length]
         try:
-            known, chunk = make(batch[0][0], items)
+            recorded, chunk = make(batch[0][0], items)
         except Exception as error:
             made.append((error, future.call(start)))
             continue
-        made += [(one, future.call(start + number)) for number, one in enumerate(known) if one is not None]
+        made += [(one, future.call(start + number)) for number, one in enumerate(recorded) if one is not None]
         if chunk is not None:
-            left = [start + number for number, one in enumerate(known) if one is None]
+            left = [start + number for number, one in enumerate(recorded) if one is None]
             made.append((chunk, future.chunk(left)))
     return made

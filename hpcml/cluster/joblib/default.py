@@ -1,4 +1,4 @@
-"""The Cluster as joblib's default, in a process that `hpcml run` has made."""
+"""The Cluster as joblib's default backend, in a program of `hpcml run`."""
 
 import os
 from collections.abc import Callable
@@ -19,8 +19,8 @@ class DefaultBackend(HpcmlBackend):
 def make_default() -> None:
     """Have all threads of this process use the Cluster where a program names no backend of its own.
 
-    It is joblib's default, and no setting: a program that prefers threads, or requires shared memory, has threads.
-    A child that is forked has joblib's own default again, for the Cluster's threads are its parent's.
+    It replaces joblib's default and is no setting: a program that prefers threads, or requires shared memory, has
+    threads. A forked child has joblib's own default again, for the threads of the Cluster are in its parent.
     """
     undo = replace_default("hpcml-default", DefaultBackend)
     os.register_at_fork(after_in_child=lambda: _forget(undo))

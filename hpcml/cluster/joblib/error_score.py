@@ -1,6 +1,7 @@
 """scikit-learn's ``error_score`` for fits that end their worker, where an exception could not be caught.
 
-scikit-learn itself makes the scores: the fit is done once more, here, by an estimator that raises what happened.
+scikit-learn itself makes the scores: the fit is called once more, in the driver, with an estimator that raises the
+error.
 """
 
 from collections.abc import Callable, Sequence
@@ -18,9 +19,9 @@ FIT_AND_SCORE = "sklearn.model_selection._validation._fit_and_score"
 def fallback(
     function: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any]
 ) -> Callable[[HpcmlError], Any] | None:
-    """Return what gives a call's result when the call has ended its worker too often, or ran too long.
+    """Return the function that makes a call's result from the error, if the call dies too often or runs too long.
 
-    None when it is no fit of scikit-learn's, or one whose errors should be raised (``error_score="raise"``).
+    None unless the call is a fit of scikit-learn whose errors are scored, not raised (``error_score="raise"``).
 
     Parameters
     ----------
@@ -40,14 +41,14 @@ def _failed_fit(
     from sklearn.base import BaseEstimator
 
     class Ended(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
-        """Stands for an estimator whose fit has ended its worker."""
+        """Estimator in place of one whose fit has ended its worker."""
 
         def set_params(self, **_: Any) -> "Ended":
             """Take no parameters."""
             return self
 
         def fit(self, *_: Any, **__: Any) -> None:
-            """Raise what happened."""
+            """Raise the error."""
             raise error
 
     names = ("estimator", "X", "y")

@@ -13,10 +13,10 @@ __all__ = ["expected_length"]
 
 
 def expected_length(iterable: Iterable[Any] | None) -> int | None:
-    """Return how many items `iterable` will give, or None when it does not tell.
+    """Return how many items `iterable` will yield, or None where that cannot be seen.
 
-    Looks through generators that only map another iterable, and through ``zip`` and ``product``: the
-    searches of scikit-learn hand joblib such a chain over candidates and folds.
+    Looks through ``zip`` and ``product``, and through generators that map another iterable without a condition:
+    the searches of scikit-learn give joblib such a chain over candidates and folds.
 
     Examples
     --------
@@ -31,7 +31,7 @@ def expected_length(iterable: Iterable[Any] | None) -> int | None:
         iterable = source
     if isinstance(iterable, zip | itertools.product):
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", DeprecationWarning)  # to be copied; gone from Python 3.14
+            warnings.simplefilter("ignore", DeprecationWarning)  # itertools lose __reduce__ in Python 3.14
             parts = iterable.__reduce__()[1]
         if isinstance(iterable, itertools.product):
             return math.prod(len(pool) for pool in parts)
@@ -40,7 +40,7 @@ def expected_length(iterable: Iterable[Any] | None) -> int | None:
 
 
 def _source(generator: Any) -> Any:
-    """Return what a generator expression without a condition iterates over; None for anything else."""
+    """Return the iterable of a generator expression without a condition; None for any other object."""
     frame = getattr(generator, "gi_frame", None)
     if frame is None or ".0" not in frame.f_locals or _filters(generator.gi_code):
         return None

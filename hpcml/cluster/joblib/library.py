@@ -61,7 +61,7 @@ def load() -> Any:
 
 
 def register(name: str, factory: Callable[..., Any]) -> None:
-    """Make `factory`, which returns a backend, what joblib has under `name`."""
+    """Register `factory`, which returns a backend, under `name`."""
     joblib.register_parallel_backend(name, factory)
 
 

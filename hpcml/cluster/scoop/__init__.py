@@ -1,4 +1,4 @@
-"""Programs written for SCOOP, on the Cluster that is open: what ``from scoop import futures, shared`` gives them.
+"""Programs written for SCOOP, on the Cluster that is open: modules for ``from scoop import futures, shared``.
 
 ::
 
@@ -13,7 +13,7 @@ return are those of SCOOP 0.7.2.0; where its documentation promises more than it
 is followed.
 
 - **In a task**, ``submit`` runs its call at once, in the same worker, and ``map`` when its results are taken:
-  nesting works at any depth, and takes no other slot. Let the driver's ``map`` be over at least as many items as
+  nesting works at any depth, and uses no other slot. The driver's ``map`` should have at least as many items as
   there are slots.
 - **Constants** are sent with the tasks that are submitted after ``setConst``; a task cannot set any.
 - **The script is not run again in the workers**, as SCOOP does: functions are sent with the globals that they use.

@@ -1,9 +1,9 @@
 """SCOOP's Future, around one of `concurrent.futures`.
 
-Callbacks are called as SCOOP does: in the thread of the program, while it waits for a future or asks for one.
-Several threads meet here only under `_changed`::
+Callbacks are called as in SCOOP: in the thread of the program, while it waits for a future or asks for one.
+Several threads share the state of a future, under the lock of `_changed`::
 
-    dispatcher thread ── a task has ended ──> isDone, _due ──> a thread that waits: `until` ──> callbacks
+    dispatcher thread ── a task has ended ──> isDone, _due ──> a thread that waits: `wait_until` ──> callbacks
 """
 
 # ruff: noqa: N802, N803  the names are SCOOP's
@@ -20,16 +20,16 @@ from typing import Any, NamedTuple
 
 from hpcml.cluster.scoop.task_context import worker
 
-__all__ = ["CallbackType", "DoneAndNotDoneFutures", "Future", "call_due", "limit", "until"]
+__all__ = ["CallbackType", "DoneAndNotDoneFutures", "Future", "call_due_callbacks", "seconds_of", "wait_until"]
 
 log = logging.getLogger("hpcml")
 _changed = threading.Condition()  # protects _due, and in each Future isDone, its callbacks and its listeners
-_due: "deque[Future]" = deque()  # have ended, and their callbacks were not called yet
+_due: "deque[Future]" = deque()  # have ended, with callbacks still to be called
 _numbers = itertools.count()
 
 
 class CallbackType:
-    """Where callbacks run: here always where the future is."""
+    """Places where callbacks run; here both mean the process that submitted the call."""
 
     standard = "standard"
     universal = "universal"
@@ -41,9 +41,9 @@ class Future:
     Parameters
     ----------
     callable
-        What was called, with ``args`` and ``kargs``.
+        The function that is called with ``args`` and ``kargs``.
     inner
-        What holds its result.
+        The future that holds the result.
     """
 
     def __init__(
@@ -72,7 +72,7 @@ class Future:
         raise TypeError("a Future stays in the process that submitted it: pass its .result() to tasks")
 
     def _note(self, _: Any) -> None:
-        """Take in that the call has ended; runs in the dispatcher thread."""
+        """Note that the call has ended; runs in the dispatcher thread."""
         with _changed:
             self.isDone = True
             for listener in self._listeners:
@@ -83,7 +83,7 @@ class Future:
             _changed.notify_all()
 
     def listen(self, ended: "deque[Future]") -> None:
-        """Have this future appended to `ended` when it is done, now or later."""
+        """Append this future to `ended` when it is done, now or later."""
         with _changed:
             if self.isDone:
                 ended.append(self)
@@ -91,9 +91,10 @@ class Future:
                 self._listeners.append(ended)
 
     def call_back(self) -> None:
-        """Call the callbacks; what they raise is logged."""
+        """Call the callbacks; their exceptions are logged."""
         with _changed:
-            callbacks, self._callbacks = self._callbacks, []
+            callbacks = self._callbacks
+            self._callbacks = []
         for callback in callbacks:
             try:
                 callback(self)
@@ -101,7 +102,7 @@ class Future:
                 log.exception("a callback of %r failed", self)
 
     def cancel(self) -> bool:
-        """Keep the call from running, if it has not begun; tell whether that was so."""
+        """Cancel the call if it has not begun; tell whether it was cancelled."""
         return self._inner.cancel()
 
     def cancelled(self) -> bool:
@@ -109,33 +110,33 @@ class Future:
         return self._inner.cancelled()
 
     def running(self) -> bool:
-        """Tell whether the call is running, or on its way to a worker."""
+        """Tell whether the call is running, or is being sent to a worker."""
         return self._inner.running()
 
     def done(self) -> bool:
         """Tell whether the call has ended or was cancelled."""
-        return until(lambda: self.isDone, 0)
+        return wait_until(lambda: self.isDone, 0)
 
     def result(self, timeout: float | None = None) -> Any:
-        """Return what the call returned, or raise what it raised.
+        """Return the value that the call returned, or raise its exception.
 
         Raises
         ------
         TimeoutError
-            It has not ended after `timeout` seconds; None, or a negative number: there is no limit.
+            The call has not ended after `timeout` seconds; None, or a negative number: there is no limit.
         CancelledError
-            It was cancelled.
+            The call was cancelled.
         """
         self._wait(timeout)
         return self._inner.result()
 
     def exception(self, timeout: float | None = None) -> BaseException | None:
-        """Return what the call raised, None where it returned; see `result` for `timeout`."""
+        """Return the exception of the call, None where it returned; see `result` for `timeout`."""
         self._wait(timeout)
         return self._inner.exception()
 
     def _wait(self, timeout: float | None) -> None:
-        if not until(lambda: self.isDone, limit(timeout)):
+        if not wait_until(lambda: self.isDone, seconds_of(timeout)):
             raise TimeoutError(f"{self!r} after {timeout:g} s")
 
     @property
@@ -156,7 +157,7 @@ class Future:
         inCallbackType: str = CallbackType.standard,
         inCallbackGroup: Any = None,
     ) -> None:
-        """Have `callable_` called with this future when it is done; at once, where it is.
+        """Call `callable_` with this future when it is done; at once where it is.
 
         All callbacks run in the process that submitted the call, whatever their type and group.
         """
@@ -174,19 +175,19 @@ class DoneAndNotDoneFutures(NamedTuple):
     not_done: set[Future]
 
 
-def call_due() -> None:
+def call_due_callbacks() -> None:
     """Call the callbacks that are due."""
     if _due:
-        until(lambda: True)
+        wait_until(lambda: True)
 
 
-def limit(timeout: float | None) -> float | None:
-    """Return the seconds to wait, None for no limit: SCOOP has None and negative numbers for that."""
+def seconds_of(timeout: float | None) -> float | None:
+    """Return the seconds of a timeout, None for no limit; SCOOP has None and negative numbers for that."""
     return None if timeout is None or timeout < 0 else timeout
 
 
-def until(reached: Callable[[], bool], timeout: float | None = None) -> bool:
-    """Wait for `reached()`, at most `timeout` seconds, and call the callbacks that are due; tell if it came."""
+def wait_until(reached: Callable[[], bool], timeout: float | None = None) -> bool:
+    """Wait until `reached()`, at most `timeout` seconds, and call callbacks that are due; return `reached()`."""
     end = None if timeout is None else time.monotonic() + timeout
     while True:
         with _changed:

@@ -15,10 +15,11 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from typing import Any
 
+from hpcml.cluster.cluster import Cluster
 from hpcml.cluster.current import current_cluster
 from hpcml.cluster.scoop.future import CallbackType as CallbackType  # noqa: PLC0414  SCOOP has it here too
-from hpcml.cluster.scoop.future import DoneAndNotDoneFutures, Future, call_due, limit, until
-from hpcml.cluster.scoop.reductions import branches, join_scans, joined, reduce_tree, scan_tree
+from hpcml.cluster.scoop.future import DoneAndNotDoneFutures, Future, call_due_callbacks, seconds_of, wait_until
+from hpcml.cluster.scoop.reductions import branches, join_branches, join_scans, reduce_tree, scan_tree
 from hpcml.cluster.scoop.shared import constants_for
 from hpcml.cluster.scoop.task_context import WithConstants, in_driver
 
@@ -46,10 +47,10 @@ SUBTREES_PER_SLOT = 4  # of a mapReduce: enough that slots end at about the same
 
 def submit(func: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future:
     """Submit the call ``func(*args, **kwargs)`` and return its `Future`; in a task, run it at once."""
-    _check(func)
+    _check_callable(func)
     if in_driver():
         cluster = current_cluster()
-        return Future(func, args, kwargs, cluster.submit(_carried(func, cluster), *args, **kwargs))
+        return Future(func, args, kwargs, cluster.submit(_with_constants(func, cluster), *args, **kwargs))
     inner: concurrent.futures.Future[Any] = concurrent.futures.Future()
     try:
         inner.set_result(func(*args, **kwargs))
@@ -66,38 +67,38 @@ def map(func: Callable[..., Any], /, *iterables: Iterable[Any], **kwargs: Any) -
     Parameters
     ----------
     iterables
-        What the arguments are taken from, until the shortest ends.
+        Iterables of the arguments, until the shortest ends.
     timeout
-        A result that is not there so many seconds after this call raises TimeoutError; in a task nothing does.
+        Seconds from this call on, after which a missing result raises TimeoutError; in a task there is no limit.
     """
-    _check(func)
+    _check_callable(func)
     timeout = _timeout("map", kwargs)
     if not in_driver():
-        return _in_turn(func, list(zip(*iterables, strict=False)))
+        return _call_in_turn(func, list(zip(*iterables, strict=False)))
     cluster = current_cluster()
-    return _with_callbacks(cluster.map(_carried(func, cluster), *iterables, timeout=timeout))
+    return _with_callbacks(cluster.map(_with_constants(func, cluster), *iterables, timeout=timeout))
 
 
-def _in_turn(func: Callable[..., Any], tuples: list[tuple[Any, ...]]) -> Iterator[Any]:
+def _call_in_turn(func: Callable[..., Any], tuples: list[tuple[Any, ...]]) -> Iterator[Any]:
     yield from itertools.starmap(func, tuples)
 
 
 def _with_callbacks(results: Iterator[Any]) -> Iterator[Any]:
-    """Yield the results, and call the callbacks of futures that have ended meanwhile."""
+    """Yield the results; between them, call the callbacks of futures that have ended."""
     for result in results:
-        call_due()
+        call_due_callbacks()
         yield result
 
 
 def map_as_completed(func: Callable[..., Any], /, *iterables: Iterable[Any], **kwargs: Any) -> Iterator[Any]:
-    """Return an iterator over the results of ``map``, each as soon as it is there."""
+    """Return an iterator over the results of ``map``, each as soon as its task has ended."""
     timeout = _timeout("map_as_completed", kwargs)
     futures = [submit(func, *args) for args in zip(*iterables, strict=False)]
     return (future.result() for future in as_completed(futures, timeout))
 
 
 def as_completed(fs: Iterable[Future], timeout: float | None = None) -> Iterator[Future]:
-    """Yield futures as they end; raise what a task has raised, as SCOOP does.
+    """Yield futures as they end; raise the exception of a task that failed, as SCOOP does.
 
     Raises
     ------
@@ -105,15 +106,15 @@ def as_completed(fs: Iterable[Future], timeout: float | None = None) -> Iterator
         Not all have ended `timeout` seconds after the first is asked for.
     """
     left = list(dict.fromkeys(fs))
-    seconds = limit(timeout)
+    seconds = seconds_of(timeout)
     end = None if seconds is None else time.monotonic() + seconds
     ended: deque[Future] = deque()
     for future in left:
         future.listen(ended)
     for number in range(len(left)):
-        if not until(lambda: bool(ended), None if end is None else max(end - time.monotonic(), 0)):
+        if not wait_until(lambda: bool(ended), None if end is None else max(end - time.monotonic(), 0)):
             raise TimeoutError(f"{len(left) - number} of {len(left)} futures have not ended after {timeout:g} s")
-        yield _sound(ended.popleft())
+        yield _raise_error_of(ended.popleft())
 
 
 def wait(
@@ -124,7 +125,8 @@ def wait(
     Parameters
     ----------
     timeout
-        Seconds; a negative number: no limit. Then what a task has raised is raised here, as SCOOP does.
+        Seconds; a negative number: no limit. Without a limit the exception of a task that failed is raised here,
+        as SCOOP does.
     return_when
         ``ALL_COMPLETED``; ``FIRST_COMPLETED``: one has ended; ``FIRST_EXCEPTION``: one has failed, or all ended.
     """
@@ -133,7 +135,7 @@ def wait(
             f"wait(return_when={return_when!r}): choose ALL_COMPLETED, FIRST_COMPLETED or FIRST_EXCEPTION"
         )
     futures = list(dict.fromkeys(fs))
-    seconds = limit(timeout)
+    seconds = seconds_of(timeout)
     ended: deque[Future] = deque()
     for future in futures:
         future.listen(ended)
@@ -146,11 +148,11 @@ def wait(
         first = return_when == FIRST_COMPLETED and len(done) > 0
         return first or len(done) == len(futures) or (stops_at_error and any(_failed(future) for future in new))
 
-    until(_reached, seconds)
+    wait_until(_reached, seconds)
     if seconds is None:
         for future in futures:
             if future in done:
-                _sound(future)
+                _raise_error_of(future)
     return DoneAndNotDoneFutures(done, set(futures) - done)
 
 
@@ -161,8 +163,10 @@ def mapReduce(
     *iterables: Iterable[Any],
     **kwargs: Any,
 ) -> Any:
-    """Return what remains of ``map`` when `reductionFunc` joins its results, neighbours first, half with half."""
-    return _reduced(partial(reduce_tree, mapFunc, reductionFunc), reductionFunc, "mapReduce", iterables, kwargs)
+    """Return the reduction of the results of ``map`` by `reductionFunc`: neighbours first, half with half."""
+    return _map_and_join(
+        partial(reduce_tree, mapFunc, reductionFunc), reductionFunc, "mapReduce", iterables, kwargs
+    )
 
 
 def mapScan(
@@ -172,24 +176,26 @@ def mapScan(
     *iterables: Iterable[Any],
     **kwargs: Any,
 ) -> list[Any]:
-    """Return the values on the way of a `mapReduce`, the final one last.
+    """Return the intermediate values of a `mapReduce`, the final one last.
 
-    As in SCOOP each joins its own half of a half, not all before it: running totals are
+    As in SCOOP, each is the reduction of its own half of a half, not of all items before it: running totals are
     ``itertools.accumulate(futures.map(…), …)``.
     """
     join = partial(join_scans, reductionFunc)
-    found: list[Any] = _reduced(partial(scan_tree, mapFunc, reductionFunc), join, "mapScan", iterables, kwargs)
+    found: list[Any] = _map_and_join(
+        partial(scan_tree, mapFunc, reductionFunc), join, "mapScan", iterables, kwargs
+    )
     return found
 
 
-def _reduced(
+def _map_and_join(
     tree: Callable[[list[Any]], Any],
     join: Callable[[Any, Any], Any],
     name: str,
     iterables: Sequence[Iterable[Any]],
     kwargs: dict[str, Any],
 ) -> Any:
-    """Return what `tree` makes of all tuples of arguments, its lower branches as one task each."""
+    """Return the value of `tree` over all tuples of arguments, its lower branches as one task each."""
     timeout = _timeout(name, kwargs)
     tuples = list(zip(*iterables, strict=False))
     if not tuples:
@@ -198,20 +204,20 @@ def _reduced(
         return tree(tuples)
     cluster = current_cluster()
     depth = int(math.log2(cluster.slots * SUBTREES_PER_SLOT))
-    results = cluster.map(_carried(tree, cluster), branches(tuples, depth), timeout=timeout)
-    return joined(len(tuples), depth, join, results)
+    results = cluster.map(_with_constants(tree, cluster), branches(tuples, depth), timeout=timeout)
+    return join_branches(len(tuples), depth, join, results)
 
 
 def shutdown(wait: bool = True) -> None:
     """Do nothing; `hpcml run` ends the workers with the script."""
 
 
-def _check(func: object) -> None:
+def _check_callable(func: object) -> None:
     if not callable(func):
         raise TypeError(f"{func!r} is a {type(func).__name__}, which cannot be called: pass the function first")
 
 
-def _carried(func: Callable[..., Any], cluster: Any) -> WithConstants:
+def _with_constants(func: Callable[..., Any], cluster: Cluster) -> WithConstants:
     return WithConstants(func, constants_for(cluster), cluster.slots)
 
 
@@ -225,15 +231,15 @@ def _timeout(name: str, kwargs: dict[str, Any]) -> float | None:
             RuntimeWarning,
             stacklevel=3,
         )
-    return limit(kwargs.get("timeout"))
+    return seconds_of(kwargs.get("timeout"))
 
 
 def _failed(future: Future) -> bool:
     return not future.cancelled() and future.exceptionValue is not None
 
 
-def _sound(future: Future) -> Future:
-    """Return a future that has ended; raise what its task has raised."""
+def _raise_error_of(future: Future) -> Future:
+    """Raise the exception of a task that failed; return the future of any other."""
     if _failed(future):
         future.result()
     return future

@@ -1,4 +1,4 @@
-"""The trees of mapReduce and mapScan: neighbours are joined first, half with half.
+"""Trees of mapReduce and mapScan: neighbours are joined first, half with half.
 
 Their shape is SCOOP's and depends on the number of items alone, so that floats come out the same on any number of
 slots. Lower branches are tasks, the top is joined in the driver.
@@ -9,11 +9,11 @@ slots. Lower branches are tasks, the top is joined in the driver.
 from collections.abc import Callable, Iterator
 from typing import Any
 
-__all__ = ["branches", "join_scans", "joined", "reduce_tree", "scan_tree"]
+__all__ = ["branches", "join_branches", "join_scans", "reduce_tree", "scan_tree"]
 
 
 def branches(tuples: list[Any], depth: int) -> list[list[Any]]:
-    """Return what is left of `tuples` after halving it `depth` times, in order.
+    """Return the parts of `tuples` after halving it `depth` times, in order.
 
     Examples
     --------
@@ -27,13 +27,13 @@ def branches(tuples: list[Any], depth: int) -> list[list[Any]]:
     return branches(tuples[:half], depth - 1) + branches(tuples[half:], depth - 1)
 
 
-def joined(length: int, depth: int, join: Callable[[Any, Any], Any], results: Iterator[Any]) -> Any:
+def join_branches(length: int, depth: int, join: Callable[[Any, Any], Any], results: Iterator[Any]) -> Any:
     """Join the results of the `branches` of so many tuples, in the order of the whole tree."""
     half = length // 2
     if depth == 0 or half == 0:
         return next(results)
-    left = joined(half, depth - 1, join, results)
-    return join(left, joined(length - half, depth - 1, join, results))
+    left = join_branches(half, depth - 1, join, results)
+    return join(left, join_branches(length - half, depth - 1, join, results))
 
 
 def reduce_tree(
@@ -50,7 +50,7 @@ def reduce_tree(
 def scan_tree(
     mapFunc: Callable[..., Any], reductionFunc: Callable[[Any, Any], Any], tuples: list[tuple[Any, ...]]
 ) -> list[Any]:
-    """Map all tuples of arguments, and return what a reduction half with half comes by."""
+    """Map all tuples of arguments, and return the intermediate values of their reduction half with half."""
     half = len(tuples) // 2
     if half == 0:
         return [mapFunc(*tuples[0])]
@@ -59,5 +59,5 @@ def scan_tree(
 
 
 def join_scans(reductionFunc: Callable[[Any, Any], Any], left: list[Any], right: list[Any]) -> list[Any]:
-    """Return the scan of two halves: theirs, with the reduction of both in place of that of the right one."""
+    """Return the scan of two halves: both, with the reduction of all in place of that of the right one."""
     return [*left, *right[:-1], reductionFunc(left[-1], right[-1])]

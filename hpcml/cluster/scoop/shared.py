@@ -1,7 +1,7 @@
 """``scoop.shared``: constants that the driver sets once and that tasks read.
 
-Each task brings along the constants that were set before it was submitted: large ones are on its node once, small
-ones are sent with it. What a task changes in one, no other task sees.
+A task has the constants that were set before it was submitted: large ones are on its node once, small ones are
+sent with it. A change that a task makes to one is not seen by other tasks.
 """
 
 # ruff: noqa: N802  the names are SCOOP's
@@ -11,15 +11,16 @@ import weakref
 from collections.abc import Mapping
 from typing import Any
 
+from hpcml.cluster.cluster import Cluster
 from hpcml.cluster.current import current_cluster
-from hpcml.cluster.scoop.task_context import arrived, in_driver
+from hpcml.cluster.scoop.task_context import in_driver, task_constants
 from hpcml.data.broadcast import Broadcast
 from hpcml.errors import HpcmlError
 
 __all__ = ["constants_for", "forget", "getConst", "setConst"]
 
-_set: dict[str, Any] = {}
-_handles: "weakref.WeakKeyDictionary[Any, dict[str, Broadcast]]" = weakref.WeakKeyDictionary()  # by Cluster
+_constants: dict[str, Any] = {}
+_handles: "weakref.WeakKeyDictionary[Cluster, dict[str, Broadcast]]" = weakref.WeakKeyDictionary()  # by Cluster
 _changed = threading.Condition()  # protects both
 
 
@@ -31,7 +32,7 @@ def setConst(**kwargs: Any) -> None:
     TypeError
         There is a constant of that name already; none is then set.
     HpcmlError
-        It was called in a task.
+        It is called in a task.
     """
     names = ", ".join(sorted(kwargs))
     if not in_driver():
@@ -41,15 +42,15 @@ def setConst(**kwargs: Any) -> None:
         )
     cluster = current_cluster()
     with _changed:
-        known = sorted(set(kwargs) & set(_set))
+        known = sorted(set(kwargs) & set(_constants))
         if known:
             raise TypeError(f"This constant already exists: {', '.join(known)}. Constants are set once.")
-        _set.update(kwargs)
+        _constants.update(kwargs)
         try:
             _put(cluster)
-        except BaseException:  # it cannot be sent, or has no room on a node
+        except BaseException:  # one cannot be sent, or a node has no space for it
             for name in kwargs:
-                del _set[name]
+                del _constants[name]
             raise
         _changed.notify_all()
 
@@ -66,9 +67,9 @@ def getConst(name: str, timeout: float = 0.1) -> Any:
     """
     if in_driver():
         with _changed:
-            _changed.wait_for(lambda: name in _set, None if timeout == float("inf") else timeout)
-            return _set.get(name)
-    handle = arrived().get(name)
+            _changed.wait_for(lambda: name in _constants, None if timeout == float("inf") else timeout)
+            return _constants.get(name)
+    handle = task_constants().get(name)
     if handle is None and timeout == float("inf"):
         raise HpcmlError(
             f"getConst({name!r}, timeout=inf) in a task: that constant was not set before the task was submitted, "
@@ -77,17 +78,17 @@ def getConst(name: str, timeout: float = 0.1) -> Any:
     return None if handle is None else handle.value
 
 
-def constants_for(cluster: Any) -> Mapping[str, Broadcast]:
+def constants_for(cluster: Cluster) -> Mapping[str, Broadcast]:
     """Return the handles of all constants on the nodes of `cluster`, by name."""
-    if not _set:
+    if not _constants:
         return {}
     with _changed:
         return dict(_put(cluster))
 
 
-def _put(cluster: Any) -> dict[str, Broadcast]:
+def _put(cluster: Cluster) -> dict[str, Broadcast]:
     handles = _handles.setdefault(cluster, {})
-    for name, value in _set.items():
+    for name, value in _constants.items():
         if name not in handles:
             handles[name] = cluster.broadcast(value)
     return handles
@@ -100,4 +101,4 @@ def forget() -> None:
             for handle in handles.values():
                 handle.close()
         _handles.clear()
-        _set.clear()
+        _constants.clear()

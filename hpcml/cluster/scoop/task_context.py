@@ -1,4 +1,4 @@
-"""Data that a task of a SCOOP program is sent with, and the place of this process."""
+"""Context of a SCOOP program's task: its constants, the number of slots, the name of its process."""
 
 import os
 from collections.abc import Callable, Mapping
@@ -9,10 +9,10 @@ from hpcml.data.broadcast import Broadcast
 from hpcml.data.envelope import name_of
 from hpcml.engines.worker import current_worker
 
-__all__ = ["WithConstants", "arrived", "in_driver", "size", "worker"]
+__all__ = ["WithConstants", "in_driver", "size", "task_constants", "worker"]
 
-_arrived: Mapping[str, Broadcast] = {}  # on a worker: the constants of the task that runs
-_size = 1  # on a worker: the slots of the Cluster that the task is of
+_task_constants: Mapping[str, Broadcast] = {}  # on a worker: of the running task
+_size = 1  # on a worker: slots of the running task's Cluster
 
 
 class WithConstants:
@@ -30,30 +30,31 @@ class WithConstants:
         self.called = function
         self.constants = dict(constants)
         self.slots = slots
-        self.__module__, _, self.__qualname__ = name_of(function).rpartition(".")  # what messages call it
+        self.__module__, _, self.__qualname__ = name_of(function).rpartition(".")  # for messages
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        global _arrived, _size  # noqa: PLW0603  a worker runs one task at a time
-        _arrived, _size = self.constants, self.slots
+        global _task_constants, _size  # noqa: PLW0603  a worker runs one task at a time
+        _task_constants = self.constants
+        _size = self.slots
         try:
             return self.called(*args, **kwargs)
         finally:
-            _arrived = {}
+            _task_constants = {}
 
 
 def in_driver() -> bool:
-    """Tell whether this process runs the program itself, not a task of it."""
+    """Tell whether this process runs the program itself, not one of its tasks."""
     return current_worker() is None
 
 
-def arrived() -> Mapping[str, Broadcast]:
-    """Return the constants that the running task has brought along."""
-    return _arrived
+def task_constants() -> Mapping[str, Broadcast]:
+    """Return the constants of the running task."""
+    return _task_constants
 
 
 def size() -> int:
     """Return how many tasks run at once, ``scoop.SIZE``."""
-    return int(current_cluster().slots) if in_driver() else _size
+    return current_cluster().slots if in_driver() else _size
 
 
 def worker() -> bytes:

@@ -11,7 +11,7 @@ import pytest
 
 from hpcml.cluster.scoop.future import Future
 from hpcml.cluster.scoop.import_path import FOLDER, finish, serve
-from hpcml.cluster.scoop.reductions import branches, join_scans, joined, reduce_tree, scan_tree
+from hpcml.cluster.scoop.reductions import branches, join_branches, join_scans, reduce_tree, scan_tree
 from hpcml.cluster.scoop.task_context import WithConstants
 from hpcml.data.envelope import name_of
 from hpcml.errors import HpcmlError
@@ -27,10 +27,10 @@ def test_branches_join_to_the_whole_tree(length, depth):
     assert [one for part in parts for one in part] == tuples
     assert len(parts) <= 2**depth
     reduced = (reduce_tree(abs, operator.sub, part) for part in parts)
-    assert joined(length, depth, operator.sub, reduced) == reduce_tree(abs, operator.sub, tuples)
+    assert join_branches(length, depth, operator.sub, reduced) == reduce_tree(abs, operator.sub, tuples)
     scans = (scan_tree(abs, operator.sub, part) for part in parts)
     whole = scan_tree(abs, operator.sub, tuples)
-    assert joined(length, depth, lambda a, b: join_scans(operator.sub, a, b), scans) == whole
+    assert join_branches(length, depth, lambda a, b: join_scans(operator.sub, a, b), scans) == whole
     assert len(whole) == length
     assert whole[-1] == reduce_tree(abs, operator.sub, tuples)
 

@@ -4,8 +4,7 @@ import logging
 import sys
 from typing import Any
 
-from hpcml.cluster.scoop import future, futures, shared
-from hpcml.cluster.scoop import task_context as carried
+from hpcml.cluster.scoop import future, futures, shared, task_context
 
 __all__ = ["CONFIGURATION", "DEBUG", "IS_ORIGIN", "IS_RUNNING", "MAIN_MODULE", "futures", "logger", "shared"]
 
@@ -16,7 +15,7 @@ sys.modules[f"{__name__}.shared"] = shared
 sys.modules[f"{__name__}._types"] = future
 
 IS_RUNNING = True
-IS_ORIGIN = carried.in_driver()
+IS_ORIGIN = task_context.in_driver()
 DEBUG = False
 CONFIGURATION = {"headless": False, "backend": "hpcml"}
 MAIN_MODULE = sys.argv[0] if IS_ORIGIN else None
@@ -27,9 +26,9 @@ __revision__ = "2.0"
 
 def __getattr__(name: str) -> Any:
     if name == "SIZE":
-        return carried.size()
+        return task_context.size()
     if name == "worker":
-        return carried.worker()
+        return task_context.worker()
     raise AttributeError(
         f"module 'scoop' has no attribute {name!r} here: `hpcml run` serves a program scoop.futures, scoop.shared "
         f"and {', '.join(sorted((*__all__, 'SIZE', 'worker')))}, without SCOOP itself"
