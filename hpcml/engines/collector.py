@@ -13,7 +13,7 @@ __all__ = ["Collector"]
 
 BATCH_SECONDS = 0.5  # that prints of a long frame wait in their pipe for more of them
 MUCH_BYTES = 1 << 15  # half of a pipe's capacity (pipe(7)): so much does not wait
-POLL_SECONDS = 0.02  # between two looks at pipes that hold something
+POLL_SECONDS = 0.02  # between two looks at pipes that are not empty
 BUSY_POLL_SECONDS = 0.002  # the same while one fills quickly
 
 
@@ -41,7 +41,7 @@ class Collector:
         self._places = {one.readers[number]: (n, number) for n, one in enumerate(pipes) for number in (0, 1)}
         for descriptor in self._places:
             self._epoll.register(descriptor, select.EPOLLIN)
-        self._filled_since: dict[int, float] = {}  # by descriptor, of pipes that hold something
+        self._filled_since: dict[int, float] = {}  # by descriptor, of pipes that are not empty
         self._is_busy = False
 
     @property
@@ -55,7 +55,7 @@ class Collector:
         return (BUSY_POLL_SECONDS if self._is_busy else POLL_SECONDS) if self._filled_since else None
 
     def look(self) -> None:
-        """Read the pipes that have waited long enough, or hold much."""
+        """Read the pipes that have waited long enough, or contain much."""
         now = time.monotonic()
         full = [descriptor for descriptor, _ in self._epoll.poll(0)] if self._places else []
         self._filled_since = {descriptor: self._filled_since.get(descriptor, now) for descriptor in full}

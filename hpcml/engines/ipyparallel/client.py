@@ -28,7 +28,7 @@ class EngineFailed(Exception):
     Parameters
     ----------
     is_alive
-        The engine's process is there, in a state that is not known.
+        The engine's process is there, in an unknown state.
     """
 
     def __init__(self, reason: str, *, is_alive: bool) -> None:
@@ -60,7 +60,7 @@ class EngineClient:
         self._await_late_answers()
 
     def _await_late_answers(self) -> None:
-        """Have the client wait a moment before it fails the requests of a dead engine.
+        """Delay the failure of a dead engine's requests in the client.
 
         An answer and the news of a death come through different processes, and the client may take them in the
         wrong order (its `_handle_stranded_msgs`). Then it prints "got unknown result", and the task would run
@@ -96,7 +96,7 @@ class EngineClient:
             self.plain._send(self.plain._query_stream, "connection_request").add_done_callback(_note)
 
     def send_frame(self, engine: int, frame: bytes, receive: Callable[[bytes | Exception], None]) -> bool:
-        """Send a frame to an engine; return False where the client knows of no such engine.
+        """Send a frame to an engine; return False where the client has no such engine.
 
         The request is that of a DirectView, whose AsyncResult would cost the driver as much as all the rest.
         `receive` is called with the engine's outcomes, or with an error: `EngineFailed`, when the engine has not

@@ -9,12 +9,12 @@ from hpcml.data.outcomes import read_head
 from hpcml.engines.ipyparallel.message_types import News
 from hpcml.engines.worker import Worker
 
-__all__ = ["HeldOutcomes"]
+__all__ = ["DelayedOutcomes"]
 
 PRINTS_TIMEOUT_SECONDS = 5.0  # a launcher that is gone sends no more prints
 
 
-class _Held(NamedTuple):
+class _Delayed(NamedTuple):
     """Outcomes of one frame, and the count of readings whose prints they wait for."""
 
     deadline: float
@@ -23,20 +23,22 @@ class _Held(NamedTuple):
     resolve: Callable[[], None]
 
 
-class HeldOutcomes:
+class DelayedOutcomes:
     """Outcomes that wait until the driver has all prints that the launcher had read of their worker's streams."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()  # protects both: the client's IO thread adds, the news thread releases
         self._readings: dict[Worker, int] = {}  # of each worker's streams, that the driver has
-        self._held: list[_Held] = []
+        self._delayed: list[_Delayed] = []
 
     def add(self, worker: Worker, outcomes: bytes, resolve: Callable[[], None]) -> None:
         """Call `resolve` as soon as all prints are shown that were read before `outcomes` were sent."""
         readings = read_head(outcomes).readings
         with self._lock:
             if readings > self._readings.get(worker, 0):
-                self._held.append(_Held(time.monotonic() + PRINTS_TIMEOUT_SECONDS, worker, readings, resolve))
+                self._delayed.append(
+                    _Delayed(time.monotonic() + PRINTS_TIMEOUT_SECONDS, worker, readings, resolve)
+                )
                 return
         resolve()
 
@@ -50,15 +52,15 @@ class HeldOutcomes:
 
     def release_complete(self) -> None:
         """Release the outcomes whose prints are complete, and those that have waited for too long."""
-        if not self._held:
+        if not self._delayed:
             return
         now = time.monotonic()
         with self._lock:
             released = [
-                held
-                for held in self._held
-                if held.deadline < now or held.readings <= self._readings.get(held.worker, 0)
+                one
+                for one in self._delayed
+                if one.deadline < now or one.readings <= self._readings.get(one.worker, 0)
             ]
-            self._held = [held for held in self._held if held not in released]
-        for held in released:
-            held.resolve()
+            self._delayed = [one for one in self._delayed if one not in released]
+        for one in released:
+            one.resolve()

@@ -80,7 +80,7 @@ def run_engine(
 
 
 def _replace_requests(plain: PlainProcess, outgoing: Outgoing) -> None:
-    """Have the engine's kernel run frames as they arrive: a function and its arguments cost it a quarter more.
+    """Make the engine's kernel run frames as they arrive: a function and its arguments take it a quarter longer.
 
     The kernel's news of its state and of prints are off. Without that each frame costs its engine half as much
     again, for messages that the controller sends to no client.

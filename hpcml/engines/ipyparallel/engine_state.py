@@ -18,10 +18,10 @@ class EngineState:
     ==========  ==============  ==============================================================================
     State       Field           Meaning
     ==========  ==============  ==============================================================================
-    forked                      Its launcher has forked it; no frame is sent to it
+    forked                      Its launcher has reported it; no frame is sent to it
     registered  ``registered``  The hub has announced it: frames are sent to it
-    lost        ``death``       The hub, or a request that failed, says that it is gone
-    ended       ``ended``       Its launcher says that it has ended, or its launcher has ended with it
+    lost        ``death``       The hub, or a request that failed, has reported its end
+    ended       ``ended``       Its launcher has reported its end, or has ended with it
     ==========  ==============  ==============================================================================
 
     An engine that is lost and not ``ended`` is silent, since ``silent_since``; it may be frozen. When its launcher

@@ -79,7 +79,7 @@ class NewsHandler:
     def _handle_engines(self, message: News, workers: "EngineWorkers") -> None:
         """Handle a launcher's message: prints of its engines, or engines that were forked or died."""
         if "printed" in message:
-            workers.held.take(message, workers.on_print)
+            workers.delayed.take(message, workers.on_print)
         elif "forked" in message:
             if "died" in message:
                 workers.died(message["died"], message["status"])

@@ -53,7 +53,7 @@ class Watch:
                 log.warning("the news of %s could not be used: %s", program.name if program else "this run", error)
             if not self._is_stopping and news.workers is not None:
                 news.workers.end_silent()
-                news.workers.held.release_complete()
+                news.workers.delayed.release_complete()
                 news.ask_hub()
                 news.recovery.replace_lost(news.workers, program if message is None else None, is_silent)
 

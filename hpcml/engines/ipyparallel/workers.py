@@ -19,9 +19,9 @@ from hpcml.data.staging.file_system import LocalStaging
 from hpcml.data.staging.store import Staging
 from hpcml.engines.interrupts import Interrupts
 from hpcml.engines.ipyparallel.client import EngineClient, EngineFailed
+from hpcml.engines.ipyparallel.delayed_outcomes import DelayedOutcomes
 from hpcml.engines.ipyparallel.engine_state import EngineState
 from hpcml.engines.ipyparallel.engine_table import EngineTable
-from hpcml.engines.ipyparallel.held import HeldOutcomes
 from hpcml.errors import EngineError, WorkerDied
 
 __all__ = ["EngineWorkers"]
@@ -45,7 +45,7 @@ class EngineWorkers:
         self.on_change: Callable[[], None] = lambda: None
         self.on_broken: Callable[[BaseException], None] = lambda _: None
         self.on_print: Callable[[str, int, bytes, bool], None] = lambda *_: None
-        self.held = HeldOutcomes()
+        self.delayed = DelayedOutcomes()
         self._kill = kill
         self._table = EngineTable()
         self._interrupts: Interrupts[EngineState] = Interrupts(
@@ -104,12 +104,12 @@ class EngineWorkers:
             self._client.ask_engines(self._note_registered)
 
     def end_silent(self) -> None:
-        """Kill engines that have fallen silent, and of whose end the launchers say nothing.
+        """Kill engines that are silent, and whose end the launchers have not reported.
 
         Such an engine may be frozen, and its node with it. When that comes back, another engine takes its place.
         """
         for engine in self._table.take_silent():
-            log.warning("worker %s no longer answers; what it was doing runs elsewhere", engine.worker)
+            log.warning("worker %s no longer answers; its tasks run elsewhere", engine.worker)
             self._kill(engine.number)
 
     def lose(self, hosts: Set[str], reason: str) -> None:
@@ -163,7 +163,7 @@ class EngineWorkers:
             future.set_exception(answer)
         else:
             outcomes = answer
-            self.held.add(engine.worker, outcomes, lambda: future.set_result(outcomes))
+            self.delayed.add(engine.worker, outcomes, lambda: future.set_result(outcomes))
 
     def _take_back(self, engine: EngineState, future: "Future[bytes]") -> bool:
         """Take a frame off its engine; False where `_fail_frames` has resolved its future."""

@@ -40,7 +40,7 @@ POLL_SECONDS = 0.1  # between two looks whether the start is still wanted
 class _Slot:
     """A slot's process, and the frames that it has not answered yet.
 
-    A process starts, has ``answered``, and in the end is ``lost``; ``killed`` says that it is being ended.
+    A process starts, has ``answered``, and in the end is ``lost``; ``killed`` means that an interrupt ends it.
     """
 
     worker: Worker

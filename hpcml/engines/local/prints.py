@@ -22,7 +22,7 @@ class PrintReader:
 
     def __init__(self, pipes: list[Pipes], show: Callable[[int, int, bytes, bool], None]) -> None:
         self._show = show
-        # Protects the collector; who has held it knows that all bytes read before have been shown.
+        # Protects the collector; after it was acquired, all bytes that had been read have been shown.
         self.lock = threading.Lock()
         self._collector = Collector(pipes, lambda slot, stream, data, _: show(slot, stream, data, False))
         self._wake, self._waker = os.pipe2(os.O_CLOEXEC)

@@ -3,8 +3,8 @@
 import pytest
 
 from hpcml.data.outcomes import join_outcomes
-from hpcml.engines.ipyparallel import held
-from hpcml.engines.ipyparallel.held import HeldOutcomes
+from hpcml.engines.ipyparallel import delayed_outcomes
+from hpcml.engines.ipyparallel.delayed_outcomes import DelayedOutcomes
 from hpcml.engines.worker import Worker
 
 WORKER = Worker("n1", 0)
@@ -24,12 +24,12 @@ def message(printed, readings=0, slot=0, **more):
 
 
 def test_outcomes_without_missing_prints_are_released_at_once(events):
-    HeldOutcomes().add(WORKER, outcomes(0), lambda: events.append("resolved"))
+    DelayedOutcomes().add(WORKER, outcomes(0), lambda: events.append("resolved"))
     assert events == ["resolved"]
 
 
 def test_outcomes_follow_the_prints_that_were_read_before(events):
-    waiting = HeldOutcomes()
+    waiting = DelayedOutcomes()
     waiting.add(WORKER, outcomes(2), lambda: events.append("resolved"))
     for number in (1, 2):
         waiting.take(message(f"line {number}", number), lambda *shown: events.append(shown))
@@ -37,22 +37,22 @@ def test_outcomes_follow_the_prints_that_were_read_before(events):
 
 
 def test_prints_of_another_worker_release_nothing(events):
-    waiting = HeldOutcomes()
+    waiting = DelayedOutcomes()
     waiting.add(WORKER, outcomes(1), lambda: events.append("resolved"))
     waiting.take(message("other", 5, slot=1), lambda *_: None)
     assert events == []
 
 
 def test_the_end_of_a_workers_prints_is_shown_and_bytes_are_as_they_were(events):
-    waiting = HeldOutcomes()
+    waiting = DelayedOutcomes()
     every_byte = bytes(range(256))
     waiting.take(message(every_byte.decode("latin-1"), ended=True), lambda *shown: events.append(shown))
     assert events == [("n1:0", 1, every_byte, True)]
 
 
 def test_outcomes_do_not_wait_for_a_launcher_that_is_gone(events, monkeypatch):
-    monkeypatch.setattr(held, "PRINTS_TIMEOUT_SECONDS", -1.0)
-    waiting = HeldOutcomes()
+    monkeypatch.setattr(delayed_outcomes, "PRINTS_TIMEOUT_SECONDS", -1.0)
+    waiting = DelayedOutcomes()
     waiting.add(WORKER, outcomes(1), lambda: events.append("resolved"))
     assert events == []
     waiting.release_complete()

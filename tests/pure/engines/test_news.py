@@ -16,7 +16,7 @@ class Workers:
     def __init__(self):
         self.calls = []
         self.on_print = lambda *_: None
-        self.held = SimpleNamespace(take=lambda message, show: self.calls.append(("printed", message["printed"])))
+        self.delayed = SimpleNamespace(take=lambda message, _: self.calls.append(("printed", message["printed"])))
 
     def __getattr__(self, name):
         return lambda *arguments: self.calls.append((name, *arguments))

@@ -36,7 +36,7 @@ def start(tmp_path, monkeypatch):
         if ready is not None:
             workers = SimpleNamespace(ready=ready, hosts=("n1",), probe=lambda _: None, ask_hub=lambda: None)
             workers.close = workers.end_silent = lambda: None
-            workers.held = SimpleNamespace(release_complete=lambda: None)
+            workers.delayed = SimpleNamespace(release_complete=lambda: None)
             workers.slots = ready
             startup._news.workers = workers
             startup._news.data.staging = lambda _: "staging"
