@@ -79,7 +79,7 @@ class EngineTable:
                 engine.registered = number in numbers
 
     def end(self, number: int, status: str) -> bool:
-        """Note that an engine has ended, as its launcher reports; return False where the table does not have it."""
+        """Note that an engine has ended, as its launcher reports; return False when the table lacks it."""
         with self.lock:
             engine = self._engines.get(number)
             if engine is None:  # of a controller that is gone
