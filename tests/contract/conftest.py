@@ -1,4 +1,4 @@
-"""One open Cluster per engine, shared by the tests of a module: the same behaviours for all engines."""
+"""One open Cluster for each engine, shared by the tests of a module."""
 
 import pytest
 from engines import ENGINES
@@ -11,7 +11,7 @@ import hpcml
 
 @pytest.fixture(scope="module", params=ENGINES)
 def cluster(request, tmp_path_factory):
-    """Three slots; in a Slurm allocation the ipyparallel engine takes the allocation's."""
+    """Cluster of three slots; in a Slurm allocation, engine ipyparallel has the allocation's."""
     in_job = hpcml.detect(__import__("os").environ) is not None
     slots = None if in_job and request.param == "ipyparallel" else 3
     run_dir = tmp_path_factory.mktemp("run")

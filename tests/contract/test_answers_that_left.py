@@ -1,4 +1,4 @@
-"""The death of an engine costs the task that it works on, and no other: the answer before has left it."""
+"""Answers that have left an engine are not lost by its death: only the running task is repeated."""
 
 import builtins
 import os
@@ -20,12 +20,12 @@ DEADLY = range(5, 60, 6)
 
 
 def task(directory, number):
-    """Work a while; a deadly number's engine is killed as soon as its next task begins, once."""
+    """Work a while; the engine of a deadly number is killed, once, as soon as its next task begins."""
     with open(Path(directory) / "begun", "a") as file:
         file.write(f"{number}\n")
     if getattr(builtins, "armed", False):
         os.kill(os.getpid(), signal.SIGKILL)
-    time.sleep(0.22)  # sent alone, and the next is there before this one ends
+    time.sleep(0.22)  # long enough to be sent alone, with the next task sent ahead
     mark = Path(directory) / f"deadly-{number}"
     if number in DEADLY and not mark.exists():
         mark.touch()
@@ -33,7 +33,7 @@ def task(directory, number):
     return number
 
 
-def test_an_answer_is_not_lost_with_the_engine_that_has_begun_the_next_task(tmp_path):
+def test_an_answer_is_not_lost_when_its_engine_dies_in_the_next_task(tmp_path):
     options = {"slots_per_node": 4, "run_dir": tmp_path / "run", "progress": False, "retries": 10}
     with hpcml.Cluster("ipyparallel", **options, timeout=patient(60)) as cluster:
         futures = [cluster.submit(task, tmp_path, number) for number in range(60)]
@@ -51,8 +51,8 @@ def note_and_sleep(path):
     return "done"
 
 
-def test_an_answer_that_comes_after_the_news_of_the_death_counts(tmp_path, capfd):
-    """The programs that carry answers are stopped meanwhile; the one that reports deaths is another."""
+def test_an_answer_that_arrives_after_the_report_of_the_death_counts(tmp_path, capfd):
+    """The programs that forward answers are suspended meanwhile; another program reports deaths."""
     path = tmp_path / "begun"
     options = {"slots_per_node": 2, "run_dir": tmp_path / "run", "progress": False, "timeout": patient(60)}
     with hpcml.Cluster("ipyparallel", **options) as cluster:
@@ -63,7 +63,7 @@ def test_an_answer_that_comes_after_the_news_of_the_death_counts(tmp_path, capfd
         carriers = controller.children()
         for carrier in carriers:
             carrier.suspend()
-        time.sleep(patient(0.3) + 0.2)  # the task has ended, and its answer left the engine
+        time.sleep(patient(0.3) + 0.2)  # until the task has ended and its answer has left the engine
         os.kill(int(path.read_text()), signal.SIGKILL)
         wait_until(lambda: before - set(cluster.client._ids))
         for carrier in carriers:
@@ -74,7 +74,7 @@ def test_an_answer_that_comes_after_the_news_of_the_death_counts(tmp_path, capfd
 
 
 @pytest.mark.parametrize("nbytes", [1, 100_000])
-def test_what_the_kernel_was_given_is_counted(nbytes):
+def test_bytes_given_to_the_kernel_are_counted(nbytes):
     with socket.create_server(("127.0.0.1", 0)) as server:
         outgoing = Outgoing(server.getsockname()[1])
         assert outgoing.written() is None
@@ -89,5 +89,5 @@ def test_what_the_kernel_was_given_is_counted(nbytes):
             assert outgoing.written() == before + nbytes
             there.close()
             late.join()
-        outgoing.wait(before, 10 * nbytes)  # the connection is gone: nobody waits
+        outgoing.wait(before, 10 * nbytes)  # returns at once, for the connection is closed
         assert outgoing.written() is None

@@ -1,4 +1,4 @@
-"""scikit-learn's callbacks: scores are what they are without, and what callbacks report is complete."""
+"""Callbacks of scikit-learn: scores are the same as without, and reports of callbacks are complete."""
 
 import os
 
@@ -24,7 +24,7 @@ def reachable(request):
 
 @pytest.fixture
 def hide():
-    """Hide the socket of a listener until the end of the test: on another node it is not there."""
+    """Hide the socket of a listener until the end of the test, as on another node."""
     hidden = []
 
     def rename(handle):
@@ -41,7 +41,7 @@ def search(model=None, **options):
 
 
 def rows(monitor):
-    """What the monitor has logged: where in the tree of tasks, and the score."""
+    """Return the rows that the monitor has logged: place in the tree of tasks, and score."""
     return sorted(
         (row["task_id_path"], row["estimator_name"], row["task_name"], row.get("accuracy"))
         for row in monitor.get_logs().data
@@ -49,7 +49,7 @@ def rows(monitor):
 
 
 @pytest.mark.filterwarnings("ignore:lbfgs failed to converge")
-def test_a_monitor_logs_what_it_logs_in_one_process(cluster, reachable, hide):
+def test_a_monitor_logs_the_same_as_in_one_process(cluster, reachable, hide):
     found = []
     for jobs in (1, -1):
         monitor = callback.ScoringMonitor(scoring="accuracy")
@@ -94,7 +94,7 @@ def test_a_progress_bar_changes_no_score(cluster, reachable, monkeypatch, capsys
 
 
 class Failing:
-    """A callback of the user's, whose own error is a fit's error as ever."""
+    """Callback of the user's, whose error fails the fit."""
 
     def setup(self, estimator, context):
         pass
@@ -109,7 +109,7 @@ class Failing:
         pass
 
 
-def test_an_error_of_a_users_callback_stays_one(cluster):
+def test_an_error_of_a_users_callback_fails_the_fit(cluster):
     model = LogisticRegression().set_callbacks(Failing())
     with parallel_config("hpcml"), pytest.raises(FileNotFoundError, match="of the user's own"):
         cross_val_score(model, X, Y, n_jobs=-1, error_score="raise")

@@ -10,7 +10,7 @@ from numbered_calls import executions, note
 from hpcml.errors import TaskError
 
 
-def test_a_call_that_changes_its_function_in_the_midst_of_many(cluster, tmp_path):
+def test_a_call_that_changes_its_function_repeats_no_call(cluster, tmp_path):
     state, path = {"warned": False}, tmp_path / "log"
 
     def task(number, path):
@@ -55,7 +55,7 @@ def test_a_value_that_is_too_large_repeats_no_call(cluster, tmp_path, monkeypatc
     assert set(executions(path).values()) == {1}
 
 
-def test_arguments_that_cannot_be_read_hide_no_result(cluster):
+def test_arguments_that_cannot_be_unpickled_hide_no_result(cluster):
     things = [n if n != 700 else isolated.Unreadable() for n in range(1000)]
     results = cluster.map(isolated.first_of, things)
     assert [next(results) for _ in range(700)] == list(range(700))
@@ -63,7 +63,7 @@ def test_arguments_that_cannot_be_read_hide_no_result(cluster):
         next(results)
 
 
-def test_a_value_that_cannot_be_read_here_hides_no_other(cluster):
+def test_a_value_that_cannot_be_unpickled_in_the_driver_hides_no_other(cluster):
     results = cluster.map(isolated.some_unreadable, range(1000))
     assert [next(results) for _ in range(700)] == [[n] for n in range(700)]
     with pytest.raises(TaskError, match="cannot be unpickled in the driver"):

@@ -1,4 +1,4 @@
-"""Pools within tasks: with their worker they end, and leave nothing in /dev/shm."""
+"""Pools within tasks: they end with their worker, and leave no file in /dev/shm."""
 
 import os
 import signal
@@ -21,13 +21,13 @@ def inner(array, directory):
 
 
 def nested(directory):
-    """Use a pool of two processes, which share a memory map."""
+    """Return results of a pool of two processes, which share a memory map."""
     array = np.ones(300_000)
     return Parallel(n_jobs=2, backend="loky")(delayed(inner)(array, directory) for _ in range(4))
 
 
 def shared_files(parents):
-    """What these processes have in /dev/shm: other programs of this computer have files there, too."""
+    """Return the files of these processes in /dev/shm, where other programs have files too."""
     names = tuple(f"{name}{parent}" for parent in parents for name in ("sem.loky-", "joblib_memmapping_folder_"))
     return [path.name for path in Path("/dev/shm").iterdir() if path.name.startswith(names)]
 
@@ -57,8 +57,8 @@ def gone(processes):
         ("ipyparallel", "hold, killed"),
     ],
 )
-def test_a_pool_in_a_task_leaves_nothing(engine, how, tmp_path):
-    """It has done its work, or works when the Cluster is closed, or when its worker is killed."""
+def test_a_pool_in_a_task_leaves_no_process_and_no_file(engine, how, tmp_path):
+    """The pool has ended, or works when the Cluster is closed, or when its worker is killed."""
     directory = tmp_path / how
     directory.mkdir()
     with hpcml.Cluster(engine, slots_per_node=1, run_dir=tmp_path, progress=False, retries=1) as cluster:

@@ -1,4 +1,4 @@
-"""What every engine owes: the behaviours of a `concurrent.futures.Executor`, and hpcml's own promises."""
+"""Behaviours of a `concurrent.futures.Executor`, and hpcml's own promises, on every engine."""
 
 import os
 import sys
@@ -22,7 +22,7 @@ def test_the_driver_takes_no_slot(cluster):
     assert tasks.who()[0] not in {worker for worker, _ in cluster.map(tasks.slow_who, [0.05] * 12)}
 
 
-def test_every_slot_works(cluster):
+def test_every_slot_runs_tasks(cluster):
     futures = [cluster.submit(tasks.slow_who, 0.5) for _ in range(cluster.slots)]
     workers = [future.result(20) for future in futures]
     assert len(set(workers)) == cluster.slots
@@ -34,12 +34,12 @@ def test_map_keeps_order_and_zips_several_iterables(cluster):
     assert list(cluster.map(tasks.add, [1, 2, 3], [10])) == [11]
 
 
-def test_lambdas_and_closures_travel(cluster):
+def test_lambdas_and_closures_are_sent(cluster):
     factor = 3
     assert list(cluster.map(lambda n: factor * n, range(4))) == [0, 3, 6, 9]
 
 
-def test_an_exception_keeps_its_type_and_says_where(cluster):
+def test_an_exception_keeps_its_type_and_names_the_worker(cluster):
     with pytest.raises(KeyError, match="number 3") as caught:
         cluster.submit(tasks.fail_at, 3, 3).result(20)
     cause = str(caught.value.__cause__)
@@ -53,7 +53,7 @@ def test_an_exception_that_does_not_unpickle_keeps_its_type(cluster):
     assert (caught.value.number, caught.value.reason) == (7, "because")
 
 
-def test_a_task_that_ends_the_script_in_peace_fails(cluster):
+def test_a_task_that_calls_exit_fails(cluster):
     with pytest.raises(TaskError, match=r"called sys.exit\(\)"):
         cluster.submit(sys.exit).result(60)
 
@@ -87,7 +87,7 @@ def test_an_unpicklable_result_is_an_error_not_a_hang(cluster):
         cluster.submit(tasks.unpicklable_result).result(20)
 
 
-def test_within_a_task_the_cluster_runs_what_it_is_given_there(cluster):
+def test_within_a_task_the_cluster_runs_calls_in_the_task(cluster):
     here, there = cluster.submit(tasks.who_and_mapped_who, cluster).result()
     assert there == [here, here]
 
@@ -115,7 +115,7 @@ def test_a_dead_worker_costs_only_its_own_task(cluster, tmp_path):
     assert len([future.result(30) for future in others]) == 4 * cluster.slots
 
 
-def test_a_poisonous_task_fails_with_the_workers_it_ended(cluster):
+def test_a_task_that_kills_its_workers_fails_naming_them(cluster):
     with pytest.raises(WorkerDied, match=r"ended 3 workers .*:\d, .*:\d, .*:\d"):
         cluster.submit(tasks.always_die).result(60)
     assert len(set(cluster.map(tasks.slow_who, [0.2] * 8 * cluster.slots))) == cluster.slots
@@ -154,7 +154,7 @@ def test_an_exception_in_the_block_ends_at_once_and_leaves_no_process(engine, tm
         raise LookupError
     assert time.monotonic() - began < promised(20)
     assert all(future.done() for future in futures)
-    # Each node counts its own processes; those that are left on another are looked for after the job.
+    # Each node counts its own processes; the Slurm ring looks for processes left on other nodes after the job.
     pids = [pid for worker, pid in found if worker.startswith(f"{os.uname().nodename}:")]
     assert pids or "SLURM_JOB_ID" in os.environ
     assert not [pid for pid in pids if os.path.exists(f"/proc/{pid}")]

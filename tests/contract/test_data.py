@@ -34,7 +34,7 @@ def test_large_arrays_are_mapped_and_small_ones_are_not(cluster):
     assert cluster.submit(about, array=LARGE).result()[0]
 
 
-def test_all_ways_into_a_task(cluster):
+def test_large_arrays_in_functions_arguments_and_containers_are_mapped(cluster):
     def closure(_):
         return about(LARGE)
 
@@ -49,7 +49,7 @@ def test_all_ways_into_a_task(cluster):
     assert cluster.submit(lambda tree: about(tree["a"][0][0]), nested).result() == expected[0]
 
 
-def test_frames_sparse_matrices_and_bytes(cluster):
+def test_large_frames_sparse_matrices_and_bytes_arrive_equal(cluster):
     frame = pd.DataFrame(LARGE)
     assert cluster.submit(lambda f: float(f.to_numpy().sum()), frame).result() == LARGE.sum()
     assert cluster.submit(lambda f: f.to_numpy().flags.writeable, frame).result() is False
@@ -71,10 +71,10 @@ def test_a_search_equals_that_of_one_process_and_sees_changed_content(cluster):
         expected = search.set_params(n_jobs=1).fit(X, y).cv_results_["mean_test_score"]
         assert found == pytest.approx(expected, abs=1e-12)
         search.set_params(n_jobs=-1)
-        X[:] = RANDOM.normal(size=X.shape)  # the second fit must not see the first one's data
+        X[:] = RANDOM.normal(size=X.shape)  # the second fit must not read the first one's data
 
 
-def test_content_that_changed_between_calls_is_noticed(cluster):
+def test_changed_content_is_sent_again(cluster):
     data = np.ones(300_000)
     for expected in (300_000.0, 600_000.0, 900_000.0):
         assert cluster.submit(total, data).result() == expected
@@ -97,11 +97,12 @@ def test_writing_raises_numpys_error_with_the_way_to_a_copy(cluster):
         Ridge().fit(LARGE, LARGE[:, 0])
 
 
-def test_joblibs_mmap_mode_and_max_nbytes(cluster):
+def test_joblibs_mmap_mode_and_max_nbytes_are_honoured(cluster):
     kept = LARGE.copy()
     with parallel_config("hpcml"):
         assert Parallel(mmap_mode="c")(delayed(assign)(kept) for _ in range(4)) == [0.0] * 4
-        assert Parallel()(delayed(total)(kept) for _ in range(2)) == [LARGE.sum()] * 2  # they wrote to copies
+        # The tasks before wrote to copies.
+        assert Parallel()(delayed(total)(kept) for _ in range(2)) == [LARGE.sum()] * 2
         for options in ({"mmap_mode": None}, {"max_nbytes": None}, {"max_nbytes": "5M"}):
             new = RANDOM.normal(size=200_000)
             assert Parallel(**options)(delayed(about)(new) for _ in range(2)) == [(False, new.sum())] * 2
@@ -110,7 +111,7 @@ def test_joblibs_mmap_mode_and_max_nbytes(cluster):
             Parallel(mmap_mode="r+")(delayed(total)(kept) for _ in range(2))
 
 
-def test_a_handle(cluster):
+def test_a_handle_is_used_by_tasks_until_it_is_closed(cluster):
     value = {"array": LARGE, "names": [f"name {n}" for n in range(100_000)]}
     with cluster.broadcast(value) as handle:
         assert handle.value is value
@@ -125,7 +126,7 @@ def test_a_handle(cluster):
         cluster.submit(value_about, handle)
 
 
-def test_small_things_can_be_broadcast_too(cluster):
+def test_small_objects_can_be_broadcast(cluster):
     handle = cluster.broadcast([1, 2, 3])
     assert cluster.submit(lambda: sum(handle.value)).result() == 6
 
@@ -136,7 +137,7 @@ def test_a_handle_does_not_come_back_from_a_task(cluster):
         cluster.submit(lambda: handle).result()
 
 
-def test_what_a_task_returns_or_raises_is_the_callers_own(cluster):
+def test_returned_and_raised_arrays_can_be_written(cluster):
     result = cluster.submit(lambda x: x[:5], LARGE).result()
     assert np.array_equal(result, LARGE[:5])
     result[:] = 0
@@ -146,7 +147,7 @@ def test_what_a_task_returns_or_raises_is_the_callers_own(cluster):
     caught.value.args[0][:] = 0
 
 
-def test_the_note_on_read_only_data_is_for_such_errors_alone(cluster):
+def test_the_note_on_read_only_data_is_on_such_errors_alone(cluster):
     def fail(_):
         raise ValueError("the database was opened read-only")
 
@@ -155,7 +156,7 @@ def test_the_note_on_read_only_data_is_for_such_errors_alone(cluster):
     assert not hasattr(caught.value, "__notes__")
 
 
-def test_what_cannot_travel_beside_a_handle_is_named(cluster):
+def test_an_object_beside_a_handle_that_cannot_be_sent_is_named(cluster):
     handle = cluster.broadcast(LARGE)
     with pytest.raises(hpcml.TaskError, match=r"\['lock'\] is a _thread.lock"):
         cluster.submit(print, {"data": handle, "lock": threading.Lock()})
@@ -165,27 +166,27 @@ def test_what_cannot_travel_beside_a_handle_is_named(cluster):
 
 @pytest.fixture
 def slow_sending(cluster, monkeypatch):
-    """Sending a file takes 0.4 s longer."""
+    """Make the staging of a file 0.4 s longer."""
     staging = cluster._session.workers.staging
     put = staging.put
     monkeypatch.setattr(staging, "put", lambda *args: time.sleep(0.4) or put(*args))
 
 
-def test_what_waits_to_be_sent_when_a_search_fails_never_runs(cluster, slow_sending, tmp_path):
-    """The second task fails as soon as its data is there; the data of ten more waits by then."""
+def test_calls_that_wait_for_their_data_when_a_search_fails_never_run(cluster, slow_sending, tmp_path):
+    """The second task fails as soon as its data is staged; the data of ten more waits by then."""
     chunks = [np.full(200_000, float(n)) for n in range(12)]
     marks = str(tmp_path)
     with pytest.raises(KeyError, match="chunk 1"):
         Parallel(n_jobs=2, backend="hpcml", batch_size=1, pre_dispatch="all")(
             delayed(mark_or_fail)(chunk, marks) for chunk in chunks
         )
-    last = np.full(200_000, -1.0)  # sent after all that waits
+    last = np.full(200_000, -1.0)  # staged after all waiting data
     assert Parallel(n_jobs=2, backend="hpcml")(delayed(total)(last) for _ in range(2)) == [-200_000.0] * 2
     assert len(list(tmp_path.iterdir())) < 6
 
 
-def test_results_come_while_joblib_sends_data(cluster, slow_sending):
-    """A call in between must not wait for the chunks of the other."""
+def test_results_arrive_while_joblib_sends_data(cluster, slow_sending):
+    """A call of another thread must not wait for the chunks of the search."""
     chunks = (np.full(200_000, float(n)) for n in range(8))
     sums: list[float] = []
 
@@ -213,7 +214,7 @@ def test_replaced_workers_find_the_data(cluster, tmp_path):
 
 def test_a_local_cluster_leaves_no_file(tmp_path):
     def locked():
-        """Return the directories of this process; those of other runs come and go in the same places."""
+        """Return the data directories of this process; other runs have directories in the same places."""
         open_files = [Path(os.path.realpath(link)) for link in Path("/proc/self/fd").iterdir()]
         return {path.parent for path in open_files if path.name == "owner"}
 
@@ -233,7 +234,7 @@ def test_bad_options_are_refused_at_once(tmp_path):
         hpcml.Cluster(data_dir=tmp_path / "gone")
 
 
-def test_data_dir_is_where_the_data_lies(tmp_path):
+def test_data_dir_is_the_directory_of_the_data(tmp_path):
     with hpcml.Cluster("local", slots_per_node=1, data_dir=tmp_path, run_dir=tmp_path, progress=False) as cluster:
         assert cluster.submit(about, LARGE).result() == (True, LARGE.sum())
         (directory,) = tmp_path.glob("hpcml-*")

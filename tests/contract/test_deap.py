@@ -1,4 +1,4 @@
-"""``toolbox.register("map", cluster.map)`` is all that a program of DEAP needs."""
+"""Programs of DEAP need ``toolbox.register("map", cluster.map)``, and nothing else."""
 
 import copy
 import pickle
@@ -23,7 +23,7 @@ def bits(number=POPULATION, length=20):
 
 
 def one_max(map_, evaluate=count_ones):
-    """Run DEAP's own algorithm on a problem of bits, and return its logbook, its best and its population."""
+    """Return logbook, best individual and population of DEAP's own algorithm on a problem of bits."""
     best, toolbox = tools.HallOfFame(1), bit_toolbox(map_, evaluate)
     population, log = algorithms.eaSimple(bits(), toolbox, 0.5, 0.2, 6, statistics(), best, verbose=False)
     return log, best[0], population
@@ -37,11 +37,11 @@ def test_a_genetic_algorithm_is_that_of_one_process(cluster):
 
 
 @pytest.mark.parametrize("evaluate", [decorated, lambda one: (sum(one) ** 2,)])
-def test_decorated_functions_and_lambdas(cluster, evaluate):
+def test_decorated_functions_and_lambdas_evaluate_as_with_map(cluster, evaluate):
     assert one_max(cluster.map, evaluate) == one_max(map, evaluate)
 
 
-def test_a_penalty_and_a_static_limit(cluster):
+def test_a_penalty_and_a_static_limit_work_as_with_map(cluster):
     toolbox = base.Toolbox()
     toolbox.register("evaluate", count_ones)
     toolbox.decorate("evaluate", tools.ClosestValidPenalty(lambda one: sum(one) < 11, lambda one: one[:10], 1.0))
@@ -49,7 +49,7 @@ def test_a_penalty_and_a_static_limit(cluster):
     assert list(cluster.map(toolbox.evaluate, population)) == list(map(toolbox.evaluate, population))
 
 
-def test_individuals_arrive_as_they_are(cluster):
+def test_individuals_arrive_equal(cluster):
     population = bits(50)
     population[1].fitness.values = (3.0,)
     seen = list(cluster.map(where, population))
@@ -57,7 +57,7 @@ def test_individuals_arrive_as_they_are(cluster):
     assert [one[2] for one in seen] == [number == 1 for number in range(50)]
 
 
-def test_creator_classes_are_not_bound_anew_here(cluster):
+def test_creator_classes_of_the_driver_are_not_replaced(cluster):
     before = creator.Bits, creator.FitnessMax
     for _ in range(3):
         back = list(cluster.map(list.copy, [[one] for one in bits(200)]))
@@ -65,7 +65,7 @@ def test_creator_classes_are_not_bound_anew_here(cluster):
     assert (creator.Bits, creator.FitnessMax) == before
 
 
-def test_classes_that_change_between_two_runs(cluster):
+def test_classes_that_change_between_two_maps_are_sent_again(cluster):
     assert one_max(cluster.map)[1].fitness.weights == (1.0,)
     make_creator()
     del creator.FitnessMax, creator.Bits
@@ -77,7 +77,7 @@ def test_classes_that_change_between_two_runs(cluster):
     assert back[0].fitness.weights == (-1.0,)
 
 
-def test_numpy_individuals(cluster):
+def test_numpy_individuals_arrive_equal_and_writable(cluster):
     population = [creator.Vector(np.arange(n % 7, dtype=float)) for n in range(200)]
     for one in population:
         one.strategy = [0.5]
@@ -89,7 +89,7 @@ def test_numpy_individuals(cluster):
     back[0][0] = 7.0
 
 
-def test_genetic_programming(cluster):
+def test_trees_are_evaluated_as_with_map(cluster):
     pset = evolution.primitives()
     random.seed(3)
     population = [creator.Tree(gp.genHalfAndHalf(pset, min_=1, max_=3)) for _ in range(100)]
@@ -107,14 +107,14 @@ class Slotted:
 
 
 class Remembering:
-    """A base without an ``__init__``, whose pickle is its own."""
+    """Base class without an ``__init__``, with a ``__getstate__`` of its own."""
 
     def __getstate__(self):
         return {"fitness": self.fitness, "genome": sorted({*self.genome, "seen"})}
 
 
 @pytest.mark.parametrize("base_class", [tuple, str, frozenset, Slotted, Remembering, list, set])
-def test_individuals_of_any_base(cluster, base_class):
+def test_individuals_of_any_base_class_arrive_equal(cluster, base_class):
     vars(creator).pop("Any", None)
     creator.create("Any", base_class, fitness=creator.FitnessMax)
     one = creator.Any() if base_class in (Slotted, Remembering) else creator.Any("abc")
@@ -127,19 +127,19 @@ def test_individuals_of_any_base(cluster, base_class):
 
 
 
-def test_two_populations(cluster):
+def test_two_populations_are_mapped_together(cluster):
     hosts, parasites = bits(100), bits(100)[::-1]
     assert list(cluster.map(two_of, hosts, parasites)) == list(map(two_of, hosts, parasites))
 
 
-def test_a_partial_with_much_data(cluster):
+def test_a_partial_with_a_large_array_evaluates_as_with_map(cluster):
     toolbox = base.Toolbox()
     toolbox.register("evaluate", weigh, table=np.arange(500_000.0))
     population = bits(100)
     assert list(cluster.map(toolbox.evaluate, population)) == list(map(toolbox.evaluate, population))
 
 
-def test_a_strategy_that_generates_and_updates(cluster):
+def test_cma_es_is_that_of_one_process(cluster):
     creator.create("Numbers", list, fitness=creator.FitnessMin)
 
     def run(map_):
@@ -159,14 +159,14 @@ def test_a_strategy_that_generates_and_updates(cluster):
 
 def test_an_individual_that_fails_is_named(cluster):
     population = [creator.Bits([0] * n + [1, 1, 1]) if n == 150 else creator.Bits([0]) for n in range(200)]
-    for _ in range(2):  # by itself, and in a chunk
+    for _ in range(2):  # sent alone, then in a chunk
         with pytest.raises(ValueError, match="three are too many") as caught:
             list(cluster.map(refuse, population))
         assert any("the Bits [0, 0" in note for note in caught.value.__notes__)
         assert "the Bits [0, 0" in "".join(traceback.format_exception(caught.value))
 
 
-def test_a_toolbox_with_its_map_can_travel(cluster):
+def test_a_toolbox_with_its_map_can_be_sent(cluster):
     toolbox = base.Toolbox()
     toolbox.register("evaluate", count_ones)
     toolbox.register("map", cluster.map)
@@ -179,7 +179,7 @@ def test_a_toolbox_with_its_map_can_travel(cluster):
     assert type(evolved[0][0]) is creator.Bits
 
 
-def test_genomes_travel_compactly():
+def test_genomes_are_packed_compactly():
     from hpcml.data.out_of_band import dumps_result
 
     population = bits(100)

@@ -56,7 +56,7 @@ def test_the_state_of_a_module_is_that_of_the_workers_in_every_map(cluster, monk
         assert list(cluster.map(isolated.distance, people)) == expected
 
 
-def test_the_random_numbers_of_other_threads_go_on(cluster):
+def test_a_map_does_not_change_the_random_numbers_of_other_threads(cluster):
     drawn, ended = [], threading.Event()
 
     def draw():
@@ -84,7 +84,7 @@ def test_a_call_that_ends_its_script_does_not_end_the_driver(cluster):
         cluster.submit(isolated.leave, [0]).result()
 
 
-def test_the_restart_of_workers_is_no_time_of_sending(cluster, caplog, monkeypatch):
+def test_the_restart_of_workers_does_not_count_as_sending(cluster, caplog, monkeypatch):
     monkeypatch.setattr(granularity, "_spent", {})
     monkeypatch.setattr(granularity, "MIN_SPENT_SECONDS", 0.0)
     results = Parallel(n_jobs=-1, backend="hpcml", return_as="generator")(delayed(slow)(n) for n in range(30))

@@ -75,7 +75,7 @@ def test_random_numbers_of_an_evaluation_are_its_own(cluster):
     assert run_ours(evolve.EaSimple(0.5, 0.2), bit_toolbox(map, noisy_count), 5, None, seed=5) not in found
 
 
-def test_a_loop_that_is_left_has_what_it_has():
+def test_a_loop_that_is_left_keeps_its_population():
     toolbox = bit_toolbox()
     random.seed(1)
     population = bits()
@@ -93,7 +93,7 @@ def test_a_map_that_returns_too_few_is_an_error():
 
 
 @pytest.mark.parametrize("kind", ["nsga2", "nsga3"])
-def test_many_objectives(kind, cluster):
+def test_nsga3_with_many_objectives_finds_the_front(kind, cluster):
     creator.create("Two", base.Fitness, weights=(-1.0, -1.0))
     creator.create("Numbers", list, fitness=creator.Two)
 
@@ -169,7 +169,7 @@ def test_a_swarm_finds_the_minimum(cluster):
     assert found[-1] < 1e-2
 
 
-def test_genetic_programming_with_a_hall_of_fame(cluster):
+def test_genetic_programming_fills_a_hall_of_fame(cluster):
     def run(map_):
         random.seed(7)
         pset = evolution.primitives()
@@ -222,7 +222,7 @@ def test_an_evaluation_that_fails_names_its_individual_once(cluster):
 
 
 @pytest.mark.parametrize("returned", [3.0, None, (1.0, 2.0), ("a",), ()])
-def test_what_can_be_no_fitness_is_shown_with_its_individual(returned):
+def test_a_value_that_can_be_no_fitness_is_shown_with_its_individual(returned):
     def evaluate(individual):
         return returned
 
@@ -246,7 +246,7 @@ def test_a_population_that_an_algorithm_cannot_take_is_refused_before_it_is_eval
             next(evolve.generations(algorithm, toolbox, 5, bits(number)))
 
 
-def test_short_calls_are_told_of_once(cluster, caplog, monkeypatch):
+def test_the_advice_on_short_calls_is_given_once(cluster, caplog, monkeypatch):
     from hpcml.cluster.map import granularity
 
     monkeypatch.setattr(granularity, "_spent", {})

@@ -1,4 +1,4 @@
-"""Evolutions that are cut and go on from their checkpoint."""
+"""Evolutions that are cut off and resumed from their checkpoint."""
 
 import os
 import random
@@ -34,7 +34,7 @@ def evolve_program(place, mode, **environment):
 
 @pytest.mark.parametrize("mode", ["simple", "cma", "swarm", "islands", "steady"])
 def test_a_run_that_is_killed_and_resumed_ends_as_the_uncut_one(mode, tmp_path):
-    """It is killed after a few generations, while it writes, and while it evaluates; and raises."""
+    """The program is killed after a few generations, while writing, and while evaluating; and raises."""
     whole = tmp_path / "whole"
     whole.mkdir()
     assert evolve_program(whole, mode).returncode == 0
@@ -70,7 +70,7 @@ def test_the_checkpoint_of_other_islands_is_refused(tmp_path):
         run(every=3)
 
 
-def test_a_damaged_checkpoint_falls_back_to_the_one_before(tmp_path, caplog):
+def test_a_damaged_checkpoint_falls_back_to_the_previous_one(tmp_path, caplog):
     place = tmp_path / "state"
     run_some(place, evolve.EaSimple(0.5, 0.2), 5)
     content = bytearray(place.read_bytes())
@@ -81,7 +81,7 @@ def test_a_damaged_checkpoint_falls_back_to_the_one_before(tmp_path, caplog):
     assert "going on from generation" in caplog.text
 
 
-def test_a_checkpoint_is_written_as_often_as_asked_for_and_at_the_end(tmp_path, caplog):
+def test_a_checkpoint_is_written_at_its_intervals_and_at_the_end(tmp_path, caplog):
     place = tmp_path / "state"
 
     def leave_in(number, **how_often):
@@ -116,7 +116,7 @@ def test_a_checkpoint_that_others_can_read_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize("kind", ["generations", "islands", "steady"])
-def test_a_checkpoint_is_free_again_when_its_loop_is_left(kind, tmp_path):
+def test_a_checkpoint_is_released_when_its_loop_is_left(kind, tmp_path):
     place = tmp_path / "state"
 
     def run():
@@ -143,7 +143,7 @@ def test_a_checkpoint_is_free_again_when_its_loop_is_left(kind, tmp_path):
     list(run())
 
 
-def test_a_place_that_cannot_be_written_is_known_before_anything_is_evaluated(tmp_path):
+def test_a_checkpoint_that_cannot_be_written_is_refused_before_any_evaluation(tmp_path):
     toolbox = bit_toolbox(evaluate=evolution.refuse_all)
     with pytest.raises(HpcmlError, match="there is no directory"):
         next(evolve.generations(evolve.EaSimple(0.5, 0.2), toolbox, 9, bits(8), checkpoint=tmp_path / "no/state"))
@@ -179,7 +179,7 @@ def test_the_best_so_far_stay_the_best_in_another_hall_of_fame(kind, tmp_path):
 
 
 @pytest.mark.parametrize(("before", "after"), [(True, False), (False, True)])
-def test_streams_are_as_they_are_asked_for(before, after, tmp_path):
+def test_random_streams_follow_the_setting(before, after, tmp_path):
     kinds = []
 
     def watched(function, *iterables):

@@ -1,4 +1,4 @@
-"""Exceptions of tasks: type, arguments, attributes, notes, causes and members are what they are in one process."""
+"""Exceptions of tasks: type, arguments, attributes, notes, causes and members are those of one process."""
 
 import dataclasses
 import threading
@@ -22,7 +22,7 @@ class KeywordOnly(Exception):
 
 
 class Prefixed(Exception):
-    """Its pickle loads, and has the prefix twice."""
+    """Exception whose unpickled copy has the prefix twice."""
 
     def __init__(self, text):
         super().__init__(f"error: {text}")
@@ -160,7 +160,7 @@ FIELDS = ("errno", "filename", "filename2", "name", "path", "code", "value", "ob
 
 
 def described(error, known=()):
-    """What can be seen of an exception, without the traceback that comes with one from a worker."""
+    """Return the visible parts of an exception, without the remote traceback."""
     if error is None or isinstance(error, RemoteTraceback):
         return None
     if id(error) in known:
@@ -191,7 +191,7 @@ def give(name):
 
 
 @pytest.mark.parametrize("name", MADE)
-def test_an_exception_is_what_it_was(name, cluster):
+def test_an_exception_arrives_equal(name, cluster):
     error = cluster.submit(fail, name).exception(timeout=120)
     assert described(error) == described(MADE[name]())
     last = error
@@ -205,7 +205,7 @@ def test_an_exception_is_what_it_was(name, cluster):
         assert all(a is b for a, b in zip(members, error.exceptions, strict=True))
 
 
-def test_exceptions_can_be_returned_and_given(cluster):
+def test_exceptions_can_be_results_and_arguments(cluster):
     names = list(MADE)
     assert [described(e) for e in cluster.map(give, names)] == [described(MADE[name]()) for name in names]
     names.remove("wrong reduce")  # no argument: the pickle of one is as its class says
@@ -235,7 +235,7 @@ def unpicklable(name):
     raise raised_from(ValueError("top"), with_attributes(Picky(1, "a"), lock=threading.Lock()))
 
 
-def test_what_cannot_be_pickled_is_left_behind_alone(cluster):
+def test_only_the_attribute_that_cannot_be_pickled_is_dropped(cluster):
     def of(name):
         return cluster.submit(unpicklable, name).exception(timeout=120)
 
@@ -250,7 +250,7 @@ def test_what_cannot_be_pickled_is_left_behind_alone(cluster):
     assert vars(of("cause").__cause__) == {"number": 1, "reason": "a"}
 
 
-def test_groups_are_taken_apart_as_usual(cluster):
+def test_groups_of_exceptions_are_split_by_type(cluster):
     with pytest.raises(ExceptionGroup) as caught:
         cluster.submit(fail, "nested groups").result()
     picky, rest = caught.value.split(Picky)
@@ -258,7 +258,7 @@ def test_groups_are_taken_apart_as_usual(cluster):
     assert rest.subgroup(OSError).exceptions[0].filename == "f.txt"
 
 
-def test_plain_leaving_is_still_an_error(cluster):
+def test_a_bare_exit_in_a_task_is_an_error(cluster):
     def leave():
         raise SystemExit
 

@@ -1,4 +1,4 @@
-"""What tasks write to a `numpy.memmap` is in its file, as in one process: the map is opened by each task."""
+"""Writes of tasks to a `numpy.memmap` are in its file, as in one process: each task opens the map."""
 
 import functools
 import os
@@ -32,7 +32,7 @@ def rows(path):
     return np.fromfile(path).reshape(SHAPE)
 
 
-def test_what_tasks_write_is_in_the_file(cluster, out):
+def test_writes_of_tasks_are_in_the_file(cluster, out):
     with parallel_config("hpcml"):
         Parallel()(delayed(fill)(out, n) for n in range(5))
     list(cluster.map(functools.partial(fill, out), [5, 6]))
@@ -45,7 +45,7 @@ def test_what_tasks_write_is_in_the_file(cluster, out):
 
 @pytest.mark.parametrize("nbytes", [8, 200_000, 3_000_000])
 @pytest.mark.parametrize("mode", ["w+", "r+"])
-def test_maps_of_all_sizes(mode, nbytes, cluster, tmp_path):
+def test_maps_of_all_sizes_are_written(mode, nbytes, cluster, tmp_path):
     (tmp_path / "file").write_bytes(bytes(nbytes))
     out = np.memmap(tmp_path / "file", np.uint8, mode, shape=(nbytes,))
     cluster.submit(add_one, out).result()
@@ -73,7 +73,7 @@ def kind_and_shape(view):
 
 @pytest.mark.parametrize("name", VIEWS)
 def test_views_are_of_the_same_part_of_the_file(name, cluster, tmp_path):
-    """The same operation in this process, on another file, gives what is expected."""
+    """The expected content comes from the same operation in this process, on another file."""
     files = []
     for place in ("here", "there"):
         file = np.memmap(tmp_path / place, dtype="f8", mode="w+", shape=SHAPE)
@@ -86,8 +86,8 @@ def test_views_are_of_the_same_part_of_the_file(name, cluster, tmp_path):
     assert np.array_equal(np.fromfile(tmp_path / "there"), np.fromfile(tmp_path / "here"))
 
 
-def test_the_map_of_a_task_is_one(cluster, out):
-    """As with joblib's loky (`joblib._memmapping_reducer._strided_from_memmap`): "w+" does not clear the file."""
+def test_a_task_has_the_map_of_the_same_file(cluster, out):
+    """As with joblib's loky (`joblib._memmapping_reducer._strided_from_memmap`), "w+" does not clear the file."""
     out[:] = 7
 
     def look(out):
@@ -102,7 +102,7 @@ def test_the_map_of_a_task_is_one(cluster, out):
 
 @pytest.mark.parametrize("size", [100, 400_000])
 def test_a_map_of_mode_c_is_each_tasks_own(size, cluster, tmp_path):
-    """The file stays as it is, and what the driver has changed of its copy is seen."""
+    """The file is unchanged, and a task has the driver's changes of its copy."""
     (tmp_path / "file").write_bytes(bytes(8 * size))
     mine = np.memmap(tmp_path / "file", "f8", "c")
     mine[0] = 5
@@ -124,7 +124,7 @@ def test_a_map_that_is_read_only_is_read_only(size, cluster, tmp_path):
         cluster.submit(add_one, np.memmap(tmp_path / "file", "f8", "r")).result()
 
 
-def test_a_map_comes_back_as_a_map(cluster, out):
+def test_a_returned_map_is_a_map_of_the_same_file(cluster, out):
     def give(out, part):
         out[part] = 3
         return out[part]
@@ -134,12 +134,12 @@ def test_a_map_comes_back_as_a_map(cluster, out):
     assert np.array_equal(back, np.full(SHAPE[1], 3.0))
     back[:] = 4
     assert np.array_equal(out[3], np.full(SHAPE[1], 4.0))
-    again = cluster.submit(give, np.asarray(back), slice(5, 7)).result()  # what came back can be sent
+    again = cluster.submit(give, np.asarray(back), slice(5, 7)).result()  # a returned map can be sent
     again[:] = 6
     assert out[3, 4:8].tolist() == [4, 6, 6, 4]
 
 
-def test_a_map_that_a_task_makes_comes_back_as_a_map(cluster, tmp_path):
+def test_a_map_made_by_a_task_is_returned_as_a_map(cluster, tmp_path):
     def make(path):
         made = np.memmap(path, "i8", "w+", shape=(2, 3))
         made[:] = 9
@@ -161,7 +161,7 @@ def test_a_map_that_a_task_makes_comes_back_as_a_map(cluster, tmp_path):
     assert not (tmp_path / "scratch").exists()
 
 
-def test_maps_within_other_objects(cluster, out):
+def test_maps_within_other_objects_are_written(cluster, out):
     out[0] = 1
     matrix = sp.csr_array((out[0], np.arange(SHAPE[1]), [0, SHAPE[1]]), shape=(1, SHAPE[1]), copy=False)
 
@@ -173,14 +173,14 @@ def test_maps_within_other_objects(cluster, out):
     assert (out[0, -1], out[1, -1], out[2, -1]) == (3.0, 2.0, 0.0)
 
 
-def test_what_is_broadcast_is_content(cluster, out):
+def test_a_broadcast_map_is_sent_as_its_content(cluster, out):
     out[:] = 1
     with cluster.broadcast(np.repeat(out, 500, axis=0)) as large, cluster.broadcast(out) as small:
         out[:] = 2
         assert cluster.submit(lambda: float(large.value[0, 0] + small.value[0, 0])).result() == 2.0
 
 
-def test_a_file_that_is_not_there_is_named(cluster, out, tmp_path):
+def test_a_missing_file_is_named(cluster, out, tmp_path):
     os.rename(out.filename, tmp_path / "elsewhere")
     with pytest.raises(hpcml.TaskError, match=r"numpy.memmap, .*out.dat, cannot be opened .*No such file"):
         cluster.submit(fill, out, 1)
@@ -215,7 +215,7 @@ def test_a_file_without_a_name_is_refused(cluster, tmp_path):
 
 
 def test_a_resumed_run_writes_again(tmp_path):
-    """The script makes its file anew, so that what its first session has written must be written again."""
+    """The script makes its file anew, so that the writes of its first session must be repeated."""
     run = tmp_path / "run"
     for resume in (False, run):
         options = {"run_dir": run} if not resume else {"resume": run}

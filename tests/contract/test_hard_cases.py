@@ -1,4 +1,4 @@
-"""Inputs that broke earlier versions: each of these once hung, lost a task or failed the wrong one."""
+"""Inputs that broke earlier versions: each of these hung, lost a task or failed the wrong one."""
 
 import contextlib
 import functools
@@ -64,7 +64,7 @@ def open_a_cluster():
     hpcml.Cluster()
 
 
-def test_exceptions_of_any_make_fail_only_their_task(cluster):
+def test_exceptions_with_any_constructor_fail_only_their_task(cluster):
     with pytest.raises(FrozenError):
         cluster.submit(raise_it, FrozenError, 1).result(20)
     with pytest.raises(NewError, match="message"):
@@ -88,7 +88,7 @@ def test_long_tasks_after_short_ones_do_not_queue_on_one_slot(cluster):
     assert max(sum(began <= start < ended for began, ended in spans) for start, _ in spans) >= 2
 
 
-def test_every_task_has_a_function_of_its_own_state(cluster):
+def test_every_task_has_its_function_as_sent(cluster):
     assert set(cluster.map(Counter(), range(300))) == {1}
 
 
@@ -99,8 +99,8 @@ def test_logging_of_later_frames_arrives(cluster, capfd):
     assert [number for number in range(3) if f"message {number}" in printed] == [0, 1, 2]
 
 
-def test_a_call_that_is_given_up_does_not_harm_another(cluster, tmp_path):
-    list(cluster.map(tasks.span, [0.01] * 50))  # short, as is known then: its frames wait behind others
+def test_a_call_that_times_out_harms_no_other(cluster, tmp_path):
+    list(cluster.map(tasks.span, [0.01] * 50))  # short, so that later frames wait behind others
     marks = tmp_path / "marks"
     innocents = [cluster.submit(tasks.mark_and_sleep, str(marks), 1.0) for _ in range(cluster.slots)]
     time.sleep(0.3)
@@ -115,7 +115,7 @@ def test_a_task_cannot_open_a_cluster(cluster):
         cluster.submit(open_a_cluster).result(20)
 
 
-def test_shutdown_in_a_callback(tmp_path):
+def test_a_callback_may_shut_the_cluster_down(tmp_path):
     cluster = hpcml.Cluster("local", slots_per_node=1, run_dir=tmp_path, progress=False)
     closed = threading.Event()
     future = cluster.submit(tasks.add, 1)
@@ -123,12 +123,12 @@ def test_shutdown_in_a_callback(tmp_path):
     assert closed.wait(20)
 
 
-def test_a_generator_consumed_after_the_cluster(tmp_path):
+def test_a_generator_may_be_consumed_after_the_shutdown(tmp_path):
     with hpcml.Cluster("local", slots_per_node=2, run_dir=tmp_path, progress=False):
         calls = (delayed(pow)(number, 2) for number in range(40))
         results = Parallel(n_jobs=2, backend="hpcml", return_as="generator")(calls)
         next(results)
-    with contextlib.suppress(RuntimeError):  # the Cluster was shut down; or all was done before
+    with contextlib.suppress(RuntimeError):  # the Cluster was shut down, or all calls were done before
         assert len(list(results)) == 39
 
 
@@ -140,7 +140,7 @@ def run(tmp_path, text, *before, after=(), **env):
     )
 
 
-def test_what_was_submitted_is_done_at_exit(tmp_path):
+def test_submitted_tasks_are_done_at_exit(tmp_path):
     done = run(
         tmp_path,
         "import hpcml, time\nc = hpcml.Cluster(slots_per_node=1)\n"
@@ -151,7 +151,7 @@ def test_what_was_submitted_is_done_at_exit(tmp_path):
     assert (tmp_path / "out").read_text() == "0123"
 
 
-def test_prints_that_the_terminal_cannot_show(tmp_path):
+def test_prints_that_the_terminal_cannot_encode_are_escaped(tmp_path):
     done = run(
         tmp_path,
         "import hpcml\nwith hpcml.Cluster(slots_per_node=1) as c:\n"
@@ -172,7 +172,7 @@ def test_a_forked_child_does_not_close_the_parents_cluster(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["PYTHONWARNINGS", "HOME", "IPYTHONDIR"])
-def test_odd_environments(tmp_path, name):
+def test_variables_that_break_python_programs_do_not_break_workers(tmp_path, name):
     done = run(
         tmp_path,
         "import hpcml\nwith hpcml.Cluster('ipyparallel', slots_per_node=1, progress=False, timeout=20) as c:\n"
@@ -182,7 +182,7 @@ def test_odd_environments(tmp_path, name):
     assert done.stdout == "8\n", done.stderr
 
 
-def test_a_working_directory_that_cannot_be_written(tmp_path):
+def test_a_run_works_in_a_directory_that_cannot_be_written(tmp_path):
     (tmp_path / "script.py").write_text(
         "import hpcml\nwith hpcml.Cluster() as c:\n    print(c.submit(pow, 2, 3).result())"
     )
@@ -229,14 +229,14 @@ def test_a_task_that_runs_too_long_is_ended_and_its_worker_replaced(tmp_path):
 
 
 def test_engines_that_register_before_the_client_listens_are_found(tmp_path, monkeypatch):
-    """The hub announces each engine once; a slow client would wait for the announcement for ever."""
+    """The hub announces each engine once; a slow client must not wait for an announcement that was made before."""
     from ipyparallel import util
 
     connect, connected = util.connect, []
 
     def slowly(socket, url, **keys):
         connected.append(url)
-        if len(connected) == 2:  # after the hub has told who is there, and before its news is subscribed to
+        if len(connected) == 2:  # after the hub's list of engines, before the subscription to its news
             time.sleep(3)
         return connect(socket, url, **keys)
 
@@ -247,8 +247,8 @@ def test_engines_that_register_before_the_client_listens_are_found(tmp_path, mon
         assert opened.submit(pow, 2, 3).result(20) == 8
 
 
-def test_random_numbers_of_a_script_that_imported_the_functions_themselves(cluster):
-    """They are sent without the generator that they are bound to: a copy would give each task the same numbers."""
+def test_imported_random_functions_use_the_workers_generator(cluster):
+    """They are sent without their generator: a copy would give each task the same numbers."""
     from random import randint, random
 
     from numpy.random import rand
@@ -270,19 +270,19 @@ def test_a_task_that_seeds_the_generator_seeds_the_functions_too(cluster):
     assert list(cluster.map(seeded, range(20))) == list(map(seeded, range(20)))
 
 
-def test_a_function_that_holds_a_generator_is_told_of_once(cluster, caplog):
+def test_a_function_that_holds_a_generator_is_reported_once(cluster, caplog):
     for own in (np.random.default_rng(1), np.random.RandomState(1), random.Random(1)):
 
         def draw(_, own=own):
             return own.random()
 
-        draw.__qualname__ = name = f"{type(own).__name__} {id(cluster)}"  # it is said once in a process
+        draw.__qualname__ = name = f"{type(own).__name__} {id(cluster)}"  # reported once in a process
         for _ in range(2):
             assert len(set(cluster.map(draw, range(20)))) < 20
         assert caplog.text.count(f"{name} holds a generator of random numbers: each call gets a copy of it") == 1
 
 
-def test_what_makes_its_generator_in_the_call_is_not_warned_of(cluster, caplog):
+def test_a_function_that_makes_its_generator_is_not_reported(cluster, caplog):
     def draw(seed):
         return random.Random(seed).random() + np.random.default_rng(seed).random() + random.random()
 
@@ -291,7 +291,7 @@ def test_what_makes_its_generator_in_the_call_is_not_warned_of(cluster, caplog):
 
 
 def test_an_engine_that_cannot_answer_is_replaced(tmp_path):
-    """One that runs out of memory as it packs its answer, for example; here, one that cannot read its frame."""
+    """For example one without memory to pack its answer; here, one that cannot read its frame."""
     with hpcml.Cluster("ipyparallel", slots_per_node=1, run_dir=tmp_path, progress=False) as cluster:
         workers = cluster._session.dispatcher._workers
         with pytest.raises(WorkerDied, match="UnpicklingError"):

@@ -1,4 +1,4 @@
-"""`hpcml.evolve.islands`: the same on whatever it runs, and each island with what is its own."""
+"""`hpcml.evolve.islands`: the same results on any map, and states that belong to one island each."""
 
 import random
 import subprocess
@@ -18,14 +18,14 @@ pytestmark = pytest.mark.usefixtures("creator_classes")
 
 
 @pytest.mark.parametrize("topology", ["ring", "random"])
-def test_islands_are_the_same_as_tasks_and_in_one_process(cluster, topology):
+def test_islands_as_tasks_equal_those_of_one_process(cluster, topology):
     found = archipelago(cluster.map, topology)
     assert found == archipelago(map, topology)
     assert found != archipelago(map, topology, seed=1)
     assert found != archipelago(map, topology, migrants=0)
 
 
-def test_islands_are_the_same_on_ranks_of_mpi(tmp_path):
+def test_islands_on_ranks_of_mpi_equal_those_of_one_process(tmp_path):
     program = Path(__file__).parent / "helpers" / "ranks.py"
     argv = ["mpiexec", "--allow-run-as-root", "--oversubscribe", "-n", "3", sys.executable, program, tmp_path]
     done = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=False, stdin=subprocess.DEVNULL)
@@ -34,8 +34,8 @@ def test_islands_are_the_same_on_ranks_of_mpi(tmp_path):
     assert found == [archipelago(map, "ring")] * 3
 
 
-def test_an_island_is_that_of_generations():
-    """Without migrants, each is one evolution of 12 generations."""
+def test_an_island_without_migrants_is_one_evolution():
+    """Without migrants, an island is one evolution of 12 generations."""
     random.seed(8)
     populations = [bits(20)]
     toolbox = bit_toolbox()
@@ -45,7 +45,7 @@ def test_an_island_is_that_of_generations():
     assert epoch.number == 3
 
 
-def test_each_island_has_a_selection_with_a_memory_of_its_own(cluster):
+def test_the_memory_of_a_selection_is_each_islands_own(cluster):
     creator.create("Two", base.Fitness, weights=(-1.0, -1.0))
     creator.create("Numbers", list, fitness=creator.Two)
 
@@ -69,14 +69,14 @@ def test_each_island_has_a_selection_with_a_memory_of_its_own(cluster):
 
 
 class Remembering:
-    """A selection that has no memory before its first call."""
+    """Selection that has no memory before its first call."""
 
     def __call__(self, individuals, k):
         self.seen = [*getattr(self, "seen", []), len(individuals)]
         return tools.selBest(individuals, k)
 
 
-def test_a_memory_that_an_island_begins_is_no_other_islands(cluster):
+def test_a_memory_that_a_selection_begins_is_each_islands_own(cluster):
     random.seed(8)
     populations = [bits(20), bits(20)]
     for map_ in (map, cluster.map):
@@ -108,7 +108,7 @@ def test_islands_share_a_selection_that_cannot_be_copied(tmp_path):
 
 
 def test_islands_do_not_copy_the_program_whose_methods_are_registered():
-    """Its data would be sent with each island, to and fro."""
+    """The program's data would be sent with each island, in both directions."""
 
     class Data:
         def __deepcopy__(self, memo):
@@ -131,7 +131,7 @@ def test_islands_do_not_copy_the_program_whose_methods_are_registered():
     assert not any(island.selections for island in epoch.islands)
 
 
-def test_topologies_and_strategies_that_are_not_there():
+def test_unknown_topologies_and_strategies_are_refused():
     with pytest.raises(ValueError, match="'ring' and 'random'"):
         next(evolve.islands(evolve.EaSimple(0.5, 0.2), bit_toolbox(), [bits()], 1, topology="star"))
     with pytest.raises(ValueError, match="no population to migrate"):
@@ -154,7 +154,7 @@ def test_the_logbooks_of_islands_have_all_chapters(tmp_path):
     evolve.plot_convergence(book.chapters["fitness"], tmp_path / "fitness.svg")
 
 
-def test_islands_leave_the_populations_as_they_were(cluster):
+def test_islands_do_not_change_the_given_populations(cluster):
     def run(map_, seed):
         random.seed(1)
         populations = [bits(8), bits(8)]

@@ -9,11 +9,11 @@ from joblib import Parallel, delayed
 from numbered_calls import MANY
 
 
-def test_a_buffer_that_calls_fill_again(cluster):
+def test_a_buffer_that_calls_refill_is_returned_as_it_was(cluster):
     assert [int(value[0]) for value in cluster.map(isolated.fill, range(MANY))] == list(range(MANY))
 
 
-def test_a_list_and_a_dict_that_calls_fill_again(cluster):
+def test_a_list_and_a_dict_that_calls_refill_are_returned_as_they_were(cluster):
     assert list(cluster.map(isolated.collect, range(MANY))) == [[n, [n]] for n in range(MANY)]
     assert list(cluster.map(isolated.last, range(MANY))) == [{"n": n} for n in range(MANY)]
 
@@ -29,7 +29,7 @@ def test_a_global_that_is_returned_is_another_object_for_each_call(cluster):
     assert found == [constant] * MANY
 
 
-def test_an_object_that_all_arguments_hold(cluster):
+def test_an_object_in_all_arguments_is_as_sent_in_each_call(cluster):
     def append(job):
         job["log"].append(job["i"])
         return len(job["log"])
@@ -40,7 +40,7 @@ def test_an_object_that_all_arguments_hold(cluster):
     assert set(Parallel(n_jobs=-1, backend="hpcml")(delayed(append)(job) for job in jobs)) == {1}
 
 
-def test_one_list_or_array_as_the_argument_of_all_calls(cluster):
+def test_an_argument_of_all_calls_is_as_sent_in_each(cluster):
     def grow(items, number):
         items.append(number)
         return len(items)
@@ -53,7 +53,7 @@ def test_one_list_or_array_as_the_argument_of_all_calls(cluster):
     assert list(cluster.map(add, [np.zeros(5)] * MANY, range(MANY))) == [5.0 * n for n in range(MANY)]
 
 
-def test_a_generator_may_change_what_it_has_given(cluster):
+def test_arguments_are_as_they_were_when_yielded(cluster):
     def given():
         job = {"n": 0}
         for job["n"] in range(MANY):
@@ -62,13 +62,13 @@ def test_a_generator_may_change_what_it_has_given(cluster):
     assert list(cluster.map(lambda job: job["n"], given())) == list(range(MANY))
 
 
-def test_an_object_whose_calls_change_it(cluster):
+def test_an_object_that_its_calls_change_is_as_sent_in_each(cluster):
     assert set(cluster.map(isolated.Sim().step, range(600))) == {1.0}
     assert set(cluster.map(isolated.Hidden(), range(MANY))) == {1}
     assert set(cluster.map(isolated.Slotted().add, range(MANY))) == {1}
 
 
-def test_what_a_function_captures_or_has_as_default_or_attribute(cluster):
+def test_captured_objects_defaults_and_attributes_are_as_sent_in_each_call(cluster):
     seen, box = [], collections.deque()
 
     def captured(number):
@@ -93,7 +93,7 @@ def test_what_a_function_captures_or_has_as_default_or_attribute(cluster):
     assert set(Parallel(n_jobs=-1, backend="hpcml")(delayed(captured)(n) for n in range(MANY))) == {1}
 
 
-def test_a_dictionary_whose_values_are_exchanged(cluster):
+def test_a_dict_whose_values_are_exchanged_is_as_sent_in_each_call(cluster):
     table = {"a": 1, "b": 2}
 
     def exchange(_):
@@ -104,7 +104,7 @@ def test_a_dictionary_whose_values_are_exchanged(cluster):
     assert set(cluster.map(exchange, range(MANY))) == {1}
 
 
-def test_a_set_and_a_nested_object(cluster):
+def test_a_set_and_a_nested_object_are_as_sent_in_each_call(cluster):
     met, inner = set(), {"rows": [[0], [0]]}
 
     def meet(number):
@@ -115,7 +115,7 @@ def test_a_set_and_a_nested_object(cluster):
     assert set(cluster.map(meet, range(MANY))) == {(1, 1)}
 
 
-def test_a_generator_of_random_numbers_is_as_it_was_sent(cluster):
+def test_a_generator_of_random_numbers_is_as_sent_in_each_call(cluster):
     generator = np.random.default_rng(7)
 
     def draw(_):
@@ -124,8 +124,8 @@ def test_a_generator_of_random_numbers_is_as_it_was_sent(cluster):
     assert len(set(cluster.map(draw, range(500)))) == 1
 
 
-def test_a_class_is_made_once_whatever_notes_it(cluster):
-    """cloudpickle makes such a class on each worker, and its base and metaclass note it a second time there."""
+def test_a_class_of_the_script_is_made_once_on_a_worker(cluster):
+    """cloudpickle makes such a class on each worker, where its base and metaclass would note it a second time."""
 
     class Meta(type):
         made: ClassVar = []

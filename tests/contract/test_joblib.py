@@ -1,4 +1,4 @@
-"""The joblib backend: everything that joblib 1.6 promises of loky, on each engine."""
+"""joblib backend: everything that joblib 1.6 promises of loky, on each engine."""
 
 import math
 import multiprocessing
@@ -20,7 +20,7 @@ from threadpoolctl import threadpool_info
 from hpcml.errors import TaskError
 
 
-def test_named_backend_and_context(cluster):
+def test_the_backend_is_chosen_by_name_or_context(cluster):
     expected = [math.sqrt(n) for n in range(2000)]
     assert Parallel(n_jobs=-1, backend="hpcml")(delayed(math.sqrt)(n) for n in range(2000)) == expected
     with parallel_config("hpcml"):
@@ -53,7 +53,7 @@ def test_all_slots_are_used(cluster):
 
 
 @pytest.mark.parametrize("return_as", ["generator", "generator_unordered"])
-def test_generators(cluster, return_as):
+def test_results_as_generators(cluster, return_as):
     results = Parallel(n_jobs=-1, backend="hpcml", return_as=return_as)(delayed(tasks.add)(n) for n in range(50))
     first = next(results)
     rest = list(results)
@@ -74,7 +74,7 @@ def test_an_abandoned_generator_frees_the_workers(cluster):
     assert time.monotonic() - began < promised(15)
 
 
-def test_timeout_and_the_next_call(cluster):
+def test_a_timeout_frees_the_workers(cluster):
     with pytest.raises(multiprocessing.TimeoutError):  # joblib's, for all its backends
         Parallel(n_jobs=2, backend="hpcml", timeout=0.5)(delayed(tasks.slow_who)(60) for _ in range(4))
     began = time.monotonic()
@@ -91,7 +91,7 @@ def test_an_error_keeps_its_type_and_frees_the_workers(cluster):
     assert time.monotonic() - began < promised(20)
 
 
-def test_a_managed_parallel_is_ready_again_after_an_error(cluster):
+def test_a_managed_parallel_is_usable_after_an_error(cluster):
     with Parallel(n_jobs=-1, backend="hpcml") as parallel:
         with pytest.raises(ZeroDivisionError):
             parallel(delayed(tasks.fail_or_sleep)(n, 60) for n in range(6))
@@ -119,7 +119,7 @@ def _nested(n, backend):
 
 
 @pytest.mark.parametrize("backend", [None, "hpcml", "threading"])
-def test_nesting(cluster, backend):
+def test_a_nested_parallel_runs_in_its_task(cluster, backend):
     got = Parallel(n_jobs=-1, backend="hpcml")(delayed(_nested)(n, backend) for n in range(6))
     assert got == [3 * n + 3 for n in range(6)]
 
@@ -129,7 +129,7 @@ def _threads():
     return max((pool["num_threads"] for pool in threadpool_info()), default=0)
 
 
-def test_inner_threads(cluster):
+def test_tasks_have_one_thread_unless_told_otherwise(cluster):
     assert max(Parallel(n_jobs=2, backend="hpcml")(delayed(_threads)() for _ in range(4))) <= 1
     with parallel_config("hpcml", inner_max_num_threads=2):
         assert set(Parallel(n_jobs=2)(delayed(_threads)() for _ in range(4))) == {2}
@@ -151,14 +151,14 @@ def test_a_search_equals_one_process(cluster):
             assert np.array_equal(np.asarray(alone[column]), np.asarray(together[column])), column
 
 
-def test_scores_of_a_failing_candidate(cluster):
+def test_a_failing_candidate_has_its_error_score(cluster):
     X, y = load_iris(return_X_y=True)
     with parallel_config("hpcml"), pytest.warns(Warning, match="fits failed"):
         search = GridSearchCV(Ridge(), {"alpha": [1.0, -1.0]}, cv=3, error_score=-9).fit(X, y)
     assert list(search.cv_results_["mean_test_score"] == -9) == [False, True]
 
 
-def test_cross_val_score(cluster):
+def test_cross_val_score_equals_one_process(cluster):
     X, y = load_iris(return_X_y=True)
     with parallel_config("hpcml"):
         assert np.array_equal(cross_val_score(SVC(), X, y, cv=5), cross_val_score(SVC(), X, y, cv=5, n_jobs=1))

@@ -1,4 +1,4 @@
-"""What a checkpoint holds beside the population: strategies, selections, the classes of the script."""
+"""Content of a checkpoint beside the population: strategies, selections, the classes of the script."""
 
 import functools
 import random
@@ -27,7 +27,7 @@ def test_classes_stay_the_scripts_own_after_resuming(tmp_path):
 
 
 class Slotted:
-    """A distribution that learns, without a dictionary."""
+    """Distribution that learns, without a dictionary."""
 
     __slots__ = ("chances",)
     __init__, generate, update = Pbil.__init__, Pbil.generate, Pbil.update
@@ -114,7 +114,7 @@ def test_the_memory_of_a_selection_goes_on_from_a_checkpoint(kind, tmp_path):
 
 
 class Program:
-    """Something that no checkpoint can hold, with a method that selects."""
+    """Program that no checkpoint can hold, with a method that selects."""
 
     def __init__(self):
         self.lock = threading.Lock()

@@ -1,4 +1,4 @@
-"""What is said of a task that takes more memory than there is."""
+"""Error of a task that needs more memory than its job has."""
 
 import json
 import os
@@ -28,7 +28,7 @@ except hpcml.WorkerDied as error:
 
 @pytest.fixture
 def small_cgroup():
-    """A cgroup of 800 MB; what is started in it is killed when it needs more."""
+    """Cgroup of 800 MB; a process in it that needs more is killed."""
     own = Path("/proc/self/cgroup").read_text()
     parent = oom_counters(own)[0].parent
     place, limit = (parent / "hpcml-test"), "memory.limit_in_bytes"
@@ -49,7 +49,7 @@ def small_cgroup():
         place.rmdir()
 
 
-def test_a_task_without_memory_is_told_so(small_cgroup, tmp_path):
+def test_a_task_killed_for_want_of_memory_is_named(small_cgroup, tmp_path):
     within = ["sh", "-c", 'echo $$ > "$0" && exec "$@"', small_cgroup / "cgroup.procs"]
     alone = {name: value for name, value in os.environ.items() if not name.startswith("SLURM_")}
     command = [*within, sys.executable, "-c", SCRIPT]

@@ -21,14 +21,14 @@ def test_an_element_of_the_function_is_found_by_identity(cluster):
     assert Parallel(n_jobs=-1, backend="hpcml")(delayed(function)(one) for one in population * 50) == expected * 50
 
 
-def test_a_method_with_an_element_of_its_object(cluster):
+def test_an_element_of_the_object_of_a_method_is_found_by_identity(cluster):
     graph = isolated.Graph()
     expected = [(1, 0), (10, 1), (100, 2)]
     assert list(cluster.map(graph.of, graph.nodes)) == expected
     assert list(cluster.map(graph.of, graph.nodes * 200)) == expected * 200
 
 
-def test_a_sentinel_that_is_passed_and_a_list_that_is_shared(cluster):
+def test_a_sentinel_and_a_shared_list_are_the_functions_own(cluster):
     missing, rows = object(), [[1], [2]]
 
     def give(value):
@@ -42,7 +42,7 @@ def test_a_sentinel_that_is_passed_and_a_list_that_is_shared(cluster):
     assert set(cluster.map(same, [rows[0]] * 600, range(600))) == {2}
 
 
-def test_an_element_that_calls_change_is_as_sent_in_the_next(cluster):
+def test_an_element_that_calls_change_is_as_sent_in_each(cluster):
     population = [isolated.Player(1), isolated.Player(10)]
 
     def weaken(me):

@@ -1,4 +1,4 @@
-"""A task sees a plain Python process: what differs from a worker of loky's is listed here, with its reason."""
+"""Tasks run in a plain Python process: differences from a worker of loky's are listed, each with its reason."""
 
 import asyncio
 import multiprocessing
@@ -22,9 +22,9 @@ DIFFERENT = {
     "ipyparallel": {
         "start method",
         "flags",  # -P: a random.py in the working directory must not be ours
-        "warnings",  # two filters of IPython's and tornado's, for warnings of their own
-        "main",  # loky's is the program that started it, this one is empty
-        "group",  # what a task starts ends with its worker
+        "warnings",  # two filters of IPython's and tornado's for their own warnings
+        "main",  # loky's has the name of the program that started it, this one is empty
+        "group",  # processes that a task starts end with its worker
     },
 }
 
@@ -92,7 +92,7 @@ def silence_for_good(_):
 
 
 def silence_c(_):
-    """Silence C libraries as recipes do: by duplicating descriptors, and back."""
+    """Silence C libraries as recipes do: redirect the descriptor, and restore it."""
     kept, nowhere = os.dup(1), os.open(os.devnull, os.O_WRONLY)
     sys.stdout.flush()
     os.dup2(nowhere, 1)
@@ -107,7 +107,7 @@ HARMS += [silence_for_good, silence_c]
 
 
 def speak(word):
-    """Speak in all ways that there are; return what a file for standard output has."""
+    """Print in every way; return attributes of the standard streams."""
     print("python", word)
     sys.stdout.buffer.write(f"bytes {word}\n".encode())
     done = subprocess.run(["echo", "child", word], stdout=sys.stdout, check=False).returncode
@@ -117,7 +117,7 @@ def speak(word):
 
 
 @pytest.mark.parametrize("harm", HARMS)
-def test_what_a_task_does_to_its_streams_ends_with_it(cluster, capfd, harm):
+def test_harm_of_a_task_to_its_streams_ends_with_the_task(cluster, capfd, harm):
     for future in [cluster.submit(harm, number) for number in range(3 * cluster.slots)]:
         future.result(60)
     words = [f"é{number}-{harm.__name__}" for number in range(2 * cluster.slots)]
@@ -138,7 +138,7 @@ def maybe_to_a_file(path):
 
 
 def test_a_task_that_closes_standard_output_harms_no_other_of_its_chunk(cluster, capfd):
-    """The idiom for "to a file, or else to standard output"; serially the second call fails already."""
+    """The idiom for "to a file, or else to standard output"; in one process the second call would fail."""
     for _ in range(3):
         assert list(cluster.map(maybe_to_a_file, [""] * 500)) == [""] * 500
     assert capfd.readouterr().out.count("] spoken\n") == 1500
@@ -155,7 +155,7 @@ def run_async(value):
 
 
 def run_in_current_loop(value):
-    """Use the thread's own loop, as older programs do, and leave it open."""
+    """Return a result of the thread's own loop, which stays open, as in older programs."""
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
     return asyncio.get_event_loop().run_until_complete(twice(value))
@@ -181,7 +181,7 @@ def running_loop(_):
 
 
 @pytest.mark.parametrize("function", [run_async, run_in_current_loop, run_with_signals])
-def test_event_loops(cluster, function):
+def test_tasks_may_run_event_loops(cluster, function):
     assert list(cluster.map(function, range(12))) == [2 * n for n in range(12)]
     assert set(cluster.map(running_loop, range(6))) == {None}
     with pytest.raises(ZeroDivisionError):
@@ -234,7 +234,7 @@ def leave_a_child():
 
 
 @pytest.mark.parametrize("engine", ["local", "ipyparallel"])
-def test_what_a_task_has_started_ends_with_the_cluster(engine, tmp_path):
+def test_a_process_started_by_a_task_ends_with_the_cluster(engine, tmp_path):
     with hpcml.Cluster(engine, slots_per_node=1, run_dir=tmp_path, progress=False) as cluster:
         child = cluster.submit(leave_a_child).result(60)
         assert os.path.exists(f"/proc/{child}")
@@ -250,7 +250,7 @@ def put(number, queue, lock):
         queue.put(number)
 
 
-def test_queues_and_locks_of_a_manager(cluster):
+def test_queues_and_locks_of_a_manager_work_in_tasks(cluster):
     with multiprocessing.Manager() as manager:
         queue, lock = manager.Queue(), manager.Lock()
         list(cluster.map(put, range(20), [queue] * 20, [lock] * 20))

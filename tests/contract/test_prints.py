@@ -1,4 +1,4 @@
-"""What tasks print arrives where they would have printed it, whole lines with the slot's name, as it comes."""
+"""Prints of tasks appear on the driver's streams at once, in whole lines with the slot's name."""
 
 import ctypes
 import os
@@ -12,11 +12,11 @@ import tasks
 
 from hpcml.errors import WorkerDied
 
-SECONDS = 100  # bounds of waits, for machines that have much else to do
+SECONDS = 100  # bound of waits, for busy computers
 
 
 def speak_until(path):
-    """Say something, go on when somebody has heard it, and end the line that was begun."""
+    """Print a line and a half, wait for a file, and print the rest."""
     print("a whole line")
     print("one half", end="", flush=True)
     _wait_for(path)
@@ -26,11 +26,11 @@ def speak_until(path):
 def _wait_for(path):
     end = time.monotonic() + SECONDS
     while not os.path.exists(path):
-        assert time.monotonic() < end, "nobody has heard it"
+        assert time.monotonic() < end, "the driver has not shown it"
         time.sleep(0.02)
 
 
-def test_a_long_task_is_heard_while_it_runs(cluster, capfd, tmp_path):
+def test_prints_of_a_long_task_are_shown_while_it_runs(cluster, capfd, tmp_path):
     future = cluster.submit(speak_until, str(tmp_path / "heard"))
     heard, end = "", time.monotonic() + SECONDS
     while "] a whole line\n" not in heard:
@@ -53,7 +53,7 @@ def speak_as_c(number):
     subprocess.Popen([sys.executable, "-c", f"print('by a grandchild {number}')"]).wait()
 
 
-def test_children_and_c_libraries_are_heard_when_the_result_is_there(cluster, capfd):
+def test_prints_of_children_and_c_libraries_are_shown_with_the_result(cluster, capfd):
     for number in range(3):
         cluster.submit(speak_as_c, number).result(SECONDS)
         printed = capfd.readouterr()
@@ -69,8 +69,8 @@ def speak_for(seconds, lines):
     return lines
 
 
-def test_all_of_a_task_is_shown_before_its_result_and_in_order(cluster, capfd):
-    """Part of it comes by way of the launcher, part of it with the outcome."""
+def test_prints_of_a_task_are_shown_in_order_before_its_result(cluster, capfd):
+    """A part of the prints arrives by way of the launcher, a part with the outcome."""
     futures = [cluster.submit(speak_for, 1.3, 200) for _ in range(cluster.slots)]
     for future in futures:
         future.result(SECONDS)
@@ -86,14 +86,14 @@ def speak_much(lines):
         sys.stdout.write(f"{line:06d} {'x' * 90}\n")
 
 
-def test_much_is_neither_lost_nor_disordered(cluster, capfd):
+def test_long_output_is_complete_and_in_order(cluster, capfd):
     cluster.submit(speak_much, 20_000).result(SECONDS)
     lines = capfd.readouterr().out.splitlines()
     assert [int(line.partition("] ")[2].split()[0]) for line in lines] == list(range(20_000))
 
 
 def last_words(mark, way):
-    """Die the first time, in one of several ways, with something printed."""
+    """Print and die in the first call, in one of several ways."""
     if os.path.exists(mark):
         return "survived"
     open(mark, "w").close()
@@ -105,7 +105,7 @@ def last_words(mark, way):
 
 
 @pytest.mark.parametrize("way", ["exit", signal.SIGKILL, signal.SIGSEGV])
-def test_what_a_worker_said_before_it_died_is_shown(cluster, capfd, tmp_path, way):
+def test_prints_before_the_death_of_a_worker_are_shown(cluster, capfd, tmp_path, way):
     assert cluster.submit(last_words, str(tmp_path / "mark"), way).result(SECONDS) == "survived"
     printed = capfd.readouterr()
     assert printed.out.count("] last words\n") == 1
@@ -114,7 +114,7 @@ def test_what_a_worker_said_before_it_died_is_shown(cluster, capfd, tmp_path, wa
         assert "] Fatal Python error: Segmentation fault\n" in printed.err
 
 
-def test_a_poisonous_task_says_all_its_last_words(cluster, capfd):
+def test_prints_of_each_try_of_a_killing_task_are_shown(cluster, capfd):
     def say_and_die():
         print("I die", flush=True)
         os._exit(3)
@@ -124,7 +124,7 @@ def test_a_poisonous_task_says_all_its_last_words(cluster, capfd):
     assert capfd.readouterr().out.count("] I die\n") == 3
 
 
-def test_bytes_that_are_no_text(cluster, capfd):
+def test_bytes_that_are_no_text_are_replaced(cluster, capfd):
     def speak():
         os.write(1, b"caf\xc3\xa9 \xff end\n")
 
@@ -134,7 +134,7 @@ def test_bytes_that_are_no_text(cluster, capfd):
 
 
 @pytest.mark.parametrize("engine", ["local", "ipyparallel"])
-def test_nobody_who_reads_does_not_stop_tasks(engine, tmp_path):
+def test_a_closed_standard_output_stops_no_task(engine, tmp_path):
     script = tmp_path / "script.py"
     script.write_text(
         "import sys, hpcml\n"
@@ -152,6 +152,6 @@ def test_nobody_who_reads_does_not_stop_tasks(engine, tmp_path):
     assert (tmp_path / "done").read_text() == str(sum(range(200)))
 
 
-def test_what_prints_nothing_shows_nothing(cluster, capfd):
+def test_tasks_without_prints_show_nothing(cluster, capfd):
     assert list(cluster.map(tasks.add, range(100))) == list(range(100))
     assert capfd.readouterr() == ("", "")

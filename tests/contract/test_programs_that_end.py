@@ -1,4 +1,4 @@
-"""The program that holds the engines of a computer ends in the midst of a run: only what was in flight repeats."""
+"""Launchers of engines that end during a run: only the tasks in flight run again."""
 
 import contextlib
 import functools
@@ -21,7 +21,7 @@ def launchers():
     """Return the launchers that this process has started."""
     found = []
     for child in psutil.Process().children(recursive=True):
-        with contextlib.suppress(psutil.Error, AttributeError):  # it has ended meanwhile, or its parent has
+        with contextlib.suppress(psutil.Error, AttributeError):  # the process or its parent has ended meanwhile
             if "launcher" in "".join(child.cmdline()) and "launcher" not in "".join(child.parent().cmdline()):
                 found.append(child)
     return found
@@ -34,10 +34,10 @@ def the_launcher():
 
 
 def note(directory, number):
-    """Write down that a task has begun, and return its square a moment later."""
+    """Write a line for the start of a task; return the square of its number a moment later."""
     with open(Path(directory) / "begun", "a") as file:
         file.write(f"{number}\n")
-    time.sleep(0.25)  # longer than FRAME_SECONDS: each is sent alone
+    time.sleep(0.25)  # longer than FRAME_SECONDS, so that each is sent alone
     return number * number
 
 
@@ -63,9 +63,9 @@ def cluster(tmp_path):
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM], ids=["killed", "terminated"])
-def test_launchers_that_end_are_started_again(cluster, tmp_path, caplog, number):
+def test_launchers_that_end_are_restarted(cluster, tmp_path, caplog, number):
     futures = [cluster.submit(note, tmp_path, n) for n in range(40)]
-    settled = {}  # what had ended when a launcher did, and how often it had begun
+    settled = {}  # tasks that had ended when a launcher did: number of their starts
     for count in (12, 24):
         wait_until(functools.partial(has_begun, tmp_path, count))
         launcher = the_launcher()
@@ -86,7 +86,7 @@ def total(array, scale):
     return float(array.sum()) * scale
 
 
-def test_data_is_where_it_was_and_engines_have_new_ids_when_launchers_are_started_again(cluster):
+def test_data_stays_and_engines_have_new_ids_when_launchers_are_restarted(cluster):
     array, first = np.arange(500_000.0), set(cluster.client.ids)
     assert cluster.submit(total, array, 1).result(patient(60)) == array.sum()
     the_launcher().kill()
@@ -97,7 +97,7 @@ def test_data_is_where_it_was_and_engines_have_new_ids_when_launchers_are_starte
     assert cluster.submit(total, other, 2).result(patient(60)) == 800_000
 
 
-def test_launchers_that_end_again_and_again_fail_what_waits(cluster, caplog):
+def test_launchers_that_end_too_often_fail_the_waiting_tasks(cluster, caplog):
     future = cluster.submit(time.sleep, 600)
     for _ in range(4):
         launcher = the_launcher()

@@ -1,4 +1,4 @@
-"""Something cleans up where the data of a run lies: it is put there again, and the run goes on."""
+"""Data directories that something removes during a run: the data is staged again, and the run continues."""
 
 import os
 import re
@@ -15,7 +15,7 @@ SIZE = 300_000
 
 
 def used(array):
-    """The sum, and the directory of the file that the array is in."""
+    """Return the sum of an array, and the directory of its file."""
     total = float(array.sum())
     maps = Path("/proc/self/maps").read_text()
     return total, sorted(set(re.findall(r"/\S*/hpcml-[^/\s]+(?=/)", maps)))
@@ -35,7 +35,7 @@ HARMS = {
 
 
 @pytest.mark.parametrize("harm", HARMS)
-def test_data_that_was_removed_is_there_again(harm, cluster):
+def test_removed_data_is_staged_again(harm, cluster):
     array, other = np.ones(SIZE), np.full(SIZE, 2.0)
     total, (place,) = cluster.submit(used, array).result(timeout=120)
     assert total == SIZE
@@ -50,8 +50,8 @@ def test_data_that_was_removed_is_there_again(harm, cluster):
     assert Path(place).stat().st_mode & 0o777 == 0o700
 
 
-def test_data_that_was_cut_off_is_an_error_once(cluster):
-    """There is no other copy; the next call writes it anew."""
+def test_truncated_data_is_an_error_once(cluster):
+    """There is no other copy; the next call stages the array anew."""
     array = np.full(SIZE, 7.0)
     _, (place,) = cluster.submit(used, array).result(timeout=120)
     for path in Path(place).iterdir():
@@ -62,7 +62,7 @@ def test_data_that_was_cut_off_is_an_error_once(cluster):
     assert cluster.submit(used, array).result(timeout=120)[0] == 7 * SIZE
 
 
-def test_tasks_under_way_find_their_data(cluster, tmp_path):
+def test_waiting_tasks_find_their_data_after_a_removal(cluster, tmp_path):
     array = np.ones(SIZE)
     _, (place,) = cluster.submit(used, array).result(timeout=120)
     gate = tmp_path / "gate"
@@ -83,7 +83,7 @@ def wait_for(path):
         time.sleep(0.02)
 
 
-def test_a_handle_is_still_good(cluster):
+def test_a_handle_can_be_used_after_a_removal(cluster):
     _, (place,) = cluster.submit(used, np.ones(SIZE)).result(timeout=120)
     with cluster.broadcast(np.full(SIZE, 3.0)) as handle:
         shutil.rmtree(place)
@@ -91,8 +91,8 @@ def test_a_handle_is_still_good(cluster):
 
 
 @pytest.mark.parametrize("engine", ["local", "ipyparallel"])
-def test_nothing_is_left_of_what_was_made_again(engine, tmp_path):
-    """Nor of a directory of the user's own, which is made again as well."""
+def test_directories_that_were_made_again_are_removed_at_the_end(engine, tmp_path):
+    """Also with a data_dir of the user's, which is made again as well."""
     own = tmp_path / "own"
     own.mkdir()
     places = set()
@@ -109,7 +109,7 @@ def test_nothing_is_left_of_what_was_made_again(engine, tmp_path):
 
 
 def test_workers_are_replaced_after_a_cleaner(cluster, tmp_path):
-    """Those of ipyparallel want a directory of their own."""
+    """Workers of ipyparallel need a directory of their own."""
     directories = [path for path in Path("/tmp").glob("hpcml-*") if path.is_dir()]
     for path in directories:
         if cluster.submit(profile).result(timeout=120) == str(path):

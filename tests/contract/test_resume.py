@@ -1,4 +1,4 @@
-"""A driver that is killed and started again repeats no finished call, and ends with the results of one process."""
+"""A driver that is killed and restarted repeats no finished call, and ends with the results of one process."""
 
 import os
 import pickle
@@ -18,7 +18,7 @@ KILLED = (1, 17, 30)  # tasks after which the driver is killed, in each session
 
 
 class Session(NamedTuple):
-    """What became of one start of the program."""
+    """End of one start of the program."""
 
     code: int
     number: int
@@ -35,7 +35,7 @@ def start(place, engine, limit=0, **environment):
     executed.touch()
     environment = {"EXECUTED": str(executed), "RESULTS": str(results), "LIMIT": str(limit), **environment}
     with open(place / f"said-{number}", "w+") as said, open(place / f"told-{number}", "w+") as told:
-        code = subprocess.run(  # into files: workers that are about to end may hold a pipe
+        code = subprocess.run(  # into files, for workers that are ending may keep a pipe open
             [sys.executable, PROGRAM, engine],
             env={**os.environ, **environment},
             cwd=place,
@@ -55,7 +55,7 @@ def start(place, engine, limit=0, **environment):
 
 @pytest.fixture(scope="module")
 def expected(tmp_path_factory):
-    """Return what one process finds, without hpcml."""
+    """Return the results of one process, without hpcml."""
     session = start(tmp_path_factory.mktemp("one"), "none")
     assert session.code == 0, session.said
     return session.results
@@ -83,7 +83,7 @@ def compare(found, expected, timings):
             assert found[name] == value, name
 
 
-def test_a_killed_driver_leaves_what_was_finished(sessions):
+def test_a_killed_driver_leaves_its_finished_tasks_recorded(sessions):
     known = 0
     for number, (session, limit) in enumerate(zip(sessions, KILLED, strict=False)):
         assert session.code == -signal.SIGKILL, session.said
@@ -92,19 +92,19 @@ def test_a_killed_driver_leaves_what_was_finished(sessions):
     assert (sessions[3].number, sessions[3].known) == (4, known)
 
 
-def test_no_finished_call_is_repeated(sessions):
-    """What ran in the last session and what was known before it are together all there is."""
+def test_no_finished_call_runs_again(sessions):
+    """The tasks that ran in the last session and the recorded ones are all tasks together."""
     last, again, other = sessions[3:]
     assert last.code == 0, last.said
     everything = Counter(other.executed)
     assert len(last.executed) == everything.total() - sum(KILLED)
     assert not Counter(last.executed) - everything
     assert everything.total() > 70
-    assert again.executed == ["refuse 1"]  # what raised is tried again, and nothing else
+    assert again.executed == ["refuse 1"]  # only the task that raised runs again
 
 
-def test_what_is_repeated_was_in_flight(sessions):
-    """A frame of short tasks whose end the driver has not heard of runs again, and no more than those."""
+def test_only_tasks_in_flight_run_again(sessions):
+    """Only the frames of short tasks whose outcome had not arrived run again."""
     ran = Counter(line for session in sessions[:4] for line in session.executed)
     repeated = (ran - Counter(sessions[5].executed)).total()
     assert repeated <= sum(len(session.executed) - limit for session, limit in zip(sessions, KILLED, strict=False))
@@ -117,18 +117,18 @@ def test_results_equal_those_of_one_process(sessions, expected):
         assert session.results["refused"] == "KeyError(1)"
 
 
-def test_recorded_times_are_given_again(sessions):
+def test_recorded_times_are_used_again(sessions):
     compare(sessions[4].results, sessions[3].results, timings=True)
 
 
-def test_equal_calls_are_told_apart(sessions):
+def test_equal_calls_have_a_result_each(sessions):
     tickets = sessions[3].results["tickets"]
     assert len(set(tickets)) == 5
     assert sessions[4].results["tickets"] == tickets
     assert not set(sessions[5].results["tickets"]) & set(tickets)
 
 
-def test_nothing_unusual_is_said(sessions):
+def test_no_warning_is_printed(sessions):
     for session in (sessions[0], sessions[3], sessions[4]):
         assert "cannot be recognised" not in session.said
         assert "recorded" not in session.said
@@ -136,9 +136,9 @@ def test_nothing_unusual_is_said(sessions):
     assert sessions[4].said == ""
 
 
-def test_other_versions_run_everything_again_and_say_so(sessions):
+def test_other_versions_run_all_tasks_again_with_a_message(sessions):
     other = sessions[5]
     assert other.code == 0, other.said
     assert (other.number, other.known) == (6, 0)
-    count = len(other.executed) - 1  # but for what raised
+    count = len(other.executed) - 1  # without the task that raised
     assert f"{count} recorded tasks run again, for versions have changed: scipy" in other.said

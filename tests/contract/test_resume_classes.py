@@ -1,4 +1,4 @@
-"""Results that are recalled are of the script's own classes, as those of a run that nothing has interrupted."""
+"""Recorded results have the script's own classes, as in a run without an interruption."""
 
 import json
 import subprocess
@@ -212,7 +212,7 @@ def start(place, engine):
 
 @pytest.fixture(scope="module", params=ENGINES)
 def place(request, tmp_path_factory):
-    """Return where a script has run once, and which engine it has used."""
+    """Directory where a script has run once, and the engine of that run."""
     place = tmp_path_factory.mktemp(request.param)
     (place / "main.py").write_text(SCRIPT)
     return place, request.param
@@ -232,7 +232,7 @@ def test_recalled_objects_are_of_the_scripts_classes(place):
 
 
 @pytest.mark.parametrize("name", EDITED)
-def test_a_class_that_has_changed_runs_its_tasks_again(place, name):
+def test_tasks_of_a_changed_class_run_again(place, name):
     place, engine = place
     if engine != "local":
         pytest.skip("the same on all engines")

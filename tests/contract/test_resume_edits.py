@@ -1,11 +1,11 @@
-"""Code that has changed between two sessions of a run: what comes from it runs again, and nothing else does."""
+"""Code that has changed between two sessions of a run: only the tasks that use it run again."""
 
 import json
 import os
 import subprocess
 import sys
 
-# Each module of the user's has one number; each task returns what it finds there, by a road of its own.
+# Each module of the user's has one number; each task returns a number, imported in a way of its own.
 MODULES = {
     "from_file.py": "NUMBER = 1\ndef f(n):\n    return NUMBER + n\n",
     "singleton.py": "class Kind:\n    def __reduce__(self):\n        return 'ONE'\n"
@@ -224,7 +224,7 @@ def start(place, engine):
     return json.loads(done.stdout), executed.read_text().split("\n") if executed.exists() else []
 
 
-def test_code_that_has_changed_runs_again(tmp_path):
+def test_tasks_of_changed_code_run_again(tmp_path):
     for name, text in MODULES.items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(text)
@@ -250,7 +250,7 @@ def test_code_that_has_changed_runs_again(tmp_path):
 
 
 def check(place, before, changed):
-    """Check that an edit changes these results, and that the run which is resumed gives them."""
+    """Check that an edit changes these results, and that the resumed run returns them."""
     after, _ = start(place, "none")
     assert {name for name in after if after[name] != before[name]} == changed
     found, executed = start(place, "local")

@@ -1,4 +1,4 @@
-"""What is sent, and so what is recalled: the state of objects that look as if they had a name; short calls."""
+"""Results of a resumed run depend on all that is sent: state of objects that have a name, sharing; short calls."""
 
 import functools
 import time
@@ -36,7 +36,7 @@ def options(tmp_path):
     return {"engine": "local", "slots_per_node": 2, "progress": False, "run_dir": tmp_path}
 
 
-def test_a_decorated_function_is_sent_as_it_is_at_each_call(options):
+def test_a_decorated_function_is_sent_with_its_current_state(options):
     assert scaled.__qualname__ == "scaled"
     for settings in ({"batch_size": 1}, {"batch_size": 3}):
         found = []
@@ -53,7 +53,7 @@ def test_a_decorated_function_is_sent_as_it_is_at_each_call(options):
 
 
 def test_short_calls_with_lists_are_recalled(options):
-    """Of hundreds of short calls all are recorded: a key takes a small part of the time that a call takes."""
+    """All of hundreds of short calls are recorded: a key takes a small part of a call's time."""
     with hpcml.Cluster(**options) as cluster:
         before = Parallel(n_jobs=2, backend="hpcml")(delayed(total)([n, 1]) for n in range(SHORT))
         mapped = list(cluster.map(total, [[n, 2] for n in range(SHORT)]))
@@ -68,7 +68,7 @@ def test_short_calls_with_lists_are_recalled(options):
     assert used >= 1.8 * SHORT
 
 
-def test_an_argument_twice_is_not_an_argument_and_its_copy(options):
+def test_an_argument_given_twice_has_another_key_than_with_its_copy(options):
     a, b = [0], [0]
     with hpcml.Cluster(**options) as cluster:
         first = [cluster.submit(extend, a, a).result(), cluster.submit(extend, a, b).result()]

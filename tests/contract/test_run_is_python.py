@@ -1,4 +1,4 @@
-"""`hpcml run` is `python`: the same program by both, and equal output, errors, exit status and files."""
+"""`hpcml run` compared with `python`: equal output, errors, exit status and files of the same program."""
 
 import os
 import re
@@ -14,9 +14,9 @@ import pytest
 from engines import ENGINES
 
 PYTHON = {name: value for name, value in os.environ.items() if not name.startswith(("SLURM_", "PYTHON"))}
-SECONDS = 120  # for what takes two; a machine may be slow
+SECONDS = 120  # 60 times the usual, for busy computers
 
-# Where a program is, what it got, and how deep it may go: down to the frame, for nothing is beneath it.
+# Path, arguments and stack of a program, down to the first frame.
 LOOK = """
 import os, sys, traceback
 import __main__
@@ -105,7 +105,7 @@ EXITS = {
 
 @dataclass
 class Case:
-    """A program: its files, Python's options before it, its own words, and what its process gets."""
+    """Program: its files, Python's options, its arguments, and the streams and variables of its process."""
 
     words: list[str]
     files: dict[str, str] = field(default_factory=dict)
@@ -168,7 +168,7 @@ def start(case: Case, folder: Path, before: list[str]) -> subprocess.Popen[str]:
 
 
 def outcome(process: subprocess.Popen[str], folder: Path) -> dict[str, object]:
-    """Return all that a program leaves, in the words of any folder."""
+    """Return output, errors, status and files of a program, without the name of its folder."""
     output, errors = process.communicate(None if process.stdin is None else "typed", timeout=SECONDS)
     files = {
         str(path.relative_to(folder)): path.read_text(errors="replace")
@@ -190,7 +190,7 @@ def outcome(process: subprocess.Popen[str], folder: Path) -> dict[str, object]:
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_a_program_is_as_with_python(name, tmp_path):
+def test_a_program_behaves_as_with_python(name, tmp_path):
     case, run = CASES[name], ["-m", "hpcml", "run", "--quiet", "--engine=local", "--slots-per-node=2"]
     folders = [tmp_path / "one", tmp_path / "two"]
     for folder in folders:
@@ -200,8 +200,8 @@ def test_a_program_is_as_with_python(name, tmp_path):
     assert found == expected
 
 
-def test_the_cases_are_what_they_say(tmp_path):
-    """What python gives is not nothing: statuses and texts of a few, as its manual has them."""
+def test_python_itself_gives_the_expected_statuses_and_texts(tmp_path):
+    """A few cases have the statuses and texts of Python's manual."""
     for name, status, said in (("big", 7, ""), ("negative", 255, ""), ("text", 1, "no good")):
         folder = tmp_path / name
         folder.mkdir()
@@ -210,8 +210,8 @@ def test_the_cases_are_what_they_say(tmp_path):
         assert said in str(found["errors"])
 
 
-def test_ctrl_c(tmp_path):
-    """The traceback is python's; the exit status is what a shell makes of its death, for salloc ignores that."""
+def test_ctrl_c_ends_a_program_as_with_python(tmp_path):
+    """The traceback is python's; the exit status is a shell's for that signal, for salloc ignores signals."""
     script = "import os\ndef wait():\n    os.kill(os.getpid(), 2)\nwait()\n"
     found = []
     for name, before in (("one", []), ("two", ["-m", "hpcml", "run", "--quiet", "--engine=local"])):
@@ -225,8 +225,8 @@ def test_ctrl_c(tmp_path):
 
 @pytest.mark.parametrize("streams", ["2>&-", "0<&- 1>&- 2>&-"])
 @pytest.mark.parametrize("engine", ENGINES)
-def test_tasks_without_standard_streams(engine, streams, tmp_path):
-    """The expected value is that of a loop; loky itself fails."""
+def test_tasks_run_without_standard_streams(engine, streams, tmp_path):
+    """The expected value comes from a loop, for loky itself fails."""
     script = tmp_path / "s.py"
     script.write_text(
         "from joblib import Parallel, delayed\n"

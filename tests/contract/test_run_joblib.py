@@ -1,4 +1,4 @@
-"""joblib in a program that `hpcml run` runs: what `python` and loky give, in threads, with hints, to the exit."""
+"""joblib under `hpcml run`: the same as `python` with loky, in threads, with hints, until the exit."""
 
 import os
 import subprocess
@@ -21,7 +21,7 @@ def count(path, _=0):
 def fail(): raise OSError("not prepared")
 """
 
-# Each line that it prints is the same with loky. "here" tells the driver's process from another.
+# Each printed line is the same with loky. "here" is True in the driver's process only.
 PROGRAM = """
 import asyncio, atexit, concurrent.futures, os, pickle, sys, threading, time
 import helper
@@ -106,7 +106,7 @@ def expected(tmp_path_factory):
 
 
 @pytest.mark.parametrize("engine", ENGINES)
-def test_a_program_gives_what_it_gives_with_loky(engine, expected, tmp_path):
+def test_a_program_prints_the_same_as_with_loky(engine, expected, tmp_path):
     done = run(tmp_path / "run", "-m", "hpcml", "run", "--quiet", f"--engine={engine}", "--slots-per-node=2")
     assert done.stdout.splitlines() == expected, done.stderr
     assert done.returncode == 0
@@ -115,8 +115,8 @@ def test_a_program_gives_what_it_gives_with_loky(engine, expected, tmp_path):
     assert expected[-1] == "at exit True True"
 
 
-def test_forks_and_what_comes_after_the_main_thread(tmp_path):
-    """A thread that outlives it and atexit's callbacks; with loky both are errors, so a loop gives the values."""
+def test_joblib_works_in_forks_and_after_the_main_thread(tmp_path):
+    """A thread that outlives the main one, and atexit's callbacks; loky fails in both, so a loop is expected."""
     script = (
         "import atexit, os, threading, hpcml\n"
         "from joblib import Parallel, delayed\n"

@@ -1,4 +1,4 @@
-"""Under `hpcml run` the program starts at once; its first task waits for the workers, or says why none came."""
+"""Under `hpcml run` the program starts at once; its first task waits for the workers, or names their failure."""
 
 import os
 import subprocess
@@ -36,7 +36,7 @@ def broken(tmp_path):
 
 
 def test_the_program_runs_before_the_workers_are_there(tmp_path):
-    """It makes what the workers' own start waits for: workers that came first would never come."""
+    """The program makes the file that the start of workers waits for, so that workers cannot start first."""
     (tmp_path / "site").mkdir()
     (tmp_path / "site" / "sitecustomize.py").write_text(
         "import os, sys, time\n"

@@ -1,4 +1,4 @@
-"""How runs with engine scoop end: with the exit status of the script, whatever dies, and with no process left."""
+"""Ends of runs with engine scoop: exit status of the script, deaths of processes, and no process left."""
 
 import os
 import re
@@ -27,7 +27,7 @@ def test_the_exit_status_is_the_scripts_own(together):
         assert re.search(said, done.err), (main, done.err)
 
 
-def test_errors_of_tasks_can_be_caught_and_the_pool_stays_fine(run):
+def test_errors_of_tasks_can_be_caught_and_the_pool_stays_usable(run):
     main = """
         def local(x):
             return x
@@ -52,7 +52,7 @@ def test_a_function_that_workers_do_not_know_is_named(run):
     assert "define what is sent at its top level" in done.err
 
 
-def test_a_script_that_workers_cannot_load(tmp_path):
+def test_a_script_that_workers_cannot_load_fails_with_its_error(tmp_path):
     scripts = {
         "import no_such_module\n": "No module named 'no_such_module'",
         "import scoop\nif not scoop.IS_ORIGIN:\n    raise LookupError('here')\n": "LookupError: here",
@@ -80,7 +80,7 @@ DEATHS = {
 
 
 def test_a_worker_that_ends_in_a_task_fails_the_run(together):
-    """Also when the script does not wait for it, or takes no notice."""
+    """Also when the script does not wait for the task, or ignores its error."""
     for main, done in together(WORK, {main: main for main in DEATHS}).items():
         assert done.status == 1, main
         assert f"of {os.uname().nodename} ended ({DEATHS[main]}" in done.err
@@ -88,7 +88,7 @@ def test_a_worker_that_ends_in_a_task_fails_the_run(together):
 
 
 def test_an_idle_worker_that_is_killed_fails_the_run(start):
-    """With SCOOP itself the broker dies when it has something for that worker, and the script waits for ever."""
+    """In SCOOP itself the broker dies when it sends to that worker, and the script waits for ever."""
     run = start(WORK, main="list(futures.map(work, range(4)))\nprint('idle', flush=True)\ntime.sleep(1)\n"
                            "list(futures.map(work, range(100)))\nprint('never')")  # fmt: skip
     assert run.line() == "idle"
@@ -110,7 +110,7 @@ def test_a_busy_worker_that_is_killed_fails_the_run_at_once(start):
     assert time.monotonic() - began < promised(10)
 
 
-def test_the_program_of_the_node_is_killed(start):
+def test_a_killed_node_program_fails_the_run(start):
     run = start(WORK, main="list(futures.map(sleep, [60, 60]))")
     run.line()
     os.kill(parent(workers(run.mark)[0]), signal.SIGKILL)
@@ -119,8 +119,8 @@ def test_the_program_of_the_node_is_killed(start):
     assert "the step of the workers ended with status -9" in done.err
 
 
-def test_the_broker_fails(run):
-    """Whatever ends the broker's thread; it is a part of the script's process."""
+def test_a_failed_broker_fails_the_run(run):
+    """The broker is a thread of the script's process."""
     main = """
         import gc
         from scoop.broker.brokerzmq import Broker
@@ -137,8 +137,8 @@ SIGNALS = {"SIGKILL": -9, "SIGTERM": 143, "SIGINT": 130, "SIGQUIT": -3}
 IDLE = "list(futures.map(work, range(4)))\nprint('idle', flush=True)\ntime.sleep(60)"
 
 
-def test_the_launching_process_is_ended(tmp_path):
-    """While its workers are busy; with SCOOP itself the worst is when they are idle."""
+def test_a_signal_to_the_launching_process_ends_the_run(tmp_path):
+    """While its workers are busy, and while they are idle, which is the worst case in SCOOP itself."""
     main = "try:\n    list(futures.map(sleep, [60, 60]))\nfinally:\n    open('tidy', 'w').close()"
     runs = {}
     for name in SIGNALS:
@@ -162,7 +162,7 @@ def test_the_launching_process_is_ended(tmp_path):
 
 
 def test_a_child_of_the_script_does_not_keep_the_workers(start):
-    """One that was forked, as by multiprocessing, and outlives a script that is killed."""
+    """A forked child, as of multiprocessing, that outlives a killed script."""
     run = start(WORK, main="if os.fork() == 0:\n    time.sleep(60)\nlist(futures.map(sleep, [60, 60]))")
     run.line()
     run.process.kill()
@@ -176,8 +176,8 @@ def test_a_child_of_the_script_does_not_keep_the_workers(start):
     run.end()
 
 
-def test_a_task_that_still_runs_does_not_hold_the_end(run):
-    """Neither does what it has started, which ends with it."""
+def test_a_running_task_does_not_delay_the_end(run):
+    """Nor does a process that the task has started; both end with the run."""
     script = """
         import subprocess, time
         from scoop import futures
@@ -198,7 +198,7 @@ def test_a_task_that_still_runs_does_not_hold_the_end(run):
     assert time.monotonic() - began < promised(15)
 
 
-def test_workers_that_do_not_come_are_named(run):
+def test_workers_that_do_not_connect_are_named(run):
     script = "import scoop, time\nif not scoop.IS_ORIGIN:\n    time.sleep(60)\n"
     done = run(script, options=("--timeout=2",))
     assert done.status == 1

@@ -1,6 +1,6 @@
 """`hpcml run --engine scoop` on this computer: SCOOP's interface is unchanged; what is refused.
 
-Every script runs in a process of its own; none of the processes that one starts outlives it.
+Every script runs in a process of its own, and none of its processes outlives it.
 """
 
 import re
@@ -101,7 +101,7 @@ MAIN = """
     class Long:
         def __len__(self):
             return 10**6
-    scoop._types.FutureQueue.timelen(None, Long())  # goes through no queue: SCOOP's takes 31 s for 10,000 tasks
+    scoop._types.FutureQueue.timelen(None, Long())  # does not walk the queue; SCOOP's takes 31 s for 10,000 tasks
     print("all is well")
 """
 
@@ -114,7 +114,7 @@ def test_all_of_scoops_interface_works_unchanged(run):
 
 
 def test_no_result_is_lost_between_workers_that_serve_each_other(run):
-    """Each worker waits for tasks of the eleven others; a pair may connect in both directions at once."""
+    """Each worker waits for tasks of the eleven others; two of them may connect to each other at once."""
     script = """
         import time
         from scoop import futures
@@ -129,7 +129,7 @@ def test_no_result_is_lost_between_workers_that_serve_each_other(run):
         assert (done.status, done.out) == (0, "25200\n"), done.err
 
 
-def test_the_opening_line_and_what_workers_print(run, tmp_path):
+def test_the_opening_line_and_prints_of_workers_are_shown(run, tmp_path):
     script = """
         import sys
         import scoop
@@ -149,7 +149,7 @@ def test_the_opening_line_and_what_workers_print(run, tmp_path):
 
 
 def test_long_tasks_run_once_and_all_at_the_same_time(run, tmp_path):
-    """SCOOP itself repeats what takes more than 2 s while its parent waits, and lets the origin work."""
+    """SCOOP itself repeats tasks of more than 2 s whose parent waits, and runs tasks in the origin."""
     script = """
         import os, time
         from scoop import futures
@@ -177,7 +177,7 @@ def test_options_without_a_meaning_are_refused(run):
             command.refuse_options(SimpleNamespace(**arguments))
 
 
-def test_there_is_no_cluster_over_it():
+def test_a_cluster_with_engine_scoop_is_refused():
     with pytest.raises(EngineError, match=r"has no Cluster: type `hpcml run --engine scoop script\.py`"):
         engines.load("scoop")
 
@@ -188,7 +188,7 @@ def test_another_version_of_scoop_is_refused():
     library.check_version("0.7.2.0")
 
 
-def test_no_scoop_at_all_is_said(monkeypatch):
+def test_a_missing_scoop_is_named_with_the_command(monkeypatch):
     def version(name):
         raise PackageNotFoundError(name)
 

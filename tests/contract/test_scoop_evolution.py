@@ -71,8 +71,8 @@ ISLANDS_MAIN = """
 """
 
 
-def test_islands_that_map_inside_of_a_map(run):
-    """The toolbox is sent with each task, a decorated function in it; with plain pickle it does not."""
+def test_islands_may_map_within_a_map(run):
+    """The toolbox and its decorated function are sent with each task; plain pickle cannot do that."""
     done = run(ISLANDS, main=ISLANDS_MAIN)
     assert done.status == 0, done.err
     assert done.out == "[30, 30, 30] True\n"

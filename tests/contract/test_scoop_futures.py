@@ -43,7 +43,7 @@ def test_errors_come_with_their_remote_traceback(cluster):
         list(futures.map(tasks.nested_error, [4]))
 
 
-def test_futures_within_a_task(cluster):
+def test_futures_work_within_a_task(cluster):
     for number, found in enumerate(futures.map(tasks.nested, range(3))):
         assert found == {
             "done": (True, False, False, False),
@@ -57,7 +57,7 @@ def test_futures_within_a_task(cluster):
         }
 
 
-def test_wait_and_as_completed(cluster):
+def test_wait_and_as_completed_honour_their_timeouts(cluster):
     short, long = futures.submit(tasks.nap, 0), futures.submit(tasks.nap, 0.7)
     assert futures.wait([long, short], return_when=futures.FIRST_COMPLETED) == ({short}, {long})
     assert futures.wait([short, long], 0) == ({short}, {long})
@@ -72,7 +72,7 @@ def test_wait_and_as_completed(cluster):
         futures.wait([short], return_when="SOON")
 
 
-def test_wait_and_as_completed_raise_what_a_task_raised_as_scoop_does(cluster):
+def test_wait_and_as_completed_raise_the_tasks_error_as_scoop_does(cluster):
     bad, long = futures.submit(tasks.fail, 1), futures.submit(tasks.nap, 0.7)
     with pytest.raises(LookupError, match="no 1"):
         futures.wait([long, bad])
@@ -82,7 +82,7 @@ def test_wait_and_as_completed_raise_what_a_task_raised_as_scoop_does(cluster):
     assert futures.wait([bad, long], 5).not_done == set()
 
 
-def test_cancelled_futures(cluster):
+def test_a_waiting_future_can_be_cancelled(cluster):
     *busy, last = [futures.submit(tasks.long_nap) for _ in range(4 * cluster.slots + 1)]
     assert last.cancel()
     assert last.cancelled()
@@ -112,7 +112,7 @@ def test_callbacks_run_in_the_thread_that_waits(cluster):
     assert told[3] == (0, 7)
 
 
-def test_reductions(cluster):
+def test_reductions_equal_those_of_scoop(cluster):
     for length in (1, 2, 3, 12, 100):
         values = [0.1 * n for n in range(length)]
         assert futures.mapReduce(float, min, values) == 0
@@ -124,7 +124,7 @@ def test_reductions(cluster):
         futures.mapReduce(tasks.fail, min, [5])
 
 
-def test_constants_reach_the_tasks_that_come_after_them(cluster):
+def test_constants_reach_the_tasks_submitted_after_them(cluster):
     before = futures.submit(tasks.constant, "table").result()
     table = numpy.arange(300_000.0)
     shared.setConst(table=table, small=[1, 2])
@@ -138,7 +138,7 @@ def test_constants_reach_the_tasks_that_come_after_them(cluster):
     assert cluster.submit(tasks.constant, "small").result() is None  # not one of the program's tasks
 
 
-def test_constants_that_cannot_be(cluster):
+def test_constants_that_cannot_be_shared_are_refused(cluster):
     with pytest.raises(HpcmlError, match=r"what is to be broadcast cannot be sent"):
         shared.setConst(handle=threading.Lock())
     assert shared.getConst("handle", timeout=0) is None
@@ -148,6 +148,6 @@ def test_constants_that_cannot_be(cluster):
         futures.submit(tasks.constant, "never", timeout=float("inf")).result()
 
 
-def test_a_future_does_not_travel(cluster):
+def test_a_future_cannot_be_sent_to_a_task(cluster):
     with pytest.raises(HpcmlError, match="cannot be sent to a worker"):
         futures.submit(abs, futures.submit(abs, 1))

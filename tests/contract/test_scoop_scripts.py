@@ -33,7 +33,7 @@ def hpcml_run(engine, *argv, cwd):
 
 
 @both
-def test_every_function_in_a_script(engine, tmp_path):
+def test_every_function_of_scoop_works_in_a_script(engine, tmp_path):
     done = hpcml_run(engine, SCRIPTS / "everything.py", "three", cwd=tmp_path)
     assert done.returncode == 3, done.stderr
     found = json.loads(done.stdout)
@@ -62,7 +62,7 @@ def test_every_function_in_a_script(engine, tmp_path):
 
 @pytest.fixture(scope="module")
 def evolved(tmp_path_factory):
-    """What the DEAP program prints in one process, with the builtin map."""
+    """Output of the DEAP program in one process, with the builtin map."""
     done = python(SCRIPTS / "evolution.py", "serial", cwd=tmp_path_factory.mktemp("serial"))
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
@@ -93,7 +93,7 @@ def test_a_script_whose_task_fails_exits_with_1(engine, tmp_path):
     assert done.stderr.endswith("ZeroDivisionError: division by zero\n")
 
 
-def test_callbacks_are_called_though_nobody_waits(tmp_path):
+def test_callbacks_run_without_a_wait(tmp_path):
     script = tmp_path / "script.py"
     script.write_text(
         "from scoop import futures\nfutures.submit(pow, 2, 5).add_done_callback(lambda f: print(f.result()))\n"
@@ -102,7 +102,7 @@ def test_callbacks_are_called_though_nobody_waits(tmp_path):
     assert (done.returncode, done.stdout) == (0, "32\n"), done.stderr
 
 
-def test_a_scoop_of_the_users_own_comes_first(tmp_path):
+def test_a_module_scoop_of_the_users_comes_first(tmp_path):
     (tmp_path / "scoop.py").write_text("flavour = 'vanilla'\n")
     script = tmp_path / "script.py"
     script.write_text("import scoop\nprint(scoop.flavour)\n")
@@ -110,7 +110,7 @@ def test_a_scoop_of_the_users_own_comes_first(tmp_path):
     assert (done.returncode, done.stdout) == (0, "vanilla\n"), done.stderr
 
 
-def test_what_is_not_served_is_named(tmp_path):
+def test_an_attribute_that_is_not_provided_is_named(tmp_path):
     script = tmp_path / "script.py"
     script.write_text("import scoop\nscoop.launcher\n")
     done = hpcml_run("local", script, cwd=tmp_path)
@@ -118,7 +118,7 @@ def test_what_is_not_served_is_named(tmp_path):
     assert "module 'scoop' has no attribute 'launcher' here: `hpcml run` serves" in done.stderr
 
 
-def test_without_hpcml_run_scoop_is_the_users_own(tmp_path):
+def test_without_hpcml_run_scoop_is_the_installed_one(tmp_path):
     (tmp_path / "scoop.py").write_text("IS_RUNNING = False\n")  # stands for one that is installed
     script = tmp_path / "sub" / "script.py"
     script.parent.mkdir()
@@ -133,7 +133,7 @@ def test_without_hpcml_run_scoop_is_the_users_own(tmp_path):
     assert (done.returncode, done.stdout) == (0, "[(7, False)] False\n"), done.stderr
 
 
-def test_a_resumed_program_repeats_no_task(tmp_path):
+def test_a_resumed_program_runs_no_finished_task_again(tmp_path):
     script = tmp_path / "script.py"
     script.write_text(
         "import sys\nfrom scoop import futures, shared\n"
@@ -141,7 +141,7 @@ def test_a_resumed_program_repeats_no_task(tmp_path):
         "shared.setConst(factor=int(open('factor').read()))\n"
         "print(list(futures.map(count, range(5))), futures.submit(count, 9).result())\n"
     )
-    for factor, slots, runs in (("3", 2, 6), ("3", 3, 6), ("4", 3, 12)):  # as many slots as there are now
+    for factor, slots, runs in (("3", 2, 6), ("3", 3, 6), ("4", 3, 12)):  # the number of slots may differ
         (tmp_path / "factor").write_text(factor)
         run = ("-m", "hpcml", "run", "--resume", "--quiet", "--engine=local", f"--slots-per-node={slots}", script)
         done = python(*run, cwd=tmp_path)

@@ -55,8 +55,8 @@ def listening(pids):
     return found
 
 
-def test_a_stranger_is_neither_heard_nor_answered(start, tmp_path):
-    """Not even who knows the servers' public key: only the run's own pair is admitted."""
+def test_messages_of_strangers_are_neither_read_nor_answered(start, tmp_path):
+    """Also not those of strangers with the servers' public key: only the run's own pair is admitted."""
     main = "import time\nlist(futures.map(work, range(4)))\nprint('idle', flush=True)\ninput_ = 'go'\n"
     main += "while not __import__('os').path.exists('go'):\n    time.sleep(0.05)\n"
     main += "print(list(futures.map(work, range(20))) == list(range(20)))"

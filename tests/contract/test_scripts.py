@@ -1,4 +1,4 @@
-"""`hpcml run`, `hpcml info` and bad input, as a user meets them at the command line."""
+"""`hpcml run`, `hpcml info` and bad input at the command line."""
 
 import json
 import os
@@ -111,7 +111,7 @@ def test_prints_carry_the_slots_name(tmp_path):
         ("def broken(:", 1, "SyntaxError"),
     ],
 )
-def test_a_scripts_end_is_the_commands(tmp_path, body, status, seen):
+def test_the_exit_status_of_a_script_is_the_commands(tmp_path, body, status, seen):
     script = write(tmp_path, body + "\n")
     done = hpcml_command("run", "--slots-per-node=2", script, cwd=tmp_path)
     assert done.returncode == status, done.stderr
@@ -122,7 +122,7 @@ def test_a_scripts_end_is_the_commands(tmp_path, body, status, seen):
         assert str(script) in done.stderr
 
 
-def test_a_script_that_does_not_exist(tmp_path):
+def test_a_missing_script_is_an_error(tmp_path):
     done = hpcml_command("run", "nowhere.py", cwd=tmp_path)
     assert done.returncode == 1
     assert done.stderr == f"hpcml: there is no script nowhere.py in {tmp_path}: check its path\n"
@@ -146,17 +146,17 @@ def test_a_missing_library_is_named_with_what_to_type(tmp_path, monkeypatch, eng
 
 @pytest.mark.parametrize("option", ["slots_per_node", "cpus_per_slot", "min_slots", "retries"])
 @pytest.mark.parametrize("value", [0, -1, 1.5, "2"])
-def test_bad_numbers(option, value):
+def test_numbers_below_one_are_refused(option, value):
     with pytest.raises(ValueError, match=rf"Cluster\({option}={value!r}\): it must be a whole number, 1 or more"):
         hpcml.Cluster(**{option: value})
 
 
-def test_bad_timeout():
+def test_a_bad_timeout_is_refused():
     with pytest.raises(ValueError, match=r"Cluster\(timeout=0\)"):
         hpcml.Cluster(timeout=0)
 
 
-def test_a_run_dir_that_cannot_be(tmp_path):
+def test_a_run_dir_that_cannot_be_made_is_an_error(tmp_path):
     write(tmp_path, "", "file")
     with pytest.raises(HpcmlError, match=r"cannot be made.*Cluster\(run_dir=…\)"):
         hpcml.Cluster(run_dir=tmp_path / "file" / "below")
@@ -218,7 +218,7 @@ def test_a_driver_that_is_killed_leaves_no_worker(tmp_path):
             time.sleep(0.1)
 
 
-def test_info_without_slurm(tmp_path):
+def test_info_without_slurm_names_this_computer(tmp_path):
     done = hpcml_command("info", "--json", cwd=tmp_path)
     facts = json.loads(done.stdout)
     assert facts["slurm"] is False
@@ -229,7 +229,7 @@ def test_info_without_slurm(tmp_path):
     assert "slots" in table
 
 
-def test_info_on_a_contradiction(tmp_path):
+def test_info_lists_contradictions_of_the_environment(tmp_path):
     env = {**NO_SLURM, "SLURM_JOB_ID": "7", "SLURM_JOB_NODELIST": "n[1-2]", "SLURM_TASKS_PER_NODE": "2"}
     command = [sys.executable, "-m", "hpcml", "info"]
     done = subprocess.run(command, env=env, capture_output=True, text=True, check=False, timeout=patient(30))

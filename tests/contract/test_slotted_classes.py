@@ -1,4 +1,4 @@
-"""Classes of the script with slots, which cloudpickle alone makes without them: as in one process."""
+"""Classes of the script with slots, which cloudpickle alone would rebuild without them."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""`hpcml.evolve.steady_state`: nobody waits, and its order repeats it."""
+"""`hpcml.evolve.steady_state`: no worker waits, and the order of arrivals repeats the evolution."""
 
 import random
 
@@ -35,8 +35,8 @@ def test_steady_state_can_be_repeated_by_its_order(cluster):
         run(cluster, list(reversed(range(200))))
 
 
-def test_steady_state_waits_for_nobody(cluster):
-    """The first individual takes long: meanwhile others arrive, and have offspring that arrive."""
+def test_steady_state_does_not_wait_for_the_slowest(cluster):
+    """The first individual takes long; meanwhile others are evaluated, and their offspring too."""
     random.seed(6)
     population = [creator.Bits([0] * 20), *(creator.Bits([1] * 20) for _ in range(11))]
     toolbox = bit_toolbox(evaluate=evolution.slow_zeros)
@@ -45,7 +45,7 @@ def test_steady_state_waits_for_nobody(cluster):
     assert arrival.order.index(0) > 2 * 12
 
 
-def test_an_evaluation_that_fails_ends_it(cluster):
+def test_an_evaluation_that_fails_ends_the_steady_state(cluster):
     with pytest.raises(ValueError, match="three"):
         for _ in evolve.steady_state(
             bit_toolbox(evaluate=evolution.refuse), [creator.Bits([1, 1, 1]) for _ in range(8)], 20, cluster
@@ -53,8 +53,8 @@ def test_an_evaluation_that_fails_ends_it(cluster):
             pass
 
 
-def test_steady_state_goes_on_with_what_was_in_flight(cluster, tmp_path):
-    """Left in the middle and gone on with, it is what its order gives in one piece."""
+def test_a_resumed_steady_state_evaluates_the_individuals_in_flight_again(cluster, tmp_path):
+    """A steady state that is left and resumed equals the one that its order gives in one piece."""
     from hpcml.cluster.serial import SerialCluster
 
     def run(executor, leave=1000, **settings):
@@ -71,7 +71,7 @@ def test_steady_state_goes_on_with_what_was_in_flight(cluster, tmp_path):
     ended = run(cluster, **file)
     assert sorted(ended[2]) == list(range(200))
     assert run(SerialCluster(), order=ended[2]) == ended
-    assert run(cluster, **file) == ended  # it had come to its end
+    assert run(cluster, **file) == ended  # it had ended before
 
 
 @pytest.mark.parametrize("settings", [{"in_flight": 0}, {"in_flight": -1}, {"evaluations": 0}, {}])
@@ -82,7 +82,7 @@ def test_a_steady_state_that_could_never_end_is_refused(settings):
     assert len(population) == (8 if settings else 0)
 
 
-def test_a_steady_state_that_had_ended_goes_on_where_more_are_wanted(tmp_path):
+def test_a_steady_state_that_had_ended_continues_with_more_evaluations(tmp_path):
     def run(evaluations, in_flight):
         random.seed(1)
         settings = {"in_flight": in_flight, "checkpoint": tmp_path / "state", "every_seconds": 0.0}

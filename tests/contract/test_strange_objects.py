@@ -1,4 +1,4 @@
-"""Objects that cannot be sent, or fail on the way: the error names them, and only their own task is affected."""
+"""Objects that cannot be sent, or fail while being sent: the error names them, and only their own task fails."""
 
 import asyncio
 import collections
@@ -32,7 +32,7 @@ class Inner:
 
 
 class State:
-    """What is pickled of it holds no `lock`, but an `inner` that cannot be."""
+    """Object whose pickled state has no `lock`, but an `inner` that cannot be pickled."""
 
     def __init__(self):
         self.lock, self.inner = LOCK, Inner()
@@ -63,7 +63,7 @@ class Wordy:
 
 
 def of_main(kind):
-    """Make a class such as a script's own: it is sent by value."""
+    """Return the class as one of the script's, which is sent by value."""
     kind.__module__ = "__main__"
     return kind
 
@@ -230,7 +230,7 @@ def nested_lock():
 
 
 def results_and_errors(submit):
-    """Return futures of strange calls, with the type and the text that each must end with."""
+    """Return futures of strange calls, each with the type and the text of its error."""
     return [
         (submit(make, FailsToLoad), TaskError, "cannot be unpickled in the driver: LoadError"),
         (submit(make, ExitsOnLoad), TaskError, "cannot be unpickled in the driver: SystemExit"),
@@ -254,7 +254,7 @@ def results_and_errors(submit):
     ]
 
 
-def test_strange_results_and_errors_end_their_own_task_and_no_other(cluster):
+def test_strange_results_and_errors_fail_only_their_own_task(cluster):
     around = [cluster.submit(tasks.add, number) for number in range(5)]
     strange = results_and_errors(cluster.submit)
     mute = cluster.submit(throw, NoText)
@@ -266,12 +266,12 @@ def test_strange_results_and_errors_end_their_own_task_and_no_other(cluster):
     assert [future.result(10) for future in around] == [0, 1, 2, 3, 4] * 2
 
 
-def test_objects_that_answer_to_everything_travel(cluster):
+def test_mocks_and_objects_without_repr_are_sent(cluster):
     assert isinstance(cluster.submit(same, mock.MagicMock()).result(10), mock.MagicMock)
     assert isinstance(cluster.submit(make, Nameless).result(10), Nameless)
 
 
-def test_classes_and_functions_of_a_script_travel(cluster):
+def test_classes_and_functions_of_a_script_are_sent(cluster):
     point = of_main(type("Point", (), {"__init__": lambda self, x: setattr(self, "x", x)}))
     found = cluster.submit(lambda p: type(p)(p.x + 1), point(1)).result(10)
     assert (type(found), found.x) == (point, 2)

@@ -1,4 +1,4 @@
-"""What a script changes around its tasks reaches them: directory, environment, umask, sys.path, sys.argv."""
+"""Surroundings of a task are the script's: directory, environment, umask, sys.path, sys.argv."""
 
 import importlib
 import os
@@ -22,7 +22,7 @@ def around(_=None):
 
 @pytest.fixture
 def script(monkeypatch):
-    """Change what a script may change, and have it back afterwards."""
+    """Restore directory, umask and variables after a test that changes them."""
     directory, mask = os.getcwd(), os.umask(0o022)
     yield monkeypatch
     os.chdir(directory)
@@ -30,7 +30,7 @@ def script(monkeypatch):
 
 
 def everywhere(cluster):
-    """Return what tasks see in one place after the other, several on each slot."""
+    """Return the surroundings of tasks, equal in several tasks on each slot."""
     found = list(cluster.map(tasks.slow_who, [0.05] * cluster.slots))
     seen = [cluster.submit(around).result(SECONDS) for _ in range(2 * cluster.slots)]
     assert found
@@ -38,7 +38,7 @@ def everywhere(cluster):
     return seen[0]
 
 
-def test_changes_reach_tasks_and_so_does_their_end(cluster, script, tmp_path):
+def test_changes_of_the_script_reach_tasks_and_are_undone_with_it(cluster, script, tmp_path):
     before = everywhere(cluster)
     assert before[0] == os.getcwd()
     (tmp_path / "results").mkdir()
@@ -67,7 +67,7 @@ def test_the_slots_own_variables_stay_unless_the_script_sets_them(cluster, scrip
     assert cluster.submit(around).result(SECONDS)[1] == [None, os.environ.get("HOME"), own]
 
 
-def test_a_worker_that_replaces_another_has_them_too_and_loses_them_with_the_script(cluster, script, tmp_path):
+def test_a_replaced_worker_has_the_changes_too(cluster, script, tmp_path):
     before = cluster.submit(around).result(SECONDS)
     os.chdir(tmp_path)
     script.setenv("HPCML_RATE", "0.5")
@@ -79,7 +79,7 @@ def test_a_worker_that_replaces_another_has_them_too_and_loses_them_with_the_scr
     assert everywhere(cluster) == before
 
 
-def test_tasks_have_what_was_there_when_they_were_submitted(cluster, script, tmp_path):
+def test_tasks_have_the_surroundings_of_their_submission(cluster, script, tmp_path):
     here = os.getcwd()
     blockers = [cluster.submit(tasks.slow_who, 0.3) for _ in range(cluster.slots)]
     os.chdir(tmp_path)
@@ -97,7 +97,7 @@ def import_and_ask(name):
     return importlib.import_module(name).VALUE
 
 
-def test_relative_entries_of_the_path(cluster, script, tmp_path):
+def test_relative_entries_of_sys_path_work_in_tasks(cluster, script, tmp_path):
     (tmp_path / "lib").mkdir()
     (tmp_path / "lib" / "relatively_found.py").write_text("VALUE = 7\n")
     os.chdir(tmp_path)
@@ -110,7 +110,7 @@ def write_here(name):
         file.write(name)
 
 
-def test_files_of_tasks_are_where_the_script_would_write_them(cluster, script, tmp_path):
+def test_relative_files_of_tasks_are_in_the_scripts_directory(cluster, script, tmp_path):
     os.chdir(tmp_path)
     names = [f"{number}.txt" for number in range(9)]
     list(cluster.map(write_here, names))
@@ -122,7 +122,7 @@ def change(name, value):
     return os.getpid()
 
 
-def test_what_a_task_sets_stays_in_its_process_as_with_loky(cluster, script):
+def test_a_variable_set_by_a_task_stays_in_its_process_as_with_loky(cluster, script):
     changed = {cluster.submit(change, "HPCML_TASKS", "task").result(SECONDS) for _ in range(4 * cluster.slots)}
     script.setenv("HPCML_OTHER", "1")  # of another variable
     found = [cluster.submit(value_and_pid).result(SECONDS) for _ in range(4 * cluster.slots)]
@@ -135,7 +135,7 @@ def value_and_pid():
     return os.environ.get("HPCML_TASKS"), os.getpid()
 
 
-def test_a_directory_that_is_not_there_is_named(cluster, script, tmp_path):
+def test_a_missing_working_directory_is_named(cluster, script, tmp_path):
     gone = tmp_path / "gone"
     gone.mkdir()
     os.chdir(gone)

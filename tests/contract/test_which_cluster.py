@@ -1,4 +1,4 @@
-"""Which Cluster joblib uses: the innermost that is open, and a clear error when there is none."""
+"""Choice of joblib's Cluster: the innermost that is open, or a clear error without one."""
 
 import pytest
 from joblib import Parallel, delayed, effective_n_jobs, parallel_config
@@ -7,7 +7,7 @@ import hpcml
 from hpcml.errors import HpcmlError
 
 
-def test_no_open_cluster_says_what_to_write():
+def test_without_an_open_cluster_the_error_shows_the_code():
     with pytest.raises(HpcmlError, match=r"no Cluster is open(?s:.*)with hpcml.Cluster\(\):"):
         Parallel(n_jobs=2, backend="hpcml")(delayed(abs)(n) for n in range(3))
     with pytest.raises(HpcmlError, match="no Cluster is open"), parallel_config("hpcml"):

@@ -1,3 +1,3 @@
-"""The engines that have the same behaviours."""
+"""Engines that run the contract tests."""
 
 ENGINES = ("local", "ipyparallel")

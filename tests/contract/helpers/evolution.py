@@ -1,4 +1,4 @@
-"""Functions of evolutionary programs that the contract tests send to workers."""
+"""Functions of evolutionary programs, which the contract tests send to workers."""
 
 import functools
 import operator
@@ -13,7 +13,7 @@ from hpcml.engines.worker import current_worker
 
 
 def make_creator():
-    """Make the classes that all programs use."""
+    """Make the creator's classes that all programs use."""
     for name in ("FitnessMax", "FitnessMin", "Bits", "Vector", "Tree", "Numbers", "Two", "Particle"):
         if hasattr(creator, name):
             delattr(creator, name)
@@ -29,7 +29,7 @@ def count_ones(individual):
 
 
 def where(individual):
-    """Return what the worker sees of the individual."""
+    """Return the content of an individual on the worker."""
     kind = type(individual)
     return kind.__name__, kind is creator.Bits, individual.fitness.valid, str(current_worker())
 
@@ -120,12 +120,12 @@ def move(particle, best):
 
 
 def process(individual):
-    """Return 1 in the driver and 0 on a worker; not a process' number, which is another's on another node."""
+    """Return 1 in the driver and 0 on a worker; process numbers would repeat on another node."""
     return (float(current_worker() is None),)
 
 
 def meddle(individual):
-    """Change all that an evaluation can change."""
+    """Change every part of an individual that an evaluation can change."""
     individual[0] = 7
     individual.append(1)
     individual.note = "changed"
@@ -138,7 +138,7 @@ def draw(individual):
 
 
 def improve(individual):
-    """Return an individual, as a local search does."""
+    """Return an improved individual, as a local search does."""
     individual[0] += 100
     return individual
 
@@ -155,7 +155,7 @@ def slow_after(individual, flag):
 
 
 class Counter:
-    """An evaluation with a state of its own."""
+    """Evaluation with a state of its own."""
 
     def __init__(self):
         self.calls = 0

@@ -1,4 +1,4 @@
-"""Evolutions that the contract tests run, and what they end with."""
+"""Evolutions that the contract tests run, and their results."""
 
 import random
 
@@ -32,7 +32,7 @@ def statistics():
 
 
 def outcome(population, logbook, halloffame):
-    """Return all that an evolution ends with, to the last bit."""
+    """Return population, logbook and state of an evolution, to the last bit."""
     return repr(
         (
             [(list(one), one.fitness.values) for one in population],
@@ -57,7 +57,7 @@ def run_ours(algorithm, toolbox, ngen, population, seed=4, **settings):
 
 
 class Pbil:
-    """A distribution that learns, as in DEAP's example of PBIL."""
+    """Distribution that learns, as in DEAP's example of PBIL."""
 
     def __init__(self, length):
         self.chances = [0.5] * length

@@ -1,4 +1,4 @@
-"""Functions whose calls must not see each other, in a module: they are sent by their names."""
+"""Functions whose calls must not affect each other, in a module, so that they are sent by name."""
 
 import sys
 
@@ -10,13 +10,13 @@ _last = {"n": None}
 
 
 def fill(number):
-    """Return the same array each time, with other content."""
+    """Return the same array in each call, with new content."""
     _out[:] = number
     return _out
 
 
 def collect(number):
-    """Return the same list each time, one longer each time in a process."""
+    """Return the same list in each call of a process, one item longer each time."""
     _log[:] = [number, [number]]
     return _log
 
@@ -27,7 +27,7 @@ def last(number):
 
 
 class Sim:
-    """An object of 80 kB that its calls change."""
+    """Object of 80 kB that its calls change."""
 
     def __init__(self):
         self.state = np.zeros(10_000)
@@ -38,7 +38,7 @@ class Sim:
 
 
 class Hidden:
-    """An object whose pickle hides what calls change."""
+    """Object whose pickle lacks the attributes that its calls change."""
 
     def __init__(self):
         self.calls = 0
@@ -79,7 +79,7 @@ class Graph:
 
 
 class Unreadable:
-    """Can be pickled, not unpickled."""
+    """Object that can be pickled and not unpickled."""
 
     def __reduce__(self):
         return _refuse, ()
@@ -94,7 +94,7 @@ def first_of(thing):
 
 
 class UnreadableHere:
-    """A result that cannot be unpickled in the driver."""
+    """Result that cannot be unpickled in the driver."""
 
     def __reduce__(self):
         return _refuse, ()

@@ -6,7 +6,7 @@ MANY = 2000
 
 
 def note(number, path):
-    """One line for each execution, whatever happens to the process afterwards."""
+    """Write a line for an execution; the line stays whatever happens to the process."""
     with open(path, "a") as file:
         file.write(f"{number}\n")
 

@@ -1,6 +1,6 @@
-"""A program of all that can be resumed, whose driver is killed by itself; see test_resume.py.
+"""Program with every kind of call that can be resumed, whose driver kills itself; see test_resume.py.
 
-``resumable.py ENGINE``; what differs between sessions is in the environment, for arguments tell runs apart. Each
+``resumable.py ENGINE``; settings of a session are in the environment, for arguments identify the run. Each
 execution of a task leaves a line in the file $EXECUTED. When $LIMIT tasks are recorded, the driver kills itself.
 """
 
@@ -30,14 +30,14 @@ SHIFT = 0.5
 
 
 def note(what):
-    """Leave a line: this has been executed by a worker."""
+    """Write a line for an execution on a worker."""
     if current_worker() is not None:
         with open(os.environ["EXECUTED"], "a") as file:
             file.write(f"{what}\n")
 
 
 class Counted(RegressorMixin, BaseEstimator):
-    """A ridge regression with some noise, which leaves a line for each fit."""
+    """Ridge regression with some noise, which writes a line for each fit."""
 
     def __init__(self, alpha=1.0, random_state=None):
         self.alpha, self.random_state = alpha, random_state
@@ -80,7 +80,7 @@ def refuse(number):
 
 
 def results(cluster):
-    """Yield the name and the results of everything, one after the other."""
+    """Yield name and results of each part of the program, one after the other."""
     random = np.random.RandomState(0)
     X = random.normal(size=(90, 4))
     y = X @ np.arange(4) + random.normal(size=90)
@@ -112,7 +112,7 @@ def results(cluster):
 
 
 def kill_after(limit):
-    """End this process when so many tasks are recorded: nobody has heard of the last yet."""
+    """Kill this process when so many tasks are recorded; the last is recorded and not yet counted."""
     real, left = RunJournal.finished, iter(range(limit, -1, -1))
 
     def finished(run_journal, call, outcome, packed):

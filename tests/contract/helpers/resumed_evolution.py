@@ -1,6 +1,6 @@
-"""An evolution with a checkpoint, which ends itself where $KILL says; see test_evolve_resumed.py.
+"""Evolution with a checkpoint, which kills itself at the event in $KILL; see test_evolve_resumed.py.
 
-``resumed_evolution.py simple|cma|swarm|islands|steady`` writes what it ends with into ``outcome``.
+``resumed_evolution.py simple|cma|swarm|islands|steady`` writes its result into ``outcome``.
 """
 
 import os
@@ -101,7 +101,7 @@ def main(mode):
     os.replace = replace_or_die
     for evolved in RUNS.get(mode, by_generations)(algorithm, toolbox, population, stats, best):
         count("generation")
-        random.random()  # what the caller draws is drawn once for each generation, also in a run that was cut
+        random.random()  # the caller draws once for each generation, also in a run that was cut
     what = [(list(one), one.fitness.values) for one in evolved]
     found = [(list(one), one.fitness.values) for one in best]
     with open("outcome", "w") as file:

@@ -1,4 +1,4 @@
-"""Runs of scripts with engine scoop, each with a mark by which its processes are known."""
+"""Runs of scripts with engine scoop; a mark in the environment identifies the processes of each."""
 
 import contextlib
 import os
@@ -38,13 +38,13 @@ def none_left(mark, seconds=15):
 
 
 class Run:
-    """A script that runs with engine scoop, in `directory`."""
+    """Script that runs with engine scoop, in `directory`."""
 
     def __init__(self, directory, script, *args, options=("--quiet",), slots=2, main="", env=None):
         self.directory, self.mark = directory, str(directory)
         text = textwrap.dedent(script) + (GUARD + textwrap.indent(textwrap.dedent(main), "    ") if main else "")
         (directory / "script.py").write_text(text)
-        # What is started in a shell's background is deaf to two of the signals.
+        # Processes that a shell starts in the background ignore two of the signals.
         argv = ["env", "--default-signal=INT,QUIT", sys.executable, "-m", "hpcml"]
         argv += ["run", "--engine", "scoop", f"--slots-per-node={slots}"]
         self.process = subprocess.Popen(
@@ -63,7 +63,7 @@ class Run:
         return self.process.stdout.readline().rstrip("\n")
 
     def end(self, seconds=30):
-        """Return its exit status and what it printed; all of its processes are gone, and its key."""
+        """Return exit status and prints of the script, after the end of all its processes; its key is removed."""
         try:
             out, err = self.process.communicate(timeout=seconds)
         except subprocess.TimeoutExpired:
@@ -99,7 +99,7 @@ def together(tmp_path):
 
 @pytest.fixture
 def start(tmp_path):
-    """Function that starts a script; what is left of it at the end of the test is killed."""
+    """Function that starts a script; its processes are killed at the end of the test."""
     yield lambda script, *args, **options: Run(tmp_path, script, *args, **options)
     for pid in processes(str(tmp_path)):
         with contextlib.suppress(ProcessLookupError):

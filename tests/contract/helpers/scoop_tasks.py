@@ -1,4 +1,4 @@
-"""What the tests of `hpcml.scoop_programs` have workers do."""
+"""Functions that the tests of `hpcml.scoop_programs` send to workers."""
 
 import time
 
@@ -15,7 +15,7 @@ def nap(seconds):
 
 
 def long_nap():
-    """Sleep; of a name whose time is not known before, so that none is sent ahead."""
+    """Sleep, under a name whose duration is unknown, so that no task is sent ahead."""
     time.sleep(0.5)
     return 0.5
 
@@ -33,12 +33,12 @@ def set_constant(name):
 
 
 def nested(number):
-    """Return what futures do within a task."""
+    """Return states and results of futures within a task."""
     told = []
     future = futures.submit(pow, number, 2)
     future.add_done_callback(lambda future: told.append(future.result()))
     failed = futures.submit(fail, number)
-    after = futures.map(fail, [1])  # nobody takes its result
+    after = futures.map(fail, [1])  # its result is never read
     done, not_done = futures.wait([future], timeout=0)
     return {
         "done": (future.done(), future.running(), future.cancel(), future.cancelled()),

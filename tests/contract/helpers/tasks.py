@@ -29,14 +29,14 @@ def slow_who(seconds):
 
 
 def mark_and_sleep(path, seconds):
-    """Leave a mark for each time this starts."""
+    """Write a mark for each start."""
     with open(path, "a") as file:
         file.write("x")
     time.sleep(seconds)
 
 
 def span(seconds):
-    """Return when this ran, on the clock that all processes of a computer share."""
+    """Return begin and end of this call, on the clock that all processes of a computer share."""
     began = time.clock_gettime(time.CLOCK_MONOTONIC)
     time.sleep(seconds)
     return began, time.clock_gettime(time.CLOCK_MONOTONIC)
@@ -55,7 +55,7 @@ def fail_or_sleep(number, seconds):
 
 
 class PickyError(Exception):
-    """Its pickle does not load: __init__ wants two arguments, args holds one."""
+    """Exception whose pickle does not load: __init__ needs two arguments, args holds one."""
 
     def __init__(self, number, reason):
         super().__init__(f"{number}: {reason}")
@@ -93,7 +93,7 @@ def shout(number):
 
 
 def about(array):
-    """Whether `array` is a view of a file, and its sum."""
+    """Return whether `array` is a view of a file, and its sum."""
     base = array
     while isinstance(base, np.ndarray):
         base = base.base
@@ -114,7 +114,7 @@ def value_about(handle):
 
 
 def die_once(array, mark, _):
-    """Kill this worker, the first time that any task gets here."""
+    """Kill this worker, in the first call of any task."""
     try:
         os.close(os.open(mark, os.O_CREAT | os.O_EXCL))
     except FileExistsError:
@@ -127,7 +127,7 @@ def fail_with(array):
 
 
 def mark_or_fail(array, directory):
-    """Leave a mark; the second of the arrays fails."""
+    """Write a mark; raise for the second of the arrays."""
     number = int(array[0])
     open(os.path.join(directory, str(number)), "w").close()
     if number == 1:

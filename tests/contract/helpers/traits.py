@@ -1,4 +1,4 @@
-"""The traits of a process that a task can see: sent to workers, and compared with those of plain Python."""
+"""Traits of a process that a task can see: sent to workers, and compared with those of plain Python."""
 
 import asyncio
 import builtins
@@ -20,7 +20,7 @@ OURS = ("OMP_", "OPENBLAS_", "MKL_", "BLIS_", "VECLIB_", "NUMBA_", "NUMEXPR_", "
 
 
 def traits(_=None):
-    """Return what a task sees of its process, name by name; nothing in it differs between two plain processes."""
+    """Return the traits of this process by name; all are equal in two plain processes."""
     return {**_streams(), **_signals(), **_shell(), **_event_loop(), **_process(), **_child()}
 
 

@@ -1,4 +1,4 @@
-"""A program for SCOOP as its documentation shows them: every function once, three levels of tasks, constants."""
+"""Program as in SCOOP's documentation: every function once, three levels of tasks, constants."""
 
 import json
 import operator
@@ -24,7 +24,7 @@ def depth(level, wide=2):
 
 
 def caught(number):
-    """Tasks that fail within a task are its own affair."""
+    """Return a sum, or the errors of failing tasks, which this task catches."""
     try:
         return sum(futures.map(fail_above, range(number), cycle([5])))
     except ValueError as error:

@@ -42,7 +42,7 @@ def beats(left, right):
 
 
 def evolve(toolbox, seed, population):
-    """A task: some generations of one island. Its evaluations are tasks of the task."""
+    """Evolve one island for some generations, as a task whose evaluations are tasks."""
     random.seed(seed)
     return algorithms.eaSimple(population, toolbox, cxpb=0.5, mutpb=0.2, ngen=3, verbose=False)[0]
 

@@ -1,4 +1,4 @@
-"""A helper module beside the script, which imports scoop for itself; workers import it by its name."""
+"""Helper module beside the script, which imports scoop itself; workers import the module by its name."""
 
 import scoop
 from scoop import futures, shared
@@ -11,5 +11,5 @@ def value(word):
 
 
 def values(words):
-    """A task that has tasks, which have tasks."""
+    """Run a task whose tasks have tasks."""
     return submit(sum, list(futures.map(value, words))).result(), scoop.IS_ORIGIN, scoop.__file__
