@@ -1,4 +1,4 @@
-"""Calls, packed to be sent; one that an earlier session of the run has finished is not sent at all."""
+"""Makes calls: packed to be sent, or with the outcome that an earlier session of the run has recorded."""
 
 import logging
 import time
@@ -21,13 +21,14 @@ __all__ = ["Calls", "Item", "is_uniform"]
 
 log = logging.getLogger("hpcml")
 
-Item = tuple[Callable[..., Any], Sequence[Any], dict[str, Any]]  # a call, as joblib has it
+Item = tuple[Callable[..., Any], Sequence[Any], dict[str, Any]]
+"""Function, arguments and keyword arguments of a call, as in joblib."""
 
-KEY_SHARE = 0.1  # of the time of short calls that their keys may take
-KEY_SECONDS = 3e-5  # that the key of a call with lists or objects takes, until that is known
+MAX_KEY_SHARE = 0.1  # part of the time of short calls that their keys may take
+FIRST_KEY_SECONDS = 3e-5  # estimate for a call with lists or objects, until one is measured
 
-_UNKNOWN = "calls of %s cannot be recognised when the run is resumed: %s"
-_warned: set[tuple[str, str]] = set()  # what was said of which function: there may be a million calls of it
+_NO_KEY = "calls of %s cannot be recognised when the run is resumed: %s"
+_warned: set[str] = set()  # names of functions: there may be a million calls of one
 
 
 class Calls:
@@ -40,9 +41,9 @@ class Calls:
     run_journal
         Has the results of earlier sessions; None: nothing is recorded.
     at_once
-        Put their data on the nodes before they are returned.
+        Put their data on the nodes before they are returned; else the caller does, before it sends them.
     wrap
-        Returns what is sent in place of a function.
+        Returns the function that is sent in place of another.
     """
 
     def __init__(
@@ -57,10 +58,10 @@ class Calls:
         self._run_journal = run_journal
         self._at_once = at_once
         self._packer = CallPacker(data, wrap)
-        self.prepared: Any = None  # what workers call before: the results may depend on it
-        self.seconds: float | None = None  # that a call of a Parallel takes, once that is known
         self._keys = CallKeys(data.digests)
-        self._digests: dict[int, tuple[Any, ObjectDigest]] = {}
+        self._function_digests: dict[int, tuple[Any, ObjectDigest]] = {}
+        self.prepared: Any = None  # an initializer, which workers call before: the results may depend on it
+        self.seconds: float | None = None  # measured time of a call of this Parallel
 
     def make(
         self,
@@ -72,7 +73,7 @@ class Calls:
         width: int | None = None,
         sends: int = 0,
     ) -> Call | RecordedOutcome:
-        """Return a call, packed, or its outcome where that is known.
+        """Return a call, packed, or its outcome where an earlier session has recorded it.
 
         Parameters
         ----------
@@ -84,15 +85,15 @@ class Calls:
         Raises
         ------
         TaskError
-            A part of it cannot be pickled; the message names the object.
+            A part of the call cannot be pickled; the message names the object.
         """
         name = name_of(function)
-        same = sends > 0 or is_named(function)
-        keys, classes = self._chunk_keys(function, [(function, args, kwargs)], name, same, _never)
-        known = self._answers(keys, classes)[0]
-        if known is not None:
-            return RecordedOutcome(known, group)
-        packed, arguments = self._packer.pack(Called(function, name, sends, same), args, kwargs)
+        called = Called(function, name, sends, sends > 0 or is_named(function))
+        keys, classes = self._keys_of(called, [(function, args, kwargs)], lambda: False)
+        recorded = self._recorded_outcomes(keys, classes)[0]
+        if recorded is not None:
+            return RecordedOutcome(recorded, group)
+        packed, arguments = self._packer.pack(called, args, kwargs)
         if self._at_once:
             self.data.stage()
         return Call(packed, arguments, name, group, width, keys[0])
@@ -105,109 +106,106 @@ class Calls:
         width: int | None = None,
         sends: int = 0,
     ) -> tuple[list[RecordedOutcome | None], Call | None]:
-        """Return for each of `calls`, all of one function, its outcome where that is known, and the rest as one.
+        """Return the recorded outcome of each of `calls`, None for others, and a chunk of these others.
+
+        All calls are of one function.
 
         See `make` for the parameters.
 
         Raises
         ------
         TaskError
-            A part of one cannot be pickled; the message names the object.
+            A part of a call cannot be pickled; the message names the object.
         """
         name = name_of(function)
-        same = sends > 0 or is_named(function)
-        plain = cache(lambda: all(is_plain(args, kwargs) for _, args, kwargs in calls))
-        keys, classes = self._chunk_keys(function, calls, name, same, plain)
-        answers = self._answers(keys, classes)
-        known = [None if outcome is None else RecordedOutcome(outcome, group) for outcome in answers]
-        new = [number for number, one in enumerate(known) if one is None]
+        called = Called(function, name, sends, sends > 0 or is_named(function))
+        are_plain = cache(lambda: all(is_plain(args, kwargs) for _, args, kwargs in calls))
+        keys, classes = self._keys_of(called, calls, are_plain)
+        outcomes = self._recorded_outcomes(keys, classes)
+        recorded = [None if outcome is None else RecordedOutcome(outcome, group) for outcome in outcomes]
+        new = [number for number, one in enumerate(recorded) if one is None]
         if not new:
-            return known, None
+            return recorded, None
         given = [(tuple(calls[n][1]), calls[n][2]) for n in new]
-        packed, arguments = self._packer.pack_all(Called(function, name, sends, same), given, plain())
+        packed, arguments = self._packer.pack_all(called, given, are_plain())
         if self._at_once:
             self.data.stage()
-        return known, Call(packed, arguments, name, group, width, keys=tuple(keys[n] for n in new))
+        return recorded, Call(packed, arguments, name, group, width, keys=tuple(keys[n] for n in new))
 
-    def _answers(self, keys: Sequence[str], classes: Iterable[type]) -> list[Outcome | None]:
-        """Return for each key the outcome that an earlier session has recorded."""
+    def _recorded_outcomes(self, keys: Sequence[str], classes: Iterable[type]) -> list[Outcome | None]:
+        """Return for each key the outcome that an earlier session has recorded, or None."""
         if self._run_journal is None or not self._run_journal.reusable:
             return [None] * len(keys)
         return [self._run_journal.recorded_outcome(key, classes) if key else None for key in keys]
 
-    def _chunk_keys(
-        self,
-        function: Callable[..., Any],
-        calls: Sequence[Item],
-        name: str,
-        same: bool,
-        plain: Callable[[], bool],
+    def _keys_of(
+        self, called: Called, calls: Sequence[Item], are_plain: Callable[[], bool]
     ) -> tuple[list[str], Iterable[type]]:
-        """Return what the journal knows calls by, and the classes of the script that they hold.
+        """Return the keys of calls in the journal, and the classes of the script whose objects they hold.
 
-        A key is "" where a call does not differ from others, or the key would take more than a small share of a
-        call's own time; not where all calls are `plain`, for then keys take next to no time.
+        A key is "" where nothing is recorded, where a call has no digest, or where the key would take
+        more than a small share of a call's own time. Keys of calls that `are_plain` take next to no time.
         """
         self._keys.digests.forget()
-        if self._run_journal is None or (len(calls) > 1 and self._is_costly(name) and not plain()):
+        name = called.name
+        if self._run_journal is None or (len(calls) > 1 and self._is_costly(name) and not are_plain()):
             return [""] * len(calls), ()
         try:
-            digest = self._digest(function, same)
-            written = self._written(digest, calls[:1], name)  # takes longer than others
+            of_function = self._function_digest(called)
+            digests = self._call_digests(of_function, calls[:1], name)  # takes longer than others
             for some in (calls[1:2], calls[2:]):
                 began = time.thread_time()  # not of the wall: the threads of a driver compete
-                written += self._written(digest, some, name)
+                digests += self._call_digests(of_function, some, name)
                 if some:
                     self._run_journal.key_seconds[name] = (time.thread_time() - began) / len(some)
-                if len(written) == 2 and self._is_costly(name) and not plain():
+                if len(digests) == 2 and self._is_costly(name) and not are_plain():
                     return [""] * len(calls), ()
-        except Exception as error:  # if it cannot be pickled at all, packing it says so
-            _warn(_UNKNOWN, name, error)
+        except Exception as error:  # an object that cannot be pickled at all is an error of packing
+            _warn_without_key(name, error)
             return [""] * len(calls), ()
-        classes = {kind for one in (digest, *written) for kind in one.classes}
+        classes = {kind for one in (of_function, *digests) for kind in one.classes}
         self._run_journal.note_classes(classes)
-        return self._run_journal.number_keys([one.digest for one in written]), classes
+        return self._run_journal.number_keys([one.digest for one in digests]), classes
 
-    def _written(self, digest: ObjectDigest, calls: Sequence[Item], name: str) -> list[ObjectDigest]:
+    def _function_digest(self, called: Called) -> ObjectDigest:
+        """Return the digest of a function, and of its preparation; made once for a function that is stable."""
+        function = called.function
+        known = self._function_digests.get(id(function))
+        if known is not None:
+            digest = known[1]
+        else:
+            digest = self._keys.object_digest(function if self.prepared is None else (self.prepared, function))
+        if called.is_stable:
+            self._function_digests[id(function)] = (function, digest)
+        return digest
+
+    def _call_digests(self, of_function: ObjectDigest, calls: Sequence[Item], name: str) -> list[ObjectDigest]:
+        """Return the digests of calls, without those arguments that do not affect results."""
         ignored = IGNORED_ARGUMENTS.get(name)
         if ignored is None:
-            return [self._keys.call_digest(digest, args, kwargs) for _, args, kwargs in calls]
+            return [self._keys.call_digest(of_function, args, kwargs) for _, args, kwargs in calls]
         kept = [{key: kwargs[key] for key in kwargs if key not in ignored} for _, _, kwargs in calls]
         pairs = zip(calls, kept, strict=True)
-        return [self._keys.call_digest(digest, args, named) for (_, args, _), named in pairs]
+        return [self._keys.call_digest(of_function, args, named) for (_, args, _), named in pairs]
 
     def _is_costly(self, name: str) -> bool:
-        """Tell whether a key takes too much of the time of short calls; now and then one is made to see.
+        """Tell whether a key takes too much of the time of short calls; now and then one is made to measure again.
 
-        None does while there are results to recall: their calls have had keys.
+        No key is too costly while there are results of earlier sessions: their calls had keys.
         """
         if self._run_journal is None or self._run_journal.reusable or self.seconds is None:
             return False
-        seconds = self._run_journal.key_seconds.get(name, KEY_SECONDS)
-        if seconds < KEY_SHARE * self.seconds:
+        seconds = self._run_journal.key_seconds.get(name, FIRST_KEY_SECONDS)
+        if seconds < MAX_KEY_SHARE * self.seconds:
             return False
         self._run_journal.key_seconds[name] = seconds * 0.9
         return True
 
-    def _digest(self, function: Callable[..., Any], same: bool) -> ObjectDigest:
-        known = self._digests.get(id(function))
-        digest = known[1] if known is not None else self._keys.object_digest(self._whole(function))
-        if same:
-            self._digests[id(function)] = (function, digest)
-        return digest
 
-    def _whole(self, function: Callable[..., Any]) -> Any:
-        return function if self.prepared is None else (self.prepared, function)
-
-
-def _warn(message: str, name: str, *words: object) -> None:
-    if (message, name) not in _warned:
-        _warned.add((message, name))
-        log.warning(message, name, *words)
-
-
-def _never() -> bool:
-    return False
+def _warn_without_key(name: str, error: Exception) -> None:
+    if name not in _warned:
+        _warned.add(name)
+        log.warning(_NO_KEY, name, error)
 
 
 def is_uniform(calls: Sequence[Item]) -> bool:

@@ -1,9 +1,9 @@
-"""The arguments of several calls that are sent together, each as if it were sent alone.
+"""Arguments of several calls that are sent together, each as if it were sent alone.
 
 ===========  ========================================================================================
 `Plain`      numbers and short strings, which nothing can change: one pickle of all
-`Alike`      individuals of DEAP's and the like: one array for the numbers of all
-`Each`       anything else: a pickle for each call
+`Alike`      objects that are alike, such as DEAP's individuals: one array for the numbers of all
+`Each`       all other objects: a pickle for each call
 ===========  ========================================================================================
 """
 
@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from hpcml.data.column_encoding import PackClass, SeenObjects, encode_column
+from hpcml.data.columns import Column
 from hpcml.data.loading import LoadedFunction, loads_arguments
 from hpcml.data.out_of_band import Objects
 from hpcml.data.packed import LargePart, Packed, Referring, large_parts_of, nbytes
@@ -22,19 +23,19 @@ CallArguments = tuple[Sequence[Any], Mapping[str, Any]]
 
 
 class Plain(NamedTuple):
-    """Arguments that nothing can change: a pickle of a list of ``(args, kwargs)``, and the part of the list."""
+    """Arguments that nothing can change: the pickle of a list of ``(args, kwargs)``, and a part of the list."""
 
     packed: bytes
     first: int
     length: int
 
     def part(self, first: int, last: int) -> "Plain":
-        """Return those of the calls from `first` up to `last`."""
+        """Return the arguments of the calls from `first` up to `last`."""
         return Plain(self.packed, self.first + first, last - first)
 
     @property
     def nbytes(self) -> int:
-        """Bytes that are sent."""
+        """Number of bytes that are sent."""
         return len(self.packed)
 
     @property
@@ -43,7 +44,7 @@ class Plain(NamedTuple):
         return []
 
     def load(self, function: LoadedFunction) -> Iterator[CallArguments]:
-        """Yield the arguments of each call, made for this call."""
+        """Yield the arguments of each call, new objects for this call."""
         return iter(pickle.loads(self.packed)[self.first : self.first + self.length])
 
 
@@ -79,7 +80,7 @@ class Each(NamedTuple):
 class Alike(NamedTuple):
     """A column for each argument; there are no keyword arguments."""
 
-    columns: tuple[Any, ...]
+    columns: tuple[Column, ...]
     length: int
 
     def part(self, first: int, last: int) -> "Alike":
@@ -105,7 +106,7 @@ Arguments = Plain | Each | Alike
 
 
 def size_of(packed: "Packed | Referring | Arguments") -> int:
-    """Return how many bytes are sent."""
+    """Return the number of bytes that are sent."""
     return packed.nbytes if isinstance(packed, Plain | Each | Alike) else nbytes(packed)
 
 
@@ -115,7 +116,7 @@ def large_parts(packed: "Packed | Referring | Arguments") -> list[LargePart]:
 
 
 def encode_alike(calls: Sequence[CallArguments], objects: Objects, pack: PackClass) -> Alike | None:
-    """Return the arguments of calls as columns; None where they are not alike, or share an object.
+    """Return the arguments of calls as columns; None where the calls are not alike, or share an object.
 
     See `hpcml.data.column_encoding.SeenObjects` for the parameters.
     """

@@ -1,4 +1,4 @@
-"""Objects that are alike, as columns: one array for the numbers of all, in place of a pickle for each.
+"""Columns of objects that are alike: one array for the numbers of all, in place of a pickle for each.
 
 The individuals of a generation have the same class, and genomes of one type: to pickle 200 lists of ten
 ``numpy.float64`` takes 6 ms, to copy their numbers 0.1 ms.
@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from itertools import islice, repeat
 from typing import Any, NamedTuple, Protocol
 
-from hpcml.data.arrays import split_rows
+from hpcml.data.arrays import Array, split_rows
 from hpcml.data.deap import base_of, build_individual, new_lists
 from hpcml.data.loading import LoadedFunction
 
@@ -17,17 +17,17 @@ __all__ = ["Arrays", "Column", "Constant", "Individuals", "Numbers", "References
 
 
 class Column(Protocol):
-    """Values of one type."""
+    """Values of one type, stored together."""
 
     def values(self, function: LoadedFunction | None = None) -> Iterable[Any]:
-        """Return the values, each made for whoever takes it; some may be objects of a function."""
+        """Return the values, each a new object; some may be objects of the function."""
 
     def part(self, first: int, last: int) -> "Column":
         """Return the values from `first` up to `last`."""
 
 
 class Constant(NamedTuple):
-    """The same value again and again; nothing can change the value."""
+    """One value, repeated, that nothing can change."""
 
     value: Any
     length: int
@@ -44,7 +44,7 @@ class Constant(NamedTuple):
 class Numbers(NamedTuple):
     """Numbers: ``plain`` are Python's, others numpy's scalars."""
 
-    array: Any
+    array: Array[Any, Any]
     plain: bool
 
     def values(self, function: LoadedFunction | None = None) -> Iterable[Any]:
@@ -60,7 +60,7 @@ class Numbers(NamedTuple):
 class Arrays(NamedTuple):
     """Arrays of one shape, stacked."""
 
-    array: Any
+    array: Array[Any, Any]
 
     def values(self, function: LoadedFunction | None = None) -> Iterable[Any]:
         """See `Column`."""
@@ -74,10 +74,10 @@ class Arrays(NamedTuple):
 class References(NamedTuple):
     """Objects of the function, by their numbers: the primitives of a tree."""
 
-    numbers: Any
+    numbers: Array[Any, Any]
 
     def values(self, function: LoadedFunction | None = None) -> Iterator[Any]:
-        """See `Column`; a function that has been loaded again meanwhile has other objects."""
+        """See `Column`; a function that was loaded again meanwhile has other objects."""
         assert function is not None
         for number in self.numbers.tolist():
             yield function.objects[number]
@@ -92,36 +92,39 @@ class Sequences(NamedTuple):
 
     kind: type
     lengths: tuple[int, ...]
-    items: Any
+    items: Column
 
     def values(self, function: LoadedFunction | None = None) -> Iterator[Any]:
         """See `Column`."""
-        items, kind = iter(self.items.values(function)), self.kind
+        kind = self.kind
+        items = iter(self.items.values(function))
         for length in self.lengths:
             yield kind(islice(items, length))
 
     def part(self, first: int, last: int) -> "Sequences":
         """See `Column`."""
-        start, end = sum(self.lengths[:first]), sum(self.lengths[:last])
+        start = sum(self.lengths[:first])
+        end = sum(self.lengths[:last])
         return Sequences(self.kind, self.lengths[first:last], self.items.part(start, end))
 
 
 class Individuals(NamedTuple):
     """Instances of one class of DEAP's creator: genomes, and the columns of their attributes.
 
-    ``kind`` is the pickle of the class. ``genomes`` is None where attributes are all there is, ``names`` where all
-    attributes are as the class makes them.
+    ``kind`` is the pickle of the class. ``genomes`` is None where individuals have attributes alone, ``names``
+    where all attributes are those of a new individual.
     """
 
     kind: bytes
-    genomes: Any
+    genomes: Column | None
     names: tuple[str, ...] | None
-    attributes: tuple[Any, ...]
+    attributes: tuple[Column, ...]
     length: int
 
     def values(self, function: LoadedFunction | None = None) -> Iterator[Any]:
         """See `Column`."""
-        kind, names = pickle.loads(self.kind), self.names
+        names = self.names
+        kind = pickle.loads(self.kind)
         genomes = repeat(None, self.length) if self.genomes is None else self.genomes.values(function)
         if names is None and base_of(kind) is list:
             yield from new_lists(kind, genomes)

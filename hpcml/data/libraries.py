@@ -21,7 +21,7 @@ _INSTALLED_ENDS = tuple(f"{os.sep}{name}{os.sep}" for name in _INSTALLED)
 
 @functools.lru_cache(maxsize=10_000)
 def is_users(file: str) -> bool:
-    """Tell whether a module's file is the user's own: not of an installed library, but for one made here."""
+    """Tell whether a module's file is the user's own: of no library, or of one installed from a directory."""
     full = os.path.realpath(file)
     place, top = _place(full)
     if any(f"{os.sep}{name}{os.sep}" in full for name in _INSTALLED):
@@ -59,7 +59,7 @@ def _packages(place: str) -> dict[bool, frozenset[str]]:
 
 
 def _tops(about: Path) -> set[str]:
-    """Return the names at the top of what was installed."""
+    """Return the top-level names that a distribution has installed."""
     lines = (about / "RECORD").read_text().splitlines()
     first = {line.split(",")[0].split("/")[0] for line in lines}
     return {name.partition(".")[0] for name in first if not name.endswith((".dist-info", ".pth")) and name != ".."}

@@ -9,25 +9,26 @@ from hpcml.data.pickling import NamingUnpicklable, dumps
 
 __all__ = ["Preparation", "preparation_of"]
 
-_done = ""  # in a worker: the preparation that it had last
+_done = ""  # in a worker: name of its last preparation
 _last: "tuple[Callable[..., Any], tuple[Any, ...], Preparation] | None" = None  # in the driver
 
 
 class Preparation:
-    """A call that each worker process makes once, before its first task that wants it.
+    """A call that each worker process makes once, before its first task with this preparation.
 
-    As with loky's executors another preparation takes the place of this one: a worker that has had another since
-    then makes the call again, and so does one that takes the place of a worker that died.
+    As with loky's executors, a worker has one preparation at a time: a worker that has made another one since then
+    makes the call again. So does the replacement of a worker that died.
 
     Parameters
     ----------
     function, arguments
-        What is called. Their pickle is made here: what is changed later does not reach the workers.
+        The function that is called, and its arguments. They are pickled here: later changes do not reach the
+        workers.
 
     Raises
     ------
     TaskError
-        They cannot be pickled.
+        The function or its arguments cannot be pickled.
     """
 
     def __init__(self, function: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
@@ -36,7 +37,7 @@ class Preparation:
             self.packed = dumps((function, arguments))
 
     def run_once(self) -> None:
-        """Make the call, unless it was the last that this process has made; what it raises is the task's error."""
+        """Make the call, unless it was the last that this process has made; its exception is the task's error."""
         global _done  # noqa: PLW0603  one process is one worker
         if _done == self.name:
             return
@@ -51,10 +52,10 @@ class Preparation:
 
 
 def preparation_of(function: Callable[..., Any], arguments: tuple[Any, ...]) -> Preparation:
-    """Return what stands for an initializer; the one before where function and arguments are equal to its."""
+    """Return the preparation of an initializer; the previous one where function and arguments are equal."""
     global _last  # noqa: PLW0603  as joblib has one executor
     if _last is None or not _equal((function, arguments), _last[:2]):
-        _last = function, arguments, Preparation(function, arguments)
+        _last = (function, arguments, Preparation(function, arguments))
     return _last[2]
 
 

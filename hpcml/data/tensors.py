@@ -1,4 +1,4 @@
-"""Tensors of torch, as keys know them: by content, dtype and layout. Nothing here imports torch.
+"""Tensors of torch in keys: by content, dtype and layout. Nothing here imports torch.
 
 A pickle of a tensor holds the address of its storage, which differs from process to process.
 """
@@ -11,7 +11,7 @@ __all__ = ["is_tensor", "tensor_parts"]
 
 
 def is_tensor(kind: type) -> bool:
-    """Tell whether a class is of tensors or of their storages, in a process that has imported torch."""
+    """Tell whether a class is one of torch's tensors or storages; False where torch is not imported."""
     torch = sys.modules.get("torch")
     if torch is None or not hasattr(torch, "Tensor"):
         return False
@@ -19,12 +19,12 @@ def is_tensor(kind: type) -> bool:
 
 
 def tensor_parts(thing: Any, digest: Callable[[Any], str]) -> tuple[Any, ...]:
-    """Return what says which tensor or storage this is, its content as a digest.
+    """Return the parts of a key for a tensor or storage: dtype, layout, and its content as a digest.
 
     Raises
     ------
     TypeError
-        Its content cannot be read, as that of a tensor on the device "meta".
+        The content cannot be read, as for a tensor on the device "meta".
     """
     torch = sys.modules["torch"]
     if not isinstance(thing, torch.Tensor):

@@ -1,10 +1,11 @@
-"""The values of calls that came back together, each as it was when its call returned."""
+"""Values of the calls of a chunk, each as it was when its call returned."""
 
 from typing import Any, NamedTuple
 
 from hpcml.data.arrays import is_number
 from hpcml.data.classes import FindClass, loads_known
 from hpcml.data.column_encoding import SeenObjects, encode_column
+from hpcml.data.columns import Column
 from hpcml.data.pickling import dumps_parts, is_plain
 from hpcml.errors import TaskError
 
@@ -12,21 +13,21 @@ __all__ = ["PackedValues", "Values", "too_large", "unpicklable"]
 
 
 class PackedValues(NamedTuple):
-    """The values of the calls of a chunk.
+    """The values of the calls of a chunk, packed.
 
     Parameters
     ----------
     constants
-        Those that nothing could change, as a list with None in the places of the others, or as a column.
+        Values that nothing can change, as a list with None in the places of the others, or as a column.
     pickles
         The pickles of the others, by their places.
     """
 
-    constants: Any
+    constants: list[Any] | Column
     pickles: dict[int, bytes]
 
     def load(self, find: FindClass) -> tuple[list[Any], BaseException | None]:
-        """Return the values, up to the first that cannot be unpickled here, and what is raised by that.
+        """Return the values up to the first that cannot be unpickled here, and the error of that one.
 
         See `hpcml.data.classes.loads_known` for `find`.
         """
@@ -91,7 +92,7 @@ class Values:
         self._constants.append(None)
 
     def packed(self) -> PackedValues:
-        """Return the values as they are sent."""
+        """Return the values, packed."""
         may_be_column = len(self._constants) > 1 and not self._pickles
         column = encode_column(self._constants, SeenObjects()) if may_be_column else None
         return PackedValues(self._constants if column is None else column, self._pickles)
@@ -102,7 +103,7 @@ def _are_constant(parts: tuple[Any, ...]) -> bool:
     return all(map(_is_number, parts)) or is_plain(parts, {})
 
 
-_NUMBERS = {int, float, bool}  # types, and those of numpy that were met
+_NUMBERS = {int, float, bool}  # and the types of numpy's numbers that have occurred
 
 
 def _is_number(value: Any) -> bool:
