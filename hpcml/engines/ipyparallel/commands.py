@@ -1,4 +1,4 @@
-"""The commands that start the controller and the launchers, with and without Slurm."""
+"""Commands that start the controller and the launchers, with and without Slurm."""
 
 from collections.abc import Collection, Sequence
 
@@ -7,31 +7,33 @@ from hpcml.engines.plan import Plan
 from hpcml.slurm.commands import controller_step
 from hpcml.slurm.nodes import Node
 
-__all__ = ["controller_home", "holder_steps", "programs"]
+__all__ = ["controller_node", "idle_steps", "programs"]
 
-HOLD = """echo "{\\"node\\": \\"$SLURMD_NODENAME\\", \\"holds\\": \\"$SLURM_JOB_ID.$SLURM_STEP_ID\\"}"; exec cat"""
+IDLE_SCRIPT = (
+    """echo "{\\"node\\": \\"$SLURMD_NODENAME\\", \\"holds\\": \\"$SLURM_JOB_ID.$SLURM_STEP_ID\\"}"; exec cat"""
+)
 
 
-def controller_home(plan: Plan, lost: Collection[str] = ()) -> Node:
+def controller_node(plan: Plan, lost: Collection[str] = ()) -> Node:
     """Return the node of the controller: the driver's, else the first that is not `lost`."""
     here = plan.allocation.launch_node if plan.allocation is not None else ""
     living = [node for node in plan.nodes if node.name not in lost] or list(plan.nodes)
     return next((node for node in living if node.name == here), living[0])
 
 
-def programs(plan: Plan, home: Node | None = None) -> tuple[list[str], list[Step]]:
-    """Return the controller's command, and for each het group its nodes and the launchers' command."""
+def programs(plan: Plan, node: Node | None = None) -> tuple[list[str], list[Step]]:
+    """Return the controller's command, and the launchers' step of each het group: its nodes and command."""
     controller = [*PYTHON, f"{__package__}.controller", str(plan.slots)]
     launcher = [*PYTHON, f"{__package__}.launcher"]
     if plan.allocation is None:
-        (node,) = plan.nodes
-        return controller, [((node,), [*launcher, node.name, *plan.preload])]
-    home = home or controller_home(plan)
-    het_group = home.het_group if plan.allocation.het_groups > 1 else None
+        (here,) = plan.nodes
+        return controller, [((here,), [*launcher, here.name, *plan.preload])]
+    node = node or controller_node(plan)
+    het_group = node.het_group if plan.allocation.het_groups > 1 else None
     steps = worker_steps(plan, plan.nodes, [*launcher, "", *plan.preload])
-    return controller_step(home.name, controller, het_group), steps
+    return controller_step(node.name, controller, het_group), steps
 
 
-def holder_steps(plan: Plan, nodes: Sequence[Node]) -> list[Step]:
-    """Return the steps that do nothing on `nodes` but say their names, until their input ends."""
-    return worker_steps(plan, nodes, ["sh", "-c", HOLD])
+def idle_steps(plan: Plan, nodes: Sequence[Node]) -> list[Step]:
+    """Return steps that send the names of `nodes` and their own, then wait until their input ends."""
+    return worker_steps(plan, nodes, ["sh", "-c", IDLE_SCRIPT])

@@ -1,4 +1,4 @@
-"""At which address the controller serves: one of its node's that every other node, and the driver, reaches."""
+"""Address of the controller: one that every node, and the driver, reaches."""
 
 import logging
 
@@ -16,9 +16,10 @@ log = logging.getLogger("hpcml")
 
 
 class Address:
-    """Has the addresses that the controller offers tried from everywhere, and chooses one.
+    """Choice of an address: the controller offers its addresses, all nodes and the driver try them.
 
-    ``chosen`` is that one, "" before; ``reached`` says for each node what happened there, by address.
+    ``chosen`` is the address, "" before the choice. ``reached`` maps each host to the errors at the addresses; see
+    `hpcml.engines.nodes.addresses.reach`.
     """
 
     def __init__(self, plan: Plan, fleet: Fleet) -> None:
@@ -30,14 +31,14 @@ class Address:
         self.chosen = ""
 
     def take(self, message: News) -> None:
-        """Take what the controller offers, or what a launcher has found."""
+        """Take an offer of the controller, or a launcher's report of the addresses that it reaches."""
         if "reached" in message:
             self.reached[message["node"]] = message["reached"]
         else:
             self._try({"addresses": message["addresses"], "token": message["token"]})
 
     def _try(self, offer: Offer) -> None:
-        """Have every node try the controller's addresses, and try them from here; one that is known will do."""
+        """Order every node to try the addresses, and try them here; after a restart, use the chosen one again."""
         if self.chosen:
             self._fleet.controller.send({"bind": self.chosen})
             return
@@ -46,8 +47,8 @@ class Address:
         addresses = [(address, port) for address, port in offer["addresses"]]
         self.reached["this process"] = reach(addresses, bytes.fromhex(offer["token"]))
 
-    def forget(self, lost: str) -> None:
-        """Begin anew: the node `lost` cannot be waited for, and another has the controller now."""
+    def reset(self, lost: str) -> None:
+        """Choose again: the controller is on another node than `lost`, whose report does not come."""
         self._lost.add(lost)
         self._offer = None
         self.reached = {}
@@ -59,7 +60,7 @@ class Address:
         Raises
         ------
         EngineError
-            No address is reached by enough nodes; the message shows which by whom.
+            No address is reached by enough nodes; the message shows which nodes reach which address.
         """
         awaited = {node.name for node in self._plan.nodes} - self._lost
         missing = awaited - self.reached.keys()
@@ -70,7 +71,7 @@ class Address:
         self._fleet.controller.send({"bind": self.chosen})
 
     def _most_reached(self) -> str:
-        """Return the address that most slots reach, and go on with those, as far as `min_slots` allows."""
+        """Return the address that most slots reach, and leave out the others, as far as `min_slots` allows."""
         here = self.reached["this process"]
         reaching = {
             address: [node for node in self._plan.nodes if self.reached.get(node.name, {}).get(address) == ""]

@@ -1,4 +1,4 @@
-"""Error messages for nodes or a controller that do not come."""
+"""Error messages for a start that failed: which node or controller is missing, and the ends of the logs."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -9,23 +9,23 @@ from hpcml.slurm.hostlist import compress
 from hpcml.slurm.nodes import Node
 from hpcml.slurm.process import Program
 
-__all__ = ["Seen", "failures", "unreachable"]
+__all__ = ["ControllerState", "describe_failures", "unreachable"]
 
 
 @dataclass(frozen=True)
-class Seen:
-    """State of the controller, as far as the driver has seen it."""
+class ControllerState:
+    """State of the controller: whether its step has ended, and whether it serves."""
 
     program: Program
     ended: bool
     ready: bool
 
 
-def failures(
-    controller: Seen,
+def describe_failures(
+    controller: ControllerState,
     launchers: Sequence[tuple[tuple[Node, ...], Program]],
-    here: Collection[str],
-    have: Collection[str],
+    connected_nodes: Collection[str],
+    nodes_with_workers: Collection[str],
     *,
     labelled: bool,
 ) -> str:
@@ -35,8 +35,8 @@ def failures(
     ----------
     launchers
         The nodes of each step of launchers, in the order of its tasks, and the step.
-    here, have
-        The nodes whose launcher has spoken; those that have workers.
+    connected_nodes, nodes_with_workers
+        The nodes whose launcher has sent a message; those that have workers.
     labelled
         The logs' lines begin with the number of the task that wrote them.
     """
@@ -46,18 +46,19 @@ def failures(
         parts.append(f"The controller {state}; its log ends with\n{controller.program.log_tail()}")
     for nodes, launcher in launchers:
         for rank, node in enumerate(nodes):
-            if node.name not in here:
+            if node.name not in connected_nodes:
                 parts.append(f"{node.name} has no worker, and nothing was heard from it")
-            elif node.name not in have:
+            elif node.name not in nodes_with_workers:
                 tail = launcher.log_tail(label=str(rank) if labelled else None)
                 parts.append(f"{node.name} has no worker; its log ends with\n{tail}")
-    if labelled and not here:
-        parts.append(_nothing_started(launchers))
+    if labelled and not connected_nodes:
+        parts.append(_describe_missing_steps(launchers))
     parts += [f"{launcher.log} ends with\n{launcher.log_tail()}" for _, launcher in launchers]
     return "".join(f"\n{part}" for part in parts)
 
 
-def _nothing_started(launchers: Sequence[tuple[tuple[Node, ...], Program]]) -> str:
+def _describe_missing_steps(launchers: Sequence[tuple[tuple[Node, ...], Program]]) -> str:
+    """Return the advice where no launcher has sent a message: Slurm has refused the steps, or not started them."""
     if all(launcher.status == SLURM_FAILED for _, launcher in launchers):
         return (
             "Slurm has refused to start the workers; its reason is in the log. If that is a job which is over, "

@@ -5,7 +5,7 @@ import time
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 
-from hpcml.engines.ipyparallel.commands import controller_home, holder_steps, programs
+from hpcml.engines.ipyparallel.commands import controller_node, idle_steps, programs
 from hpcml.engines.ipyparallel.message_types import Order
 from hpcml.engines.plan import Plan
 from hpcml.slurm.commands import step_environment
@@ -56,12 +56,12 @@ class Fleet:
     @property
     def controller_node(self) -> str:
         """Name of the node of the controller."""
-        return controller_home(self.plan, self._lost).name
+        return controller_node(self.plan, self._lost).name
 
     def restart_controller(self, lost: Collection[str]) -> None:
         """Start another controller in place of one that is gone; not on the nodes `lost`."""
         self._lost |= set(lost)
-        command = programs(self.plan, controller_home(self.plan, self._lost))[0]
+        command = programs(self.plan, controller_node(self.plan, self._lost))[0]
         self.controller = self._start("controller", command, self.environment)
 
     def _start(self, name: str, command: Sequence[str], environment: dict[str, str]) -> Program:
@@ -125,7 +125,7 @@ class Fleet:
     def start_idle_steps(self, names: Collection[str]) -> None:
         """Start steps without work on some nodes, which send their names: sbcast needs one without lost nodes."""
         nodes = [node for node in self.plan.nodes if node.name in names]
-        for _, command in holder_steps(self.plan, nodes):
+        for _, command in idle_steps(self.plan, nodes):
             self._start("data", command, self.environment)
 
     def no_launcher_left(self) -> bool:

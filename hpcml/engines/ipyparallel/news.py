@@ -86,7 +86,7 @@ class NewsHandler:
             if "note" in message:
                 log.debug("launcher on %s: %s", message["node"], message["note"])
             if "data" in message:
-                self.data.note(message["node"], message["data"])
+                self.data.add_node(message["node"], message["data"])
             self.recovery.given_up += "died" in message and not message["forked"]
             slots = {int(number): slot for number, slot in message["forked"].items()}
             workers.forked(message["node"], slots)

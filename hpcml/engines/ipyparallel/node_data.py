@@ -1,7 +1,7 @@
 """Shared data on the nodes of this engine: each launcher owns its node's directories, the driver fills them.
 
-Before anything is sent, the launchers are asked for the room they have: a node that does not answer is lost,
-and must not be sent to, for sbcast gives up the others with it, after a minute or two.
+Before data is sent, the launchers are asked for the free bytes of their directories. A node that does not answer
+is lost, and no data is sent to it: sbcast would fail for the other nodes too, after a minute or two.
 """
 
 import itertools
@@ -21,54 +21,56 @@ from hpcml.errors import DataError
 
 __all__ = ["NodeData"]
 
-PATIENCE = 5.0  # seconds for an answer
-REVIVED = 0.2  # and for one of a node that was silent before
-HOLDER_PATIENCE = 30.0  # seconds for a step to start
+ANSWER_TIMEOUT_SECONDS = 5.0
+LOST_NODE_TIMEOUT_SECONDS = 0.2  # for the answer of a node that was silent before
+STEP_TIMEOUT_SECONDS = 30.0  # for the start of an idle step
 
 
 class NodeData:
-    """Directories that the launchers have reported, and the staging that follows from them.
+    """Directories that the launchers have reported, and the staging in them.
 
-    One call at a time, which the `Store` sees to; `take`, `note` and `forget` are the news thread's.
+    The `Store` makes one call at a time. The thread for news calls `take`, `add_node` and `remove_nodes`.
 
     Parameters
     ----------
-    tell
-        Sends an order to all launchers, later.
-    hold
+    send
+        Sends an order to all launchers, from another thread.
+    start_idle_steps
         Starts steps on some of the nodes, which send messages with their names.
     """
 
-    def __init__(self, plan: Plan, tell: Callable[[Order], None], hold: Callable[[Set[str]], None]) -> None:
+    def __init__(
+        self, plan: Plan, send: Callable[[Order], None], start_idle_steps: Callable[[Set[str]], None]
+    ) -> None:
         self._plan = plan
-        self._tell = tell
-        self._hold = hold
-        self._told: dict[str, ReportedData] = {}
+        self._send = send
+        self._start_idle_steps = start_idle_steps
+        self._reported: dict[str, ReportedData] = {}
         self._lost: frozenset[str] = frozenset()
-        self._held: dict[frozenset[str], tuple[str, ...]] = {frozenset(): ()}  # steps without these lost nodes
+        self._steps: dict[frozenset[str], tuple[str, ...]] = {frozenset(): ()}  # steps without these lost nodes
         self._awaited: set[str] = set()  # nodes whose launchers are being started again
-        self._changed = threading.Condition()  # protects these, which the news thread changes
+        self._changed = threading.Condition()  # protects what `add_node` and `remove_nodes` change
         self._questions = itertools.count()
         self._answers: queue.SimpleQueue[News] = queue.SimpleQueue()
         shared = plan.data_dir if plan.allocation is not None else None
         self._shared = directory_in(str(shared), plan.data_name) if shared is not None else ""
 
     def order(self) -> DataOrder:
-        """Return what launchers need to make, and in the end to remove, the directories."""
+        """Return the order by which launchers make the directories, and in the end remove them."""
         return {"name": self._plan.data_name, "places": self._plan.data_places, "shared": self._shared}
 
-    def note(self, node: str, told: ReportedData) -> None:
-        """Note the directories that `node` has, and the step that its launcher belongs to."""
+    def add_node(self, node: str, report: ReportedData) -> None:
+        """Add the directories of `node`, and the step that its launcher belongs to."""
         with self._changed:
-            self._told = {**self._told, node: told}
+            self._reported = {**self._reported, node: report}
             self._awaited.discard(node)
-            self._held = {frozenset(): tuple(dict.fromkeys(told["step"] for told in self._told.values()))}
+            self._steps = {frozenset(): tuple(dict.fromkeys(report["step"] for report in self._reported.values()))}
             self._changed.notify_all()
 
-    def forget(self, nodes: Set[str], awaited: Set[str]) -> None:
-        """Send nothing to `nodes`, whose launchers have ended, before those of them that are awaited are back."""
+    def remove_nodes(self, nodes: Set[str], awaited: Set[str]) -> None:
+        """Remove `nodes`, whose launchers have ended; no data is sent before those that are `awaited` are back."""
         with self._changed:
-            self._told = {node: told for node, told in self._told.items() if node not in nodes}
+            self._reported = {node: report for node, report in self._reported.items() if node not in nodes}
             self._awaited = (self._awaited - nodes) | awaited
             self._changed.notify_all()
 
@@ -83,43 +85,43 @@ class NodeData:
 
     @property
     def directories(self) -> tuple[str, ...]:
-        """The directories that every node has."""
-        lists = [told["directories"] for told in self._told.values()]
+        """Directories that every node has."""
+        lists = [report["directories"] for report in self._reported.values()]
         return tuple(path for path in lists[0] if all(path in others for others in lists))
 
     def take(self, answer: News) -> None:
-        """Take what a launcher answers to `room`, or what a step says that was started by `steps`."""
+        """Take a launcher's answer to `free_bytes`, or the message of a step that was started by `steps`."""
         self._answers.put(answer)
 
     def free_bytes(self) -> dict[str, dict[str, int]]:
-        """Ask all nodes how many bytes each of their directories can take; who is silent is lost."""
+        """Ask all nodes for the free bytes of each of their directories; a node without an answer is lost."""
         with self._changed:
             self._changed.wait_for(lambda: not self._awaited, self._plan.timeout)
         asked = next(self._questions)
-        self._tell({"room": asked})
-        known = self._told.keys()
+        self._send({"room": asked})
+        known = self._reported.keys()
         rooms: dict[str, dict[str, int]] = {}
-        for wanted, seconds in ((known - self._lost, PATIENCE), (known, REVIVED)):
+        for wanted, seconds in ((known - self._lost, ANSWER_TIMEOUT_SECONDS), (known, LOST_NODE_TIMEOUT_SECONDS)):
             rooms |= self._collect("room", wanted - rooms.keys(), seconds, asked)
         self._lost = frozenset(known - rooms.keys())
         return rooms
 
     def steps(self) -> tuple[str, ...]:
-        """Return steps that run on all nodes that are not lost, the launchers' own where none is."""
-        if self._lost not in self._held:
-            living = self._told.keys() - self._lost
-            self._hold(living)
-            held = self._collect("holds", living, HOLDER_PATIENCE)
-            if living - held.keys():
+        """Return steps that run on all nodes that are not lost: where none is, the launchers' own."""
+        if self._lost not in self._steps:
+            living = self._reported.keys() - self._lost
+            self._start_idle_steps(living)
+            steps = self._collect("holds", living, STEP_TIMEOUT_SECONDS)
+            if living - steps.keys():
                 raise DataError(
                     f"no step for sending data could be started on the nodes that are left after the loss of "
                     f"{', '.join(sorted(self._lost))}; the log is {self._plan.run_dir / 'data.log'}"
                 )
-            self._held[self._lost] = tuple(dict.fromkeys(held.values()))
-        return self._held[self._lost]
+            self._steps[self._lost] = tuple(dict.fromkeys(steps.values()))
+        return self._steps[self._lost]
 
-    def _collect(self, what: str, nodes: Set[str], seconds: float, asked: int | None = None) -> dict[str, Any]:
-        """Return what `nodes` say within so many seconds, and whoever else speaks meanwhile."""
+    def _collect(self, key: str, nodes: Set[str], seconds: float, asked: int | None = None) -> dict[str, Any]:
+        """Return the values of `key` in the answers of nodes, until all `nodes` have answered or time is up."""
         found: dict[str, Any] = {}
         deadline = time.monotonic() + seconds
         while nodes - found.keys():
@@ -127,10 +129,10 @@ class NodeData:
                 answer = self._answers.get(timeout=max(deadline - time.monotonic(), 0))
             except queue.Empty:
                 break
-            if what in answer and answer.get("asked") == asked:
-                found[answer["node"]] = answer[what]  # type: ignore[literal-required]
+            if key in answer and answer.get("asked") == asked:
+                found[answer["node"]] = answer[key]  # type: ignore[literal-required]
         return found
 
     def remove(self, path: str) -> None:
         """Have the launchers remove a file, later."""
-        self._tell({"remove": path})
+        self._send({"remove": path})

@@ -86,7 +86,7 @@ class Recovery:
         again = {node.name for node in chosen}
         workers.lose(names, f"the workers' step ended with status {ended.status}")
         self._fleet.drop(ended)
-        self._data.forget(names, awaited=again)
+        self._data.remove_nodes(names, awaited=again)
         self._returned -= names
         for name in names:
             self._awaited.pop(name, None)
@@ -116,7 +116,7 @@ class Recovery:
             else:
                 for name in silent:
                     del self._awaited[name]
-                self._data.forget(silent, awaited=set())
+                self._data.remove_nodes(silent, awaited=set())
             if silent:
                 launcher.terminate()
 
@@ -128,7 +128,7 @@ class Recovery:
         controller = self._fleet.controller
         if silent:
             log.warning("the controller on %s no longer answers: starting another elsewhere", node)
-            self._address.forget(node)
+            self._address.reset(node)
             controller.terminate()
         else:
             log.warning("the controller ended with status %s: starting another", controller.status)

@@ -6,7 +6,7 @@ import time
 from typing import TYPE_CHECKING
 
 from hpcml.engines import import_library
-from hpcml.engines.ipyparallel.failures import Seen, failures
+from hpcml.engines.ipyparallel.failures import ControllerState, describe_failures
 from hpcml.engines.ipyparallel.news import NewsHandler
 from hpcml.engines.ipyparallel.watch import Watch
 from hpcml.engines.plan import Plan
@@ -103,8 +103,8 @@ class Startup:
     def _describe_failures(self) -> str:
         workers = self._news.workers
         controller = self._fleet.controller
-        return failures(
-            Seen(controller, controller in self._fleet.ended, workers is not None),
+        return describe_failures(
+            ControllerState(controller, controller in self._fleet.ended, workers is not None),
             self._fleet.launchers,
             self._news.connected_nodes,
             workers.hosts if workers is not None else (),

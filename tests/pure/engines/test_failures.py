@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from hpcml.engines.ipyparallel.failures import Seen, failures, unreachable
+from hpcml.engines.ipyparallel.failures import ControllerState, describe_failures, unreachable
 from hpcml.slurm.nodes import Node
 from hpcml.slurm.process import Program
 
@@ -52,8 +52,8 @@ NODES = tuple(Node(f"n{number}", 1) for number in (1, 2, 3))
 
 def test_each_node_without_workers_has_its_own_reason(program):
     steps = [(NODES, program("0: fine\n1: ImportError: no module\n 2: slow\n"))]
-    seen = Seen(program("", "controller"), ended=False, ready=True)
-    said = failures(seen, steps, {"n1", "n2"}, {"n1"}, labelled=True).splitlines()
+    seen = ControllerState(program("", "controller"), ended=False, ready=True)
+    said = describe_failures(seen, steps, {"n1", "n2"}, {"n1"}, labelled=True).splitlines()
     assert said[1:4] == [
         "n2 has no worker; its log ends with",
         "    1: ImportError: no module",
@@ -64,17 +64,23 @@ def test_each_node_without_workers_has_its_own_reason(program):
 
 def test_without_news_of_any_node_the_error_names_the_questions_to_slurm(program):
     steps = [(NODES, program("srun: error: Unable to contact slurm controller (connect failure)\n"))]
-    said = failures(Seen(program("", "controller"), False, False), steps, set(), set(), labelled=True)
+    said = describe_failures(
+        ControllerState(program("", "controller"), False, False), steps, set(), set(), labelled=True
+    )
     assert "Slurm has not started the workers. `scontrol ping` tells whether it answers" in said
     assert "`sinfo --Node --nodes=n[1-3]` whether the nodes do" in said
     assert "    srun: error: Unable to contact slurm controller" in said
-    alone = failures(Seen(program("", "controller"), False, False), steps, set(), set(), labelled=False)
+    alone = describe_failures(
+        ControllerState(program("", "controller"), False, False), steps, set(), set(), labelled=False
+    )
     assert "scontrol" not in alone
 
 
 def test_a_refusal_of_slurm_differs_from_its_silence(program):
     steps = [(NODES, program("srun: error: Slurm job 1 has expired\n", status=113))]
-    said = failures(Seen(program("", "controller"), True, False), steps, set(), set(), labelled=True)
+    said = describe_failures(
+        ControllerState(program("", "controller"), True, False), steps, set(), set(), labelled=True
+    )
     assert "Slurm has refused to start the workers" in said
     assert "unset ${!SLURM_@}" in said
     assert "    srun: error: Slurm job 1 has expired" in said

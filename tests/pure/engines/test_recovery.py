@@ -21,9 +21,9 @@ def run(tmp_path, monkeypatch):
     fleet = Fleet(plan, queue.SimpleQueue())
     fleet.start()
     forgotten = []
-    address = SimpleNamespace(forget=forgotten.append)
+    address = SimpleNamespace(reset=forgotten.append)
     liveness = SimpleNamespace(end=lambda: None)
-    data = SimpleNamespace(forget=lambda nodes, awaited: None)
+    data = SimpleNamespace(remove_nodes=lambda nodes, awaited: None)
     recovery = Recovery(plan, fleet, address, liveness, data)
     workers = Workers("n1", "n2", "n3")
 

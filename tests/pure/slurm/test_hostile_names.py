@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import hpcml
-from hpcml.engines.ipyparallel.commands import HOLD, holder_steps, programs
+from hpcml.engines.ipyparallel.commands import IDLE_SCRIPT, idle_steps, programs
 from hpcml.engines.plan import Plan
 from hpcml.slurm.allocation import Allocation
 from hpcml.slurm.commands import controller_step, sbcast, step_environment, worker_step
@@ -56,9 +56,9 @@ def test_the_programs_of_an_engine_receive_names_unchanged(nodes, preload):
     assert [node.name for node in members] == nodes
     assert options(launcher) == PLAIN
     assert tuple(launcher[len(launcher) - len(preload) - 1 :]) == ("", *preload)
-    [(_, holder)] = holder_steps(chosen, chosen.nodes)
+    [(_, holder)] = idle_steps(chosen, chosen.nodes)
     assert options(holder) == PLAIN
-    assert holder[-3:] == ["sh", "-c", HOLD]
+    assert holder[-3:] == ["sh", "-c", IDLE_SCRIPT]
 
 
 @MANY
@@ -80,11 +80,11 @@ def test_values_of_variables_are_unchanged(env):
 @settings(max_examples=30)
 @given(NAMES.filter(lambda name: "\0" not in name))
 def test_the_one_line_for_a_shell_executes_no_name(name):
-    """`commands.HOLD` is a constant; it uses variables, whose values the shell does not parse again."""
+    """`commands.IDLE_SCRIPT` is a constant; it uses variables, whose values the shell does not parse again."""
     env = {"PATH": "/usr/bin:/bin", "SLURMD_NODENAME": name, "SLURM_JOB_ID": "7", "SLURM_STEP_ID": name}
     with tempfile.TemporaryDirectory() as directory:
         options = {"cwd": directory, "env": env, "stdin": subprocess.DEVNULL, "capture_output": True}
-        done = subprocess.run(["sh", "-c", HOLD], check=True, timeout=20, **options)
+        done = subprocess.run(["sh", "-c", IDLE_SCRIPT], check=True, timeout=20, **options)
         assert done.stderr == b""
         assert not list(Path(directory).iterdir())
 
@@ -99,4 +99,4 @@ def test_no_command_is_for_a_shell():
             if isinstance(node, ast.Attribute) and node.attr in SHELLS:
                 raise AssertionError(f"{path}:{node.lineno} calls a shell")
             if isinstance(node, ast.List) and [ast.unparse(item) for item in node.elts[:2]] == ["'sh'", "'-c'"]:
-                assert [ast.unparse(item) for item in node.elts[2:]] == ["HOLD"]
+                assert [ast.unparse(item) for item in node.elts[2:]] == ["IDLE_SCRIPT"]
