@@ -242,5 +242,5 @@ class Cluster(ClusterExecutor):
     def __enter__(self) -> Self:
         return self
 
-    def __reduce__(self) -> Any:
+    def __reduce__(self) -> tuple[type[SerialCluster], tuple[()]]:
         return SerialCluster, ()  # a task has only its own process

@@ -1,7 +1,7 @@
 """Options of a Cluster: one field each, with its flag of `hpcml run`, and checked."""
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Self
@@ -28,14 +28,14 @@ class Flag:
     """
 
     help: str
-    convert: Callable[[str], Any] | None = None
+    convert: Callable[[str], object] | None = None
     metavar: str | None = None
     name: str = ""
 
 
 def _about(
-    flag: Flag | None = None, convert: Callable[[Any], Any] | None = None, must_match: bool = False
-) -> dict[str, Any]:
+    flag: Flag | None = None, convert: Callable[[Any], object] | None = None, must_match: bool = False
+) -> dict[str, object]:
     """Return the metadata of a field of `Options`.
 
     Parameters
@@ -50,15 +50,15 @@ def _about(
     return {"flag": flag, "convert": convert, "must_match": must_match}
 
 
-def _path(argument: Any) -> Path | None:
+def _path(argument: str | Path | None) -> Path | None:
     return None if argument is None else Path(argument)
 
 
-def _names(argument: Any) -> tuple[str, ...] | None:
+def _names(argument: Iterable[str] | None) -> tuple[str, ...] | None:
     return None if argument is None else tuple(argument)
 
 
-def _run_to_resume(argument: Any) -> bool | Path:
+def _run_to_resume(argument: bool | str | Path) -> bool | Path:
     return argument if isinstance(argument, bool) else Path(argument)
 
 

@@ -21,7 +21,7 @@ from typing import Any, TypeVar
 from hpcml.cluster.dispatch.frames import Frame, Task, fail_all
 from hpcml.cluster.dispatch.futures import FutureLike, resolve_recorded
 from hpcml.cluster.dispatch.limits import Limits
-from hpcml.cluster.dispatch.prints import Prints
+from hpcml.cluster.dispatch.prints import Inbox, Prints
 from hpcml.cluster.dispatch.queue import TaskQueue
 from hpcml.cluster.dispatch.returned_frames import ReturnedFrames
 from hpcml.data.envelope import Call, RecordedOutcome, TaskObserver
@@ -72,7 +72,7 @@ class Dispatcher:
         self._observer = observer
         self._limits = limits
         self._script_state = script_state
-        self._inbox: queue.SimpleQueue[tuple[Callable[..., None], Any] | None] = queue.SimpleQueue()
+        self._inbox: Inbox = queue.SimpleQueue()
         self._waiting = TaskQueue(limits.task_timeout)
         self._returned = ReturnedFrames(
             self._waiting, observer, limits, restore=restore, retries=retries, fail_all=self._fail_all
@@ -174,7 +174,7 @@ class Dispatcher:
         except queue.Empty:
             return self._check_limits, None
 
-    def _check_limits(self, _: Any = None) -> None:
+    def _check_limits(self, _: None = None) -> None:
         """Check the limits: interrupt overdue frames; fail all tasks when the time is up."""
         self._interrupt(self._limits.mark_overdue(list(self._in_flight.items())))
         error = self._limits.final_error(self._waiting, self._in_flight)

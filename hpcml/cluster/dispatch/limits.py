@@ -3,7 +3,7 @@
 import math
 import time
 from collections.abc import Callable, Collection, Iterable
-from typing import Any
+from concurrent.futures import Future
 
 from hpcml.cluster.dispatch.frames import Frame, Task
 from hpcml.cluster.dispatch.queue import TaskQueue
@@ -60,13 +60,13 @@ class Limits:
             self._stopping = error
             self._until = until
 
-    def needs_clock(self, waiting: TaskQueue, in_flight: Collection[Any]) -> bool:
+    def needs_clock(self, waiting: TaskQueue, in_flight: Collection[object]) -> bool:
         """Tell whether `mark_overdue` and `final_error` must be asked again soon."""
         if self.is_stopping or (self.task_timeout is not None and in_flight):
             return True
         return bool(waiting) and self.seconds_left() is not None
 
-    def mark_overdue(self, frames: Iterable[tuple[Any, Frame]]) -> list[Any]:
+    def mark_overdue(self, frames: "Iterable[tuple[Future[bytes], Frame]]") -> "list[Future[bytes]]":
         """Mark the frames past their time limit; return their futures."""
         now = time.monotonic()
         limit = self.task_timeout or math.inf
@@ -75,7 +75,7 @@ class Limits:
             frame.overdue = True
         return [sent for sent, _ in late]
 
-    def final_error(self, waiting: TaskQueue, in_flight: Collection[Any]) -> BaseException | None:
+    def final_error(self, waiting: TaskQueue, in_flight: Collection[object]) -> BaseException | None:
         """Return the error for all remaining tasks once the time is up, else None."""
         left = self.seconds_left()
         if left is not None and waiting and (left <= 0 or (not in_flight and not waiting.fits(left))):

@@ -3,14 +3,18 @@
 import logging
 import queue
 import threading
+from collections.abc import Callable
 from typing import Any
 
 from hpcml.data.envelope import TaskObserver
 from hpcml.data.outcomes import read_head
 
-__all__ = ["PrintedLines", "Prints"]
+__all__ = ["Inbox", "PrintedLines", "Prints"]
 
 log = logging.getLogger("hpcml")
+
+Inbox = queue.SimpleQueue[tuple[Callable[..., None], Any] | None]
+"""Orders of a thread: functions, each with its argument; None ends the thread."""
 
 LONGEST_LINE_BYTES = 1 << 16  # a longer one is shown in parts
 MAX_WAITING_BYTES = 64 << 20  # that wait to be shown
@@ -38,7 +42,9 @@ class PrintedLines:
         data = self._unfinished.pop((worker, stream), b"") + data
         whole, end, rest = data.rpartition(b"\n")
         if rest and (ended or len(rest) > LONGEST_LINE_BYTES):
-            whole, end, rest = data, b"\n", b""
+            whole = data
+            end = b"\n"
+            rest = b""
         if rest:
             self._unfinished[worker, stream] = rest
         if not end:
@@ -61,9 +67,7 @@ class Prints:
         Shows the prints, in that thread.
     """
 
-    def __init__(
-        self, inbox: "queue.SimpleQueue[Any]", observer: TaskObserver, max_bytes: int = MAX_WAITING_BYTES
-    ) -> None:
+    def __init__(self, inbox: Inbox, observer: TaskObserver, max_bytes: int = MAX_WAITING_BYTES) -> None:
         self._inbox = inbox
         self._observer = observer
         self._max_bytes = max_bytes
@@ -84,7 +88,8 @@ class Prints:
     def _show(self, printed: tuple[str, int, bytes, bool]) -> None:
         with self._lock:
             self._waiting -= len(printed[2])
-            left_out, self._left_out = self._left_out, 0
+            left_out = self._left_out
+            self._left_out = 0
         self._observer.printed(*printed)
         if left_out:
             log.warning("%s bytes that tasks have printed are left out: they are not read here in time", left_out)

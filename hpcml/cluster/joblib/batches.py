@@ -62,9 +62,7 @@ class Batches:
         """Number of tasks that run at once."""
         return self._session.workers.slots
 
-    def open_call(
-        self, max_nbytes: int | None, private: bool, wrap: "Callable[[Any], Any] | None" = None
-    ) -> Calls:
+    def open_call(self, max_nbytes: int | None, private: bool, wrap: Callable[[Any], Any] | None = None) -> Calls:
         """Return the `Calls` of one Parallel; a `max_nbytes` of -1 stands for the Cluster's own limit."""
         limit = self._max_nbytes if max_nbytes == -1 else max_nbytes
         data = CallData(self._session.store, limit, private)

@@ -12,7 +12,7 @@ from typing import Any
 __all__ = ["expected_length"]
 
 
-def expected_length(iterable: Iterable[Any] | None) -> int | None:
+def expected_length(iterable: Iterable[object] | None) -> int | None:
     """Return how many items `iterable` will yield, or None where that cannot be seen.
 
     Looks through ``zip`` and ``product``, and through generators that map another iterable without a condition:

@@ -7,6 +7,7 @@ from typing import Any
 import joblib
 from joblib import parallel as joblib_parallel
 
+from hpcml.cluster.calls import Item
 from hpcml.cluster.joblib.expected_length import expected_length
 from hpcml.errors import HpcmlError
 
@@ -76,7 +77,7 @@ def replace_default(name: str, factory: Callable[..., Any]) -> Callable[[], None
     return _undo
 
 
-def calls_in_batch(batch: Any) -> list[Any]:
+def calls_in_batch(batch: Any) -> list[Item]:
     """Return the calls of a batch that joblib submits: functions, each with its arguments.
 
     Raises
@@ -85,7 +86,7 @@ def calls_in_batch(batch: Any) -> list[Any]:
         In this version of joblib a batch does not list them.
     """
     try:
-        calls: list[Any] = batch.items
+        calls: list[Item] = batch.items
     except AttributeError:
         raise _missing("parallel.BatchedCalls.items") from None
     return calls

@@ -17,6 +17,8 @@ from hpcml.data.envelope import Call, RecordedOutcome, name_of
 
 __all__ = ["MapCall"]
 
+Work = tuple[Any, ...] | Call | RecordedOutcome  # arguments, or a call that is packed already
+
 _VIEWS = tuple(map(type, (dict().keys(), dict().values(), dict().items())))  # noqa: C408
 _CONTAINERS = {list, tuple, range, str, bytes, dict, set, frozenset, Array, itertools.repeat, *_VIEWS}
 RESTART_SECONDS = 10.0  # in which workers that were ended are replaced
@@ -54,7 +56,7 @@ class MapCall:
         tuples = zip(*iterables, strict=False)
         all_containers = all(type(iterable) in _CONTAINERS for iterable in iterables)
         self._sends = UNKNOWN_SENDS  # of the function
-        self._work: list[Any] = list(tuples) if all_containers else [self._make(args) for args in tuples]
+        self._work: list[Work] = list(tuples) if all_containers else [self._make(args) for args in tuples]
         self._sends = len(self._work)
         self.results = MapResults()
         self.futures: list[FutureLike] = []
@@ -62,7 +64,7 @@ class MapCall:
     def __len__(self) -> int:
         return len(self._work)
 
-    def _make(self, work: Any) -> Call | RecordedOutcome:
+    def _make(self, work: Work) -> Call | RecordedOutcome:
         """Return one call, packed."""
         if isinstance(work, Call | RecordedOutcome):
             return work
@@ -111,7 +113,7 @@ class MapCall:
         given = itertools.count(len(self.futures))
         self._dispatcher.submit(work, lambda: self.futures[next(given)])
 
-    def _one(self, work: Any, future: CallFuture) -> Call | RecordedOutcome:
+    def _one(self, work: Work, future: CallFuture) -> Call | RecordedOutcome:
         self.futures.append(future)
         return self._make(work)
 
@@ -119,13 +121,14 @@ class MapCall:
         """Yield the calls that are not submitted yet."""
         end = len(self.results.values)
         for length in chunk_lengths(self._calls.seconds, len(self._work) - end, slots, FRAME_SECONDS):
-            begin, end = end, end + length
+            begin = end
+            end = begin + length
             if length == 1:
                 yield self._one(self._work[begin], self.results.new_call())
             else:
                 yield from self._chunk(self._work[begin:end], self.results.reserve(length))
 
-    def _chunk(self, piece: Sequence[Any], places: Sequence[int]) -> Iterator[Call | RecordedOutcome]:
+    def _chunk(self, piece: Sequence[Work], places: Sequence[int]) -> Iterator[Call | RecordedOutcome]:
         """Yield several calls as one; the recorded ones among them by themselves."""
         if isinstance(piece[0], Call | RecordedOutcome):
             recorded = [one if isinstance(one, RecordedOutcome) else None for one in piece]
