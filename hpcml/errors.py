@@ -1,4 +1,4 @@
-"""Every error that hpcml itself raises.
+"""Errors that hpcml itself raises.
 
 ::
 
@@ -13,9 +13,9 @@
     ├── RunInUse          another driver is at work on the run that should be resumed
     ├── TaskError         a task's function, argument or result cannot be sent
     ├── TaskTimeout       a task ran longer than it may
-    └── WorkerDied        the process that ran a task is gone
+    └── WorkerDied        the process that ran a task has ended
 
-A message says what happened, what was seen, and what to type next.
+A message says what happened, which value or output was seen, and what to type next.
 """
 
 from pathlib import Path
@@ -43,7 +43,7 @@ class HpcmlError(Exception):
 
 
 class AllocationError(HpcmlError):
-    """The ``SLURM_*`` variables of the environment are partial, stale or contradict each other."""
+    """The ``SLURM_*`` variables of the environment are partial, stale, or contradict each other."""
 
 
 class CommandError(HpcmlError):
@@ -55,7 +55,7 @@ class DataError(HpcmlError):
 
 
 class DataMissing(HpcmlError):
-    """A worker did not find the data that its task refers to; it is sent again. ``digest`` names the data."""
+    """A worker did not find the data that its task refers to; the data is sent again. ``digest`` names it."""
 
     def __init__(self, message: str, digest: str) -> None:
         super().__init__(message, digest)
@@ -74,7 +74,7 @@ class JournalFull(HpcmlError):
 
 
 class OutOfTime(HpcmlError):
-    """The job is about to end, or has got a signal: what has ended is in the journal, the rest did not start."""
+    """The job is about to end, or got a signal: ended tasks are in the journal, the other tasks did not start."""
 
 
 class RunInUse(HpcmlError):
@@ -86,13 +86,13 @@ class TaskError(HpcmlError):
 
 
 class TaskTimeout(HpcmlError, TimeoutError):
-    """A task ran longer than ``Cluster(task_timeout=…)`` allows; its worker was ended."""
+    """A task ran longer than ``Cluster(task_timeout=…)`` allows, and its worker was ended."""
 
 
 class WorkerDied(HpcmlError):
     """The process that ran a task ended before the task did.
 
-    ``worker`` names it; ``started`` is False for a task that only waited its turn there.
+    ``worker`` names the process; ``started`` is False for a task that only waited in its queue.
     """
 
     def __init__(self, message: str, worker: str = "", started: bool = True) -> None:
@@ -102,12 +102,12 @@ class WorkerDied(HpcmlError):
 
 
 def shut_down_error() -> RuntimeError:
-    """Return what is raised for work that comes after a Cluster's end; see `concurrent.futures.Executor`."""
+    """Return the error of a call to a Cluster that is shut down; see `concurrent.futures.Executor`."""
     return RuntimeError("this Cluster is shut down: open a new one with `hpcml.Cluster()`")
 
 
 def journal_start_error(directory: Path, error: OSError) -> JournalFull:
-    """Return the error of a journal whose file cannot be made."""
+    """Return the error of a run whose journal cannot be made."""
     return JournalFull(
         f"the journal of {directory} cannot be begun, at 0 bytes: {error.strerror}. Free some space there, or "
         "choose another place with Cluster(run_dir=…)"

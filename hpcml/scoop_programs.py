@@ -1,4 +1,4 @@
-"""Public door of what programs of SCOOP use on a Cluster; see `hpcml.cluster.scoop`."""
+"""Public modules for programs of SCOOP on a Cluster; see `hpcml.cluster.scoop`."""
 
 from hpcml.cluster.scoop import futures, shared
 

@@ -1,3 +1,3 @@
-"""Journal: what a run leaves on disk, and how it is resumed."""
+"""Journal: the files that a run leaves on disk, and how the run is resumed from these."""
 
 __all__: list[str] = []

@@ -1,3 +1,3 @@
-"""Slurm: what it has granted, what is asked of it, and how its commands are written."""
+"""Slurm: the allocation, the questions to Slurm, and its commands."""
 
 __all__: list[str] = []

@@ -1,9 +1,9 @@
-"""``hpcml report``: what the journal of a run tells, as text, data and pictures.
+"""``hpcml report``: the journal of a run as text, data and pictures.
 
 ::
 
-    journal ──> reading ──> model.Report ──> text, html (with pictures), data
-                                 └──> sums, advice, grid: what these three show
+    journal ──> from_journal ──> model.Report ──> text, html (with svg), plain data
+                                     └──> totals, advice, timeline: numbers that all three show
 
 All but `command` are pure functions.
 """

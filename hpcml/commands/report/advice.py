@@ -11,12 +11,13 @@ from hpcml.commands.report.model import Report
 
 __all__ = ["Advice", "advise", "enough_slots", "wall_with"]
 
-SLOWER = 1.1  # so much longer may a run take that needs fewer slots
-WORTH = 0.15  # of the core-hours must be saved by that
-WELL_USED = 0.85  # slots that are busy for less of the time do not call for more of them
-MORE_MEMORY = 1.2  # the next data are never quite the same
-MORE_TIME = 1.25
-START = 120  # seconds for what is not in the journal: the start of Python, data that are loaded
+# Fewer slots are advised if the run is at most this much longer, and saves at least this part of the core-hours.
+MAX_SLOWDOWN = 1.1
+MIN_SAVING = 0.15
+WELL_USED = 0.85  # part of the time; slots that are busy for less do not call for more of them
+MEMORY_FACTOR = 1.2  # the next data are never quite the same
+TIME_FACTOR = 1.25
+START_SECONDS = 120  # for times that are not in the journal: the start of Python, the loading of data
 
 
 class Advice(NamedTuple):
@@ -27,15 +28,15 @@ class Advice(NamedTuple):
 
 
 def wall_with(slots: int, levels: Mapping[int, float]) -> float:
-    """Return how long a run would have taken with fewer slots.
+    """Return the seconds that a run would have taken with fewer slots.
 
-    A moment with more busy slots than that would have lasted longer in proportion; others as they did. So what
-    waits for one another, and the tail of a search, is taken as it was.
+    A moment with more busy slots than that would have lasted longer in proportion, other moments as long as they
+    did. So tasks that wait for one another, and the tail of a search, take the time that they took.
 
     Parameters
     ----------
     levels
-        For how many seconds so many slots were busy at once.
+        Number of slots that were busy at once: seconds.
 
     Examples
     --------
@@ -55,13 +56,13 @@ def enough_slots(levels: Mapping[int, float]) -> int:
     >>> enough_slots({12: 10.0}), enough_slots({12: 1.0, 4: 20.0})
     (11, 4)
     """
-    limit = SLOWER * sum(levels.values())
+    limit = MAX_SLOWDOWN * sum(levels.values())
     most = max(levels, default=1)
     return 1 + bisect_left(range(1, max(most, 1)), True, key=lambda slots: wall_with(slots, levels) <= limit)
 
 
 def advise(report: Report) -> list[Advice]:
-    """Return what to ask for when this run is to be repeated; nothing where no task has run.
+    """Return options of sbatch for a repetition of this run; none where no task has run.
 
     Examples
     --------
@@ -73,18 +74,19 @@ def advise(report: Report) -> list[Advice]:
     if not (report.busy and report.wall):
         return []
     slots = enough_slots(report.levels)
-    if _saved(report, slots) < WORTH:
+    if _saved(report, slots) < MIN_SAVING:
         slots = report.most_slots
     return [_slots(report, slots), *_memory(report), _time(report, slots)]
 
 
 def _saved(report: Report, slots: int) -> float:
-    """Return the part of the core-hours that fewer slots would have saved."""
+    """Return the part of the core-hours that `slots` slots would have saved."""
     return 1 - wall_with(slots, report.levels) * slots / (report.wall * report.most_slots)
 
 
 def _slots(report: Report, slots: int) -> Advice:
-    most, cpus = report.most_slots, report.sessions[-1].cpus_per_slot
+    most = report.most_slots
+    cpus = report.sessions[-1].cpus_per_slot
     option = f"--ntasks={slots}" + f" --cpus-per-task={cpus}" * (cpus > 1)
     mean = sum(busy * seconds for busy, seconds in report.levels.items()) / report.wall
     seen = f"{mean:.1f} of {count(most, 'slot')} were busy on average"
@@ -104,32 +106,31 @@ def _slots(report: Report, slots: int) -> Advice:
 
 
 def _memory(report: Report) -> list[Advice]:
-    """Return how much memory to ask for, from the peaks of the workers: none, where they are not known."""
+    """Return the memory to ask for, from the workers' peaks; nothing where these are not recorded."""
     together: Counter[str] = Counter()
     for slot in report.slots:
         together[slot.host] += slot.peak
     host, peak = max(together.items(), key=lambda item: item[1])
     if not peak:
         return []
-    here = [slot for slot in report.slots if slot.host == host]
-    cpus = len(here) * report.sessions[-1].cpus_per_slot
+    on_host = [slot for slot in report.slots if slot.host == host]
+    cpus = len(on_host) * report.sessions[-1].cpus_per_slot
     granted = max((session.memory.get(host, 0) for session in report.sessions), default=0)
     of = f" of {memory(granted)} granted" if granted else ""
-    reason = f"per node: {count(len(here), 'worker')} on {host} peaked at {memory(peak)}{of}, and a fifth more"
-    reason += f"; per CPU: --mem-per-cpu={_up(MORE_MEMORY * peak / cpus, 50)}M"
+    reason = f"per node: {count(len(on_host), 'worker')} on {host} peaked at {memory(peak)}{of}, and a fifth more"
+    reason += f"; per CPU: --mem-per-cpu={_up(MEMORY_FACTOR * peak / cpus, 50)}M"
     if any("SIGKILL" in death.cause or "memory" in death.cause for death in report.deaths):
         reason += ". A worker was killed: if that was for want of memory, ask for more"
-    return [Advice(f"--mem={_up(MORE_MEMORY * peak, 100)}M", reason)]
+    return [Advice(f"--mem={_up(MEMORY_FACTOR * peak, 100)}M", reason)]
 
 
 def _time(report: Report, slots: int) -> Advice:
     wall = wall_with(slots, report.levels)
-    seconds = MORE_TIME * wall + START
+    seconds = TIME_FACTOR * wall + START_SECONDS
     step = next((step for most, step in ((600, 60), (3600, 300), (6 * 3600, 900)) if seconds <= most), 3600)
-    what = "these tasks so far" if report.sessions[-1].how == "no end yet" else "these tasks"
-    reason = (
-        f"{duration(wall)} for {what} on {count(slots, 'slot')}, a quarter more, and {START // 60} min to start"
-    )
+    tasks = "these tasks so far" if report.sessions[-1].end_reason == "no end yet" else "these tasks"
+    reason = f"{duration(wall)} for {tasks} on {count(slots, 'slot')}, a quarter more"
+    reason += f", and {START_SECONDS // 60} min to start"
     return Advice(f"--time={slurm_time(_up(seconds, step))}", reason)
 
 

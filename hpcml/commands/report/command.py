@@ -1,4 +1,4 @@
-"""``hpcml report``: finds a run, reads its journal, and writes what was asked for."""
+"""``hpcml report``: finds a run, reads its journal, and writes the report as text, data or a page."""
 
 import dataclasses
 import json
@@ -20,7 +20,7 @@ from hpcml.journal.records import JournalReader
 
 __all__ = ["find_run", "plain_data", "read_run", "report_run"]
 
-CELLS = 100  # pieces of time in the data of the timeline
+TIMELINE_CELLS = 100  # pieces of time in the plain data
 
 
 def report_run(run: Path | None, as_json: bool = False, html: Path | None = None) -> int:
@@ -29,7 +29,7 @@ def report_run(run: Path | None, as_json: bool = False, html: Path | None = None
     Raises
     ------
     HpcmlError
-        There is no such run, its journal cannot be read, or `html` not be written.
+        There is no such run, its journal cannot be read, or `html` cannot be written.
     """
     report = read_run(find_run(Path(".hpcml")) if run is None else run)
     if html is not None:
@@ -44,7 +44,8 @@ def report_run(run: Path | None, as_json: bool = False, html: Path | None = None
         elif html is None:
             print(render_text(report, shutil.get_terminal_size().columns, sys.stdout.encoding or "ascii"))
         sys.stdout.flush()
-    except BrokenPipeError:  # the reader, as in `hpcml report | head`, has seen enough
+    except BrokenPipeError:
+        # The reader has ended, as in `hpcml report | head`. Python must not fail when it flushes the rest.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 0
 
@@ -55,10 +56,10 @@ def find_run(base: Path) -> Path:
     Raises
     ------
     HpcmlError
-        There is none, or several have; the message lists the commands to type.
+        There is no run, or several scripts have runs; the message lists the commands to type.
     """
     found = {base / note.read_text().strip() for note in base.glob("last-*")}
-    runs = sorted((run for run in found if (run / "journal").is_file()), key=_changed, reverse=True)
+    runs = sorted((run for run in found if (run / "journal").is_file()), key=_modification_time, reverse=True)
     if len(runs) == 1:
         return runs[0]
     if not runs:
@@ -67,7 +68,7 @@ def find_run(base: Path) -> Path:
     raise HpcmlError(f"several scripts have runs in {base.absolute()}; the latest first, type one of\n{commands}")
 
 
-def _changed(run: Path) -> float:
+def _modification_time(run: Path) -> float:
     return (run / "journal").stat().st_mtime
 
 
@@ -77,7 +78,7 @@ def read_run(directory: Path) -> Report:
     Raises
     ------
     HpcmlError
-        It has no journal that can be read, or is open to other users.
+        The directory has no journal that can be read, or is open to other users.
     """
     check_directory(directory)
     path = directory / "journal"
@@ -92,17 +93,19 @@ def read_run(directory: Path) -> Report:
 
 
 def plain_data(report: Report) -> dict[str, Any]:
-    """Return all that the text shows, as what JSON can hold; the tasks one by one are not in it."""
+    """Return all numbers of the report in types of JSON, without the single tasks."""
     data = {item.name: getattr(report, item.name) for item in dataclasses.fields(report) if item.name != "tasks"}
     for name in ("sessions", "functions", "failures", "deaths", "slots"):
         data[name] = [dataclasses.asdict(item) for item in data[name]]
+    for session in data["sessions"]:
+        session["how"] = session.pop("end_reason")  # the name that programs read
     data["damages"] = [damage._asdict() for damage in report.damages]
     data["efficiency"] = report.efficiency
     data["advice"] = [advice._asdict() for advice in advise(report)]
     data["notes"] = notes(report)
     data["histogram"] = histogram(report)._asdict()
     rows = make_rows(report, len(report.slots)) if report.wall else []
-    grid = make_grid(report, rows, CELLS)
+    grid = make_grid(report, rows, TIMELINE_CELLS)
     data["timeline"] = {
         row.label: [round(cell.share, 3) for cell in line] for row, line in zip(rows, grid, strict=True)
     }

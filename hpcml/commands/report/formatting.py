@@ -1,4 +1,4 @@
-"""Numbers, times and names, as a report writes them."""
+"""Numbers, times and names as text."""
 
 import datetime
 
@@ -18,7 +18,7 @@ def count(number: int, noun: str) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Return a time in the units that people would use.
+    """Return a time in the units that suit it.
 
     Examples
     --------
@@ -40,12 +40,12 @@ def duration(seconds: float) -> str:
 
 
 def moment(seconds: float) -> str:
-    """Return a point in time as date and time of day, here."""
+    """Return a point in time as date and time of day, in the local time zone."""
     return datetime.datetime.fromtimestamp(seconds).isoformat(" ", "seconds")
 
 
 def clock(seconds: float) -> str:
-    """Return a point in time as time of day, here."""
+    """Return a point in time as time of day, in the local time zone."""
     return moment(seconds)[11:]
 
 
@@ -78,7 +78,7 @@ def slurm_time(seconds: float) -> str:
 
 
 def short_name(name: str, width: int = 40) -> str:
-    """Return a function's name without what is known anyway, and with ``…`` for what is too much.
+    """Return a function's name without ``__main__``, and with ``…`` in place of the middle of a long name.
 
     Examples
     --------

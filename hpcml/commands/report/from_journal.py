@@ -1,7 +1,7 @@
-"""From the records of a journal to a `Report`.
+"""Report from the records of a journal.
 
-The run may be going, or cut off, and its journal damaged. A record whose session is lost begins a session of its
-own, a task whose name is lost has a number in its place, and unknown kinds are passed over.
+The run may still be running, or be cut off, and its journal be damaged. A record whose session is lost begins a
+session of its own, a task whose name is lost has a number in its place, and records of unknown kinds are skipped.
 """
 
 import re
@@ -21,7 +21,7 @@ SLOTS_NAMED = 5  # for each kind of failure
 
 
 def make_report(items: Iterable[Record | Damage], run: str = "") -> Report:
-    """Return what the items of a journal tell of the run named `run`.
+    """Return the report of the run named `run` from the items of its journal.
 
     Examples
     --------
@@ -37,19 +37,19 @@ def make_report(items: Iterable[Record | Damage], run: str = "") -> Report:
     >>> report.done, report.busy, report.slot_seconds, report.levels
     (1, 6.0, 20.0, {0: 4.0, 1: 6.0})
     """
-    reading = _Reading(clean(run))
+    builder = _ReportBuilder(clean(run))
     for item in items:
         if isinstance(item, Damage):
-            reading.report.damages.append(item)
+            builder.report.damages.append(item)
         else:
-            reading.take(item.head)
-    reading.finish()
-    add_up(reading.report)
-    return reading.report
+            builder.add(item.head)
+    builder.finish()
+    add_up(builder.report)
+    return builder.report
 
 
 def clean(text: Any) -> str:
-    r"""Return `text` as one line that cannot steer a terminal: what is not printable is shown as Python does.
+    r"""Return `text` as one line that cannot steer a terminal: characters that cannot be printed are escaped.
 
     Examples
     --------
@@ -68,14 +68,14 @@ def _slot_order(slot: str) -> list[Any]:
 
 
 def _sort(items: list[T], order: Callable[[T], Any]) -> dict[int, int]:
-    """Sort `items` in place, and return where each of them went."""
+    """Sort `items` in place, and return old place: new place."""
     numbers = sorted(range(len(items)), key=lambda number: order(items[number]))
     items[:] = [items[number] for number in numbers]
     return {old: new for new, old in enumerate(numbers)}
 
 
-class _Reading:
-    """Takes the records, in order."""
+class _ReportBuilder:
+    """Builder of a report from records, which are added in order."""
 
     def __init__(self, run: str) -> None:
         self.report = Report(run)
@@ -83,34 +83,37 @@ class _Reading:
         self._functions: dict[str, int] = {}
         self._slots: dict[str, int] = {}
         self._failures: dict[tuple[str, str], Failure] = {}
-        self._open = False  # whether the last session has no end yet
-        self._lost = False  # whether its own record is lost
+        self._is_open = False  # whether the last session has no end yet
+        self._is_begin_lost = False  # whether the record of its beginning is lost
         self._done: set[str] = set()
         self._failed: set[str] = set()
 
-    def take(self, head: Mapping[str, Any]) -> None:
-        """Take one record."""
+    def add(self, head: Mapping[str, Any]) -> None:
+        """Add one record, by its head."""
         if "session" in head:
-            self._session(head)
+            self._begin_session(head)
         elif "task" in head:
-            self._task(head)
+            self._add_task(head)
         elif "keys" in head:
-            self._chunk(head)
+            self._add_chunk(head)
         elif "death" in head:
-            self._death(head)
+            self._add_death(head)
         elif "end" in head:
-            if self._open:  # else it ends a session that did not come to begin
-                session = self.report.sessions[-1]
-                session.how, session.ended = (
-                    clean(head["end"]),
-                    max(session.began, head["t"]),
-                )  # the workers' clocks may differ
-            self._open = False
+            self._end_session(head)
         elif "is" in head:
             self._names[head["name"]] = clean(head["is"])
 
-    def _session(self, head: Mapping[str, Any]) -> None:
-        """Begin a session; the one before, if it has no end, was cut off."""
+    def _end_session(self, head: Mapping[str, Any]) -> None:
+        # Without a session that is open, this is the end of a session that failed before its beginning.
+        if self._is_open:
+            session = self.report.sessions[-1]
+            session.end_reason = clean(head["end"])
+            # The clocks of the hosts may differ.
+            session.ended = max(session.began, head["t"])
+        self._is_open = False
+
+    def _begin_session(self, head: Mapping[str, Any]) -> None:
+        """Begin a session; a former session without an end was cut off."""
         session = Session(head["session"], head["began"], head["began"])
         for name in ("host", "job", "engine"):
             setattr(session, name, clean(head.get(name, getattr(session, name))))
@@ -119,42 +122,45 @@ class _Reading:
         for name in ("slots", "memory"):
             setattr(session, name, {clean(key): value for key, value in head.get(name, {}).items()})
         session.versions = {clean(key): clean(value) for key, value in head.get("versions", {}).items()}
-        if self._open:
+        if self._is_open:
             before = self.report.sessions[-1]
             again = before.job and before.job == session.job and before.restart < session.restart
-            before.how = "requeued" if again else "cut off"
+            before.end_reason = "requeued" if again else "cut off"
         self.report.sessions.append(session)
-        self._open = True
-        self._lost = False
+        self._is_open = True
+        self._is_begin_lost = False
         for host, count in session.slots.items():
             for number in range(count):
                 self._slot(f"{host}:{number}")
 
     def _session_at(self, time: float) -> Session:
-        """Return the session that a record of this time belongs to."""
+        """Return the session of a record of this time; begin one where its own record is lost."""
         sessions = self.report.sessions
-        if not self._open:
+        if not self._is_open:
             number = sessions[-1].number + 1 if sessions else 1
             sessions.append(Session(number, time, time))
-            self._open = self._lost = True
+            self._is_open = True
+            self._is_begin_lost = True
         sessions[-1].ended = max(sessions[-1].ended, time)
         return sessions[-1]
 
     def _slot(self, name: str) -> int:
-        """Return the number of a slot, which is there in the last session."""
+        """Return the number of a slot, and note that it is present in the last session."""
         if name not in self._slots:
             self._slots[name] = len(self._slots)
             self.report.slots.append(Slot(name, name.rpartition(":")[0]))
-        number, session = self._slots[name], len(self.report.sessions) - 1
+        number = self._slots[name]
+        session = len(self.report.sessions) - 1
         sessions = self.report.slots[number].sessions
         if not sessions or sessions[-1] != session:
             sessions.append(session)
         return number
 
-    def _task(self, head: Mapping[str, Any]) -> None:
-        failed, key = "error" in head, head["task"].rpartition(":")[2]  # whatever the versions were
+    def _add_task(self, head: Mapping[str, Any]) -> None:
+        failed = "error" in head
+        key = head["task"].rpartition(":")[2]  # without the versions
         session = self._session_at(head["t"] + head["s"])
-        if self._lost and head["t"]:  # 0: not known
+        if self._is_begin_lost and head["t"]:  # 0: the time is not recorded
             session.began = min(session.began or head["t"], head["t"])
         slot = self._slot(clean(head["at"]))
         name = self._names.get(head["name"], f"(name {head['name']} is lost)")
@@ -167,24 +173,24 @@ class _Reading:
         self.report.slots[slot].peak = max(self.report.slots[slot].peak, head.get("m", 0))
         self.report.tasks.append(Task(len(self.report.sessions) - 1, slot, function, head["t"], head["s"], failed))
         if failed:
-            self._failure(name, clean(head["error"]), self.report.slots[slot].name)
-        self._repetition(key, failed)
+            self._add_failure(name, clean(head["error"]), self.report.slots[slot].name)
+        self._count_repetition(key, failed)
 
-    def _chunk(self, head: Mapping[str, Any]) -> None:
-        """Take tasks that ran one after the other, as if each had taken the mean."""
+    def _add_chunk(self, head: Mapping[str, Any]) -> None:
+        """Add tasks that ran one after the other, as if each had taken the mean."""
         share = head["s"] / len(head["keys"])
         for number, key in enumerate(head["keys"]):
             start = head["t"] and head["t"] + number * share
-            self._task({**head, "task": f"{head['salt']}:{key}" if key else "", "s": share, "t": start})
+            self._add_task({**head, "task": f"{head['salt']}:{key}" if key else "", "s": share, "t": start})
 
-    def _failure(self, function: str, error: str, slot: str) -> None:
+    def _add_failure(self, function: str, error: str, slot: str) -> None:
         failure = self._failures.setdefault((function, error), Failure(function, error))
         failure.count += 1
         if slot not in failure.slots and len(failure.slots) < SLOTS_NAMED:
             failure.slots.append(slot)
 
-    def _repetition(self, key: str, failed: bool) -> None:
-        """Count failed tasks that are done later, and tasks that are done again."""
+    def _count_repetition(self, key: str, failed: bool) -> None:
+        """Count a failed task that is done later, and a task that is done again."""
         if not key:
             return
         if failed:
@@ -195,7 +201,7 @@ class _Reading:
         self._failed.discard(key)
         self._done.add(key)
 
-    def _death(self, head: Mapping[str, Any]) -> None:
+    def _add_death(self, head: Mapping[str, Any]) -> None:
         session = self._session_at(head["t"])
         session.deaths += 1
         worker = clean(head["death"])
@@ -205,10 +211,10 @@ class _Reading:
         self.report.deaths.append(Death(worker, len(self.report.sessions) - 1, head["t"], cause, dict(tasks)))
 
     def finish(self) -> None:
-        """Put failures and slots in order."""
+        """Sort failures, slots and functions, once all records are added."""
         report = self.report
-        if self._open:
-            report.sessions[-1].how = "no end yet"
+        if self._is_open:
+            report.sessions[-1].end_reason = "no end yet"
         report.failures = sorted(self._failures.values(), key=lambda failure: -failure.count)
         slots = _sort(report.slots, lambda slot: _slot_order(slot.name))
         functions = _sort(report.functions, lambda function: -function.busy)

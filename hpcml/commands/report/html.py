@@ -1,4 +1,4 @@
-"""The report as one HTML file: no script, nothing from elsewhere, light and dark as the reader's system is."""
+"""Report as one HTML file, without scripts and links, light or dark as the reader's system is."""
 
 from collections.abc import Iterable, Sequence
 from html import escape
@@ -12,14 +12,14 @@ from hpcml.commands.report.text import FUNCTION_HEADERS, function_cells, headlin
 
 __all__ = ["render_html"]
 
-MAX_ROWS = 200  # rows of a table
+MAX_ROWS = 200  # of a table
 
 # The colours are those of Okabe and Ito, "Color Universal Design" (2008), without the one that is nearly red.
 STYLE = """
 :root { color-scheme: light dark; --ink: #1a1a1a; --soft: #666; --line: #ddd; --back: #fff; --card: #f5f5f5;
-  --there: #ececec; --bad: #c1121f; }
+  --present: #ececec; --bad: #c1121f; }
 @media (prefers-color-scheme: dark) { :root { --ink: #e8e8e8; --soft: #a0a0a0; --line: #3a3a3a; --back: #16181b;
-  --card: #202327; --there: #2a2d31; --bad: #ff6b6b; } }
+  --card: #202327; --present: #2a2d31; --bad: #ff6b6b; } }
 body { font: 15px/1.5 system-ui, sans-serif; color: var(--ink); background: var(--back); max-width: 1150px;
   margin: 2em auto; padding: 0 1.5em; }
 h1 { font-size: 1.4em; margin: 0; overflow-wrap: anywhere; } h2 { font-size: 1.1em; margin: 2em 0 .5em; }
@@ -34,7 +34,7 @@ th { color: var(--soft); font-weight: normal; } .n { text-align: right; font-var
 code { background: var(--card); padding: .1em .35em; border-radius: 4px; white-space: nowrap; }
 svg { width: 100%; height: auto; font: 12px system-ui, sans-serif; } svg text { fill: var(--soft); }
 .end { text-anchor: end; } .middle { text-anchor: middle; }
-.there { fill: var(--there); } .tick { stroke: var(--soft); } .limit { stroke: var(--soft); fill: none; }
+.present { fill: var(--present); } .tick { stroke: var(--soft); } .limit { stroke: var(--soft); fill: none; }
 .session { stroke: var(--ink); stroke-dasharray: 4 3; fill: none; } .failed { fill: var(--bad); }
 .died { stroke: var(--bad); stroke-width: 2.5; fill: none; }
 .f0 { fill: #0072b2; } .f1 { fill: #e69f00; } .f2 { fill: #009e73; } .f3 { fill: #cc79a7; }
@@ -84,7 +84,7 @@ def _section(title: str, content: str) -> str:
 
 
 def _table(title: str, headers: str, rows: Sequence[Iterable[Any]]) -> str:
-    """Return a section with a table; nothing without rows. A header that begins with # is of numbers."""
+    """Return a section with a table, "" without rows. A header that begins with # is that of numbers."""
     if not rows:
         return ""
     names = headers.split("|")
@@ -131,7 +131,7 @@ def _advice(report: Report) -> str:
 
 def _legend(report: Report) -> str:
     def entry(picture: str, text: str) -> str:
-        """Return a colour or a mark, and what it means."""
+        """Return a colour or a mark, and its meaning."""
         return f'<span><svg viewBox="0 0 10 10">{picture}</svg> {escape(text)}</span>'
 
     names = [short_name(function.name) for function in report.functions]
@@ -141,7 +141,7 @@ def _legend(report: Report) -> str:
     ]
     if len(names) > COLOURS:
         entries.append(entry('<rect class="other" width="10" height="10"/>', "other functions"))
-    entries.append(entry('<rect class="there" width="10" height="10"/>', "idle"))
+    entries.append(entry('<rect class="present" width="10" height="10"/>', "idle"))
     if report.failed:
         entries.append(entry('<path class="failed" d="M0 0h10l-5 10z"/>', "a task failed"))
     if report.deaths:
@@ -175,14 +175,15 @@ def _sessions(report: Report) -> str:
         job = session.job + f", requeue {session.restart}" * bool(session.restart)
         cells = [session.number, moment(session.began), duration(session.wall), session.host]
         cells += [job or "none", session.engine]
-        rows.append([*cells, slots, f"{session.tasks:,}", session.how])
+        rows.append([*cells, slots, f"{session.tasks:,}", session.end_reason])
     return _table("Sessions of the run", "session|began|#lasted|driver on|job|engine|#slots|#tasks|end", rows)
 
 
 def _slots(report: Report) -> str:
     rows = []
     for slot in report.slots:
-        share, idle = slot.busy / (slot.seconds or 1), max(slot.seconds - slot.busy, 0)
+        share = slot.busy / (slot.seconds or 1)
+        idle = max(slot.seconds - slot.busy, 0)
         tasks = [f"{slot.tasks:,}", f"{slot.failed:,}"]
         rows.append([slot.name, *tasks, f"{100 * share:.0f} %", duration(idle), memory(slot.peak), slot.deaths])
     return _table("Slots", "slot|#tasks|#failed|#busy|#idle|#most memory|#deaths", rows)

@@ -12,8 +12,11 @@ from hpcml.journal.records import Damage
 __all__ = ["Death", "Failure", "Function", "Report", "Session", "Slot", "Task"]
 
 
-class Task(NamedTuple):  # a tuple, for there may be a million of them
-    """A task that ended; `session`, `slot` and `function` count in the lists of the report."""
+class Task(NamedTuple):
+    """A task that ended; `session`, `slot` and `function` are numbers in the lists of the report.
+
+    It is a tuple, for there may be a million of them.
+    """
 
     session: int
     slot: int
@@ -30,17 +33,17 @@ class Session:
     Parameters
     ----------
     ended
-        The time of its last record, where it has no end of its own.
-    how
-        What its end says; else "cut off", "requeued", or for the last session "no end yet".
+        The time of its end; without an end in the journal, that of its last record.
+    end_reason
+        The reason that its end gives; else "cut off", "requeued", or for the last session "no end yet".
     memory
-        MB that Slurm granted on each node; empty where the journal does not tell.
+        MB that Slurm granted on each node; empty where the journal does not say.
     """
 
     number: int
     began: float
     ended: float
-    how: str = ""
+    end_reason: str = ""
     wall: float = 0.0
     host: str = "?"
     job: str = ""
@@ -81,7 +84,7 @@ class Failure:
 
 @dataclass
 class Death:
-    """A worker that died while it had tasks: how many, of which function; `session` counts in the list."""
+    """Death of a worker, with the number of its tasks by function; `session` is a number in the report's list."""
 
     worker: str
     session: int
@@ -97,11 +100,11 @@ class Slot:
     Parameters
     ----------
     seconds
-        How long it was there.
+        Time of the sessions in which it was present.
     peak
-        The most memory that a worker in it has had; 0: not known.
+        Peak memory of its workers; 0 where the journal does not say.
     sessions
-        Those in which it was there, counted in the report's list.
+        Numbers, in the report's list, of the sessions in which it was present.
     """
 
     name: str
@@ -122,21 +125,21 @@ class Report:
     Parameters
     ----------
     done, failed
-        Tasks that returned, and that raised.
+        Tasks that returned, and tasks that raised.
     done_later, repeated
         Failed tasks that were done in a later session, and tasks that were done more than once.
     off_clock
         Tasks whose times are outside their session: the clocks of the hosts differ.
     wall
-        Of all sessions together, without what was between them.
+        Time of all sessions together, without the time between them.
     slot_seconds, busy
-        Slots times wall, and how much of that tasks ran.
+        Slots times wall time, and the part of that in which tasks ran.
     idle
-        The rest: "before" the first task of a slot, "between" its tasks, "after" its last, and "unused".
+        The other part: "before" the first task of a slot, "between" its tasks, "after" its last, and "unused".
     levels
-        For how many seconds so many slots were busy at once.
+        Number of slots that were busy at once: seconds.
     core_hours_used, core_hours_allocated
-        Busy seconds times the CPUs of a slot, and all CPUs times wall.
+        Busy time times the CPUs of a slot, and wall time times all CPUs.
     """
 
     run: str
@@ -162,7 +165,7 @@ class Report:
 
     @property
     def efficiency(self) -> float:
-        """The part of the slots' time in which tasks ran."""
+        """Part of the slots' time in which tasks ran."""
         return self.busy / self.slot_seconds if self.slot_seconds else 0.0
 
     @property
@@ -172,5 +175,5 @@ class Report:
 
     @property
     def most_slots(self) -> int:
-        """The slots of the session that had most."""
+        """Number of slots of the session that had most."""
         return max(Counter(session for slot in self.slots for session in slot.sessions).values(), default=0)

@@ -1,4 +1,4 @@
-"""The pictures of a report: SVG that is as large for a million tasks as for a thousand."""
+"""Pictures of a report as SVG, which are as large for a million tasks as for a thousand."""
 
 import itertools
 import math
@@ -16,21 +16,25 @@ T = TypeVar("T")
 
 COLOURS = 6  # functions that have a colour of their own; see the style sheet
 OTHER = "other"
-CELLS = 900  # one for each pixel: pieces of time
-LEFT, RIGHT = 150, 60
-ROWS = 64
+CELLS = 900  # pieces of time, one for each pixel
+LEFT = 150  # pixels, as are RIGHT and HEIGHT
+RIGHT = 60
 HEIGHT = 180
+MAX_ROWS = 64
 LEVELS = 8  # heights of a block
 
 
 def colour_of(function: int) -> str:
-    """Return the class of the style sheet for a function; the report has the busiest first."""
+    """Return the class of the style sheet for a function, given its place among the busiest."""
     return f"f{function}" if function < COLOURS else OTHER
 
 
 def timeline_picture(report: Report) -> str:
-    """Return what each slot did when: coloured by function, as high as the part of the time that tasks ran."""
-    rows = make_rows(report, ROWS)
+    """Return the picture of the slots over time.
+
+    A block has the colour of its function, and is as high as the part of the time in which tasks ran.
+    """
+    rows = make_rows(report, MAX_ROWS)
     grid = make_grid(report, rows, CELLS)
     pitch = 22 if len(rows) <= 24 else 14
     parts = [
@@ -49,10 +53,10 @@ def _row(report: Report, row: Row, line: list[Cell], top: int, height: int) -> s
     tasks = count(sum(slot.tasks for slot in slots), "task")
     title = f"{row.label}: {tasks}, {100 * share:.0f} % busy, memory {memory(sum(slot.peak for slot in slots))}"
     bottom = top + height
-    there = "".join(
+    present = "".join(
         f"M{LEFT + start} {top}h{stop - start}v{height}h-{stop - start}z"
-        for start, stop, here in _runs([cell.there > 0 for cell in line])
-        if here
+        for start, stop, is_present in _runs([cell.present > 0 for cell in line])
+        if is_present
     )
     blocks: dict[str, list[str]] = defaultdict(list)
     for start, stop, (function, level) in _runs(
@@ -67,7 +71,7 @@ def _row(report: Report, row: Row, line: list[Cell], top: int, height: int) -> s
         f"M{LEFT + x - 5} {top}l10 {height}m0 -{height}l-10 {height}" for x, cell in enumerate(line) if cell.died
     )
     return (
-        f'<g><title>{escape(title)}</title><path class="there" d="{there}"/>{"".join(paths)}'
+        f'<g><title>{escape(title)}</title><path class="present" d="{present}"/>{"".join(paths)}'
         f'<path class="failed" d="{failed}"/><path class="died" d="{died}"/>'
         f'<text x="{LEFT - 8}" y="{top + height / 2 + 4:g}" class="end">{escape(short_name(row.label, 20))}</text>'
         f'<text x="{LEFT + CELLS + 8}" y="{top + height / 2 + 4:g}">{100 * share:.0f} %</text></g>'
@@ -75,8 +79,9 @@ def _row(report: Report, row: Row, line: list[Cell], top: int, height: int) -> s
 
 
 def _runs(values: list[T]) -> list[tuple[int, int, T]]:
-    """Return stretches of equal values: where each begins and ends, and the value."""
-    runs, place = [], 0
+    """Return stretches of equal values: start, stop, and the value."""
+    runs = []
+    place = 0
     for value, group in itertools.groupby(values):
         length = len(list(group))
         runs.append((place, place + length, value))
@@ -85,16 +90,16 @@ def _runs(values: list[T]) -> list[tuple[int, int, T]]:
 
 
 def busy_picture(report: Report) -> str:
-    """Return how many slots were busy when, and how many there were."""
-    columns = busy_slots(make_grid(report, make_rows(report, ROWS), CELLS))
-    most = max((there for _, there in columns), default=0) or 1
+    """Return the picture of the number of busy slots, and of all slots, over time."""
+    columns = busy_slots(make_grid(report, make_rows(report, MAX_ROWS), CELLS))
+    most = max((present for _, present in columns), default=0) or 1
     busy = "".join(f"L{LEFT + x} {HEIGHT * (1 - number / most):.1f}h1" for x, (number, _) in enumerate(columns))
-    there = "".join(
+    present = "".join(
         f"M{LEFT + start} {HEIGHT * (1 - number / most):.1f}h{stop - start}"
         for start, stop, number in _runs([round(number) for _, number in columns])
     )
     parts = [
-        f'<path class="f0" d="M{LEFT} {HEIGHT}{busy}V{HEIGHT}z"/><path class="limit" d="{there}"/>',
+        f'<path class="f0" d="M{LEFT} {HEIGHT}{busy}V{HEIGHT}z"/><path class="limit" d="{present}"/>',
         f'<text x="{LEFT - 8}" y="10" class="end">{most:.0f}</text>',
         f'<text x="{LEFT - 8}" y="{HEIGHT}" class="end">0</text>',
         _sessions(report, HEIGHT),
@@ -104,11 +109,12 @@ def busy_picture(report: Report) -> str:
 
 
 def duration_picture(report: Report) -> str:
-    """Return how long tasks took."""
+    """Return the picture of the histogram of the tasks' seconds; "" without tasks."""
     edges, counts = histogram(report)
     if not counts:
         return ""
-    width, most = CELLS / len(counts), max(counts)
+    width = CELLS / len(counts)
+    most = max(counts)
     parts = []
     for number, tasks in enumerate(counts):
         up = HEIGHT * tasks / most
@@ -134,16 +140,17 @@ def _picture(title: str, height: int, parts: list[str]) -> str:
 
 
 def _sessions(report: Report, height: int) -> str:
-    """Return a line where a session begins, with its number; its title says how the one before ended."""
-    lines, free = [], 0.0  # where there is room for a label
+    """Return a line at the beginning of each session, with its number; its title says how the former ended."""
+    lines = []
+    free = 0.0  # where there is room for the next label
     offsets = session_offsets(report)
     for number, session in list(enumerate(report.sessions))[1 : CELLS // 2]:
         before = report.sessions[number - 1]
         x = LEFT + CELLS * offsets[number] / (report.wall or 1)
         gap = duration(max(session.began - before.ended, 0))
-        title = f"session {before.number}: {before.how}; session {session.number} began {gap} later, "
+        title = f"session {before.number}: {before.end_reason}; session {session.number} began {gap} later, "
         title += moment(session.began)
-        label = f"session {session.number}" + ", requeued" * (before.how == "requeued")
+        label = f"session {session.number}" + ", requeued" * (before.end_reason == "requeued")
         text = f'<text x="{x + 3:.1f}" y="-5">{escape(label)}</text>' if x >= free else ""
         free = x + 110 if text else free
         path = f'<path class="session" d="M{x:.1f} -14V{height}"/>'
@@ -159,7 +166,8 @@ def _time_axis(report: Report, height: int) -> str:
     step = next(step for step in steps if step > wall / 9)
     marks = []
     for number in range(int(wall / step) + 1):
-        x, text = LEFT + CELLS * number * step / wall, duration(number * step)
+        x = LEFT + CELLS * number * step / wall
+        text = duration(number * step)
         marks.append(f'<path class="tick" d="M{x:.1f} {height}v5"/>')
         marks.append(f'<text x="{x:.1f}" y="{height + 18}" class="middle">{text}</text>')
     return "".join(marks)

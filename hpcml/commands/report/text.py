@@ -1,4 +1,4 @@
-"""The report for a terminal or a log: at most 100 columns wide."""
+"""Report for a terminal or a log, at most 100 columns wide."""
 
 import textwrap
 from collections.abc import Iterable, Sequence
@@ -14,8 +14,8 @@ __all__ = ["FUNCTION_HEADERS", "function_cells", "headline", "idle_line", "lost_
 BLOCKS = "▁▂▃▄▅▆▇█"
 PLAIN = str.maketrans({**dict(zip(BLOCKS, ".:-=+*%#", strict=True)), "·": " ", "…": "~", "µ": "u", "│": "|"})
 FUNCTION_HEADERS = ("done", "failed", "mean", "longest", "of busy time")
-MAX_LINES = 20  # lines of one kind
-ROWS = 48
+MAX_LINES = 20  # of one kind
+MAX_ROWS = 48  # of the timeline
 
 
 def render_text(report: Report, width: int = 100, encoding: str = "utf-8") -> str:
@@ -40,7 +40,7 @@ def render_text(report: Report, width: int = 100, encoding: str = "utf-8") -> st
 
 
 def headline(report: Report) -> str:
-    """Return in a line what has become of the tasks."""
+    """Return one line with the numbers of tasks that are done and failed, of dead workers and of sessions."""
     if not report.tasks and not report.deaths:
         return "no task has ended yet"
     parts = [f"{count(report.done, 'task')} done"]
@@ -56,14 +56,14 @@ def headline(report: Report) -> str:
 
 
 def idle_line(report: Report) -> str:
-    """Return in a line where the slots' idle time went."""
-    places = {
+    """Return one line with the parts of the slots' time that were idle, by their cause."""
+    causes = {
         "before": "before the first task of a slot",
         "between": "between its tasks",
         "after": "after its last",
         "unused": "in slots without a task",
     }
-    parts = [(report.idle[key] / report.slot_seconds, text) for key, text in places.items()]
+    parts = [(report.idle[key] / report.slot_seconds, text) for key, text in causes.items()]
     return ", ".join(f"{100 * share:.0f} % {text}" for share, text in parts if share >= 0.005)
 
 
@@ -75,13 +75,13 @@ def function_cells(report: Report, function: Function) -> list[str]:
 
 
 def lost_tasks(death: Death) -> str:
-    """Return what a dead worker was doing."""
+    """Return the tasks of a dead worker, by function."""
     tasks = [f"{number} of " * (number > 1) + short_name(name) for name, number in death.tasks.items()]
     return ", ".join(tasks[:3]) + ", …" * (len(tasks) > 3) or "no task"
 
 
 def notes(report: Report) -> list[str]:
-    """Return what one should know about the journal itself."""
+    """Return remarks about the journal itself: damages, sessions without an end, clocks that differ."""
     found = []
     for damage in report.damages[:MAX_LINES]:
         where = f"{damage.nbytes:,} bytes of the journal at offset {damage.offset:,}"
@@ -91,9 +91,9 @@ def notes(report: Report) -> list[str]:
             found.append(f"{where} are damaged: what was recorded there is not in this report")
     if len(report.damages) > MAX_LINES:
         found.append(f"and {len(report.damages) - MAX_LINES:,} more places are damaged")
-    if report.sessions and report.sessions[-1].how == "no end yet":
+    if report.sessions and report.sessions[-1].end_reason == "no end yet":
         found.append(f"the last session has no end yet; its last record is of {moment(report.sessions[-1].ended)}")
-    cut = [str(session.number) for session in report.sessions if session.how in ("requeued", "cut off")]
+    cut = [str(session.number) for session in report.sessions if session.end_reason in ("requeued", "cut off")]
     if cut:
         sessions = "session " if len(cut) == 1 else "sessions "
         sessions += ", ".join(cut[:MAX_LINES]) + ", …" * (len(cut) > MAX_LINES)
@@ -114,9 +114,8 @@ def _opening(report: Report, width: int) -> str:
     if report.slot_seconds:
         hosts = report.hosts
         used = f"{report.core_hours_used:.3g} of {report.core_hours_allocated:.3g} core-hours used"
-        slots = f"{count(report.most_slots, 'slot')} on " + (
-            ", ".join(hosts) if len(hosts) <= 4 else f"{len(hosts)} hosts"
-        )
+        names = ", ".join(hosts) if len(hosts) <= 4 else f"{len(hosts)} hosts"
+        slots = f"{count(report.most_slots, 'slot')} on {names}"
         lines.append(f"{100 * report.efficiency:.0f} % busy for {duration(report.wall)}, {slots}, {used}")
         if idle := idle_line(report):
             lines.append(f"idle: {idle}")
@@ -138,7 +137,7 @@ def _sessions(report: Report) -> str:
         slots = sum(number in slot.sessions for slot in report.slots)
         job = session.job + f", requeue {session.restart}" * bool(session.restart)
         cells = [moment(session.began), duration(session.wall), short_name(session.host, 20), job or "none", slots]
-        rows.append([session.number, *cells, f"{session.tasks:,}", session.how])
+        rows.append([session.number, *cells, f"{session.tasks:,}", session.end_reason])
     if not rows:
         return ""
     return _table(rows, ["session", "began", "lasted", "host", "job", "slots", "tasks", "end"], "rlrllrrl")
@@ -157,19 +156,20 @@ def _functions(report: Report) -> str:
     return table + _left_out(len(report.functions) - MAX_LINES, "functions")
 
 
-def _left_out(number: int, what: str) -> str:
-    return f"\n… and {number:,} more {what}: --json has all" if number > 0 else ""
+def _left_out(number: int, noun: str) -> str:
+    return f"\n… and {number:,} more {noun}: --json has all" if number > 0 else ""
 
 
 def _wrapped(title: str, items: Sequence[tuple[str, str]], width: int) -> str:
-    """Return lines under a title: each begins with its first text, and what it says stands beside it."""
+    """Return lines under a title: the first text of each item, and its second text in a column beside that."""
     column = min(max(len(first) for first, _ in items), 24)
     lines = [title]
     for first, text in items:
         indent = " " * (column + 4)
         initial = f"  {first:{column}}  "
         if len(first) > column:
-            lines, initial = [*lines, f"  {first}"], indent
+            lines.append(f"  {first}")
+            initial = indent
         lines += textwrap.wrap(
             text, width, initial_indent=initial, subsequent_indent=indent, break_on_hyphens=False
         )
@@ -180,11 +180,8 @@ def _failures(report: Report, width: int) -> str:
     if not report.failures:
         return ""
     items = [
-        (
-            f"{failure.count:,} {failure.error}",
-            f"in {short_name(failure.function)} on {', '.join(failure.slots)}",
-        )
-        for failure in report.failures[:MAX_LINES]
+        (f"{one.count:,} {one.error}", f"in {short_name(one.function)} on {', '.join(one.slots)}")
+        for one in report.failures[:MAX_LINES]
     ]
     return _wrapped("Failed tasks", items, width) + _left_out(len(report.failures) - MAX_LINES, "kinds")
 
@@ -200,10 +197,10 @@ def _deaths(report: Report, width: int) -> str:
 
 
 def _timeline(report: Report, width: int) -> str:
-    """Return a line for each slot: how busy it was when, and altogether."""
+    """Return a line for each row: its busy time as blocks, and its totals."""
     if not report.wall or not report.slots:
         return ""
-    rows = make_rows(report, ROWS)
+    rows = make_rows(report, MAX_ROWS)
     labels = [short_name(row.label, 24) for row in rows]
     beside = max(len(label) for label in labels) + 2
     cells = width - beside - 28
@@ -222,7 +219,7 @@ def _timeline(report: Report, width: int) -> str:
 
 
 def _ruler(report: Report, cells: int) -> str:
-    """Return the line above the slots: where sessions begin, or how long it all took."""
+    """Return the line above the slots: the beginnings of sessions, or the time of the only one."""
     if len(report.sessions) == 1:
         return f"{'0 s':{cells // 2}}{duration(report.wall):>{cells - cells // 2}}"
     line = " " * cells
@@ -236,7 +233,7 @@ def _ruler(report: Report, cells: int) -> str:
 def _block(cell: Cell) -> str:
     if cell.died or cell.failed:
         return "X" if cell.died else "!"
-    if not cell.there:
+    if not cell.present:
         return " "
     return BLOCKS[min(int(8 * cell.share), 7)] if cell.share >= 1 / 16 else "·"
 

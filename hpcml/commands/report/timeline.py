@@ -1,4 +1,4 @@
-"""Slots and time as a grid of cells, for pictures of any resolution; and how long tasks took.
+"""Slots and time as a grid of cells, for pictures of any resolution; and the histogram of the tasks' seconds.
 
 The sessions of a run follow each other in the pictures without the time between them.
 """
@@ -16,16 +16,16 @@ __all__ = ["Cell", "Histogram", "Row", "busy_slots", "histogram", "make_grid", "
 
 
 class Row(NamedTuple):
-    """A line of a picture: one slot, or those of one or several hosts. `slots` count in the report's list."""
+    """Line of a picture: one slot, or the slots of some hosts. `slots` are numbers in the report's list."""
 
     label: str
     slots: tuple[int, ...]
 
 
 class Cell(NamedTuple):
-    """Use of a row in a piece of time: slots that were there, busy ones (both means), the busiest function."""
+    """Use of a row in a piece of time: mean number of slots present, and of busy ones; the busiest function."""
 
-    there: float = 0.0
+    present: float = 0.0
     busy: float = 0.0
     function: int = -1
     failed: bool = False
@@ -33,8 +33,8 @@ class Cell(NamedTuple):
 
     @property
     def share(self) -> float:
-        """The part of the time there that tasks ran, between 0 and 1."""
-        return min(self.busy / self.there, 1.0) if self.there else 0.0
+        """Part of the slots' time in which tasks ran, between 0 and 1."""
+        return min(self.busy / self.present, 1.0) if self.present else 0.0
 
 
 class Histogram(NamedTuple):
@@ -45,7 +45,7 @@ class Histogram(NamedTuple):
 
 
 def make_rows(report: Report, most: int) -> list[Row]:
-    """Return a row for each slot; where these are more than `most`, for each host, or for several hosts."""
+    """Return a row for each slot; with more than `most` slots, for each host, or for several hosts."""
     if len(report.slots) <= most:
         return [Row(slot.name, (number,)) for number, slot in enumerate(report.slots)]
     hosts: dict[str, list[int]] = defaultdict(list)
@@ -63,19 +63,20 @@ def make_rows(report: Report, most: int) -> list[Row]:
 
 
 def session_offsets(report: Report) -> list[float]:
-    """Return where in the pictures each session begins, in seconds, and where the last ends."""
+    """Return the seconds in the pictures at which each session begins, and at which the last ends."""
     return list(itertools.accumulate((session.wall for session in report.sessions), initial=0.0))
 
 
 def make_grid(report: Report, rows: list[Row], cells: int) -> list[list[Cell]]:
-    """Return for each row `cells` cells, of equal length in time."""
+    """Return `cells` cells for each row, of equal length in time."""
     step = report.wall / cells or 1.0
     offsets = session_offsets(report)
     row_of = {slot: number for number, row in enumerate(rows) for slot in row.slots}
-    there, marks = _there(report, rows, cells, step, offsets), _marks(report, row_of, cells, step, offsets)
+    present = _slot_seconds(report, rows, cells, step, offsets)
+    marks = _marks(report, row_of, cells, step, offsets)
     busy: list[list[dict[int, float]]] = [[{} for _ in range(cells)] for _ in rows]
     for task in report.tasks:
-        if not task.start:  # not known
+        if not task.start:  # not recorded
             continue
         shift = offsets[task.session] - report.sessions[task.session].began
         start, end = span(report, task)
@@ -84,7 +85,7 @@ def make_grid(report: Report, rows: list[Row], cells: int) -> list[list[Cell]]:
             found[task.function] = found.get(task.function, 0.0) + seconds
     return [
         [
-            Cell(there[row][cell] / step, *_busiest(busy[row][cell], step), *marks.get((row, cell), ()))
+            Cell(present[row][cell] / step, *_busiest(busy[row][cell], step), *marks.get((row, cell), ()))
             for cell in range(cells)
         ]
         for row in range(len(rows))
@@ -98,31 +99,34 @@ def _busiest(functions: dict[int, float], step: float) -> tuple[float, int]:
 
 
 def _pieces(start: float, end: float, cells: int, step: float) -> list[tuple[int, float]]:
-    """Return the cells between two times, and how many seconds of each are."""
-    first, last = min(int(start / step), cells - 1), min(int(end / step), cells - 1)
+    """Return the cells between two times, and the seconds of each that are between these."""
+    first = min(int(start / step), cells - 1)
+    last = min(int(end / step), cells - 1)
     if first == last:
         return [(first, end - start)]
     inner = [(cell, step) for cell in range(first + 1, last)]
     return [(first, (first + 1) * step - start), *inner, (last, end - last * step)]
 
 
-def _there(report: Report, rows: list[Row], cells: int, step: float, offsets: list[float]) -> list[list[float]]:
-    """Return for how many seconds slots of each row were there in each cell."""
-    there = [[0.0] * cells for _ in rows]
+def _slot_seconds(
+    report: Report, rows: list[Row], cells: int, step: float, offsets: list[float]
+) -> list[list[float]]:
+    """Return for each row and cell the seconds of all slots that were present."""
+    found = [[0.0] * cells for _ in rows]
     for number, (start, end) in enumerate(itertools.pairwise(offsets)):
         pieces = _pieces(start, end, cells, step)
-        for row, line in zip(rows, there, strict=True):
+        for row, line in zip(rows, found, strict=True):
             slots = sum(number in report.slots[slot].sessions for slot in row.slots)
             if slots:
                 for cell, seconds in pieces:
                     line[cell] += slots * seconds
-    return there
+    return found
 
 
 def _marks(
     report: Report, row_of: dict[int, int], cells: int, step: float, offsets: list[float]
 ) -> dict[tuple[int, int], tuple[bool, bool]]:
-    """Return the cells in which a task failed or a worker died: which of both."""
+    """Return (row, cell): whether a task failed, and whether a worker died; cells without either are left out."""
 
     def place(session: int, slot: int, time: float) -> tuple[int, int]:
         """Return the row and the cell of a moment."""
@@ -140,19 +144,20 @@ def _marks(
 
 
 def busy_slots(grid: list[list[Cell]]) -> list[tuple[float, float]]:
-    """Return how many slots were busy, and how many were there, in each column of a grid."""
+    """Return the number of busy slots, and of slots present, in each column of a grid."""
     return [
-        (sum(min(cell.busy, cell.there) for cell in column), sum(cell.there for cell in column))
+        (sum(min(cell.busy, cell.present) for cell in column), sum(cell.present for cell in column))
         for column in zip(*grid, strict=True)
     ]
 
 
 def histogram(report: Report, bins: int = 24) -> Histogram:
-    """Return how long tasks took, in bins that grow by equal factors from the shortest to the longest."""
+    """Return the histogram of the tasks' seconds; its bins grow by equal factors from the shortest task on."""
     times = [max(task.seconds, 1e-6) for task in report.tasks]
     if not times:
         return Histogram([], [])
-    low, high = min(times), max(times)
+    low = min(times)
+    high = max(times)
     if high < 1.05 * low:
         return Histogram([low, high], [len(times)])
     scale = bins / math.log(high / low)

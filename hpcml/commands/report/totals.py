@@ -1,4 +1,4 @@
-"""The sums of a report: how long, how busy, and where the idle time went."""
+"""Totals of a report: wall time, busy time, idle time by its cause, and core-hours."""
 
 from collections import defaultdict
 
@@ -6,29 +6,29 @@ from hpcml.commands.report.model import Report, Task
 
 __all__ = ["add_up", "span"]
 
-SKEW = 1.0  # seconds by which the clocks of two hosts may differ before it is worth a word
+SKEW_SECONDS = 1.0  # that the clocks of two hosts may differ, without a note in the report
 
 Spans = dict[tuple[int, int], tuple[float, float, float]]
-"""For a session and a slot: when its first task began, when its last ended, and how long tasks ran."""
+"""(session, slot): start of the first task, end of the last, and busy seconds."""
 
 
 def span(report: Report, task: Task) -> tuple[float, float]:
-    """Return when a task began and ended, within its session: a clock that is wrong must not spoil the rest."""
+    """Return the start and the end of a task, cut to its session: a wrong clock must not spoil other numbers."""
     session = report.sessions[task.session]
     start = min(max(task.start, session.began), session.ended)
     return start, min(start + task.seconds, session.ended)
 
 
 def add_up(report: Report) -> None:
-    """Fill in all that is summed up from the sessions, slots and tasks of a report."""
+    """Set the totals of a report, and of its sessions, slots and functions."""
     for number, session in enumerate(report.sessions):
         session.wall = max(session.ended - session.began, 0.0)
-        there = [slot for slot in report.slots if number in slot.sessions]
-        for slot in there:
+        present = [slot for slot in report.slots if number in slot.sessions]
+        for slot in present:
             slot.seconds += session.wall
         report.wall += session.wall
-        report.slot_seconds += session.wall * len(there)
-        report.core_hours_allocated += (session.cpus or len(there) * session.cpus_per_slot) * session.wall / 3600
+        report.slot_seconds += session.wall * len(present)
+        report.core_hours_allocated += (session.cpus or len(present) * session.cpus_per_slot) * session.wall / 3600
     for task in report.tasks:
         _add_task(report, task)
     for function in report.functions:
@@ -39,7 +39,8 @@ def add_up(report: Report) -> None:
 
 
 def _add_task(report: Report, task: Task) -> None:
-    session, slot = report.sessions[task.session], report.slots[task.slot]
+    session = report.sessions[task.session]
+    slot = report.slots[task.slot]
     function = report.functions[task.function]
     for counted in (report, function):
         counted.done += not task.failed
@@ -50,8 +51,8 @@ def _add_task(report: Report, task: Task) -> None:
         busy.busy += task.seconds
     function.longest = max(function.longest, task.seconds)
     if task.start:
-        outside = task.start < session.began - SKEW or task.start + task.seconds > session.ended + SKEW
-        report.off_clock += outside
+        end = task.start + task.seconds
+        report.off_clock += task.start < session.began - SKEW_SECONDS or end > session.ended + SKEW_SECONDS
 
 
 def _idle(report: Report) -> dict[str, float]:
@@ -75,7 +76,7 @@ def _idle(report: Report) -> dict[str, float]:
 
 
 def _levels(report: Report) -> dict[int, float]:
-    """Return for how many seconds so many slots were busy at once."""
+    """Return number of slots that were busy at once: seconds."""
     changes: dict[int, list[tuple[float, int]]] = defaultdict(list)
     for task in report.tasks:
         start, end = span(report, task)
@@ -83,9 +84,12 @@ def _levels(report: Report) -> dict[int, float]:
     levels: dict[int, float] = defaultdict(float)
     for number, session in enumerate(report.sessions):
         most = sum(number in slot.sessions for slot in report.slots)
-        busy, before = 0, session.began
+        busy = 0
+        since = session.began
         for time, change in sorted(changes[number]):
-            levels[min(busy, most)] += time - before  # starts are rounded: two tasks of a slot can overlap by 1 ms
-            busy, before = busy + change, time
-        levels[min(busy, most)] += session.ended - before
+            # Starts are rounded: two tasks of a slot can overlap by 1 ms.
+            levels[min(busy, most)] += time - since
+            busy += change
+            since = time
+        levels[min(busy, most)] += session.ended - since
     return {level: levels[level] for level in sorted(levels) if levels[level] > 0}

@@ -31,6 +31,7 @@ def test_text_json_and_page_of_a_run(tmp_path, capsys):
     assert "4 tasks done" in " ".join(capsys.readouterr().out.split())
     assert report_main(directory, "--json") == 0
     data = json.loads(capsys.readouterr().out)
+    assert [session["how"] for session in data["sessions"]] == ["requeued", "ended"]
     assert data["done"] == 4
     assert data["timeline"]["n2:1"] == [0] * 100
     assert data["advice"][0]["option"].startswith("--ntasks=")

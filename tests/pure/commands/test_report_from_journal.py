@@ -24,7 +24,7 @@ def test_a_run_without_tasks_has_a_report(heads):
 
 def test_a_run_that_has_not_ended_has_a_report():
     report = report_of(*two_sessions()[:-1])
-    assert report.sessions[-1].how == "no end yet"
+    assert report.sessions[-1].end_reason == "no end yet"
     assert report.sessions[-1].wall == 10  # until the end of the last recorded task
     assert "the last session has no end yet" in render_text(report)
     assert "so far" in advise(report)[-1].reason
@@ -33,14 +33,14 @@ def test_a_run_that_has_not_ended_has_a_report():
 def test_a_killed_session_is_cut_off():
     heads = [session(), task("n1:0", 1000.0, 1.0), session(2, 2000.0, job="8"), end(2001.0)]
     report = report_of(*heads)
-    assert report.sessions[0].how == "cut off"
+    assert report.sessions[0].end_reason == "cut off"
     assert "what was running when session 1 ended is not recorded" in render_text(report)
 
 
 def test_a_session_whose_record_is_lost_is_rebuilt_from_its_tasks():
     report = report_of(task("n1:0", 1005.0, 2.0), task("n1:3", 1001.0, 3.0), end(1010.0))
     (only,) = report.sessions
-    assert (only.began, only.ended, only.how, only.tasks) == (1001, 1010, "ended", 2)
+    assert (only.began, only.ended, only.end_reason, only.tasks) == (1001, 1010, "ended", 2)
     assert [slot.name for slot in report.slots] == ["n1:0", "n1:3"]
     assert report.functions[0].name == "(name 0 is lost)"
 
@@ -52,7 +52,7 @@ def test_records_after_an_end_are_another_session():
 
 
 def test_an_end_without_a_beginning_ends_nothing():
-    assert [found.how for found in report_of(session(), end(1010.0), end(9999.0)).sessions] == ["ended"]
+    assert [found.end_reason for found in report_of(session(), end(1010.0), end(9999.0)).sessions] == ["ended"]
 
 
 def test_an_outcome_without_times_is_counted():

@@ -26,7 +26,7 @@ def test_the_grid_has_the_busy_share_of_each_cell():
 def test_a_slot_is_present_in_its_own_sessions_only():
     report = report_of(session(slots={"a": 1}), end(1010.0), session(2, 2000.0, slots={"b": 1}), end(2010.0))
     grid = make_grid(report, make_rows(report, 10), 2)
-    assert [[cell.there for cell in line] for line in grid] == [[1, 0], [0, 1]]
+    assert [[cell.present for cell in line] for line in grid] == [[1, 0], [0, 1]]
 
 
 def test_rows_are_hosts_where_there_are_many_slots():

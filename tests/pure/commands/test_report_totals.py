@@ -23,8 +23,8 @@ def test_counts_and_times_of_tasks():
 
 def test_ends_and_times_of_sessions():
     first, second = report_of(*two_sessions()).sessions
-    assert (first.how, first.wall, first.tasks, first.failed, first.deaths) == ("requeued", 10, 3, 1, 1)
-    assert (second.how, second.wall, second.tasks, second.busy) == ("ended", 20, 2, 18)
+    assert (first.end_reason, first.wall, first.tasks, first.failed, first.deaths) == ("requeued", 10, 3, 1, 1)
+    assert (second.end_reason, second.wall, second.tasks, second.busy) == ("ended", 20, 2, 18)
 
 
 def test_busy_and_idle_time_of_the_slots():
