@@ -64,7 +64,7 @@ class _Connection:
         self._address = address
         self._socket = socket
 
-    def send(self, message: Any) -> None:
+    def send(self, message: object) -> None:
         """Send a message; see `multiprocessing.connection.Connection`."""
         if self._socket is not None:
             try:
@@ -87,15 +87,15 @@ class _Connection:
 class _WithMessages:
     """A result with the messages of its task; its pickle is loaded as the result alone."""
 
-    def __init__(self, value: Any, messages: list[tuple[str, bytes]]) -> None:
+    def __init__(self, value: object, messages: list[tuple[str, bytes]]) -> None:
         self._value = value
         self._messages = messages
 
-    def __reduce__(self) -> Any:
+    def __reduce__(self) -> tuple[Any, ...]:
         return _deliver, (self._messages, self._value)
 
 
-def with_messages(value: Any) -> Any:
+def with_messages(value: object) -> object:
     """On a worker, return the object to pickle as a task's result: with the messages of the task, if any."""
     if not _messages:
         return value

@@ -133,7 +133,7 @@ def _definition(kind: type) -> str:
     return digest(repr(_shape(kind)).encode("utf-8", "surrogatepass"))
 
 
-def _shape(kind: type) -> Any:
+def _shape(kind: type) -> tuple[object, ...]:
     """Return the names and the code that a class consists of."""
     bases = [_shape(base) if base.__module__ == kind.__module__ else _name(base) for base in kind.__bases__]
     own = [(name, _attribute_shape(value)) for name, value in sorted(vars(kind).items()) if name not in _CHANGING]
@@ -146,11 +146,11 @@ def _shape(kind: type) -> Any:
 _CHANGING = {"__doc__", "__firstlineno__", "__static_attributes__", "_abc_impl", "__annotations_cache__"}
 
 
-def _name(kind: Any) -> str:
+def _name(kind: type) -> str:
     return f"{kind.__module__}.{kind.__qualname__}"
 
 
-def _attribute_shape(value: Any) -> Any:
+def _attribute_shape(value: object) -> object:
     """Return the part of an attribute that belongs to the definition of its class."""
     if isinstance(value, staticmethod | classmethod):
         return type(value).__name__, _attribute_shape(value.__func__)
@@ -165,16 +165,16 @@ def _attribute_shape(value: Any) -> Any:
     return _name(type(value))
 
 
-def _plain(value: Any) -> str:
+def _plain(value: object) -> str:
     return repr(value) if isinstance(value, int | float | str | tuple) else _name(type(value))
 
 
-def _code(code: types.CodeType) -> Any:
+def _code(code: types.CodeType) -> tuple[object, ...]:
     instructions, table, constants, *more = code_parts(code)
     return instructions, table, [_constant(one) for one in constants], more
 
 
-def _constant(one: Any) -> Any:
+def _constant(one: object) -> object:
     if isinstance(one, types.CodeType):
         return _code(one)
     return sorted(map(repr, one)) if isinstance(one, frozenset) else repr(one)

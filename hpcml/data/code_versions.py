@@ -7,10 +7,11 @@ import functools
 import sys
 import time
 import types
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from importlib.machinery import ModuleSpec
 from importlib.util import resolve_name
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from hpcml.data.digests import digest
 from hpcml.data.libraries import is_users, version
@@ -40,7 +41,8 @@ def _find_file(name: str) -> str | None:
     """Return the file of a module, imported or not; nothing is imported to find it."""
     if name in sys.modules:
         return getattr(sys.modules[name], "__file__", None)
-    spec, path = None, None
+    spec: ModuleSpec | None = None
+    path: Sequence[str] | None = None
     for part in _parents(name):
         spec = _spec(part, path)
         if spec is None or (part == name.partition(".")[0] and spec.origin and not is_users(spec.origin)):
@@ -49,19 +51,19 @@ def _find_file(name: str) -> str | None:
     return spec.origin if spec is not None and spec.has_location else None
 
 
-def _spec(name: str, path: Any) -> Any:
+def _spec(name: str, path: Sequence[str] | None) -> ModuleSpec | None:
     """Return the spec of a module from Python's finders: a package in editable mode has a finder of its own."""
     for finder in list(sys.meta_path):
         find = getattr(finder, "find_spec", None)
         with contextlib.suppress(Exception):
-            spec = None if find is None else find(name, path)
+            spec: ModuleSpec | None = None if find is None else find(name, path)
             if spec is not None:
                 return spec
     return None
 
 
-_sources: dict[str, tuple[Any, float, Source | None]] = {}
-_digests: dict[str, tuple[Any, float, str]] = {}
+_sources: dict[str, tuple[object, float, Source | None]] = {}
+_digests: dict[str, tuple[object, float, str]] = {}
 
 
 def source_of(name: str) -> Source | None:
@@ -76,7 +78,7 @@ def source_of(name: str) -> Source | None:
     return known[2]
 
 
-def _loaded(name: str) -> Any:
+def _loaded(name: str) -> object:
     """Return an object that is new each time the module is loaded; None for a module that is not imported."""
     module = sys.modules.get(name)
     return getattr(module, "__spec__", None) or module
@@ -101,7 +103,7 @@ def _read(name: str) -> Source | None:
     return Source(file, digest(content), tuple(sorted({parent for module in used for parent in _parents(module)})))
 
 
-def _imported(module: str, level: int, package: str, names: Any) -> list[str]:
+def _imported(module: str, level: int, package: str, names: Iterable[str] | None) -> list[str]:
     """Return the modules that ``from module import names`` may import."""
     source = resolve_name("." * level + module, package) if level else module
     return [source, *(f"{source}.{name}" for name in names or ())]
@@ -162,7 +164,8 @@ def _named_modules(code: types.CodeType, modules: tuple[str, ...], package: str)
     roots = list(modules)
     for number, step in enumerate(steps):
         if step.opname == "IMPORT_NAME":
-            level, names = steps[number - 2].argval, steps[number - 1].argval
+            level = steps[number - 2].argval
+            names = steps[number - 1].argval
             with contextlib.suppress(ImportError, ValueError):
                 roots += _imported(str(step.argval), level if isinstance(level, int) else 0, package, names)
     found = {*roots, *(f"{root}.{name}" for root in roots for name in code.co_names)}

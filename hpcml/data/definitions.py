@@ -2,7 +2,7 @@
 
 import sys
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import cloudpickle
@@ -24,7 +24,7 @@ __all__ = [
 
 FILLED_AT_RUN_TIME = {"deap.creator"}  # modules whose classes the script makes
 
-_by_reference: Callable[[Any], bool] = cloudpickle.cloudpickle._should_pickle_by_reference
+_by_reference: Callable[[object], bool] = cloudpickle.cloudpickle._should_pickle_by_reference
 
 
 def find_by_name(module: str, name: str) -> Any:
@@ -48,7 +48,7 @@ def is_found_by_name(thing: Any) -> bool:
     return find_by_name(thing.__module__, thing.__qualname__) is thing
 
 
-def is_named(thing: Any) -> bool:
+def is_named(thing: object) -> bool:
     """Tell whether the pickle of an object consists of its name, so that its state is not sent.
 
     An object that only carries the name of a function, as a decorator makes it, is sent with its attributes.
@@ -73,7 +73,7 @@ def is_named(thing: Any) -> bool:
     return module is None or (module != "__main__" and _defines(sys.modules.get(module), reduced, thing))
 
 
-def _is_sent_by_name(thing: Any) -> bool:
+def _is_sent_by_name(thing: object) -> bool:
     module = getattr(thing, "__module__", None)
     return isinstance(module, str) and module not in FILLED_AT_RUN_TIME and _by_reference(thing)
 
@@ -83,7 +83,7 @@ def is_importable(module: types.ModuleType) -> bool:
     return _by_reference(module)
 
 
-def own_reduction(thing: Any, table: Any) -> Any:
+def own_reduction(thing: object, table: Mapping[type, Callable[[Any], Any]]) -> Any:
     """Return the reduction that the class of an object defines, None where that is the one of `object`.
 
     Parameters
@@ -99,7 +99,7 @@ def own_reduction(thing: Any, table: Any) -> Any:
     return thing.__reduce_ex__(5)
 
 
-def module_name_of(thing: Any, name: str) -> str:
+def module_name_of(thing: object, name: str) -> str:
     """Return the name of the module that has an object under a global name, as `pickle` looks for it."""
     module = getattr(thing, "__module__", None)
     if isinstance(module, str):
@@ -108,7 +108,7 @@ def module_name_of(thing: Any, name: str) -> str:
     return next(owners, "__main__")
 
 
-def _defines(module: Any, name: str, thing: Any) -> bool:
+def _defines(module: object, name: str, thing: object) -> bool:
     """Tell whether a module has an object under a name; attributes that a module makes when asked do not count."""
     found = module
     for part in name.split("."):
@@ -136,7 +136,7 @@ def function_parts(function: types.FunctionType) -> tuple[Any, ...]:
     return code, captured, known, *more, used
 
 
-def _content(cell: types.CellType) -> Any:
+def _content(cell: types.CellType) -> object:
     try:
         return cell.cell_contents
     except ValueError:

@@ -23,7 +23,7 @@ _LINKS = ("__cause__", "__context__", "__suppress_context__")  # in this order: 
 _tried = threading.local()
 
 
-def reduce_error(error: BaseException, dumps: Callable[[Any], bytes] | None = None) -> tuple[Any, ...]:
+def reduce_error(error: BaseException, dumps: Callable[[object], bytes] | None = None) -> tuple[Any, ...]:
     """Return the reduction of an exception.
 
     Parameters
@@ -60,7 +60,7 @@ class _WithReduction:
         return self.reduced
 
 
-def _own_reduction(error: BaseException, dumps: Callable[[Any], bytes] | None) -> tuple[Any, ...] | None:
+def _own_reduction(error: BaseException, dumps: Callable[[object], bytes] | None) -> tuple[Any, ...] | None:
     """Return the reduction that the class of an exception defines; None where that fails."""
     try:
         reduced = error.__reduce_ex__(pickle.HIGHEST_PROTOCOL)
@@ -92,7 +92,7 @@ def _members(error: BaseException) -> Iterator[tuple[str, Any]]:
                     yield name, value
 
 
-def _is_picklable(value: Any, dumps: Callable[[Any], bytes] | None) -> bool:
+def _is_picklable(value: object, dumps: Callable[[object], bytes] | None) -> bool:
     """Tell whether a value can be pickled and loaded."""
     if dumps is None or type(value) in _PLAIN:
         return True

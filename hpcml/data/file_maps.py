@@ -12,9 +12,11 @@ import functools
 import os
 import socket
 import weakref
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy
+from numpy.typing import NDArray
 
 from hpcml.data.map_modes import map_of
 from hpcml.errors import DataError, TaskError
@@ -23,7 +25,7 @@ __all__ = ["MappedFile", "flush_maps", "open_view", "reduce_map", "reduce_own_ma
 
 LOCAL_FILE_SYSTEMS = {"btrfs", "ext2", "ext3", "ext4", "f2fs", "overlay", "ramfs", "tmpfs", "vfat", "xfs", "zfs"}
 
-Layout = tuple[Any, tuple[int, ...], int, tuple[int, ...]]
+Layout = tuple[numpy.dtype[Any], tuple[int, ...], int, tuple[int, ...]]
 """Type of the elements, shape, offset of the first element, and strides."""
 
 # Maps that were sent from another computer, by their id.
@@ -52,7 +54,7 @@ class MappedFile(NamedTuple):
     nbytes: int
 
 
-def reduce_map(array: Any, flush: bool) -> tuple[Any, ...]:
+def reduce_map(array: NDArray[Any], flush: bool) -> tuple[Any, ...]:
     """Return the reduction of a writable map, or of a view of one, with all its dimensions and strides.
 
     Parameters
@@ -78,7 +80,7 @@ def reduce_map(array: Any, flush: bool) -> tuple[Any, ...]:
     return open_view, (file, offset, before + after, layout, type(array))
 
 
-def _address(array: Any) -> int:
+def _address(array: NDArray[Any]) -> int:
     start: int = array.__array_interface__["data"][0]
     return start
 
@@ -107,7 +109,9 @@ def _kernel() -> str:
         return file.read().strip()
 
 
-def open_view(file: MappedFile, offset: int, nbytes: int, layout: Layout, kind: Any) -> Any:
+def open_view(
+    file: MappedFile, offset: int, nbytes: int, layout: Layout, kind: type[NDArray[Any]]
+) -> NDArray[Any]:
     """Return an array over `nbytes` of a file from `offset` on; `kind` is its type.
 
     Raises
@@ -125,10 +129,10 @@ def open_view(file: MappedFile, offset: int, nbytes: int, layout: Layout, kind: 
         _distant[id(source)] = source
     dtype, shape, start, strides = layout
     if kind is not numpy.memmap:
-        plain: Any = numpy.ndarray(shape, dtype, source, start, strides)
+        plain: NDArray[Any] = numpy.ndarray(shape, dtype, source, start, strides)
         return plain if kind is numpy.ndarray else plain.view(kind)
-    view: Any = numpy.ndarray.__new__(numpy.memmap, shape, dtype, source, start, strides)
-    view._mmap = source._mmap
+    view = numpy.ndarray.__new__(numpy.memmap, shape, dtype, source, start, strides)
+    view._mmap = source._mmap  # type: ignore[attr-defined]
     view.filename = source.filename
     view.offset = offset + start
     view.mode = "r+"
@@ -166,7 +170,7 @@ def _file_system(device: int) -> str:
     return ""
 
 
-def reduce_own_map(array: Any) -> tuple[Any, ...]:
+def reduce_own_map(array: NDArray[Any]) -> tuple[Any, ...]:
     """Return the reduction of a map in a result.
 
     A file that the task has made itself may not exist for the driver: the content is sent as well.
@@ -187,7 +191,7 @@ def flush_maps() -> None:
         source.flush()
 
 
-def reduce_read_only(array: Any, reduced: tuple[Any, ...] | None) -> tuple[Any, ...]:
+def reduce_read_only(array: NDArray[Any], reduced: tuple[Any, ...] | None) -> tuple[Any, ...]:
     """Return the reduction of an array that stays read-only.
 
     Parameters
@@ -198,13 +202,13 @@ def reduce_read_only(array: Any, reduced: tuple[Any, ...] | None) -> tuple[Any, 
     return _read_only, reduced or (numpy.asanyarray, (numpy.array(array, subok=True),))
 
 
-def _read_only(build: Any, parts: tuple[Any, ...]) -> Any:
+def _read_only(build: Callable[..., NDArray[Any]], parts: tuple[Any, ...]) -> NDArray[Any]:
     array = build(*parts)
     array.flags.writeable = False
     return array
 
 
-def _returned_view(content: Any, opened: tuple[Any, ...]) -> Any:
+def _returned_view(content: NDArray[Any], opened: tuple[Any, ...]) -> NDArray[Any]:
     """Return a view of the file that a task has mapped by itself; `content` where the file differs from that.
 
     The driver may not see the file, and the file may have changed since: recorded results are old.

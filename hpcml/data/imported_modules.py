@@ -37,7 +37,8 @@ def imported_modules(since: float) -> bytes:
     now = (len(sys.modules), next(reversed(sys.modules), ""))
     if now == _last:
         return _packed
-    _last, found = now, {}
+    _last = now
+    found = {}
     for name, module in list(sys.modules.items()):
         loaded = getattr(module, "__spec__", None) or module
         seen = _known.get(name)

@@ -8,20 +8,22 @@ import mmap
 from typing import Any
 
 import numpy
+from numpy.typing import NDArray
 
 __all__ = ["is_copy_on_write", "is_file_map", "is_masked_map", "map_of", "refuse_file_map"]
 
 
-def map_of(array: Any) -> Any:
+def map_of(array: NDArray[Any]) -> Any:
     """Return the memmap whose memory an array is a view of, None where there is none."""
-    while isinstance(array, numpy.ndarray):
-        if isinstance(array.base, mmap.mmap):
-            return array if isinstance(array, numpy.memmap) else None
-        array = array.base
+    source: object = array
+    while isinstance(source, numpy.ndarray):
+        if isinstance(source.base, mmap.mmap):
+            return source if isinstance(source, numpy.memmap) else None
+        source = source.base
     return None
 
 
-def is_file_map(array: Any) -> bool:
+def is_file_map(array: NDArray[Any]) -> bool:
     """Tell whether writing to an array writes to a file.
 
     Examples
@@ -39,18 +41,18 @@ def is_file_map(array: Any) -> bool:
     return source is not None and source.mode != "c"
 
 
-def is_masked_map(array: Any) -> bool:
+def is_masked_map(array: NDArray[Any]) -> bool:
     """Tell whether an array is a masked array whose data is a map that writes to its file."""
     return isinstance(array, numpy.ma.MaskedArray) and is_file_map(array.data)
 
 
-def is_copy_on_write(array: Any) -> bool:
+def is_copy_on_write(array: NDArray[Any]) -> bool:
     """Tell whether an array is of a map of mode "c": the array is writable, and its file never changes."""
     source = map_of(array) if array.flags.writeable else None
     return source is not None and source.mode == "c"
 
 
-def refuse_file_map(array: Any) -> Any:
+def refuse_file_map(array: NDArray[Any]) -> NDArray[Any]:
     """Return `array`, or raise for a map that writes to its file.
 
     Such a task has no recorded result: its output is the file, which only running the task writes.

@@ -12,7 +12,7 @@ import pickle
 import sys
 from collections.abc import Mapping
 from multiprocessing import process
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from hpcml.errors import HpcmlError
 
@@ -28,8 +28,8 @@ class _State(NamedTuple):
     directory: str = ""
     moved: bool = False  # away from the directory in which the workers were started
     umask: int | None = None
-    path: tuple[Any, ...] = ()
-    argv: tuple[Any, ...] = ()
+    path: tuple[str, ...] = ()
+    argv: tuple[str, ...] = ()
     authkey: bytes = b""
     changes: Mapping[str, str | None] = {}
 
@@ -47,7 +47,7 @@ class ScriptState:
         self._base_directory = directory
         self._base = dict(environment)
         self._directory = directory
-        self._seen: tuple[Any, ...] = ()
+        self._seen: tuple[object, ...] = ()
         self._variables: dict[bytes, bytes] = {}
         self._packed = b""
         self._status = -1  # open file of proc(5), of the process with this number
@@ -69,7 +69,7 @@ class ScriptState:
             self._seen = seen
         return self._packed
 
-    def _pack(self, directory: str, *others: Any) -> bytes:
+    def _pack(self, directory: str, *others: object) -> bytes:
         changes: dict[str, str | None] = {
             name: value for name, value in os.environ.copy().items() if self._base.get(name) != value
         }

@@ -20,7 +20,7 @@ def process_generator(library: str) -> Any:
     return bound.__self__
 
 
-def reduce_generator(thing: Any) -> tuple[Any, ...] | None:
+def reduce_generator(thing: object) -> tuple[Any, ...] | None:
     """Return the reduction of this process' own generator; None for any other object.
 
     The pickle is loaded as the own generator of the other process. A copy would start anew with each task, so that

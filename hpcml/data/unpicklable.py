@@ -23,11 +23,11 @@ _SEARCHED_REDUCTIONS: set[Any] = {
     kind.__reduce__ for kind in (object, OrderedDict, defaultdict, deque, set, frozenset, MethodType)
 } | {functools.partial.__reduce__}
 
-_Part = tuple[str, Any, Any]
+_Part = tuple[str, object, object]
 """Format of one step of a path, the value in it, and the object that the step leads to."""
 
 
-def describe_unpicklable(parts: Mapping[str, Any], whole: str, error: Exception) -> str:
+def describe_unpicklable(parts: Mapping[str, object], whole: str, error: Exception) -> str:
     """Return a sentence on the object inside the named `parts` that cannot be pickled.
 
     Parameters
@@ -48,7 +48,7 @@ def describe_unpicklable(parts: Mapping[str, Any], whole: str, error: Exception)
 class _Nowhere:
     """A file without content."""
 
-    def write(self, data: Any) -> None:
+    def write(self, data: object) -> None:
         """Discard a piece of a pickle."""
 
 
@@ -63,7 +63,7 @@ class _Probe(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle has no t
         return (int, ()) if type(thing) in reducers else super().reducer_override(thing)
 
 
-def pickles(thing: Any) -> bool:
+def pickles(thing: object) -> bool:
     """Tell whether `thing` can be pickled."""
     try:
         _Probe().dump(thing)
@@ -72,7 +72,7 @@ def pickles(thing: Any) -> bool:
     return True
 
 
-def _find_culprit(thing: Any, path: str, above: tuple[Any, ...] = ()) -> tuple[str, Any]:
+def _find_culprit(thing: object, path: str, above: tuple[object, ...] = ()) -> tuple[str, object]:
     """Return path and object of the innermost part of `thing` that does not pickle; `above` are its containers."""
     above = (*above, thing)
     with contextlib.suppress(Exception):  # an object's own methods may raise anything
@@ -87,7 +87,7 @@ def _find_culprit(thing: Any, path: str, above: tuple[Any, ...] = ()) -> tuple[s
     return path, thing
 
 
-def _step(form: str, key: Any) -> str:
+def _step(form: str, key: object) -> str:
     """Return one step of a path as text."""
     try:
         text = form % (key,)

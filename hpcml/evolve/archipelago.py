@@ -188,7 +188,8 @@ class _SharedCheckpoint:
         """Return the state that was written last, on all ranks."""
         if self._path is None:
             return None
-        packed, error = None, None
+        packed: bytes | None = None
+        error: Exception | None = None
         if self._is_first:
             try:
                 self._file = Checkpoint(self._path)
