@@ -1,8 +1,8 @@
-"""The envelope around a task: how a call is sent to a worker, runs there, and how its outcome returns.
+"""Envelope of a task: packed calls, and the frame in which they are sent to a worker.
 
-A frame is what is sent in one message: a pickled list of packed calls. Each call and each outcome is
-pickled on its own, so that one that cannot be unpickled spoils no other. Many short calls of one function are
-one `Call`, a chunk, with one outcome: a list of what they returned. Arguments and values of a chunk are apart too.
+A frame is one message: a pickled list of packed calls. Each call and each outcome (`hpcml.data.outcomes`) is
+pickled on its own, so that one that cannot be unpickled spoils no other. Many short calls of one function are one
+`Call`, a chunk, with one outcome: a list of their values. Arguments and values of a chunk are pickled apart, too.
 """
 
 import pickle
@@ -39,13 +39,13 @@ class Call(NamedTuple):  # a tuple, for there may be a million of them
         Pickles of the function and of ``(args, kwargs)``; apart, so that ``map`` pickles its function once. Of a
         chunk: the arguments of all its calls.
     name
-        What messages call it.
+        Name of the function in messages.
     group
-        Calls of one group are sent together and are taken to last about equally long.
+        Calls of one group are sent together and are expected to last about equally long.
     width
-        At most so many frames of the group are in flight at once; None: as many as there is room for.
+        The most frames of the group that are in flight at once; None: no limit.
     key
-        What the journal knows it by; "" when it is not recorded.
+        Its key in the journal; "" when it is not recorded.
     keys
         Of a chunk: the key of each of its calls.
     """
@@ -60,7 +60,7 @@ class Call(NamedTuple):  # a tuple, for there may be a million of them
 
     @property
     def length(self) -> int:
-        """Number of calls that it stands for."""
+        """Number of calls that it consists of."""
         return len(self.keys) or 1
 
     @property
@@ -80,36 +80,36 @@ class Call(NamedTuple):  # a tuple, for there may be a million of them
 
 
 class RecordedOutcome(NamedTuple):
-    """A call whose outcome is known from an earlier session of the run; see `Call` for its group."""
+    """A call whose outcome an earlier session of the run has recorded; see `Call` for its group."""
 
     outcome: Outcome
     group: str
 
 
 class TaskObserver(Protocol):
-    """Hears of what becomes of calls."""
+    """Observer of the calls of a dispatcher: records and shows their outcomes."""
 
     def finished(self, call: Call, outcome: Outcome, packed: bytes | memoryview) -> None:
-        """Take the outcome of a call, as the worker packed it too; what this raises fails all calls."""
+        """Take the outcome of a call, also as the worker packed it; an exception raised here fails all calls."""
 
     def restored(self, known: RecordedOutcome) -> None:
-        """Take a call whose outcome is known from an earlier session."""
+        """Take a call whose outcome an earlier session has recorded."""
 
     def failed(self, call: Call, error: HpcmlError) -> None:
         """Take a call that has ended its worker too often, or ran too long."""
 
     def died(self, death: WorkerDied, calls: list[Call]) -> None:
-        """Take the death of a worker, and what it had been given to do."""
+        """Take the death of a worker, and the calls that were sent to it."""
 
     def printed(self, worker: str, stream: int, data: bytes, ended: bool) -> None:
-        """Take what a worker's tasks have printed: `stream` is 0 for standard output, 1 for standard error.
+        """Take prints of a worker's tasks: `stream` is 0 for standard output, 1 for standard error.
 
-        With `ended` nothing follows for now that belongs to the same line.
+        With `ended` no more of the same line follows for now.
         """
 
 
 def name_of(function: Callable[..., Any]) -> str:
-    """Return what messages call `function`."""
+    """Return the name of `function` in messages."""
     for wrapped in ("func", "func", "function"):  # functools.partial, of one; scikit-learn's delayed
         function = getattr(function, wrapped, function)
     name = getattr(function, "__qualname__", type(function).__qualname__)
@@ -119,16 +119,16 @@ def name_of(function: Callable[..., Any]) -> str:
 
 
 class WithJoblibSettings:
-    """A function that joblib gave: it runs with joblib's settings for what is nested in it.
+    """A function of a joblib.Parallel, which runs with joblib's settings for a Parallel within it.
 
     Parameters
     ----------
     backend, n_jobs
-        What a Parallel within the function uses.
+        Settings of a Parallel within the function.
     threads
         The most threads that its numerical libraries may start; None: as many as the slot has CPUs.
     preparation
-        What its worker does first, once.
+        Initializer that the worker runs before, once.
     """
 
     def __init__(
@@ -151,7 +151,7 @@ class WithJoblibSettings:
 
     @contextmanager
     def settings(self) -> Iterator[None]:
-        """Have joblib's settings hold, for one call or many."""
+        """Set joblib's settings, for one call or many."""
         from joblib import parallel_config
 
         if self.preparation is not None:

@@ -32,7 +32,7 @@ __all__ = [
 
 
 class RemoteTraceback(Exception):
-    """The cause of an exception that a task raised on a worker: where, and the traceback there."""
+    """Cause of an exception that a task raised on a worker: the worker, and the traceback there."""
 
     def __init__(self, worker: str, text: str) -> None:
         super().__init__(worker, text)
@@ -200,8 +200,8 @@ def _unpack_warnings(packed: bytes) -> tuple[CaughtWarning, ...]:
 class Head(NamedTuple):
     """Head of a frame of outcomes.
 
-    ``printed`` is what its calls have written to standard output and error; what the owner of the worker's streams
-    has taken, in ``readings`` readings up to now, comes before that. For ``modules`` see `Outcome`.
+    ``printed`` is the output of its calls to standard output and error. The owner of the worker's streams has read
+    earlier output, in ``readings`` readings up to now. For ``modules`` see `Outcome`.
     """
 
     worker: str
@@ -218,9 +218,9 @@ def join_outcomes(
     printed: tuple[bytes, bytes] = (b"", b""),
     readings: int = 0,
 ) -> bytes:
-    """Return the frame in which packed outcomes are sent back; see `Head`."""
-    about = (worker, [len(packed) for packed in outcomes], modules, printed, readings)
-    head = pickle.dumps(about, pickle.HIGHEST_PROTOCOL)
+    """Join packed outcomes into the bytes of one frame, which is sent back; see `Head`."""
+    fields = Head(worker, [len(packed) for packed in outcomes], modules, printed, readings)
+    head = pickle.dumps(tuple(fields), pickle.HIGHEST_PROTOCOL)
     return b"".join((len(head).to_bytes(8, "little"), head, *outcomes))
 
 
@@ -230,7 +230,7 @@ def read_head(frame: bytes) -> Head:
 
 
 def unpack_outcomes(frame: bytes) -> Iterator[tuple[memoryview, Outcome]]:
-    """Yield the outcomes of a frame's calls, in order: each as it lies there, and unpacked."""
+    """Yield the outcomes of a frame's calls, in order: each as it is in the frame, and unpacked."""
     begin = 8 + int.from_bytes(frame[:8], "little")
     head = read_head(frame)
     for length in head.lengths:

@@ -1,8 +1,8 @@
 """Processes that a worker's tasks have started: they end with the worker.
 
-A pool of loky's or multiprocessing's within a task has a resource tracker, which removes semaphores and memory
-maps when all others that use them are gone. So everything below a worker is killed but the trackers, which then
-end by themselves; it is stopped first, so that nothing is started meanwhile.
+A pool of loky or multiprocessing within a task has a resource tracker, which removes semaphores and memory maps
+when all processes that use them have ended. So all processes below a worker are killed except the trackers, which
+then end by themselves. They are stopped first, so that they start no others meanwhile.
 """
 
 import contextlib
@@ -17,21 +17,21 @@ __all__ = ["adopt_orphans", "end_orphans", "end_trees"]
 
 PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
 TRACKERS = (b"loky.backend.resource_tracker", b"multiprocessing.resource_tracker")
-PATIENCE = 5.0  # seconds for a tracker to clean up
+TRACKER_TIMEOUT_SECONDS = 5.0  # for a tracker to clean up
 
 
 def adopt_orphans() -> None:
-    """Become the parent of what children of this process leave behind."""
+    """Become the parent of orphans: of processes whose parent, a descendant of this process, has ended."""
     ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1)
 
 
 def end_orphans(own: Collection[int]) -> None:
-    """End the children of this process that are not its `own`, with all below them."""
+    """End the children of this process but its `own`, with all processes below them."""
     end_trees([child for child in _children().get(os.getpid(), []) if child not in own])
 
 
 def end_trees(processes: Collection[int]) -> None:
-    """Kill processes with all below them, but for resource trackers, which are given time to clean up."""
+    """Kill processes with all below them, except resource trackers, which get time to clean up."""
     stopped: set[int] = set()
     trackers: set[int] = set()
     new = set(processes)
@@ -46,8 +46,8 @@ def end_trees(processes: Collection[int]) -> None:
         new = {child for parent in stopped for child in children.get(parent, [])} - stopped - trackers
     for process in stopped:
         _send(process, signal.SIGKILL)
-    end = time.monotonic() + PATIENCE
-    while any(_sessions(tracker) for tracker in trackers) and time.monotonic() < end:
+    end = time.monotonic() + TRACKER_TIMEOUT_SECONDS
+    while any(_is_running(tracker) for tracker in trackers) and time.monotonic() < end:
         time.sleep(0.01)
 
 
@@ -64,13 +64,13 @@ def _is_tracker(process: int) -> bool:
     return any(name in command for name in TRACKERS)
 
 
-def _sessions(process: int) -> bool:
+def _is_running(process: int) -> bool:
     state, _ = _state(process)
     return state not in ("", "Z", "X")
 
 
 def _state(process: int | str) -> tuple[str, int]:
-    """Return the state of a process and its parent (proc_pid_stat(5)); "" where it is gone."""
+    """Return the state of a process and its parent (proc_pid_stat(5)); "" where there is no such process."""
     try:
         fields = Path(f"/proc/{process}/stat").read_text(errors="replace").rpartition(")")[2].split()
     except OSError:

@@ -1,4 +1,4 @@
-"""Short calls of one function that came in one message: each runs as if it had been sent alone."""
+"""Runs a chunk: short calls of one function in one message, each as if it had been sent alone."""
 
 import contextlib
 import time
@@ -15,9 +15,9 @@ from hpcml.engines.snapshots import Snapshot, take_snapshot
 
 __all__ = ["Function", "call_with_note", "run_chunk"]
 
-MAX_CHUNK_SECONDS = 0.5  # seconds; the rest of a chunk that lasts longer than was thought is given to others
-LARGEST = 4 << 20  # bytes of values in one message
-CHANGES = 3  # in a row, after which a function is loaded for each call without another look
+MAX_CHUNK_SECONDS = 0.5  # the rest of a chunk that lasts longer than estimated is sent to other workers
+MAX_VALUES_NBYTES = 4 << 20  # in one message
+MAX_CHANGES = 3  # in a row; then a function is loaded for each call, without a snapshot
 
 
 class Function:
@@ -27,7 +27,7 @@ class Function:
         self._packed = packed
         self._snapshot: Snapshot | None = None
         self._changes = 0
-        self.is_fixed = False  # there is nothing that a call could change
+        self.is_fixed = False  # nothing in it can be changed by a call
         self.load()
 
     def load(self) -> None:
@@ -38,15 +38,15 @@ class Function:
     def load_again(self) -> None:
         """Load the function as it was sent, for the next call."""
         self.load()
-        self.remember()
+        self.take_snapshot()
 
-    def remember(self) -> None:
-        """Take a snapshot, for calls that follow."""
-        self._snapshot = take_snapshot(self.called) if self._changes < CHANGES else None
+    def take_snapshot(self) -> None:
+        """Take a snapshot of the function, for the calls that follow."""
+        self._snapshot = take_snapshot(self.called) if self._changes < MAX_CHANGES else None
         self.is_fixed = self._snapshot is not None and self._snapshot.is_empty
 
-    def renew(self) -> None:
-        """Be ready for the next call."""
+    def prepare_next(self) -> None:
+        """Load the function again before the next call, if the last one has changed it."""
         if self._snapshot is not None and self._snapshot.holds():
             self._changes = 0
             return
@@ -55,7 +55,7 @@ class Function:
 
 
 def call_with_note(call: Callable[..., Any], args: Any, kwargs: Mapping[str, Any]) -> Any:
-    """Call a function; an exception says which individual it was about."""
+    """Call a function; a note of an exception says which individual among the arguments was evaluated."""
     try:
         return call(*args, **kwargs)
     except Exception as error:
@@ -73,14 +73,16 @@ def run_chunk(
     until = time.perf_counter() + MAX_CHUNK_SECONDS
     called = function.called
     with called.settings() if isinstance(called, WithJoblibSettings) else contextlib.nullcontext():
-        function.remember()
-        loaded, add, now = arguments.load(function), values.add, time.perf_counter
+        function.take_snapshot()
+        loaded = arguments.load(function)
+        add = values.add
+        now = time.perf_counter
         for number in range(arguments.length):
             if number:
-                if now() > until or values.nbytes > LARGEST:
+                if now() > until or values.nbytes > MAX_VALUES_NBYTES:
                     return
                 if not function.is_fixed:
-                    function.renew()
+                    function.prepare_next()
             args, kwargs = next(loaded)
             add(call_with_note(function.call, args, kwargs))
             if between is not None:

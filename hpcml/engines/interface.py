@@ -1,4 +1,4 @@
-"""Interface between the dispatcher and the engines."""
+"""Interface of the engines: their workers, as the dispatcher uses them."""
 
 from collections.abc import Callable, Set
 from concurrent.futures import Future
@@ -10,11 +10,11 @@ __all__ = ["Workers"]
 
 
 class Workers(Protocol):
-    """Workers that an engine's context manager yields, ready."""
+    """Workers of an engine, which its context manager yields when they are ready."""
 
     @property
     def slots(self) -> int:
-        """Number of workers, those included that are just being replaced."""
+        """Number of workers, including those that are being replaced."""
 
     @property
     def ready(self) -> int:
@@ -22,25 +22,26 @@ class Workers(Protocol):
 
     @property
     def hosts(self) -> tuple[str, ...]:
-        """The nodes they are on, each once."""
+        """Nodes of the workers, each once."""
 
     staging: Staging
     """Staging of data on their nodes."""
 
     on_change: Callable[[], None]
-    """Called by the engine when workers have come or gone."""
+    """Called by the engine when workers were added or lost."""
 
     on_broken: Callable[[BaseException], None]
-    """Called by the engine when no worker will ever answer again."""
+    """Called by the engine when no worker can return anything more."""
 
     on_print: Callable[[str, int, bytes, bool], None]
     """Called by the engine with prints of its workers; see `hpcml.data.envelope.TaskObserver.printed`."""
 
     def submit(self, frame: bytes, avoid: Set[str] = frozenset()) -> "Future[bytes]":
-        """Send a frame to the worker with the least to do, of equal ones not where those in `avoid` have died.
+        """Send a frame to the worker with the fewest frames, and return the future of its outcomes.
 
-        Its future fails with `WorkerDied`.
+        `avoid` are workers that died under its calls: of several workers with as few frames, one elsewhere is
+        taken. The future fails with `WorkerDied`.
         """
 
     def interrupt(self, future: "Future[bytes]") -> None:
-        """End the work on a submitted frame now, at the price of its worker; a replacement follows."""
+        """End the work on a submitted frame now, by ending its worker, which is replaced."""

@@ -1,4 +1,4 @@
-"""A task on its worker: run, timed, its warnings caught, and its outcome packed."""
+"""Runs tasks on a worker: each is timed, its warnings are caught, and its outcome is packed."""
 
 import os
 import re
@@ -48,17 +48,18 @@ _streams: Streams | None = None
 
 
 def become_worker(host: str, slot: int, streams: Streams | None = None) -> None:
-    """Note which slot this process fills, and its standard streams; engines call it once in each worker.
+    """Set the slot that this process fills, and its standard streams; engines call this once in each worker.
 
-    The streams are its own from its first frame on: what is printed before is the engine's.
+    The streams are those of its tasks from the first frame on: prints before that are the engine's.
     """
-    global _worker, _streams
+    global _worker, _streams  # noqa: PLW0603  one process is one worker
     rebind_classes()
-    _worker, _streams = Worker(host, slot), streams
+    _worker = Worker(host, slot)
+    _streams = streams
 
 
 def current_worker() -> Worker | None:
-    """Return the slot this process fills, or None in a driver.
+    """Return the worker that this process is, or None in a driver.
 
     Examples
     --------
@@ -114,8 +115,10 @@ def _run(
 ) -> bytes:
     """Run one packed call, or the calls of a chunk; whatever happens, a packed outcome is returned."""
     value: Any = None
-    error, trace = None, ""
-    started, tick = time.time(), time.perf_counter()
+    error: BaseException | None = None
+    trace = ""
+    started = time.time()
+    tick = time.perf_counter()
     try:
         function = functions.get(packed) or _load(packed, functions)
         if isinstance(arguments, Packed | Referring):
@@ -131,7 +134,8 @@ def _run(
         if isinstance(raised, ValueError | TypeError) and has_data and _is_read_only(raised):
             raised.add_note(READ_ONLY)
         note_manager(raised, str(_worker))
-        error, trace = raised, traceback.format_exc()
+        error = raised
+        trace = traceback.format_exc()
         if isinstance(raised, SystemExit) and not raised.code:  # the driver would end, as if all was well
             error = TaskError("a task called sys.exit(), which ends a script: let the function return instead")
     seconds = time.perf_counter() - tick
@@ -148,7 +152,7 @@ def _is_read_only(error: BaseException) -> bool:
 
 
 def _load(packed: Packed, functions: dict[Packed, Function]) -> Function:
-    """Unpickle a function; one that lives in a module is kept for the rest of its frame.
+    """Unpickle a function; one with a name in a module is kept for the rest of its frame.
 
     Any other may hold state, in an attribute or a captured variable: each task gets its own, so that
     results do not depend on which tasks happened to be sent together.
@@ -162,5 +166,5 @@ def _load(packed: Packed, functions: dict[Packed, Function]) -> Function:
 
 
 def _peak() -> int:
-    """Return the most memory that this process has ever had, in MB (getrusage(2) counts kB)."""
+    """Return the peak memory of this process, in MB (getrusage(2) counts kB)."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10
