@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import numpy
 from numpy.typing import NDArray
 
-from hpcml.data.file_maps import reduce_own_map
+from hpcml.data.file_maps import reduce_returned_map
 from hpcml.data.map_modes import is_file_map
 
 __all__ = [
@@ -79,7 +79,7 @@ def reduce_returned(array: NDArray[Any]) -> Any:
     """Return how the pickle of a result builds `array`; an array over read-only data becomes the caller's own."""
     if is_mapped(array):
         return array.copy(order="K").__reduce_ex__(pickle.HIGHEST_PROTOCOL)
-    return reduce_own_map(array) if is_file_map(array) else None
+    return reduce_returned_map(array) if is_file_map(array) else None
 
 
 def plain_array(array: NDArray[Any]) -> NDArray[Any]:

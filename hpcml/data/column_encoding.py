@@ -10,7 +10,7 @@ from typing import Any
 
 from hpcml.data.arrays import Array, integers, numbers, stack
 from hpcml.data.columns import Arrays, Column, Constant, Individuals, Numbers, References, Sequences
-from hpcml.data.deap import base_of, new_parts
+from hpcml.data.deap import attributes_if_new, content_type_of
 from hpcml.data.out_of_band import Objects
 
 __all__ = ["SeenObjects", "encode_column"]
@@ -92,7 +92,7 @@ def _sequences(kind: type, values: Sequence[Any], seen: SeenObjects) -> Column |
 
 
 def _individuals(kind: Any, values: Sequence[Any], seen: SeenObjects) -> Column | None:
-    base = base_of(kind)
+    base = content_type_of(kind)
     if base is None or not seen.are_new(values):
         return None
     genomes: Any = None
@@ -114,7 +114,7 @@ def _attributes(
 ) -> tuple[tuple[str, ...] | None, tuple[Column, ...] | None]:
     """Return the names and the columns of attributes; no names where all are as the class makes them."""
     states = [vars(value) for value in values]
-    made = new_parts(kind, states)
+    made = attributes_if_new(kind, states)
     if made is not None:
         return None, () if seen.are_new(made) else None
     names = tuple(states[0])

@@ -10,7 +10,7 @@ from itertools import islice, repeat
 from typing import Any, NamedTuple, Protocol
 
 from hpcml.data.arrays import Array, split_rows
-from hpcml.data.deap import base_of, build_individual, new_lists
+from hpcml.data.deap import build_individual, build_new_lists, content_type_of
 from hpcml.data.loading import LoadedFunction
 
 __all__ = ["Arrays", "Column", "Constant", "Individuals", "Numbers", "References", "Sequences"]
@@ -126,8 +126,8 @@ class Individuals(NamedTuple):
         names = self.names
         kind = pickle.loads(self.kind)
         genomes = repeat(None, self.length) if self.genomes is None else self.genomes.values(function)
-        if names is None and base_of(kind) is list:
-            yield from new_lists(kind, genomes)
+        if names is None and content_type_of(kind) is list:
+            yield from build_new_lists(kind, genomes)
             return
         if names is None:
             yield from (build_individual(kind, genome, None) for genome in genomes)

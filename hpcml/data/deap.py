@@ -19,13 +19,13 @@ from hpcml.data.arrays import Array, plain_array
 
 __all__ = [
     "add_individual_note",
-    "base_of",
+    "attributes_if_new",
+    "attributes_of_new_list",
     "build_individual",
+    "build_new_lists",
+    "content_type_of",
     "creator_class",
     "is_new",
-    "new_lists",
-    "new_parts",
-    "parts_of_new",
     "rebind_classes",
     "reduce_individual",
 ]
@@ -56,7 +56,7 @@ def reduce_individual(thing: Any) -> tuple[Any, ...] | None:
     return build_individual, (kind, genome, vars(thing) if genome is None or not is_new(thing, kind) else None)
 
 
-def base_of(kind: Any) -> type | None:
+def content_type_of(kind: Any) -> type | None:
     """Return the type of the content that an instance of a class of DEAP's creator has beside its attributes.
 
     `object` where there are only attributes; None for any other class, and for one that defines the pickles of its
@@ -99,10 +99,10 @@ def _holds_attributes_alone(base: type) -> bool:
 
 def is_new(individual: Any, kind: Any) -> bool:
     """Tell whether all attributes of an individual are as new: a fitness without values."""
-    return new_parts(kind, [vars(individual)]) is not None
+    return attributes_if_new(kind, [vars(individual)]) is not None
 
 
-def new_parts(kind: Any, states: Sequence[dict[str, Any]]) -> list[Any] | None:
+def attributes_if_new(kind: Any, states: Sequence[dict[str, Any]]) -> list[Any] | None:
     """Return the attributes of individuals of a class where all of them are as new, else None."""
     made = {name for name, value in kind.reduce_args[2].items() if isinstance(value, type)}
     if any(state.keys() != made for state in states):
@@ -113,13 +113,13 @@ def new_parts(kind: Any, states: Sequence[dict[str, Any]]) -> list[Any] | None:
     return parts if all(not state or state == _NO_VALUES for state in map(vars, parts)) else None
 
 
-def parts_of_new(thing: Any) -> list[Any] | None:
+def attributes_of_new_list(thing: Any) -> list[Any] | None:
     """Return the attributes of an individual with base `list` where all of them are as new, else None."""
     kind: Any = type(thing)
     meta = getattr(sys.modules.get("deap.creator"), "MetaCreator", None)
     if meta is None or type(kind) is not meta or kind.reduce_args[1] is not list:
         return None
-    return new_parts(kind, [vars(thing)])
+    return attributes_if_new(kind, [vars(thing)])
 
 
 def build_individual(kind: Any, genome: Any, state: dict[str, Any] | None) -> Any:
@@ -138,7 +138,7 @@ def build_individual(kind: Any, genome: Any, state: dict[str, Any] | None) -> An
     return individual
 
 
-def new_lists(kind: Any, genomes: Iterable[Any]) -> Iterator[Any]:
+def build_new_lists(kind: Any, genomes: Iterable[Any]) -> Iterator[Any]:
     """Yield new individuals of a class with base `list`: equal to ``kind(genome)``, in a third of the time."""
     made = [(name, _maker(value)) for name, value in kind.reduce_args[2].items() if isinstance(value, type)]
     for genome in genomes:

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from hpcml.data.map_modes import map_of
 from hpcml.errors import DataError, TaskError
 
-__all__ = ["MappedFile", "flush_maps", "open_view", "reduce_map", "reduce_own_map", "reduce_read_only"]
+__all__ = ["MappedFile", "flush_maps", "open_view", "reduce_map", "reduce_read_only", "reduce_returned_map"]
 
 LOCAL_FILE_SYSTEMS = {"btrfs", "ext2", "ext3", "ext4", "f2fs", "overlay", "ramfs", "tmpfs", "vfat", "xfs", "zfs"}
 
@@ -170,7 +170,7 @@ def _file_system(device: int) -> str:
     return ""
 
 
-def reduce_own_map(array: NDArray[Any]) -> tuple[Any, ...]:
+def reduce_returned_map(array: NDArray[Any]) -> tuple[Any, ...]:
     """Return the reduction of a map in a result.
 
     A file that the task has made itself may not exist for the driver: the content is sent as well.

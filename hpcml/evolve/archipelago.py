@@ -14,7 +14,7 @@ from typing import Any
 from hpcml.data.out_of_band import dumps_result
 from hpcml.evolve.interface import Algorithm, Population, Toolbox
 from hpcml.evolve.island import Island, Migration, evolve_island
-from hpcml.evolve.random_streams import get_states, new_seed, set_states, states_of
+from hpcml.evolve.random_streams import get_states, new_seed, set_states, states_of_seed
 from hpcml.evolve.saved_state import pack_state, unpack_state
 from hpcml.journal.checkpoint import Checkpoint
 
@@ -141,7 +141,7 @@ def islands(
         if seed is None:
             seed = new_seed() if comm is None else comm.bcast(new_seed())
         found = [
-            Island(population, copy.deepcopy(algorithm), states_of(f"{seed} island {number}"))
+            Island(population, copy.deepcopy(algorithm), states_of_seed(f"{seed} island {number}"))
             for number, population in enumerate(populations)
         ]
         order = random.Random(f"{seed} migration")

@@ -18,7 +18,7 @@ __all__ = [
     "new_seed",
     "set_fitness",
     "set_states",
-    "states_of",
+    "states_of_seed",
 ]
 
 SHOWN_CHARACTERS = 200  # of a value or an individual in a message
@@ -74,7 +74,7 @@ def set_states(states: tuple[Any, Any]) -> None:
     numpy.random.set_state(states[1])
 
 
-def states_of(seed: str) -> tuple[Any, Any]:
+def states_of_seed(seed: str) -> tuple[Any, Any]:
     """Return the states that `random` and `numpy.random` begin with for a seed."""
     number = int.from_bytes(hashlib.blake2b(seed.encode(), digest_size=4).digest(), "little")
     return random.Random(seed).getstate(), numpy.random.RandomState(number).get_state()

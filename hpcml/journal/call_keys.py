@@ -19,7 +19,7 @@ from typing import Any
 import cloudpickle
 
 from hpcml.data.arrays import numbers
-from hpcml.data.deap import parts_of_new
+from hpcml.data.deap import attributes_of_new_list
 from hpcml.data.digests import ContentDigests, digest
 from hpcml.journal.object_digests import ATOMS, ObjectDigest, are_atoms, digest_in_order, digest_quickly
 from hpcml.journal.reductions import nothing
@@ -90,7 +90,7 @@ class CallKeys:
 
     def _individual_digest(self, function: ObjectDigest, thing: Any) -> str:
         """Return the digest of a call with a new individual of numbers, in a tenth of the time; else ""."""
-        parts = parts_of_new(thing)
+        parts = attributes_of_new_list(thing)
         if parts is None or not function.places.keys().isdisjoint(map(id, (thing, *parts))):
             return ""
         genome, names = _genome(thing)

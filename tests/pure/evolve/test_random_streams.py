@@ -14,7 +14,7 @@ from hpcml.evolve.random_streams import (
     new_seed,
     set_fitness,
     set_states,
-    states_of,
+    states_of_seed,
 )
 
 
@@ -53,11 +53,11 @@ def test_a_new_seed_draws_nothing_and_follows_both_libraries():
 
 def test_the_states_of_a_seed():
     with keep_states():
-        set_states(states_of("island 1"))
+        set_states(states_of_seed("island 1"))
         first = draw()
-        set_states(states_of("island 2"))
+        set_states(states_of_seed("island 2"))
         assert draw() != first
-        set_states(states_of("island 1"))
+        set_states(states_of_seed("island 1"))
         assert draw() == first
 
 
