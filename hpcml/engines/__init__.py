@@ -1,4 +1,4 @@
-"""The engines: each carries frames to workers by one foreign system, in a module of its own.
+"""Engines: each sends frames to workers by one foreign system, in a module of its own.
 
 An engine module has one public function, ``start(plan)``: a context manager that yields
 `hpcml.engines.interface.Workers`, ready, and leaves no process, step, socket or file behind.
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["LIBRARIES", "Starter", "import_library", "load"]
 
 Starter = Callable[["Plan"], AbstractContextManager["Workers"]]
-LIBRARIES = {"local": "loky", "ipyparallel": "ipyparallel"}  # engine: the foreign library it stands on
+LIBRARIES = {"local": "loky", "ipyparallel": "ipyparallel"}  # engine: its foreign library
 
 
 def load(name: str) -> Starter:
@@ -30,8 +30,8 @@ def load(name: str) -> Starter:
     Raises
     ------
     EngineError
-        No such engine, or its library is not installed, is of a version that cannot be used, or cannot keep other
-        users of the nodes out.
+        There is no such engine; or its library is not installed, is of a version that cannot be used, or cannot
+        exclude other users of the nodes.
 
     Examples
     --------
@@ -59,7 +59,7 @@ def load(name: str) -> Starter:
 
 
 def import_library(name: str) -> None:
-    """Import what the driver needs of an engine's foreign library; `load` leaves that for while workers start."""
+    """Import the parts of an engine's library that the driver needs; slow, so called while the workers start."""
     if name == "ipyparallel":
         check_parts("ipyparallel.client")
         importlib.import_module("hpcml.engines.ipyparallel.client")

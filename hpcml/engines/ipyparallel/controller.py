@@ -1,4 +1,4 @@
-"""The program of the controller's step: finds an address that every node reaches, and serves there.
+"""Program of the controller's step: offers its addresses, and serves at the one that the driver chooses.
 
 ``python -m hpcml.engines.ipyparallel.controller ENGINES``; see `message_types` for the messages.
 """
@@ -20,11 +20,11 @@ from hpcml.errors import EngineError
 
 __all__ = ["Ports", "agree_on_address", "heartbeat", "main", "serve"]
 
-DEAD_AFTER = 8_000  # milliseconds without an answer until an engine counts as dead
+HEARTBEAT_TIMEOUT_MILLISECONDS = 8_000  # without an answer, until an engine counts as dead
 
 
 def agree_on_address(inbox: LineReader, output: int) -> str | None:
-    """Let the driver and the launchers try our addresses; return the one the driver chose."""
+    """Offer the addresses of this node, and return the one that the driver chooses; None where it ends instead."""
     offer = AddressOffer()
     send_message(offer.message, output)
     offer.answer_probes(until=inbox.descriptor)
@@ -34,16 +34,16 @@ def agree_on_address(inbox: LineReader, output: int) -> str | None:
 
 
 class Ports:
-    """Hands out free ports of `address`, and keeps each from everybody else until it is bound.
+    """Free ports of `address`, each reserved until the controller binds it.
 
-    A port that is found free and let go may be another controller's a moment later. One that is bound here, but
-    not listened on, can be bound once more by who says that addresses may be reused, as zmq does; the kernel gives
-    it to nobody who asks for any port (tcp(7), SO_REUSEADDR).
+    A port that is found free and released may be another controller's a moment later. A port that is bound here,
+    but not listened on, can be bound once more with SO_REUSEADDR, as zmq does; the kernel does not assign it to
+    processes that ask for any port (tcp(7)).
     """
 
     def __init__(self, address: str) -> None:
         self._address = address
-        self._held: list[socket.socket] = []
+        self._reserved: list[socket.socket] = []
 
     def next_port(self, _pool: str = "") -> int:
         """Return a port; see `ipyparallel.controller.app.IPController.next_port`.
@@ -51,19 +51,19 @@ class Ports:
         Raises
         ------
         EngineError
-            There is none left.
+            No port is free.
         """
-        holder = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-        holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        reserving = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        reserving.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            holder.bind((self._address, 0))
+            reserving.bind((self._address, 0))
         except OSError as error:
             raise EngineError(
                 f"no port is free on {self._address} ({error.strerror}): `ss -tan` shows who holds them, "
                 "`sysctl net.ipv4.ip_local_port_range` how many there are"
             ) from error
-        self._held.append(holder)
-        port: int = holder.getsockname()[1]
+        self._reserved.append(reserving)
+        port: int = reserving.getsockname()[1]
         return port
 
 
@@ -75,7 +75,7 @@ def serve(address: str, profile: str, ping: int, inbox: LineReader, output: int)
     os.environ["IPYTHONDIR"] = profile  # the home directory may not be writable here
     app = IPController.instance()
     app.next_port = Ports(address).next_port
-    app.write_connection_files = False  # the driver passes it on; nothing secret touches a disk
+    app.write_connection_files = False  # the driver sends the connection information; no key is on a disk
     app.initialize(
         [
             f"--profile-dir={profile}",
@@ -83,14 +83,15 @@ def serve(address: str, profile: str, ping: int, inbox: LineReader, output: int)
             f"--location={address}",
             f"--ping={ping}",
             "--nodb",
-            f"--HeartMonitor.max_heartmonitor_misses={DEAD_AFTER // ping}",
+            f"--HeartMonitor.max_heartmonitor_misses={HEARTBEAT_TIMEOUT_MILLISECONDS // ping}",
             "--IPController.enable_curve=True",
             "--IPController.broadcast_scheduler_depth=0",
             "--log-level=ERROR",
         ]
     )
     check_object("ipyparallel.controller.app:IPController()", app)
-    app.log.setLevel("ERROR")  # the option is for what is shown; records would still be made of each heartbeat
+    # The option concerns the lines that are shown; a record would still be made of each heartbeat.
+    app.log.setLevel("ERROR")
     app.hub.monitor.socket.unsubscribe(b"")  # else the hub reads every frame and outcome, to keep a record of it
     app.hub.monitor.socket.subscribe(b"heartmonitor")
     app.loop.add_callback(lambda: send_message({"client": _client_info(app), "engine": _engine_info(app)}, output))
@@ -119,7 +120,7 @@ def _engine_info(app: Any) -> dict[str, Any]:
 
 
 def _listen(inbox: LineReader, output: int) -> None:
-    """Give a sign of life whenever the driver asks for one; end with its output."""
+    """Answer the driver's questions for a sign of life; end the controller with the driver's input."""
     while not inbox.ended:
         if inbox.read(None) is not None:
             send_message({"alive": ""}, output)
@@ -127,7 +128,7 @@ def _listen(inbox: LineReader, output: int) -> None:
 
 
 def heartbeat(engines: int) -> int:
-    """Return the milliseconds between heartbeats: an engine is registered by its first, each costs 0.1 ms.
+    """Return the milliseconds between heartbeats: the first of an engine registers it, each costs 0.1 ms.
 
     Examples
     --------
@@ -142,12 +143,12 @@ def main(engines: int) -> None:
     """Raise the limit on open files (each engine needs several), agree on an address, serve."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    # ipyparallel's own helpers are forked; without this they would outlive a controller that is killed.
+    # ipyparallel forks helper processes; without this they would outlive a controller that is killed.
     os.register_at_fork(after_in_child=die_with_parent)
     inbox, output = LineReader(0), claim_output()
     address = agree_on_address(inbox, output)
     if address is not None:
-        with tempfile.TemporaryDirectory(prefix="hpcml-") as profile:  # ipyparallel wants one
+        with tempfile.TemporaryDirectory(prefix="hpcml-") as profile:  # ipyparallel needs one
             serve(address, profile, heartbeat(engines), inbox, output)
 
 

@@ -52,7 +52,7 @@ class Launcher:
         self._workers = ForkedWorkers(self.slots, cpus, output, os.environ)
         self.directories = DataDirectories(data["name"], data["places"], again=generation > 0)
         self._shared = data["shared"]
-        self._profile = tempfile.mkdtemp(prefix="hpcml-")  # ipyparallel wants one; nothing is kept in it
+        self._profile = tempfile.mkdtemp(prefix="hpcml-")  # ipyparallel needs one; no file is written there
         self._engines: dict[int, int] = {}  # slot: the engine that was forked last
         self._waiting_slots: list[int] = []  # slots without an engine until there is another controller
         self._generation = [generation] * self.slots
@@ -75,7 +75,7 @@ class Launcher:
         with os.fdopen(os.dup(2), "w") as log:  # the standard streams will be the tasks'
             try:
                 become_worker(self.node, slot, self._prints.streams(slot))
-                if "numpy.random" in sys.modules:  # all would draw the same; `random` sees to that itself
+                if "numpy.random" in sys.modules:  # all would draw the same; `random` seeds itself after a fork
                     sys.modules["numpy.random"].seed()
                 info, engine = self._engine_info, self._engines[slot]
                 run_engine(info, engine, predecessor, self._profile, log=log, environment=os.environ)

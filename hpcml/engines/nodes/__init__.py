@@ -1,3 +1,3 @@
-"""Programs on nodes: what those of all engines share."""
+"""Programs on nodes: the parts that all engines share."""
 
 __all__: list[str] = []

@@ -93,9 +93,9 @@ def reach(
 ) -> dict[str, str]:
     """Try each address; return the error of each, "" where a listener greeted with `token`.
 
-    The token tells the server from a stranger at the same address: 127.0.0.1, or the address of a
-    container bridge, exist on every node. While none has greeted, those that gave no answer are tried again with
-    the next of `timeouts`: a host that is busy is no firewall.
+    The token distinguishes the server from another program at the same address: 127.0.0.1, or the address of a
+    container bridge, exist on every node. While no listener has greeted, addresses without an answer are tried
+    again with the next of `timeouts`: a host that is busy is no firewall.
     """
     found: dict[str, str] = {}
     ports = dict(addresses)

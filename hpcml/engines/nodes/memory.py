@@ -7,7 +7,7 @@ __all__ = ["oom_counters", "oom_kills"]
 
 
 def oom_counters(cgroups: str) -> list[Path]:
-    """Return the files that count a process's cgroup's kills, for what ``/proc/self/cgroup`` says.
+    """Return the files that count the kills in the cgroup of a process, given its ``/proc/self/cgroup``.
 
     Version 2 of cgroups has one hierarchy, version 1 one for memory (Linux, admin-guide/cgroup-v2.rst and
     cgroup-v1/memory.rst). The last counts for the whole computer (proc_vmstat(5)).
@@ -29,9 +29,9 @@ def oom_counters(cgroups: str) -> list[Path]:
 
 
 def oom_kills() -> int:
-    """Return how many processes have been killed for want of memory, where this process lives and elsewhere.
+    """Return a count of processes that were killed because memory ran out; only its changes have a meaning.
 
-    Only a change of the number means something.
+    The counters overlap: that of the whole computer includes those of the cgroup.
     """
     kills = 0
     with contextlib.suppress(OSError, ValueError):

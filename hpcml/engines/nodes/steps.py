@@ -10,7 +10,7 @@ from hpcml.slurm.nodes import Node
 
 __all__ = ["PYTHON", "Step", "worker_steps"]
 
-# -P: a random.py in the working directory is not our library
+# -P: a file random.py in the working directory must not replace the library's module.
 PYTHON = (sys.executable, *worker_options(interpreter_options(sys.orig_argv)), "-P", "-m")
 Step = tuple[tuple[Node, ...], list[str]]
 
@@ -18,7 +18,7 @@ Step = tuple[tuple[Node, ...], list[str]]
 def worker_steps(
     plan: Plan, nodes: Sequence[Node], program: Sequence[str], *, together: bool = False
 ) -> list[Step]:
-    """Return for each het group its nodes and the step that runs `program` there; see `worker_step`."""
+    """Return a step that runs `program` for each het group, with the group's nodes; see `worker_step`."""
     het = plan.allocation is not None and plan.allocation.het_groups > 1
     steps = []
     for group in sorted({node.het_group for node in nodes}):

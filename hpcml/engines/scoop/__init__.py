@@ -3,12 +3,12 @@
 ::
 
     hpcml run --engine scoop script.py
-      ├── main thread      the script, as SCOOP's origin: it hands out all tasks and executes none
+      ├── main thread      the script, as SCOOP's origin: sends all tasks and executes none
       ├── hpcml-broker     SCOOP's broker
-      └── hpcml-scoop      listens to the step <── srun ── one `node` program per node ── its workers, forked
+      └── hpcml-scoop      reads the step's messages <── srun ── one `node` program per node ── its workers, forked
 
-Tasks are sent by SCOOP's own sockets, all of them encrypted (`curve`); orders, deaths and prints by the standard
-streams of the step. See `patches` for what is changed in SCOOP 0.7.2.0, which nobody maintains.
+SCOOP's own sockets send the tasks, all of them encrypted (`curve`). The standard streams of the step carry orders,
+deaths and prints. `patches` lists the changes to SCOOP 0.7.2.0, which is no longer maintained.
 """
 
 __all__: list[str] = []

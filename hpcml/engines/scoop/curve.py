@@ -1,8 +1,8 @@
 """CURVE on every socket of SCOOP: one key pair per run; messages without the key are dropped.
 
-SCOOP opens its sockets with ``zmq.Context()`` in two modules. In these, and nowhere else, the name ``zmq`` is
-made to mean a `_Zmq`, whose contexts make encrypted sockets. A socket that both binds and connects, as a worker's,
-is a server for the one and a client for the other: libzmq reads the options at that moment (zmq_curve(7)).
+SCOOP opens its sockets with ``zmq.Context()`` in two modules. In these two alone, the name ``zmq`` is bound to a
+`_Zmq`, whose contexts make encrypted sockets. A socket that both binds and connects, as a worker's, is a server
+where it binds and a client where it connects: libzmq reads the options at that moment (zmq_curve(7)).
 """
 
 import hmac
@@ -19,7 +19,7 @@ from hpcml.journal.private_files import read_private, write_new
 
 __all__ = ["KeyPair", "create_keys", "read_keys", "secured"]
 
-SILENCE = 60_000  # milliseconds; whoever sends or waits for so long has lost the other side
+ANSWER_TIMEOUT_MILLISECONDS = 60_000  # of a peer, until it counts as lost
 _DOMAIN = b"hpcml"
 
 
@@ -48,32 +48,31 @@ def read_keys(path: Path) -> KeyPair:
     advice = "It is the key of the run, whose directory must be one that all nodes share: --run-dir=…"
     found = read_private(path, advice).split()
     if [len(key) for key in found] != [40, 40]:
-        raise HpcmlError(f"{path} is no key pair: start the run anew")
+        raise HpcmlError(f"{path} is no key pair: start the run again")
     return KeyPair(*found)
 
 
 def secured(keys: KeyPair, address: Callable[[], str]) -> "_Zmq":
-    """Return what stands for the module zmq in SCOOP's modules.
+    """Return the replacement of the module zmq in SCOOP's modules.
 
     Parameters
     ----------
     address
-        Tells which address a socket is bound to that would be bound to all.
+        Returns the address to bind to in place of all addresses.
     """
-
     socket = type("Socket", (_Socket,), {"_keys": keys, "_own_address": staticmethod(address)})
     return _Zmq(keys, type("Context", (zmq.Context,), {"_socket_class": socket}))
 
 
 class _Socket(zmq.Socket):  # type: ignore[type-arg]
-    """Encrypts: a server when it binds, a client when it connects."""
+    """Encrypted socket: a server when it binds, a client when it connects."""
 
     _keys: KeyPair
     _own_address: Callable[[], str]
 
     def bind(self, addr: str) -> Any:
-        """Serve at one address, those with the run's key."""
-        self.ipv6 = False  # addresses here are IPv4's, and are to be seen as what they are
+        """Serve clients that have the run's key, at one address."""
+        self.ipv6 = False  # addresses here are IPv4's; with IPv6, libzmq would show them in another form
         self.curve_server = True
         self.curve_publickey, self.curve_secretkey = self._keys
         self.zap_domain = _DOMAIN
@@ -88,17 +87,17 @@ class _Socket(zmq.Socket):  # type: ignore[type-arg]
         self.curve_publickey, self.curve_secretkey = self._keys
         self.curve_serverkey = self._keys.public
         if self.type == zmq.DEALER:
-            self.sndtimeo = self.rcvtimeo = SILENCE
+            self.sndtimeo = self.rcvtimeo = ANSWER_TIMEOUT_MILLISECONDS
         if self.type == zmq.SUB:
             return self._connect_now(addr)
         return super().connect(addr)
 
     def _connect_now(self, addr: str) -> Any:
-        """Connect, and wait until that is done: what is published before is lost."""
+        """Connect, and wait for the handshake: messages that are published before it are lost."""
         monitor = self.get_monitor_socket(zmq.EVENT_HANDSHAKE_SUCCEEDED)
         try:
             connected = super().connect(addr)
-            if not monitor.poll(SILENCE):
+            if not monitor.poll(ANSWER_TIMEOUT_MILLISECONDS):
                 raise zmq.Again(msg=f"no answer from {addr}")
             return connected
         finally:
@@ -110,7 +109,7 @@ class _Socket(zmq.Socket):  # type: ignore[type-arg]
 
 
 class _Zmq:
-    """The module zmq, but for the contexts that it makes."""
+    """The module zmq, except for its contexts."""
 
     def __init__(self, keys: KeyPair, context: Any) -> None:
         self._key = zmq.utils.z85.decode(keys.public)
@@ -122,7 +121,7 @@ class _Zmq:
     def Context(self, *args: Any) -> Any:  # noqa: N802  zmq's name
         """Return a context whose sockets encrypt, and whose servers admit the run's own key only."""
         context = self._context(*args)
-        # The handler's own socket is an ordinary one, in the same context; it ends with that.
+        # The handler's own socket is an ordinary one, in the same context, and ends with the context.
         plain: zmq.Context[Any] = zmq.Context.shadow(context.underlying)
         handler = plain.socket(zmq.REP)
         handler.linger = 0
@@ -132,12 +131,12 @@ class _Zmq:
 
 
 def _admit(handler: Any, key: bytes) -> None:
-    """Answer libzmq's questions whether a client may come in (RFC 27/ZAP), until the context ends."""
+    """Answer libzmq's requests to admit a client (RFC 27/ZAP) until the context ends."""
     try:
         while True:
             version, number, _, _, _, mechanism, *credentials = handler.recv_multipart()
-            known = mechanism == b"CURVE" and len(credentials) == 1 and hmac.compare_digest(credentials[0], key)
-            status = (b"200", b"OK") if known else (b"400", b"no")
+            admitted = mechanism == b"CURVE" and len(credentials) == 1 and hmac.compare_digest(credentials[0], key)
+            status = (b"200", b"OK") if admitted else (b"400", b"no")
             handler.send_multipart([version, number, *status, b"", b""])
     except zmq.ZMQError:  # the context has ended
         pass

@@ -1,4 +1,4 @@
-"""The door to SCOOP: one version, and every part of it that is used or replaced here is looked for first."""
+"""Import of SCOOP: one version alone, and a check of every part that is used or replaced here."""
 
 import importlib.metadata
 import sys
@@ -34,7 +34,7 @@ USED: dict[str, tuple[str, ...]] = {
 
 
 def check_version(found: str) -> None:
-    """Raise EngineError unless `found` is the version whose internals are known here."""
+    """Raise EngineError unless `found` is the version whose internals `patches` changes."""
     if found != VERSION:
         raise EngineError(
             f"engine 'scoop' changes the internals of SCOOP {VERSION}, and {sys.executable} has SCOOP {found}: "
@@ -62,7 +62,7 @@ def load() -> Any:
     Raises
     ------
     EngineError
-        It is not installed, another version, or not what that version is known to be.
+        SCOOP is not installed, is another version, or lacks a part of the released one.
     """
     try:
         check_version(importlib.metadata.version("scoop"))

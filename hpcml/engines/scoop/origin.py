@@ -1,4 +1,4 @@
-"""Origin of SCOOP, which runs the script: it sends all tasks, executes none, and fails when the pool does."""
+"""Origin of SCOOP, which runs the script: sends all tasks, executes none, and fails when the pool fails."""
 
 import functools
 import os
@@ -19,21 +19,21 @@ class PoolFailure:
 
     def __init__(self) -> None:
         self.error: BaseException | None = None
-        self._over = False
+        self._ended = False
         self._lock = threading.Lock()  # protects both: the first error counts, and none after the end
         self.descriptor, self._writer = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
 
     def fail(self, error: BaseException) -> None:
-        """Note an error, and wake up the main thread; once the script has ended, nothing is an error."""
+        """Keep the first error, and wake up the main thread; after `end`, errors are ignored."""
         with self._lock:
-            if self.error is None and not self._over:
+            if self.error is None and not self._ended:
                 self.error = error
                 os.write(self._writer, b"!")
 
     def end(self) -> None:
-        """Note that the script has ended."""
+        """Ignore all further errors: the script has ended."""
         with self._lock:
-            self._over = True
+            self._ended = True
 
     def check(self) -> None:
         """Raise the error, if there is one."""
@@ -42,9 +42,12 @@ class PoolFailure:
 
 
 def patch_origin(library: Any, failure: PoolFailure) -> None:
-    """Change what only the origin does; see `patches` for the rest."""
-    queue, communicator = library.types.FutureQueue, library.comm.ZMQCommunicator
-    append, pump, send = queue.append, communicator.pumpInfoSocket, communicator.sendFuture
+    """Change SCOOP for the origin alone; `patches` has the changes that workers need too."""
+    queue = library.types.FutureQueue
+    communicator = library.comm.ZMQCommunicator
+    append = queue.append
+    pump = communicator.pumpInfoSocket
+    send = communicator.sendFuture
 
     def _append_or_send(self: Any, future: Any) -> None:
         if future._ended() or future.greenlet is not None:
@@ -54,7 +57,7 @@ def patch_origin(library: Any, failure: PoolFailure) -> None:
 
     def _pump_or_fail(self: Any) -> None:
         pump(self)
-        failure.check()  # whatever waits for something asks here, again and again
+        failure.check()  # SCOOP calls this again and again while it waits
 
     def _send_or_fail(self: Any, future: Any) -> None:
         failure.check()
@@ -70,8 +73,8 @@ def patch_origin(library: Any, failure: PoolFailure) -> None:
 def _pop(queue: Any, library: Any, failure: PoolFailure) -> Any:
     """Return the next future whose result the script waits for.
 
-    What goes wrong meanwhile, a signal included, becomes the error of all that is under way: so it is raised in
-    the script, where it waits.
+    An error meanwhile, that of a signal included, becomes the error of all pending futures: so it is raised in the
+    script, where the script waits.
     """
     while True:
         try:
@@ -87,7 +90,7 @@ def _pop(queue: Any, library: Any, failure: PoolFailure) -> Any:
 
 
 def _wait(communicator: Any, library: Any, failure: PoolFailure) -> None:
-    """Wait until something has come, or the pool has failed."""
+    """Wait until a message has come, or the pool has failed."""
     if not hasattr(communicator, "arrivals"):
         communicator.arrivals = library.comm.zmq.Poller()
         for source in (
@@ -101,11 +104,12 @@ def _wait(communicator: Any, library: Any, failure: PoolFailure) -> None:
 
 
 def _fail_all(queue: Any, library: Any, error: BaseException) -> None:
-    """Make `error` that of all tasks; its traceback is to begin where the script waits."""
-    error.__traceback__ = None
+    """Make `error` the error of all pending futures."""
+    error.__traceback__ = None  # the traceback is to begin where the script waits
     for future in list(library.control.futureDict.values()):
         if future.greenlet is None and not future._ended():
-            future.exceptionValue, future.isDone = error, True
+            future.exceptionValue = error
+            future.isDone = True
             queue.append(future)
 
 
@@ -116,7 +120,7 @@ def ending_signals() -> Iterator[None]:
 
     def _leave(signum: int, _: object) -> NoReturn:
         for other in signals:
-            signal.signal(other, signal.SIG_IGN)  # Slurm repeats itself
+            signal.signal(other, signal.SIG_IGN)  # Slurm sends each signal more than once
         os.write(2, f"hpcml: ended by {signal.Signals(signum).name}\n".encode())
         raise SystemExit(128 + signum)
 
@@ -129,15 +133,18 @@ def ending_signals() -> Iterator[None]:
 
 
 def run_as_origin(library: Any, failure: PoolFailure, function: Callable[[], int]) -> int:
-    """Call `function`, which runs the script, as SCOOP's root task; return the exit status.
+    """Call `function`, which runs the script, as SCOOP's root task; return the script's exit status.
 
-    It is that of the script, but never 0 when the pool has failed.
+    Raises
+    ------
+    EngineError, WorkerDied
+        The pool has failed, and the script has ended with status 0, or not at all.
     """
     hook = sys.excepthook
     outcome: list[int] = []
 
     def _root() -> None:
-        sys.excepthook = hook  # SCOOP's own ends the pool, and prints where nobody looks
+        sys.excepthook = hook  # SCOOP's own would end the pool, and print to its log
         outcome.append(function())
         failure.end()
 

@@ -1,11 +1,12 @@
-"""Futures of SCOOP as they are sent, each around a pickle of its own that only those concerned open.
+"""Packed futures of SCOOP: a task or an outcome has a pickle of its own, within the pickle of its future.
 
 SCOOP pickles a future as a whole, so that a task, result or exception that cannot be unpickled ends the process
-that receives it. Here it becomes the error of the one future.
+that receives it. Here the failure becomes the error of the one future.
 
-Plain pickle goes first: it is fast, and a script's functions and classes keep their identity, for every worker has
-loaded the script. What it cannot do goes by value: functions under a name that now means another, as below
-`functools.wraps` and in the partials of DEAP's toolbox, lambdas, and what is defined in functions.
+Plain pickle is tried first: it is fast, and a script's functions and classes keep their identity, for every worker
+has loaded the script. Where it fails, functions and classes are pickled by value: those whose name now means
+another object, as below `functools.wraps` and in the partials of DEAP's toolbox, lambdas, and those defined in
+functions.
 """
 
 import copy
@@ -28,19 +29,19 @@ __all__ = ["dumps", "name_of", "pack_outcome", "pack_task", "unpack"]
 
 
 class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle has no types
-    """cloudpickle's, but what plain pickle finds by its name goes by its name."""
+    """Pickler by value, except for functions and classes that plain pickle finds by their names."""
 
     def reducer_override(self, thing: Any) -> Any:
         """Return how `thing` is reduced; see `pickle.Pickler.reducer_override`."""
         if isinstance(thing, type) and type(thing) in copyreg.dispatch_table:
-            return NotImplemented  # DEAP's creator classes know how they are pickled
+            return NotImplemented  # DEAP's creator classes have reductions of their own
         if isinstance(thing, type | FunctionType) and is_found_by_name(thing):
             return NotImplemented
         return super().reducer_override(thing)
 
 
 def dumps(thing: Any, protocol: int = pickle.HIGHEST_PROTOCOL) -> bytes:
-    """Pickle `thing`: plainly, or if that fails by value."""
+    """Return the pickle of `thing`: a plain one, or if that fails one by value."""
     try:
         return pickle.dumps(thing, protocol)
     except Exception:
@@ -50,18 +51,18 @@ def dumps(thing: Any, protocol: int = pickle.HIGHEST_PROTOCOL) -> bytes:
 
 
 def name_of(function: Any) -> str:
-    """Return what a message calls a task's function."""
+    """Return the name of a task's function for messages."""
     inner = getattr(function, "func", function)  # a partial's
     return str(getattr(inner, "__qualname__", None) or type(inner).__qualname__)
 
 
 def pack_task(future: Any) -> bytes:
-    """Pack a future that is to be executed elsewhere.
+    """Pack a future that another process is to execute.
 
     Raises
     ------
     TaskError
-        It cannot be sent; the message names the object that cannot.
+        The future cannot be sent; the message names the object that cannot.
     """
     name = name_of(future.callable)
     call = (future.callable, future.args, future.kargs)
@@ -73,75 +74,83 @@ def pack_task(future: Any) -> bytes:
 
 def pack_outcome(future: Any, name: str, worker: str) -> bytes:
     """Pack a future that has been executed; a value that cannot be sent becomes a TaskError."""
-    value, error = future.resultValue, future.exceptionValue
+    value = future.resultValue
+    error = future.exceptionValue
     trace = getattr(future, "exceptionTraceback", "")
     if error is None:
         try:
             packed = dumps(value)
         except Exception as failure:
-            error = TaskError(f"the result of {name} on {worker} cannot be sent: {_why(value, failure)}")
+            error = TaskError(
+                f"the result of {name} on {worker} cannot be sent: {_describe_failure(value, failure)}"
+            )
             trace = ""
     if error is not None:
         return _pack(future, ("error", name, pack_error(error), worker, trace))
     return _pack(future, ("value", name, packed))
 
 
-def _why(value: Any, failure: Exception) -> str:
+def _describe_failure(value: Any, failure: Exception) -> str:
+    """Return the reason why a value cannot be pickled: if possible, the part of the value that cannot."""
     try:
         dumps_parts(value)
-    except TaskError as error:
-        return str(error)
     except Exception as error:
         return str(error)
     return str(failure)
 
 
-def _pack(future: Any, parcel: tuple[Any, ...]) -> bytes:
+def _pack(future: Any, content: tuple[Any, ...]) -> bytes:
+    """Return the pickle of a future without its task and outcome, and of `content` in their place."""
     stub = copy.copy(future)
     stub.callable = stub.greenlet = stub.resultValue = stub.exceptionValue = None
-    stub.args, stub.kargs, stub.children, stub.callback = (), {}, {}, []
+    stub.args = ()
+    stub.kargs = {}
+    stub.children = {}
+    stub.callback = []
     vars(stub).pop("exceptionTraceback", None)
-    return pickle.dumps((stub, parcel), pickle.HIGHEST_PROTOCOL)
+    return pickle.dumps((stub, content), pickle.HIGHEST_PROTOCOL)
 
 
 def unpack(packed: bytes) -> Any:
     """Return a future that `pack_task` or `pack_outcome` has packed.
 
-    What cannot be unpickled becomes the future's error, or a task that raises it.
+    A task that cannot be unpickled becomes one that raises the error, an outcome becomes the error.
     """
-    future, (kind, name, parcel, *about) = pickle.loads(packed)
+    future, (kind, name, pickled, *origin) = pickle.loads(packed)
     try:
-        content = pickle.loads(parcel)
-    except BaseException as failure:  # of the user's, so anything
+        content = pickle.loads(pickled)
+    except BaseException as failure:  # user code may raise any
         if kind == "task":
-            future.callable, future.args = _fail, (_unreadable(kind, name, "on a worker", failure),)
+            future.callable = _raise
+            future.args = (_unpickling_error(kind, name, "on a worker", failure),)
         else:
-            future.exceptionValue = _unreadable(kind, name, "in the script's process", failure)
+            future.exceptionValue = _unpickling_error(kind, name, "in the script's process", failure)
         return future
     if kind == "task":
         future.callable, future.args, future.kargs = content
     elif kind == "value":
         future.resultValue = content
     else:
-        worker, trace = about
+        worker, trace = origin
         if trace:
             attach_cause(content, RemoteTraceback(worker, trace))
         future.exceptionValue = content
     return future
 
 
-def _fail(error: BaseException) -> None:
-    """Take the place of a task that cannot be unpickled."""
+def _raise(error: BaseException) -> None:
+    """Raise an error, as the function of a task that cannot be unpickled."""
     raise error
 
 
-def _unreadable(kind: str, name: str, where: str, failure: BaseException) -> TaskError:
+def _unpickling_error(kind: str, name: str, where: str, failure: BaseException) -> TaskError:
+    """Return the error for a task, result or error that cannot be unpickled."""
     text = "".join(traceback.format_exception_only(failure)).strip()
-    what = f"the task {name}" if kind == "task" else f"the {'result' if kind == 'value' else 'error'} of {name}"
+    subject = f"the task {name}" if kind == "task" else f"the {'result' if kind == 'value' else 'error'} of {name}"
     hint = ""
     if isinstance(failure, AttributeError | ImportError):
         hint = (
             ". Workers load the script as a module: define what is sent at its top level, outside of "
             '`if __name__ == "__main__":`'
         )
-    return TaskError(f"{what} cannot be unpickled {where}: {text}{hint}")
+    return TaskError(f"{subject} cannot be unpickled {where}: {text}{hint}")

@@ -1,28 +1,28 @@
-"""Changes to SCOOP, from outside: it executes long tasks twice, is lost when a worker ends, and more.
+"""Changes to SCOOP, from outside: unchanged, it executes long tasks twice, hangs when a worker ends, and more.
 
 ========================  ========================================================================================
-as it is                  as it is here
+SCOOP 0.7.2.0             SCOOP here
 ========================  ========================================================================================
-a thread reports status   none does: it would use a socket that is not its own (messages got mixed up)
-tasks beyond 2 s run      nobody asks what became of a task; a dead worker ends the run with an error instead
+a thread reports status   no thread does: it would use a socket of another thread (messages got mixed up)
+tasks beyond 2 s run      the origin does not ask again for a task; a worker's death ends the run with an error
 twice
-``timelen`` counts all    it only tells whether there are any
+``timelen`` counts all    it returns only whether there are any
 a worker asks for tasks   it asks once, and again when it has got one
 again and again
 ``flush`` sends futures   it sends those that wait
 that are done
 ``_recv`` may block       it returns when there is nothing to receive
-a bad pickle ends all     it is the error of its future (`parcels`)
-``_waitAny`` raises       it raises what was waited for
-what was not waited for
+a bad pickle ends all     the failure is the error of its future (`packing`)
+``_waitAny`` raises the   it raises the errors of the futures that it waits for
+errors of others
 peers are connected in    each process sends results on sockets of its own to each peer: of two connections
 both directions at once   between the same two, a ROUTER reads one only, and the results in the other were lost
 lambdas and methods are   they are sent with their tasks, by value; variables of a lambda's surroundings too
 shared first, with a wait
-ports by `random`         by the system's random numbers: scripts seed Python's, and would get them again
+ports by `random`         by the system's random numbers: scripts seed Python's, and would get the same ports again
 ========================  ========================================================================================
 
-`scoop._control`, the scheduler, stays as it is.
+`scoop._control`, the scheduler, is unchanged.
 """
 
 import functools
@@ -39,7 +39,7 @@ from hpcml.errors import TaskError
 
 __all__ = ["patch", "patch_worker"]
 
-NEVER = 1e8  # seconds
+NO_REPORT_SECONDS = 1e8  # between two reports of status: none comes
 
 
 def patch(library: Any, zmq: Any, worker: str) -> None:
@@ -48,18 +48,19 @@ def patch(library: Any, zmq: Any, worker: str) -> None:
     Parameters
     ----------
     zmq
-        What is to stand for the module zmq; see `curve.secured`.
+        The replacement of the module zmq; see `curve.secured`.
     worker
-        What messages call this process.
+        The name of this process in messages.
     """
-    library.scoop.TIME_BETWEEN_STATUS_REPORTS = NEVER
+    library.scoop.TIME_BETWEEN_STATUS_REPORTS = NO_REPORT_SECONDS
     library.utils.initLogging = _logger
     library.scoop.logger = _logger()
     library.comm.zmq = library.broker.zmq = zmq
     library.comm.random = random.SystemRandom()
-    # The one module's names that SCOOP uses, for what it still pickles itself: shared constants.
+    # SCOOP still pickles shared constants itself.
     library.comm.pickle = library.encapsulation.pickle = SimpleNamespace(**{**vars(pickle), "dumps": dumps})
-    queue, communicator = library.types.FutureQueue, library.comm.ZMQCommunicator
+    queue = library.types.FutureQueue
+    communicator = library.comm.ZMQCommunicator
     queue.askForPreviousFutures = lambda self: None
     queue.timelen = lambda self, futures: float("inf") if len(futures) else 0.0
     queue.flush = functools.partialmethod(_flush, library)
@@ -74,24 +75,24 @@ def patch(library: Any, zmq: Any, worker: str) -> None:
 
 
 def patch_worker(library: Any) -> None:
-    """Change what only workers do: ask for tasks, and end."""
+    """Change SCOOP for workers alone: their requests for tasks, and their end."""
     queue = library.types.FutureQueue
-    queue.requestFuture = _request
-    queue.shutdown = lambda self: None  # its process ends; the broker is gone, and would be waited for
+    queue.requestFuture = _request_task
+    queue.shutdown = lambda self: None  # SCOOP's own would wait for the broker, which has ended
 
 
 def _logger(verbosity: int = 0, name: str = "") -> logging.Logger:
-    """Return SCOOP's logger, and leave all others as they are; its own way disables them."""
+    """Return SCOOP's logger, and leave all others as they are; SCOOP's own function disables them."""
     logger = logging.getLogger("scoop")
     if not logger.handlers:
         logger.addHandler(logging.StreamHandler())
         logger.propagate = False
-        logger.setLevel(logging.INFO)  # scripts write to it, and see what they write
+        logger.setLevel(logging.INFO)  # scripts write to this logger, and expect to see their lines
     return logger
 
 
 def _flush(queue: Any, library: Any) -> None:
-    """Send away what waits here to be executed."""
+    """Send the futures that wait here for their execution."""
     while queue.movable:
         future = queue.movable.popleft()
         if future.id[0] != library.scoop.worker:
@@ -103,30 +104,30 @@ def _create_future(library: Any, function: Any, *args: Any, **kwargs: Any) -> An
     """Return a future; lambdas and methods are sent with their tasks."""
     if not callable(function):
         raise TypeError(f"futures.submit and futures.map call a function, and {function!r} cannot be called")
-    if library.scoop.IS_ORIGIN:  # what workers call the script; the name must lead to the same module here
+    if library.scoop.IS_ORIGIN:  # the script's name on workers, which must be the same module here
         sys.modules.setdefault("SCOOP_WORKER", sys.modules["__main__"])
     return library.types.Future(library.control.current.id, function, *args, **kwargs)
 
 
 class _NoTimes:
-    """Forgets how long tasks took: one entry for each function, and functions by value are always new ones."""
+    """Empty record of the tasks' durations: SCOOP's grows with each function, and one by value is always new."""
 
     def __getitem__(self, key: int) -> "_NoTimes":
         return self
 
     def appendleft(self, seconds: float) -> None:
-        """Forget it."""
+        """Drop a duration."""
 
 
-def _request(queue: Any) -> None:
-    """Ask the broker for a task, unless it has been asked for one that has not come."""
+def _request_task(queue: Any) -> None:
+    """Ask the broker for a task, unless one that was asked for has not come yet."""
     if not getattr(queue.socket, "asked", False):
         queue.socket.asked = True
         queue.socket.sendRequest()
 
 
 def _receive(communicator: Any, library: Any) -> Any:
-    """Return a future that has come, a task's or a result's; results go first."""
+    """Return a future that has come, with a task or a result; results go first."""
     if communicator.direct_socket.poll(0):
         frames = communicator.direct_socket.recv_multipart()[1:]
     elif communicator.socket.poll(0):
@@ -145,17 +146,19 @@ def _receive(communicator: Any, library: Any) -> Any:
 
 
 def _send_future(communicator: Any, library: Any, future: Any) -> None:
-    """Send a task to the broker; one that cannot be sent fails where it is waited for."""
+    """Send a task to the broker; one that cannot be sent fails in the process that waits for its result."""
     try:
-        parcel = pack_task(future)
+        packed = pack_task(future)
     except TaskError as error:
-        _fail(communicator, library, future, error)
+        _fail_future(communicator, library, future, error)
     else:
-        communicator.socket.send_multipart([library.comm.TASK, pickle.dumps(future.id), parcel])
+        communicator.socket.send_multipart([library.comm.TASK, pickle.dumps(future.id), packed])
 
 
-def _fail(communicator: Any, library: Any, future: Any, error: Exception) -> None:
-    future.exceptionValue, future.isDone = error, True
+def _fail_future(communicator: Any, library: Any, future: Any, error: Exception) -> None:
+    """Make `error` the outcome of a future, in the process that waits for the future's result."""
+    future.exceptionValue = error
+    future.isDone = True
     if future.id[0] == library.scoop.worker:
         future._execute_callbacks()
         library.control.execQueue.append(future)
@@ -164,7 +167,7 @@ def _fail(communicator: Any, library: Any, future: Any, error: Exception) -> Non
 
 
 def _add_peer(communicator: Any, peer: bytes) -> None:
-    """Connect to the process that waits for a task's result, on a socket for results to that process."""
+    """Connect to the process that waits for a task's result, by a socket for results to that process."""
     peers = vars(communicator).setdefault("peers", {})
     if peer not in peers:
         peers[peer] = communicator.createZMQSocket(communicator.socket.type)
@@ -172,22 +175,23 @@ def _add_peer(communicator: Any, peer: bytes) -> None:
 
 
 def _send_result(communicator: Any, library: Any, worker: str, future: Any) -> None:
-    """Send an executed task's outcome to the process that waits for it: straight, or by the broker until then."""
-    zmq, destination = library.comm.zmq, future.id[0]
-    parcel = pack_outcome(future, name_of(future.callable), worker)
+    """Send a task's outcome to the process that waits for it: directly, or by the broker until connected."""
+    zmq = library.comm.zmq
+    destination = future.id[0]
+    packed = pack_outcome(future, name_of(future.callable), worker)
     communicator.addPeer(destination)
     try:
-        communicator.peers[destination].send_multipart([library.comm.REPLY, parcel], zmq.NOBLOCK)
+        communicator.peers[destination].send_multipart([library.comm.REPLY, packed], zmq.NOBLOCK)
     except zmq.Again:
-        communicator.socket.send_multipart([library.comm.REPLY, parcel, destination])
+        communicator.socket.send_multipart([library.comm.REPLY, packed, destination])
     communicator.socket.send_multipart([library.comm.STATUS_DONE, pickle.dumps(future.id)])
 
 
 def _wait_any(library: Any, *children: Any) -> Iterator[Any]:
     """Yield `children` as they are done; raise the error of one that has failed.
 
-    The controller resumes this task with each future that it waited for at any time, also one that an earlier
-    loop has left behind.
+    The controller resumes this task with each future that the task has ever waited for, also with one that an
+    earlier loop has left unfinished.
     """
     waiting = {}
     for index, child in enumerate(children):

@@ -9,13 +9,13 @@ from types import ModuleType
 
 __all__ = ["INTERRUPTED", "run_as_main"]
 
-INTERRUPTED = 130  # as a shell has it
+INTERRUPTED = 130  # exit status, as a shell has it
 
 
 def run_as_main(script: Path) -> int:
-    """Run a script as Python would: ``__main__`` to the end, its own traceback, its exit status."""
+    """Run a script as Python would, as ``__main__`` and with its own traceback; return its exit status."""
     if not sys.flags.safe_path:
-        sys.path[0] = str(script.resolve().parent)  # python puts it where it had put our own folder
+        sys.path[0] = str(script.resolve().parent)  # in place of the folder of `hpcml run`
     main = ModuleType("__main__")
     main.__dict__.update(__file__=str(script), __builtins__=builtins, __annotations__={}, __cached__=None)
     main.__loader__ = SourceFileLoader("__main__", str(script))
@@ -34,7 +34,7 @@ def run_as_main(script: Path) -> int:
 
 
 def _exit_status(code: object) -> int:
-    """Return the status of ``sys.exit(code)``, as the interpreter gives it."""
+    """Return the status that the interpreter gives to ``sys.exit(code)``; print a code that is no number."""
     if code is None:
         return 0
     if isinstance(code, int):
@@ -44,7 +44,7 @@ def _exit_status(code: object) -> int:
 
 
 def _without_runner(error: BaseException) -> BaseException:
-    """Drop this module's own line from the top of a traceback."""
+    """Return an error without this module's own lines at the top of the traceback."""
     trace = error.__traceback__
     while trace is not None and trace.tb_frame.f_code.co_filename == __file__:
         trace = trace.tb_next
