@@ -63,7 +63,7 @@ class Start:
     def run_in_thread(self) -> None:
         """Start the workers in a daemon thread.
 
-        Python ends without waiting for a daemon: the threads of the workers end with the Cluster, at exit.
+        Threads that it starts are daemons as well: at exit, Python does not wait for them before the Cluster ends.
         """
         self.has_begun = True
         self._thread = threading.Thread(target=self._run_here, name="hpcml-start", daemon=True)
