@@ -1,4 +1,4 @@
-"""The three-node Slurm on which the programs run, and running one of them."""
+"""Slurm of three nodes for the programs of the benchmarks, and the run of one program."""
 
 import json
 import os
@@ -27,7 +27,7 @@ _VARIABLES = ("PATH", "HOME", "LANG", "USER", "TERM", "TZ")
 
 
 class RunFailed(Exception):
-    """A program gave no values; the message holds the end of what it printed."""
+    """A program gave no values; the message has the end of its output."""
 
 
 class GaveUp(RunFailed):
@@ -36,7 +36,7 @@ class GaveUp(RunFailed):
 
 @contextmanager
 def bench_cluster() -> Iterator[SlurmCluster]:
-    """Start the test cluster under a name of its own; it is ended whatever happens."""
+    """Cluster under a name of its own, for the length of a ``with`` block."""
     if missing(Shape().release):
         raise SystemExit(missing(Shape().release))
     reap()
@@ -53,7 +53,7 @@ def slurm_version(cluster: SlurmCluster) -> str:
 
 
 def execute(cluster: SlurmCluster, run: Run) -> dict[str, float]:
-    """Run a program by sbatch or salloc, or without Slurm where it has no allocation; its values by measure."""
+    """Return {measure: value} of a program, run by sbatch, by salloc, or without Slurm and an allocation."""
     python = sys.executable if run.pool in OURS else str(PYTHON)
     words = [python, str(PROGRAMS / f"{run.program}.py"), run.pool, str(run.slots), *run.measures]
     base = {name: os.environ[name] for name in _VARIABLES if name in os.environ}
@@ -73,7 +73,7 @@ def execute(cluster: SlurmCluster, run: Run) -> dict[str, float]:
 
 
 def _command(run: Run, words: list[str], base: dict[str, str]) -> tuple[list[str], dict[str, str]]:
-    """Command and environment that run a program in its allocation.
+    """Return command and environment that run a program in its allocation.
 
     A batch run takes the nodes' whole memory, of which dask gives each worker a share, and not more. As job
     scripts do, it says how many threads a worker has: not every peer binds its workers to their CPUs.
@@ -99,7 +99,7 @@ def _values(command: list[str], environment: dict[str, str], directory: Path, ru
 
 
 def _wait(process: "subprocess.Popen[str]", run: Run, directory: Path) -> tuple[str, str]:
-    """What a program prints until its end. Raises when it is not to go on."""
+    """Return the output of a program; end the program where it takes too long or too much memory, and raise."""
     end = time.monotonic() + run.timeout
     while True:
         try:
@@ -114,7 +114,7 @@ def _wait(process: "subprocess.Popen[str]", run: Run, directory: Path) -> tuple[
 
 
 def _free_memory() -> int:
-    """Bytes that programs on this computer can still have."""
+    """Return the free memory of this computer in bytes."""
     line = next(line for line in Path("/proc/meminfo").read_text().splitlines() if line.startswith("MemAvailable"))
     return int(line.split()[1]) * 1024
 

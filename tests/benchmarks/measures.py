@@ -1,4 +1,4 @@
-"""What is measured, with which programs on which allocations, and what is aimed at: data only."""
+"""Measures of the benchmarks: programs, allocations and goals, as data only."""
 
 from dataclasses import dataclass
 
@@ -29,7 +29,7 @@ class Measure:
     """One figure.
 
     unit: of the value; "x ideal" is wall time over the time that perfect slots would take.
-    goals: what is aimed at, for each peer; a peer not named here is there for comparison.
+    goals: limit of the ratio for each peer; a peer without a goal is there for comparison.
     limits: peers that are not measured: a fixed value with which ours is compared.
     """
 
@@ -68,7 +68,7 @@ _ONCE = {IDEAL: 1.0}
 
 def _search(size: int) -> tuple[Measure, ...]:
     """The figures of a search over `size` MB; see programs/search.py. Both of dask's ways are to be beaten."""
-    # Beside 10 MB, what any process needs for a search weighs too much: there is no goal for memory.
+    # A process' own memory in a search exceeds 10 MB by far, so that memory has no goal there.
     memory = {"ideal": Goal(1.1)} if size > 10 else {}
     driver = {"ideal": Goal(1.3)} if size > 10 else {}
     return (
@@ -130,7 +130,7 @@ _SYSTEMS = ("hpcml", "dask", "dask_scatter", "ipyparallel")
 
 
 def _figures(size: int) -> tuple[str, ...]:
-    """What a search gives while its memory is not sampled."""
+    """Return the measures of a search whose memory is not sampled."""
     return tuple(f"search_{what}_{size}mb" for what in ("seconds", "received", "driver"))
 
 
@@ -142,7 +142,7 @@ def _search_run(pool: str, *measures: str, repeats: int = 100) -> Run:
     return Run(pool, "search", 12, names, allocation, timeout=240, batch=True, repeats=repeats)
 
 
-# The runs of a group take turns, so that what disturbs the machine for a while disturbs all of them.
+# The runs of a group take turns, so that a disturbance of the machine affects all of them.
 GROUPS = (
     (
         Run("hpcml", "start", 12, ("start_12",), TWELVE),
@@ -185,7 +185,7 @@ GROUPS = (
         ),
     ),
     (
-        # Some peers take minutes for this, or all the memory there is: they are asked once.
+        # Some peers take minutes for this, or all memory, and run once.
         *(_search_run(pool, *_figures(500)) for pool in ("hpcml", "loky")),
         *(_search_run(pool, *_figures(500), repeats=1) for pool in _SYSTEMS[1:]),
         *(_search_run(pool, "search_memory_500mb", repeats=1) for pool in ("hpcml", "dask", "loky")),
@@ -211,7 +211,7 @@ GROUPS = (
 
 
 def chosen(names: list[str]) -> tuple[tuple[Run, ...], ...]:
-    """The groups cut down to what `names` need; all of them for no names."""
+    """Return the groups with the runs that `names` need; all groups for no names."""
     if not names:
         return GROUPS
     groups = []

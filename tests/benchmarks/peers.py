@@ -1,4 +1,4 @@
-"""The peers' own virtual environment, and which versions are compared."""
+"""Virtual environment of the peers, and the versions of everything compared."""
 
 import json
 import subprocess
@@ -18,14 +18,14 @@ _PRINT = "import json, sys, importlib.metadata as m; print(json.dumps({n: m.vers
 
 
 def requirements() -> list[str]:
-    """What pip installs into the peers' environment."""
+    """Return the requirements of the peers' environment, as pip reads them."""
     lines = [line.strip() for line in (HERE / "peers.txt").read_text().splitlines()]
     own = [line for line in lines if line and not line.startswith("#")]
     return own + [f"{name}=={version(name)}" for name in COMMON]
 
 
 def make() -> None:
-    """Make the peers' environment, unless it is there with these requirements."""
+    """Make the peers' environment, unless it exists with these requirements."""
     stamp = ENVIRONMENT / "requirements.txt"
     wanted = "\n".join(requirements()) + "\n"
     if stamp.is_file() and stamp.read_text() == wanted:
@@ -38,7 +38,7 @@ def make() -> None:
 
 
 def versions() -> dict[str, str]:
-    """The version of everything compared, as installed: read at run time."""
+    """Return the installed version of everything compared."""
     names = ["hpcml", *COMMON, "pyzmq"]
     try:
         ours = {name: version(name) for name in names}

@@ -1,4 +1,4 @@
-"""From values to medians, ratios and goals; to a table, and to the files in results/."""
+"""Results of the benchmarks: medians, ratios and goals, as a table and as the files in results/."""
 
 import json
 import os
@@ -22,12 +22,12 @@ def no_values() -> Values:
 
 
 def gave_up(values: list[float | str]) -> str | None:
-    """The word of a peer that gave up, in one repeat or all."""
+    """Return the word of a peer that gave up, in one repeat or all."""
     return next((value for value in values if isinstance(value, str)), None)
 
 
 def machine(slurm: str, load: float) -> dict[str, Any]:
-    """What the figures were measured on, and how busy it was before."""
+    """Return the machine of the figures, and its load before."""
     cpu = [line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines()
            if line.startswith("model name")]
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
@@ -38,7 +38,7 @@ def machine(slurm: str, load: float) -> dict[str, Any]:
 
 
 def entries(measure: Measure, values: dict[str, list[float | str]]) -> list[dict[str, Any]]:
-    """One entry for each peer that was measured or is a fixed value; none without a value of ours."""
+    """Return an entry for each peer that was measured or has a fixed value; none without a value of ours."""
     if not values.get("hpcml"):
         return []
     peers = {name: [limit] for name, limit in measure.limits.items()}
@@ -58,12 +58,12 @@ def _entry(measure: Measure, ours: list[float], peer: str, theirs: list[float | 
 
 
 def _short(value: float | str) -> float | str:
-    """Four significant digits; a word as it is."""
+    """Return four significant digits of a number, or a word unchanged."""
     return value if isinstance(value, str) else float(f"{value:.4g}")
 
 
 def table(found: list[dict[str, Any]]) -> str:
-    """What a reader sees: medians with the smallest and the largest value, ratio, goal."""
+    """Return the rows of the table: medians with the smallest and the largest value, ratio, goal."""
     verdict = {None: "", True: "yes", False: "NO"}
     rows = [[entry["name"], _spread(entry["values"]), entry["unit"], entry["peer"],
              _spread(entry["peer_values"]), "" if entry["ratio"] is None else f"{entry['ratio']:.3g}",
@@ -74,7 +74,7 @@ def table(found: list[dict[str, Any]]) -> str:
 
 
 def _spread(values: list[float | str]) -> str:
-    """The median; with several values also the range. The word of one that gave up."""
+    """Return the median, with the range of several values, or the word of a peer that gave up."""
     if word := gave_up(values):
         return word
     middle = f"{median(values):.4g}"

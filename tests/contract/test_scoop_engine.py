@@ -1,4 +1,4 @@
-"""`hpcml run --engine scoop` on this computer: SCOOP's interface is unchanged; what is refused.
+"""`hpcml run --engine scoop` on this computer: SCOOP's interface is unchanged; refused options.
 
 Every script runs in a process of its own, and none of its processes outlives it.
 """

@@ -1,4 +1,4 @@
-"""Runs batches of programs, and counts what was run and found."""
+"""Batches of programs: they are run, and programs and differences are counted."""
 
 import time
 from collections import Counter
@@ -10,13 +10,13 @@ from programs import Driver
 
 __all__ = ["TOTALS", "Totals", "check"]
 
-PRINTED = 10.0  # seconds until what tasks have printed must be there, after the last result
+PRINTED = 10.0  # seconds until all prints must have arrived, after the last result
 ENGINES = ("local", "ipyparallel")
 
 
 @dataclass
 class Totals:
-    """What was run: ``seconds`` by executor."""
+    """Totals of the test: programs, calls, and ``seconds`` by executor."""
 
     programs: int = 0
     calls: int = 0
@@ -35,7 +35,7 @@ TOTALS = Totals()
 
 
 def check(drivers: dict[str, Driver], program: Program, executors: tuple[str, ...] = ENGINES) -> None:
-    """Compare a program with what is expected of it, with each of the executors at the same time.
+    """Run a program on all executors at the same time, and compare each with the expected outcome.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Texts that say which objects these are: equal in two processes where a program sees no difference.
+"""Canonical texts of objects: equal in two processes where a program sees no difference.
 
 A text holds types, values, and which mutable objects are one and the same (``&n`` numbers an object when it is met
 first, ``*n`` stands for it when it is met again). Classes of the script are compared with the script's own: an
@@ -25,7 +25,7 @@ _SKIPPED = (types.FunctionType, types.ModuleType, type)
 
 
 class Canonical:
-    """The objects of one map, in the order in which they are met.
+    """Canonical texts of the objects of one map, numbered in the order in which they are met.
 
     Parameters
     ----------

@@ -1,6 +1,6 @@
-"""Finds the differences between what is seen of a program and what is expected.
+"""Differences between the observations of a program and the expected ones.
 
-Expected is what `executors.isolated` gives: each call, also one after a call that has raised, is made on a copy of
+The expected ones come from `executors.isolated`: each call, also after one that has raised, is made on a copy of
 function and arguments as they were when it was submitted. Equal must be, for each map: the values (types,
 content, which objects are one and the same, classes of the script themselves), the exception (type, arguments,
 attributes, notes, members of a group) and where the results end, the globals of the script afterwards, the files,
@@ -30,7 +30,7 @@ SHOWN = 3
 
 
 def differences(expected: Seen, seen: Seen, resumed: bool = False) -> list[str]:
-    """Return what differs, in words; none where all is equal."""
+    """Return the differences as sentences; none where all is equal."""
     if seen.trouble or expected.trouble:
         return [f"the script fails: {seen.trouble or expected.trouble}"]
     found: list[str] = []
@@ -49,7 +49,7 @@ def differences(expected: Seen, seen: Seen, resumed: bool = False) -> list[str]:
 
 
 def missing(expected: Seen, printed: dict[str, list[str]]) -> list[str]:
-    """Return what differs in the lines that the calls have printed."""
+    """Return the differences in the lines that the calls have printed."""
     found = []
     surely = set().union(*map(_surely, expected.maps)) if expected.maps else set()
     for key in sorted({*expected.printed, *printed}):
@@ -101,7 +101,7 @@ def _counts(expected: Counter[int], seen: Counter[int], surely: set[int]) -> lis
 
 
 def _again(expected: Seen, seen: Seen) -> list[str]:
-    """Return what was executed again though it was known, or not at all."""
+    """Return the calls that were executed again though recorded, or not at all."""
     if any(one["errors"] for one in expected.maps):
         return []
     executed, left = sum(seen.executed.values()), sum(expected.executed.values()) - seen.known

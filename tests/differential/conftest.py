@@ -1,4 +1,4 @@
-"""Says at the end what the differential test has run."""
+"""Summary of the differential test at the end of the run."""
 
 import pytest
 

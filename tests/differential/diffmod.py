@@ -1,4 +1,4 @@
-"""A module that programs of the differential test import: what is here is sent by name."""
+"""Module that programs of the differential test import, so that its functions are sent by name."""
 
 import functools
 
@@ -9,19 +9,19 @@ _kept: list[int] = []
 
 
 def fill(number):
-    """Return a buffer that is filled again by each call."""
+    """Return a buffer that each call refills."""
     _out[:] = number
     return _out
 
 
 def keep(number):
-    """Return a list of the module's, which each call fills again."""
+    """Return a list of the module's, which each call refills."""
     _kept[:] = [number]
     return _kept
 
 
 class scaled:  # noqa: N801  a decorator
-    """Scale what a function returns by an attribute that a script may set."""
+    """Scale the value of a function by an attribute that a script may set."""
 
     def __init__(self, function):
         functools.update_wrapper(self, function)

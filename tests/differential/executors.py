@@ -1,4 +1,4 @@
-"""What runs the calls of a program: plain Python, calls one by one on copies, loky, or a Cluster.
+"""Executors of a program's calls: plain Python, calls one by one on copies, loky, or a Cluster.
 
 Each ``run(api, function, ids, xs)`` calls ``function(i, x)`` for each pair, as the interface `api` does: ``map``,
 ``parallel``, ``parallel:N`` (batches of N), ``parallel:generator``, ``submit``. It returns one outcome for each
@@ -19,7 +19,7 @@ __all__ = ["Executor", "Outcome", "isolated", "loky", "on_cluster", "serial"]
 
 
 class Outcome(NamedTuple):
-    """What became of a call: its value, its exception, or (in `isolated` alone) the text of its exception."""
+    """Outcome of a call: its value, its exception, or (in `isolated` alone) the text of its exception."""
 
     value: Any = None
     error: BaseException | None = None
@@ -47,7 +47,7 @@ def isolated(
 ) -> list[Outcome]:
     """Make each call on a copy of function and arguments as they were when the calls were submitted, in a fork.
 
-    All calls are made, also those after one that raises. This is the definition of what is expected.
+    All calls are made, also those after one that raises. This is the definition of the expected outcomes.
     """
     alone = cloudpickle.dumps(function)
     packed = [
@@ -59,7 +59,7 @@ def isolated(
 
 
 def _in_fork(make: Callable[[], Any]) -> Any:
-    """Return what `make` returns in a fork of this process, which prints where this does."""
+    """Return the value of `make` in a fork of this process, which prints to the same streams."""
     sys.stdout.flush()
     reader, writer = os.pipe()
     child = os.fork()
@@ -91,7 +91,7 @@ class _Results(pickle.Unpickler):
     """Reads results, and leaves the script's classes as they are; cloudpickle makes them those of the fork."""
 
     def find_class(self, module: str, name: str) -> Any:
-        """Return what is pickled by its name."""
+        """Return the class or function that is pickled by its name."""
         found = super().find_class(module, name)
         return _set_new if name == "_class_setstate" else found
 
@@ -126,7 +126,7 @@ def loky(api: str, function: Callable[..., Any], ids: Iterable[int], xs: Iterabl
 
 
 def on_cluster(cluster: Any) -> Executor:
-    """Return what uses an open Cluster."""
+    """Return the executor of an open Cluster."""
 
     def run(api: str, function: Callable[..., Any], ids: Iterable[int], xs: Iterable[Any]) -> list[Outcome]:
         if api == "map":

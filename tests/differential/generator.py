@@ -1,4 +1,4 @@
-"""Draws programs: hypothesis strategies whose values are the source text of small scripts.
+"""Generator of programs: hypothesis strategies whose values are the source text of small scripts.
 
 A program defines a task that does a few things (`pieces.PIECES`), wraps it (`pieces.WRAPPERS`), and maps it one to
 three times over inputs (`pieces.INPUTS`); between two maps its state changes. Each execution of call ``i`` leaves
@@ -41,7 +41,7 @@ Map = tuple[str, int, str]
 
 
 class Program(NamedTuple):
-    """A program, and whether plain Python in one process gives what is expected of it."""
+    """Program, and whether plain Python in one process gives the expected outcome."""
 
     source: str
     plain: bool

@@ -1,5 +1,5 @@
 # ruff: noqa: E501  tables of one line an entry
-"""The pieces of the programs: what a task does, what it is given, what it is, and what it raises."""
+"""Pieces of the programs: bodies of tasks, their inputs, their wrappers, and their exceptions."""
 
 from typing import NamedTuple
 

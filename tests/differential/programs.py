@@ -1,4 +1,4 @@
-"""Sends programs to runners, and returns what is seen of them."""
+"""Drivers of runners: they send programs, and return the observations of each."""
 
 import contextlib
 import json
@@ -21,7 +21,7 @@ ANSWER = 100.0  # seconds that a program may take: none takes a tenth of that, b
 
 
 class Seen(NamedTuple):
-    """What is seen of one execution of a program.
+    """Observations of one execution of a program.
 
     Parameters
     ----------
@@ -53,7 +53,7 @@ class Seen(NamedTuple):
 
 
 class Driver:
-    """A process that runs programs with one executor; see `runner`."""
+    """Process that runs programs with one executor; see `runner`."""
 
     def __init__(self, executor: str, place: Path) -> None:
         self.executor, self.place = executor, place / executor
@@ -62,7 +62,7 @@ class Driver:
         self._process: subprocess.Popen[str] | None = None
 
     def run(self, source: str, cut: int = 0) -> "Running":
-        """Start a program; `cut` is how many executions there are before the first driver is killed."""
+        """Start a program; the first driver is killed after `cut` executions."""
         if self._process is None:
             self._open()
         self._number += 1
@@ -95,7 +95,7 @@ class Driver:
             raise RuntimeError(f"{self.executor}: {(self.place / 'start').read_text()}{self.output()[-2000:]}")
 
     def answer(self) -> str | None:
-        """Return the next line of the runner; None when it does not come."""
+        """Return the next line of the runner; None where none comes in time."""
         process = self._process
         assert process is not None
         assert process.stdout is not None
@@ -105,12 +105,12 @@ class Driver:
         return process.stdout.readline().strip() or None
 
     def printed(self) -> int:
-        """Return how many bytes the programs have printed until now."""
+        """Return the number of bytes that the programs have printed until now."""
         path = self.place / "output"
         return path.stat().st_size if path.exists() else 0
 
     def output(self, begin: int = 0) -> str:
-        """Return what was printed by the programs, from that byte on."""
+        """Return the prints of the programs, from that byte on."""
         path = self.place / "output"
         return path.read_bytes()[begin:].decode(errors="replace") if path.exists() else ""
 
@@ -133,14 +133,14 @@ class Driver:
 
 
 class Running:
-    """A program that has been started."""
+    """Program that has been started."""
 
     def __init__(self, driver: Driver, folder: Path, tag: str) -> None:
         self._driver, self._folder, self._tag, self._began = driver, folder, tag, time.monotonic()
         self._offset = driver.printed()
 
     def seen(self) -> Seen:
-        """Wait for the program and return what is seen of it."""
+        """Wait for the program and return its observations."""
         line = self._driver.answer()
         if line is None:
             self._driver.close(kill=True)
@@ -160,7 +160,7 @@ class Running:
         )
 
     def printed(self) -> dict[str, list[str]]:
-        """Return what has been printed until now, by call and stream."""
+        """Return the prints until now, by call and stream."""
         found: dict[str, list[str]] = {}
         for match in re.finditer(rf"{self._tag} (\d+ \w)( .*)?$", self._driver.output(self._offset), re.MULTILINE):
             found.setdefault(match[1], []).append(match[2])

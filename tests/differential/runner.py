@@ -1,4 +1,4 @@
-"""Runs programs, one after the other, with one executor: ``runner.py EXECUTOR PLACE``; see `programs.Driver`.
+"""Runner of programs, one after the other, with one executor: ``runner.py EXECUTOR PLACE``; see `programs.Driver`.
 
 Each line of standard input is a request (JSON): the program's source, its folder, and for the executor ``resumed``
 how many executions there are before its driver is killed. The answer, a line too, holds what the program's maps
@@ -30,7 +30,7 @@ LINE = 8  # bytes that an execution leaves in a program's log
 
 
 class Program:
-    """One program, and what is seen of it."""
+    """One program, and its observations."""
 
     def __init__(self, request: dict[str, Any]) -> None:
         self.place = Path(request["place"])
@@ -41,7 +41,7 @@ class Program:
         self._tag = request["tag"]
 
     def answer(self) -> dict[str, Any]:
-        """Return what was seen."""
+        """Return the observations."""
         return {"maps": self.maps, "trouble": self.trouble, "known": self.known}
 
     def execute(self, executor: Executor | None) -> None:
@@ -91,7 +91,7 @@ class Program:
             values.append(None if failed else whole.of(value))
             results.append(value)
         if errors and api.startswith("parallel"):
-            results = []  # what there is of them depends on time
+            results = []  # the number of results depends on time
         state = Canonical(namespace, own=False).state()
         self.maps.append({"api": api, "ids": list(ids), "values": values, "errors": errors, "state": state})
         return results
@@ -173,7 +173,7 @@ def _size(path: Path) -> int:
 
 @contextlib.contextmanager
 def open_executor(name: str, place: Path) -> Iterator[Executor | None]:
-    """Return what makes the calls of the programs."""
+    """Return the executor of a name, for the calls of the programs."""
     if name in ("local", "ipyparallel"):
         import hpcml
 

@@ -1,4 +1,4 @@
-"""Programs give with hpcml what each of their calls gives on its own; see `compare` for what is compared.
+"""Programs give the same with hpcml as each of their calls alone; see `compare` for the comparison.
 
 ``HPCML_PROGRAMS=5000 pytest tests/differential`` runs so many, in batches with other seeds; a counterexample is
 shrunk, and its source is printed. The programs of a batch are the same each time.
@@ -34,7 +34,7 @@ pytestmark = pytest.mark.timeout(1800)
 
 
 @pytest.mark.parametrize("batch", range(-(-PROGRAMS // BATCH)))
-def test_programs_give_what_each_call_gives_alone(batch, tmp_path):
+def test_programs_give_the_same_as_each_call_alone(batch, tmp_path):
     with opened(["isolated", "local", "ipyparallel", "resumed"], tmp_path) as drivers:
 
         @seed(batch)
@@ -47,7 +47,7 @@ def test_programs_give_what_each_call_gives_alone(batch, tmp_path):
 
 
 @pytest.mark.parametrize("batch", range(-(-SERIAL // BATCH)))
-def test_what_is_expected_is_what_python_and_loky_give(batch, tmp_path):
+def test_python_and_loky_give_the_expected_outcomes(batch, tmp_path):
     with opened(["isolated", "serial", "loky"], tmp_path) as drivers:
 
         @seed(1000 + batch)

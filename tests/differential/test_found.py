@@ -1,4 +1,4 @@
-"""Programs that once gave something else than plain Python, as the differential test has found and shrunk them."""
+"""Programs that the differential test has found and shrunk: each once differed from plain Python."""
 
 import textwrap
 
@@ -275,6 +275,6 @@ def drivers(tmp_path_factory):
 
 
 @pytest.mark.parametrize("name", FOUND)
-def test_a_program_gives_what_each_call_gives_alone(name, drivers):
+def test_a_found_program_gives_the_same_as_each_call_alone(name, drivers):
     source = HEAD + PLAYER * ("Player" in FOUND[name]) + textwrap.dedent(FOUND[name])
     check(drivers, Program(source, False, 12, frozenset(), cut=0.5 if "resumed" in name else None))

@@ -4,15 +4,15 @@ cluster       three nodes of four CPUs each, for the session; a test that uses i
 make_cluster  clusters of other shapes, which end with the test: make_cluster(cpus=(4, 2, 1), gpus=2)
 release       "22.05" or "24.11", the release of both
 
-After each test, nodes that it killed, froze or cut are mended; then a job in the queue, a process of a job or
-on the login node, or a file in any /dev/shm fails it. HPCML_TEST_RELEASES="22.05" in the environment chooses
-releases, and then one that cannot be had is a failure; otherwise it is skipped.
+After each test, nodes that it killed, froze or cut are repaired; then a job in the queue, a process of a job or
+on the login node, or a file in any /dev/shm fails the test. HPCML_TEST_RELEASES="22.05" in the environment chooses
+releases, and then one that is not available is a failure; otherwise it is skipped.
 
 A run that is interrupted or killed leaves no cluster: a guardian, a process of its own, ends those of a process
 of pytest that is gone.
 
-A test that takes long, and in which Slurm's release plays no part, or one that was seen on the other, runs on one
-release: @pytest.mark.release("24.11"), or where that is not among the chosen, on the first that can be had.
+A long test that does not depend on Slurm's release, or that another test covers on the other, runs on one release:
+@pytest.mark.release("24.11"), or where that is not among the chosen, on the first available one.
 """
 
 import itertools
@@ -60,14 +60,14 @@ def _is_for_another(item: pytest.Item, runnable: list[str]) -> bool:
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
-    """Make the root of a release before the first test: the time limit of a test is not meant for that."""
+    """Make the root of a release before the first test, outside of the time limits of tests."""
     wanted = {item.callspec.params.get("release") for item in session.items if hasattr(item, "callspec")}
     if cluster_root.RELEASE in wanted - {own_release()} and not session.config.option.collectonly:
         try:
             _need(cluster_root.RELEASE)
             cluster_root.debian13()
         except ClusterError:
-            return  # The fixture meets it again, where it can be reported.
+            return  # The fixture raises it again, where it can be reported.
 
 
 def _need(release: str) -> None:
@@ -77,8 +77,8 @@ def _need(release: str) -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def _guardian() -> Iterator[None]:
-    """Have clusters end with this process, however it ends."""
-    if os.geteuid():  # and no cluster can be
+    """Guardian that ends all clusters after this process, however it ends."""
+    if os.geteuid():  # no cluster can be started
         yield
         return
     guardian = cluster_guardian.start(f"pytest-{os.getpid()}-")
@@ -106,7 +106,7 @@ def release(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture(scope="session")
 def cluster(release: str) -> Iterator[ClusterSession]:
-    """Three nodes of four CPUs."""
+    """Cluster of three nodes of four CPUs."""
     reap()
     session = _start(Shape(release=release))
     yield session
@@ -115,7 +115,7 @@ def cluster(release: str) -> Iterator[ClusterSession]:
 
 @pytest.fixture
 def make_cluster(release: str, request: pytest.FixtureRequest) -> Iterator[Callable[..., ClusterSession]]:
-    """Function that starts a cluster of the shape its keyword arguments say; see Shape."""
+    """Function that starts a cluster; its keyword arguments are those of Shape."""
     made = []
 
     def make(**shape: object) -> ClusterSession:
@@ -133,7 +133,7 @@ def make_cluster(release: str, request: pytest.FixtureRequest) -> Iterator[Calla
 
 @pytest.fixture(autouse=True)
 def _clean(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Hold each test to leaving nothing behind on the clusters of the session."""
+    """Fail a test that leaves a job, a process or a file on the clusters of the session."""
     if "cluster" in request.fixturenames:
         session = request.getfixturevalue("cluster")
         session.begin_test(request.node.name)

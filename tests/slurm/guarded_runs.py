@@ -18,7 +18,7 @@ CONTROLLER_PORTS = 15
 
 
 class Guarded:
-    """A run of six slots on three nodes, and what was done to it; ends with its ``with`` block."""
+    """Run of six slots on three nodes, with counted executions; ends with its ``with`` block."""
 
     def __init__(self, cluster, name="run", **variables):
         self.cluster, self.done, self.process = cluster, 0, None
@@ -58,7 +58,7 @@ class Guarded:
         self.done += tasks
 
     def check(self):
-        """Take the answer to the last order: all slots are there, and each task was executed once."""
+        """Check the answer to the last order: all slots are present, and each task was executed once."""
         answer = self.answer()
         assert self.counted() == list(range(self.done))
         assert answer["slots"] == 6
@@ -73,18 +73,18 @@ class Guarded:
         self.check()
 
     def secrets(self):
-        """Both keys of each pair that a process of the run has made, and what the driver was told."""
+        """Return both keys of each pair that a process of the run has made, and those sent to the driver."""
         keys = {key for file in self.keys.iterdir() for key in file.read_text().split()}
         assert len(keys) >= 2 * (1 + 6 + 1), "the controller, six engines and the client have a pair each"
         return sorted(keys)
 
     def server_key(self):
-        """The controller's public key, which whoever speaks to it has to know."""
+        """Return the controller's public key, which each of its clients needs."""
         return (self.keys / "server").read_text().split()[0]
 
 
 def read_line(process, seconds):
-    """Return the next line that a process prints, nothing if it prints none so long."""
+    """Return the next line of a process, or an empty text where none comes in time."""
     ready = select.select([process.stdout], [], [], seconds)[0]
     return process.stdout.readline() if ready else ""
 
@@ -109,7 +109,7 @@ def ports(cluster, node="n1"):
 
 @contextlib.contextmanager
 def attack(cluster, node="n1", **order):
-    """Attack, and hold what the attack has opened; the value is what it did."""
+    """Attack a run, and keep the attack's connections open; the value is the attack's report."""
     argv = cluster.node_command(node, [cluster.python, str(ATTACK)])
     process = subprocess.Popen(
         argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=cluster.environment()

@@ -1,4 +1,4 @@
-"""The reference search of the fault tests, run on a cluster; its ledger is what its fits wrote.
+"""Reference search of the fault tests, run on a cluster; its ledger is the file that its fits write.
 
 180 fits of 0.2 s. The expected scores are scikit-learn's own, from one process.
 """
@@ -25,7 +25,7 @@ def one_process(out):
 
 
 def assert_equal(results, expected, but=()):
-    """All columns but the times are the same to the last bit; rows `but` are not looked at."""
+    """Check that all columns but the times are equal to the last bit, without the rows `but`."""
     assert results.keys() == expected.keys()
     for name, values in expected.items():
         if "time" not in name:
@@ -35,7 +35,7 @@ def assert_equal(results, expected, but=()):
 
 
 class Search:
-    """The search with its ledger; ``process`` is what was started on the login node."""
+    """Search with its ledger; ``process`` is the process on the login node."""
 
     def __init__(self, cluster, seconds=0.2, harm="", below=0.0, **options):
         self.cluster, self.process = cluster, None
@@ -54,12 +54,12 @@ class Search:
         return [self.cluster.python, COUNTED, json.dumps(self.options)]
 
     def start(self, *salloc):
-        """Run it in an allocation of three nodes with four slots each, the driver on the login node."""
+        """Start the search in an allocation of three nodes with four slots each, the driver on the login node."""
         self.process = self.cluster.popen(["salloc", "-Q", "-N3", "--ntasks-per-node=4", *salloc, *self.command])
         return self
 
     def events(self, kind):
-        """Return what was written: (fit, host, process id, time)."""
+        """Return the lines of the ledger: (fit, host, process id, time)."""
         lines = self.ledger.read_text().splitlines() if self.ledger.exists() else []
         found = [line.split() for line in lines if line.startswith(kind)]
         return [(fit, *worker.split(":"), float(when)) for _, fit, worker, when in found]

@@ -15,7 +15,7 @@ from patience import patient, promised, wait_until
 
 
 def peaks(cluster):
-    """Return {process: (resident now, the most it ever was)} in MB of all processes of runs."""
+    """Return {process: (resident size now, its maximum)} in MB of all processes of runs."""
     found = {}
     for node in cluster.nodes:
         for process in cluster.processes(node):
@@ -47,8 +47,8 @@ def test_noise_on_every_port_changes_nothing(cluster):
 
 
 @pytest.mark.release("24.11")
-def test_a_start_goes_on_while_its_listeners_are_held(cluster):
-    """Those which are there before the controller is: whoever connects is told a number, and may stay or go."""
+def test_a_start_completes_while_its_listeners_are_occupied(cluster):
+    """The listeners that exist before the controller: a client receives a number, and may stay or leave."""
     run = Guarded(cluster, HPCML_TEST_SLOW="n2")
     (run.keys / "n2").touch()
     run.start()
@@ -66,7 +66,7 @@ def test_a_start_goes_on_while_its_listeners_are_held(cluster):
 
 
 class Recording:
-    """What TCP connections send over the network to a node."""
+    """Recording of the bytes that TCP connections send to a node."""
 
     def __init__(self, cluster, node):
         argv = [cluster.python, RECORD, node, cluster.shape.address(node)]  # the device has the node's name
@@ -74,7 +74,7 @@ class Recording:
         assert read_line(self.process, 20) == "recording\n"
 
     def end(self, ports):
-        """Return what each connection to one of these ports has sent, in hexadecimal digits."""
+        """Return the bytes of each connection to one of these ports, in hexadecimal digits."""
         streams = json.loads(self.process.communicate(timeout=patient(30))[0])
         return [data for port, data in streams if port in ports]
 
@@ -89,8 +89,8 @@ def send_again(cluster, run, streams):
 
 
 @pytest.mark.release("24.11")
-def test_what_was_recorded_does_nothing_when_it_is_sent_again(cluster):
-    """All that the engines of two nodes and the driver sent, to the same run and to the next."""
+def test_recorded_bytes_that_are_sent_again_change_nothing(cluster):
+    """The recording has the bytes of the engines of two nodes and of the driver, for this run and the next."""
     recording = Recording(cluster, "n1")
     with Guarded(cluster, "first") as first:
         first.work(12)

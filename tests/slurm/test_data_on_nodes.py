@@ -1,4 +1,4 @@
-"""Large data on real nodes: sent once to each, kept once, sent again where it was lost, and gone in the end."""
+"""Large data on real nodes: sent once to each, stored once, sent again where lost, removed at the end."""
 
 import contextlib
 import json
@@ -21,7 +21,7 @@ SIZE = 20_000_000
 
 
 class Talk:
-    """A conversation with the program: on the login node, or with `batch` in a batch job."""
+    """Program that takes orders: on the login node, or with `batch` in a batch job."""
 
     def __init__(self, cluster, *options, batch=False, **cluster_options):
         self.errors = cluster.shared_dir / "errors"
@@ -45,7 +45,7 @@ class Talk:
         return json.loads(line)
 
     def say(self, order):
-        """Send an order and return what the tasks saw: {host: (files, values)}."""
+        """Send an order and return the tasks' findings: {host: (files, values)}."""
         self.process.stdin.write(f"{order}\n")
         self.process.stdin.flush()
         answer = self._answer()
@@ -65,7 +65,7 @@ class Talk:
 
 @pytest.fixture
 def talk(cluster):
-    """Start a conversation; it is ended after the test."""
+    """Function that starts the program, which is ended after the test."""
     talks = []
 
     def start(*options, **more):
@@ -81,7 +81,7 @@ def talk(cluster):
 
 
 def data_files(cluster, node, place="/dev/shm"):
-    """The files of data on a node: {path there: length}."""
+    """Return the data files on a node: {path: length}."""
     root = cluster.seen_by(node, place)
     found = [path for path in root.glob("hpcml-*/*") if path.name not in ("owner", "verifying")]
     return {f"{place}/{path.relative_to(root)}": path.stat().st_size for path in found}
@@ -92,7 +92,7 @@ def received(cluster, before):
     return {node: after[node]["rx"] - before[node]["rx"] for node in cluster.nodes}
 
 
-def test_every_node_receives_the_data_once_and_holds_it_once(cluster, talk):
+def test_every_node_receives_and_stores_the_data_once(cluster, talk):
     program = talk()
     before = cluster.bytes()
     seen = program.say("array 3")
@@ -104,13 +104,13 @@ def test_every_node_receives_the_data_once_and_holds_it_once(cluster, talk):
         assert values == {3.0}
         assert len(files) == 1
     before = cluster.bytes()
-    program.say("array 3")  # another array with the same content: the first one's file went with it
+    program.say("array 3")  # a new array with the same content: the first one's file was removed with it
     for node, count in received(cluster, before).items():
         assert count <= 1.05 * SIZE, node
     program.end()
 
 
-def test_from_within_the_allocation_the_other_nodes_receive_it_once(cluster, talk):
+def test_from_within_the_allocation_the_other_nodes_receive_the_data_once(cluster, talk):
     program = talk(batch=True)
     assert program.about["slots"] == 12
     before = cluster.bytes()
@@ -124,7 +124,7 @@ def test_from_within_the_allocation_the_other_nodes_receive_it_once(cluster, tal
 
 
 @pytest.mark.release("22.05")
-def test_files_and_directories_are_private_and_freed_data_is_gone(cluster, talk):
+def test_files_and_directories_are_private_and_freed_data_is_removed(cluster, talk):
     program = talk()
     program.say("hold 1")
     for node in cluster.nodes:
@@ -177,7 +177,7 @@ def test_workers_that_were_killed_and_replaced_find_the_data(cluster, talk):
 
 @pytest.fixture
 def small(cluster):
-    """Put a file system of 10 MB over a directory of a node, until the end of the test."""
+    """Function that mounts 10 MB over a directory of a node, until the end of the test."""
     mounted = []
 
     def mount(node, place):
@@ -257,7 +257,7 @@ def test_a_killed_driver_leaves_no_data(cluster, talk):
 
 
 @pytest.mark.release("22.05")
-def test_what_a_killed_launcher_left_behind_is_swept_by_the_next_run(cluster, talk):
+def test_files_of_a_killed_launcher_are_removed_by_the_next_run(cluster, talk):
     program = talk()
     program.say("hold 1")
     launchers = [p for p in cluster.processes("n2") if "hpcml.engines.ipyparallel.launcher" in " ".join(p.argv)]
@@ -273,7 +273,7 @@ def test_what_a_killed_launcher_left_behind_is_swept_by_the_next_run(cluster, ta
 
 @pytest.mark.release("24.11")
 @pytest.mark.parametrize("how", ["kill", "freeze"])
-def test_new_data_goes_to_the_nodes_that_are_left(how, cluster, talk):
+def test_new_data_is_sent_to_the_remaining_nodes(how, cluster, talk):
     program = talk("--no-kill", "-N3", "--ntasks-per-node=4")
     program.say("hold 8")
     getattr(cluster, f"{how}_node")("n3")
@@ -283,5 +283,5 @@ def test_new_data_goes_to_the_nodes_that_are_left(how, cluster, talk):
         assert all(values == {float(number)} for _, values in seen.values())
     assert all(values == {8.0} for _, values in program.say("use").values())
     if how == "freeze":
-        cluster.thaw_node("n3")  # or nobody there obeys the order to clean up before Slurm kills them
+        cluster.thaw_node("n3")  # otherwise no process there cleans up before Slurm kills them
     program.end()

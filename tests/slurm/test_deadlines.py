@@ -1,4 +1,4 @@
-"""The job's time is over, or it gets a signal: what has ended is kept, and the next session goes on with it."""
+"""Jobs whose time is up, or that get a signal: finished tasks are kept, and the next session resumes the run."""
 
 import os
 import re
@@ -37,7 +37,7 @@ def wait_ended(search, fits, timeout=60):
 
 
 def assert_resumed(search, name, expected, repeated):
-    """The job has ended well, in its second session or a later one; at most so many fits were run twice."""
+    """Check that the job has ended well, in its second session or later, and the number of repeated fits."""
     job = search.cluster.wait(search.job, timeout=150)
     results = search.results(name)
     assert job.state == "COMPLETED", job.output[-3000:]
@@ -48,7 +48,7 @@ def assert_resumed(search, name, expected, repeated):
 
 
 @pytest.mark.release("24.11")
-def test_f6_a_job_that_ends_at_its_time_limit_goes_on_after_a_requeue(cluster, expected):
+def test_f6_a_job_that_ends_at_its_time_limit_is_resumed_after_a_requeue(cluster, expected):
     """One minute for 180 fits of 4 s on 12 slots: the first session has no time for all of them."""
     search = Search(cluster, seconds=4.0)
     submit(search, "--time=1", flags="--requeue")
@@ -59,9 +59,9 @@ def test_f6_a_job_that_ends_at_its_time_limit_goes_on_after_a_requeue(cluster, e
 
 @pytest.mark.release("24.11")
 def test_f9_the_sbatch_script_is_requeued_and_no_fit_is_cut(cluster):
-    """As a user has it: the script of the house, in a directory with an environment and the tutorials.
+    """As a user runs it: the repository's script, in a directory with an environment and the tutorials.
 
-    A quarter of its fits.
+    The search has a quarter of the tutorial's fits.
     """
     for name, target in ((".venv", sys.prefix), ("tutorials", ROOT / "tutorials")):
         (cluster.shared_dir / name).symlink_to(target)
@@ -82,7 +82,7 @@ def test_f9_the_sbatch_script_is_requeued_and_no_fit_is_cut(cluster):
 
 
 @pytest.mark.release("24.11")
-def test_f8_a_job_that_is_preempted_goes_on_later(cluster, expected):
+def test_f8_a_preempted_job_is_resumed(cluster, expected):
     search = Search(cluster, seconds=0.5)
     submit(search, flags="--resume")
     wait_ended(search, 36)
@@ -92,7 +92,7 @@ def test_f8_a_job_that_is_preempted_goes_on_later(cluster, expected):
 
 
 @pytest.mark.release("22.05")
-def test_f8_scancel_keeps_what_has_ended(cluster, expected):
+def test_f8_scancel_keeps_the_finished_fits(cluster, expected):
     search = Search(cluster, seconds=0.5)
     job = submit(search, flags="--resume")
     wait_ended(search, 36)
@@ -104,7 +104,7 @@ def test_f8_scancel_keeps_what_has_ended(cluster, expected):
 
 
 @pytest.mark.release("22.05")
-def test_f7_a_driver_that_is_killed_is_started_again(cluster, expected):
+def test_f7_a_killed_driver_is_resumed(cluster, expected):
     search = Search(cluster, resume=True)
     search.start()
     search.wait_ended(60)
@@ -122,8 +122,8 @@ def test_f7_a_driver_that_is_killed_is_started_again(cluster, expected):
 
 
 @pytest.mark.release("22.05")
-def test_two_drivers_of_one_run(cluster, expected):
-    search = Search(cluster, resume=True, seconds=patient(0.8)).start()  # the second takes a while to be refused
+def test_a_second_driver_of_a_run_is_refused(cluster, expected):
+    search = Search(cluster, resume=True, seconds=patient(0.8)).start()  # time for the second to be refused
     search.wait_ended(12)
     second = cluster.run(search.command)
     assert second.returncode == 1

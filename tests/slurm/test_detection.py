@@ -1,4 +1,4 @@
-"""Detection and hostlists, held against Slurm itself while it runs."""
+"""Detection and hostlists, compared with Slurm itself."""
 
 import json
 import random
@@ -14,7 +14,7 @@ print("found", json.dumps(dataclasses.asdict(detect(os.environ))))"""
 
 
 def detected(cluster: ClusterSession, *options: str, launch: str = "") -> list[dict]:
-    """What detect finds in a batch job, and how many tasks an srun starts where."""
+    """Return the result of detect in a batch job, and the tasks that an srun starts on each node."""
     program = cluster.write("detect.py", DETECT)
     job = cluster.sbatch(f"{launch} {cluster.python} {program}\n", *options)
     end = cluster.wait(job)
@@ -73,7 +73,7 @@ def an_item(chance: random.Random, suffixes: bool) -> str:
 
 
 def hostnames(cluster: ClusterSession, texts: list[str]) -> list[list[str]]:
-    """What `scontrol show hostnames` makes of each text; many go in one call, with the name "=" after each."""
+    """Return the names of `scontrol show hostnames` for each text; a call has many, with "=" after each."""
     answers = []
     for start in range(0, len(texts), 200):
         joined = "".join(f"{text},=," for text in texts[start : start + 200])
@@ -92,7 +92,7 @@ def test_ten_thousand_hostlists_expand_as_scontrol_expands_them(cluster, release
     assert not differing, differing[:5]
 
 
-def test_what_is_compressed_scontrol_expands(cluster):
+def test_scontrol_expands_compressed_lists(cluster):
     chance = random.Random(2)
     lists = [[f"{chance.choice('ab')}{chance.randint(0, 30):0{chance.choice([1, 2])}d}" for _ in range(20)]
              for _ in range(1_000)]

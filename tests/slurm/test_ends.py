@@ -1,4 +1,4 @@
-"""However a run ends, the fixture finds nothing left of it; and what is said when nodes fail."""
+"""Ends of runs: the fixture finds nothing left of them; and the errors when nodes fail."""
 
 import os
 import re
@@ -48,7 +48,7 @@ def test_ctrl_c_frees_the_workers_and_exits_130(cluster):
     wait_for_no_engines(cluster)
 
 
-def test_a_driver_that_is_killed_leaves_nothing_on_any_node(cluster):
+def test_a_killed_driver_leaves_no_process_on_any_node(cluster):
     process = start_sleeper(cluster, cluster.python)
     os.kill(driver(cluster), signal.SIGKILL)
     process.communicate(timeout=patient(30))
@@ -78,7 +78,7 @@ def test_a_script_that_raises_has_its_own_traceback_and_status(cluster):
 
 
 @pytest.mark.release("22.05")
-def test_a_node_that_does_not_come_is_named(cluster):
+def test_a_node_without_workers_is_named(cluster):
     cluster.freeze_node("n3")
     limit = patient(8)
     began = time.monotonic()
@@ -94,7 +94,7 @@ def test_a_node_that_does_not_come_is_named(cluster):
 
 
 @pytest.mark.release("24.11")
-def test_min_slots_goes_on_without_a_node(cluster):
+def test_min_slots_starts_without_a_frozen_node(cluster):
     cluster.freeze_node("n3")
     command = [cluster.python, WORKERS, f"timeout={patient(8)}", "min_slots=3"]
     done = cluster.run(["salloc", "-Q", "-N3", "--ntasks-per-node=2", *command], timeout=60)

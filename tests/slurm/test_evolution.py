@@ -1,4 +1,4 @@
-"""Evolution on a real Slurm: the sbatch file as a user has it, a time limit, and a driver that is killed."""
+"""Evolution on a real Slurm: the user's sbatch file, a time limit, and a driver that is killed."""
 
 import re
 import subprocess
@@ -15,7 +15,7 @@ ROOT = Path(hpcml.__file__).parent.parent
 
 
 def in_the_directory(cluster):
-    """Make what a user's directory holds."""
+    """Make the files of a user's directory."""
     for name, target in ((".venv", sys.prefix), ("tutorials", ROOT / "tutorials")):
         if not (cluster.shared_dir / name).is_symlink():
             (cluster.shared_dir / name).symlink_to(target)
@@ -27,7 +27,7 @@ def lowest(output):
 
 @pytest.fixture(scope="module")
 def expected(tmp_path_factory):
-    """Return what one process finds, with DEAP's own loop."""
+    """Return the result of one process, with DEAP's own loop."""
     program = Path(__file__).parent / "programs/plain_cma.py"
     return lowest(subprocess.check_output([sys.executable, program, "3", "25"], text=True, timeout=patient(60)))
 

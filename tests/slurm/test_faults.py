@@ -1,4 +1,4 @@
-"""Workers, nodes and the controller are harmed in the midst of a search: its result is the same."""
+"""Faults of workers, nodes and the controller during a search: its result is the same."""
 
 import math
 import os
@@ -20,13 +20,13 @@ def expected(tmp_path_factory):
 
 
 def send(cluster, host, pid, number):
-    """Send a signal to a process, which is named as its node knows it."""
+    """Send a signal to a process, which has its node's process id."""
     command = cluster.node_command(host, ["kill", f"-{int(number)}", str(pid)])
     subprocess.run(command, check=True, timeout=patient(10))
 
 
 def kill_in_the_midst_of_a_fit(cluster, search):
-    """Kill a worker whose fit has not ended, however long the signal takes to reach it; when, and its node."""
+    """Kill a worker whose fit has not ended, however late the signal arrives; return the time, and its node."""
     while True:
         assert search.process.poll() is None, search.process.communicate()
         wait_until(search.running)
@@ -49,17 +49,17 @@ def test_f1_a_worker_that_is_killed_costs_its_own_fit(cluster, expected):
     (again,) = search.repeats(after=killed)
     assert again[-1] - killed < promised(2)
     workers = {event[1:3] for event in search.events("begin") if event[-1] > killed + 0.5}
-    assert len({worker for worker in workers if worker[0] == host}) == 4  # another has taken its place
+    assert len({worker for worker in workers if worker[0] == host}) == 4  # one of them has replaced the killed one
 
 
 @pytest.mark.release("22.05")
-def test_f2_workers_that_are_killed_again_and_again(cluster, expected):
+def test_f2_repeated_kills_cost_one_fit_each(cluster, expected):
     chance = random.Random(2)
     search = Search(cluster, seconds=0.4).start()
     search.wait_ended(12)
     killed = []
     while search.process.poll() is None and len(search.events("end")) < FITS - 12:
-        running = [place for place in search.running() if place not in killed]  # these will never end
+        running = [place for place in search.running() if place not in killed]  # those will never end
         if running:
             killed.append(chance.choice(running[:8]))
             send(cluster, *killed[-1], signal.SIGKILL)
@@ -85,7 +85,7 @@ def test_f3_a_frozen_worker_is_replaced(cluster, expected):
 
 
 @pytest.mark.release("24.11")
-def test_f4_the_controller_is_killed(cluster, expected):
+def test_f4_a_killed_controller_is_replaced(cluster, expected):
     search = Search(cluster).start()
     search.wait_ended(60)
     programs = [p for node in cluster.nodes for p in cluster.processes(node)]
@@ -101,7 +101,7 @@ def test_f4_the_controller_is_killed(cluster, expected):
 
 @pytest.mark.release("24.11")
 @pytest.mark.parametrize("harm", ["kill_node", "cut_node"])
-def test_f5_a_node_is_lost(cluster, expected, harm):
+def test_f5_a_search_continues_without_a_lost_node(cluster, expected, harm):
     search = Search(cluster).start()
     search.wait_ended(60)
     lost = time.time()
@@ -118,7 +118,7 @@ def test_f5_a_node_is_lost(cluster, expected, harm):
 
 
 @pytest.mark.release("22.05")
-def test_f5_the_node_of_the_controller_is_lost(cluster, expected):
+def test_f5_a_search_continues_without_the_controllers_node(cluster, expected):
     """The driver is on the login node, as where salloc gives no interactive step."""
     search = Search(cluster).start()
     search.wait_ended(60)
@@ -132,7 +132,7 @@ def test_f5_the_node_of_the_controller_is_lost(cluster, expected):
 
 
 @pytest.mark.release("22.05")
-def test_a_frozen_node_comes_back(cluster, expected):
+def test_a_frozen_node_is_used_again(cluster, expected):
     search = Search(cluster, seconds=1.2).start()
     search.wait_ended(24)
     cluster.freeze_node("n3")
@@ -150,7 +150,7 @@ SAID = {"kill": "SIGKILL", "hang": "task_timeout=2"}  # other ends: tests/contra
 
 @pytest.mark.release("22.05")
 @pytest.mark.parametrize(("harm", "said"), SAID.items(), ids=SAID)
-def test_f17_a_poisonous_fit_becomes_its_candidates_score(cluster, expected, harm, said):
+def test_f17_a_fit_that_kills_its_workers_has_its_error_score(cluster, expected, harm, said):
     first, second = sorted(expected["param_alpha"])[:2]
     row = expected["param_alpha"].index(first)
     limit = 2 if harm == "hang" else None

@@ -19,7 +19,7 @@ TEST = "test_a_job_of_higher_priority_sends_others_back_to_the_queue"  # it take
 
 @pytest.fixture
 def state(monkeypatch):
-    """A place for the clusters of a run of tests."""
+    """Directory for the clusters of a run of tests."""
     place = state_root() / f"interrupted-{os.getpid()}"
     place.mkdir(parents=True)
     yield place
@@ -27,7 +27,7 @@ def state(monkeypatch):
 
 
 def processes(state):
-    """Return what runs for clusters in a place."""
+    """Return the processes of clusters in a directory."""
     marker = f"{ns.MARKER}={state}".encode()
     return [pid for pid in ns.all_pids() if any(word.startswith(marker) for word in ns._environ(pid))]
 
@@ -43,7 +43,7 @@ def test_a_run_that_is_interrupted_leaves_no_cluster(release, state, number, wor
     command = [sys.executable, "-m", "pytest", *options, f"{FILE}::{TEST}"]
     with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, start_new_session=True) as run:
         try:
-            # The nodes are being booted: some are there, others are not.
+            # The nodes are being booted: some exist, others do not.
             wait_until(lambda: list(state.glob("*/log/node.n1.out")) or run.poll() is not None)
             assert run.poll() is None, run.stdout.read().decode()
             assert len(processes(state)) > 2

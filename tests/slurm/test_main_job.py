@@ -1,4 +1,4 @@
-"""The main job, and the contract of the engines, on a real allocation."""
+"""Main job, and the contract tests, on a real allocation."""
 
 import pickle
 import subprocess
@@ -52,7 +52,7 @@ def test_an_unmodified_search_equals_one_process(cluster, tmp_path):
 @pytest.mark.release("22.05")
 @pytest.mark.timeout(patient(300))
 def test_the_contract_holds_on_an_allocation(cluster):
-    """The files whose tests use a Cluster most; the others' have been on one computer."""
+    """The contract's files that use a Cluster most; the other files run on one computer only."""
     command = [cluster.python, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-k", "ipyparallel"]
     files = [f"tests/contract/test_{name}.py" for name in ("cluster", "joblib", "data", "deap", "prints")]
     done = cluster.run(

@@ -10,8 +10,8 @@ HOSTILE = "-J x'\"\\\n#SBATCH -N9\n$(touch made-1)`touch made-2`;touch made-3&to
 
 
 @pytest.mark.release("22.05")
-def test_names_that_a_shell_would_obey_are_only_names(cluster):
-    """Of the job, the directory, the script, its arguments, the run's directory and a variable."""
+def test_names_with_shell_commands_execute_nothing(cluster):
+    """The names of job, directory, script, arguments, the run's directory and a variable."""
     directory = cluster.shared_dir / HOSTILE
     directory.mkdir()
     script = directory / f"{HOSTILE}.py"

@@ -1,4 +1,4 @@
-"""A task on a node of a job sees a plain process, as it does on one computer."""
+"""Tasks on the nodes of a job run in plain processes, as on one computer."""
 
 import json
 from pathlib import Path
@@ -26,7 +26,7 @@ def test_tasks_on_three_nodes_see_plain_processes(cluster):
     assert found["pool"] == ["too long"] * 24
     assert found["notebook"] == [["agg", None, False, None]] * 24
     assert found["died"] == ["WorkerDied", True]
-    # A worker that dies under several tasks at once is held against none of them; then 5 runs alone.
+    # The death of a worker with several tasks at once counts for none of them; then 5 runs alone.
     assert [words for *_, words in said].count("last words of 5") in (3, 4)
     assert found["queue"] == numbers
     (note,) = found["unix"]

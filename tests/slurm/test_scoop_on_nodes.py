@@ -1,6 +1,6 @@
-"""Engine scoop on a real Slurm: workers on all nodes and nowhere else, true exit statuses, and nothing is left.
+"""Engine scoop on a real Slurm: workers on all nodes and nowhere else, true exit statuses, nothing left behind.
 
-That nothing is left, the fixture finds out after each test.
+The fixture checks after each test that nothing is left.
 """
 
 import os
@@ -110,18 +110,18 @@ def test_a_worker_that_is_killed_fails_the_run_and_is_named(cluster):
 
 
 @pytest.mark.release("22.05")
-def test_the_program_of_a_node_is_killed(cluster):
+def test_a_killed_program_of_a_node_fails_the_run(cluster):
     process = start_sleeper(cluster, "salloc", "-Q", "-N3", "--ntasks-per-node=2", "--no-kill")
     program = min((p.node_pid, p.pid) for p in cluster.processes("n2") if p in engines(cluster))[1]
     os.kill(program, signal.SIGKILL)
     _, errors = process.communicate(timeout=patient(40))
     assert process.returncode == 1
-    assert "n2: task 1: Killed" in errors  # said by srun, which ends the whole step
+    assert "n2: task 1: Killed" in errors  # printed by srun, which ends the whole step
     wait_for_no_engines(cluster)
 
 
 @pytest.mark.release("24.11")
-def test_the_launching_process_is_killed(cluster):
+def test_a_killed_launching_process_ends_the_run(cluster):
     process = start_sleeper(cluster, "salloc", "-Q", "-N3", "--ntasks-per-node=2")
     found = [p for p in cluster.processes("login") if p.argv and "salloc" not in p.argv[0]]
     (origin,) = [p for p in found if any("sleeper.py" in word for word in p.argv)]
@@ -142,8 +142,8 @@ def test_scancel_leaves_nothing(cluster):
 
 
 @pytest.mark.release("24.11")
-def test_nobody_else_can_speak_to_a_run(cluster):
-    """Not without encryption, nor with a key of their own; the contract has one who knows the public key."""
+def test_strangers_cannot_speak_to_a_run(cluster):
+    """Strangers without encryption, and with a key of their own; the contract test has one with the public key."""
     script, mark = cluster.write("sleeper.py", SLEEPER), cluster.shared_dir / "busy"
     text = f"#!/bin/bash\nexec {' '.join(map(str, command(cluster, script, mark, '6')))}"
     job = cluster.sbatch(text, "-N3", "--ntasks-per-node=2")

@@ -26,8 +26,8 @@ def test_every_socket_has_one_address_and_their_number_is_known(cluster):
     assert found == {**wanted, LOGIN: []}
 
 
-def test_nobody_without_the_key_is_heard_or_hears(cluster):
-    """The same words with the key are executed: without it they would be, were they only understood."""
+def test_messages_without_the_key_are_neither_executed_nor_answered(cluster):
+    """The same messages with the key are executed, so that without the key only the key is missing."""
     with Guarded(cluster) as run:
         file = cluster.shared_dir / "made-by-unpickling"
         everywhere = {"ports": ports(cluster), "idents": run.about["idents"], "file": str(file)}
@@ -45,7 +45,7 @@ def test_nobody_without_the_key_is_heard_or_hears(cluster):
 
 
 def places_of_secrets(cluster, run, secrets):
-    """Return where a secret is met: command lines, environments, files, and what was printed."""
+    """Return the places of a secret: command lines, environments, files, and prints."""
     found = {"what was printed": (run.errors.read_text() + str(run.about)).encode()}
     for question in ("scontrol show job -dd", "scontrol show step", "squeue --steps"):
         found[question] = cluster.run(question.split(), check=True).stdout.encode()
@@ -65,11 +65,11 @@ def places_of_secrets(cluster, run, secrets):
     return [name for name, data in found.items() if any(secret.encode() in data for secret in secrets)]
 
 
-def test_the_keys_are_nowhere_to_be_seen(cluster):
-    """Also not by `nobody`, who finds the one that is left open to see that he would.
+def test_the_keys_are_in_no_readable_place(cluster):
+    """Also not for `nobody`, who finds a decoy, which shows that the attack could find a key.
 
-    A library prints while the controller starts, as some do: the line with its key must not become a part of
-    that, for what cannot be understood goes to the log, and the log's end to an error's text.
+    A library prints while the controller starts, as some do: the line with the key must not be joined to that
+    print, for lines that are no messages go to the log, and the log's end to the text of an error.
     """
     with Guarded(cluster, HPCML_TEST_TALKS="n1") as run:
         secrets = run.secrets()
@@ -84,8 +84,8 @@ def test_the_keys_are_nowhere_to_be_seen(cluster):
                 assert done["read"] > 1000
 
 
-def test_no_key_is_told_when_a_start_fails(cluster):
-    """The controller and four of the six workers are there, and have keys, when it is given up."""
+def test_no_key_is_printed_when_a_start_fails(cluster):
+    """The controller and four of the six workers are running, and have keys, when the start fails."""
     run = Guarded(cluster, HPCML_TEST_BROKEN="n2").start(f"timeout={patient(5)}")
     assert run.process.stdout.read() == ""
     assert run.process.wait(patient(20)) == 1

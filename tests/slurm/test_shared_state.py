@@ -1,4 +1,4 @@
-"""What tasks share with the driver, on several nodes: files that they write to, callbacks, data that goes away."""
+"""State that tasks share with the driver, on several nodes: written files, callbacks, data that is removed."""
 
 import json
 from pathlib import Path
@@ -10,7 +10,7 @@ pytestmark = [pytest.mark.release("24.11"), pytest.mark.timeout(400)]
 PROGRAM = Path(__file__).parent / "programs" / "shared.py"
 
 
-def test_maps_callbacks_and_removed_data(cluster):
+def test_maps_callbacks_and_removed_data_work_on_nodes(cluster):
     done = cluster.call(
         ["salloc", "-Q", "-N3", "--ntasks-per-node=4", cluster.python, PROGRAM, cluster.shared_dir], timeout=300
     )

@@ -1,4 +1,4 @@
-"""The test cluster itself: it comes up, does what its commands say, counts, and leaves nothing."""
+"""Test cluster itself: it starts, its commands work, it counts, and it leaves nothing behind."""
 
 import importlib.util
 import os
@@ -70,7 +70,7 @@ def test_release_is_the_one_asked_for(cluster: ClusterSession, release: str):
     assert f" {release}." in cluster.run(["srun", "--version"]).stdout
 
 
-def test_no_slurm_variable_of_the_caller_gets_through(cluster: ClusterSession):
+def test_no_slurm_variable_of_the_caller_is_passed_on(cluster: ClusterSession):
     done = cluster.run(["env"], env={"SLURM_JOB_ID": "1", "SBATCH_PARTITION": "high", "HPCML_KEPT": "x"})
     names = {line.partition("=")[0] for line in done.stdout.splitlines()}
     assert "HPCML_KEPT" in names
@@ -83,12 +83,12 @@ def test_the_tests_python_runs_on_every_node(cluster: ClusterSession):
     assert sorted(done.stdout.splitlines()) == [f"n{i} {sys.prefix}" for i in (1, 2, 3)]
 
 
-def test_a_batch_job_is_waited_for(cluster: ClusterSession):
+def test_the_end_of_a_batch_job_is_awaited(cluster: ClusterSession):
     end = cluster.wait(cluster.sbatch("hostname; exit 3", "--nodelist=n2"))
     assert (end.state, end.exit_code, end.signal, end.output) == ("FAILED", 3, 0, "n2\n")
 
 
-def test_waiting_in_vain_shows_the_job(cluster: ClusterSession):
+def test_a_wait_that_times_out_shows_the_job(cluster: ClusterSession):
     job = cluster.sbatch("echo so far; sleep 60")
     cluster.wait_state(job, "RUNNING")
     with pytest.raises(TimeoutError, match=r"job \d+ is RUNNING .*not .*COMPLETED(?s:.*)so far"):
@@ -120,7 +120,7 @@ def test_bytes_are_those_of_a_broadcast(cluster: ClusterSession):
     end = cluster.wait(cluster.sbatch(script, "-N3"))
     assert end.output.split() == [str(20 * MB)] * 3
     received = [cluster.bytes()[node]["rx"] - before[node]["rx"] for node in ("n2", "n3")]
-    # A node that passes the file on counts it as sent; headers and Slurm's talk add a little.
+    # A node that forwards the file counts it as sent; headers and Slurm's messages add a little.
     assert all(20 * MB < count < 23 * MB for count in received), received
 
 
@@ -159,7 +159,7 @@ def test_a_killed_node_is_gone_and_can_be_booted(cluster: ClusterSession):
 
 
 @pytest.mark.release("22.05")
-def test_a_frozen_node_stands_still_until_it_is_thawed(cluster: ClusterSession):
+def test_a_frozen_node_runs_nothing_until_it_is_thawed(cluster: ClusterSession):
     count = cluster.shared_dir / "count"
     job = cluster.sbatch(f"while :; do echo x >> {count}; sleep 0.05; done", "--nodelist=n2")
     ns.wait_for(count.exists, 20, "the first line")
@@ -173,7 +173,7 @@ def test_a_frozen_node_stands_still_until_it_is_thawed(cluster: ClusterSession):
     cluster.run(["scancel", str(job)], check=True)
 
 
-def test_a_cut_node_goes_on_alone(cluster: ClusterSession):
+def test_processes_of_a_cut_node_run_on(cluster: ClusterSession):
     job = cluster.sbatch("sleep 3333", "--nodelist=n2")
     ns.wait_for(lambda: tasks(cluster, "n2"), 20, "the task")
     reach = ["bash", "-c", "exec 3<>/dev/tcp/n2/6818"]
@@ -202,7 +202,7 @@ def test_leftovers_are_found_and_removed(cluster: ClusterSession, monkeypatch: p
 
 
 # -- other shapes ----------------------------------------------------------------------------------------
-def test_uneven_nodes(make_cluster: Callable[..., ClusterSession]):
+def test_nodes_may_have_different_cpus(make_cluster: Callable[..., ClusterSession]):
     cluster = make_cluster(cpus=(4, 2, 1))
     script = "echo $SLURM_JOB_CPUS_PER_NODE $SLURM_TASKS_PER_NODE"
     assert cluster.wait(cluster.sbatch(script, "-N3", "-n7")).output == "4,2,1 4,2,1\n"
@@ -217,9 +217,9 @@ def test_gpus_and_loopback_names(make_cluster: Callable[..., ClusterSession]):
 
 @pytest.mark.release("24.11")
 @pytest.mark.parametrize(("interactive", "host"), [(False, "login"), (True, "n1")])
-def test_where_sallocs_shell_runs(make_cluster: Callable[..., ClusterSession], interactive: bool, host: str):
+def test_the_shell_of_salloc_runs_on(make_cluster: Callable[..., ClusterSession], interactive: bool, host: str):
     cluster = make_cluster(cpus=(2, 2), interactive_step=interactive)
-    # The interactive step wants a terminal.
+    # The interactive step needs a terminal.
     argv = ["script", "-qec", "salloc -N2", "/dev/null"]
     cluster.run(argv, input="hostname > where\nexit\n", timeout=30, check=True)
     assert (cluster.shared_dir / "where").read_text() == f"{host}\n"
@@ -262,7 +262,7 @@ def test_up_ends_an_earlier_cluster_and_reap_an_orphan(release: str):
     try:
         cluster.up(shape)
         first = cluster.holder
-        # As a crash of whoever started it would: the record is lost, processes are left.
+        # As after a crash of the starting process: the record is lost, processes are left.
         (cluster.state / "cluster.json").unlink()
         cluster.up(shape, owner=owner.pid)
         assert ns.state_of(first) in (None, "Z")
@@ -278,7 +278,7 @@ def test_up_ends_an_earlier_cluster_and_reap_an_orphan(release: str):
 
 
 @pytest.mark.release("22.05")
-def test_two_clusters_do_not_meet(make_cluster: Callable[..., ClusterSession]):
+def test_two_clusters_do_not_see_each_other(make_cluster: Callable[..., ClusterSession]):
     one, two = make_cluster(cpus=(1,)), make_cluster(cpus=(1, 1))
     job = one.sbatch("sleep 3333")
     one.wait_state(job, "RUNNING")
@@ -287,7 +287,7 @@ def test_two_clusters_do_not_meet(make_cluster: Callable[..., ClusterSession]):
 
 
 def test_without_root_the_command_says_so():
-    # The interpreter of the tests, and this folder, may lie where nobody else can reach them.
+    # The user nobody may be unable to reach the tests' interpreter and this folder.
     with tempfile.TemporaryDirectory() as reachable:
         os.chmod(reachable, 0o755)
         shutil.copy(SCRIPT, reachable)

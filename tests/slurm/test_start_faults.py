@@ -1,6 +1,6 @@
-"""Starts that go wrong: nodes, networks and Slurm itself that fail, odd environments. All of it ends in time.
+"""Starts that fail: nodes, networks and Slurm itself, odd environments. Each ends in time.
 
-The script that is started is programs/obedient.py.
+The started script is programs/obedient.py.
 """
 
 import json
@@ -23,7 +23,7 @@ SPARE = 5  # seconds that a start which fails may take beyond its timeout
 
 
 class Script:
-    """The obedient script, in a job from the login node; ends with its ``with`` block."""
+    """Script that takes orders, in a job from the login node; ends with its ``with`` block."""
 
     def __init__(self, cluster, *command, **variables):
         self.process = cluster.popen([*command, cluster.python, PROGRAM], env=variables, stdin=subprocess.PIPE)
@@ -63,7 +63,7 @@ def on(cluster, node, *command):
 
 @contextmanager
 def slurmctld_frozen(cluster):
-    """Let slurmctld answer nobody; its socket still takes connections."""
+    """Stop slurmctld, whose socket still accepts connections, for the length of a ``with`` block."""
     daemon = cluster.record()["daemons"][1]
     os.kill(daemon, signal.SIGSTOP)
     try:
@@ -102,7 +102,7 @@ def test_a_library_that_is_missing_on_one_node_is_named(cluster):
 # -- addresses ---------------------------------------------------------------------------------------------------
 @contextmanager
 def odd_networks(cluster):
-    """Give each node addresses that the others have too or cannot reach, and take its own name from /etc/hosts."""
+    """Give each node addresses that others have too or cannot reach, and remove its own name from /etc/hosts."""
     with ExitStack() as undo:
         for node in cluster.nodes:
             hosts = cluster.state / f"hosts.{node}"
@@ -134,7 +134,7 @@ def test_the_address_is_one_that_every_node_reaches(cluster):
 
 @contextmanager
 def firewall(cluster, node, *rule):
-    """Have a node's network follow a rule, such as that of a firewall which knows only Slurm's ports."""
+    """Add a rule to a node's network, such as that of a firewall which admits only Slurm's ports."""
     on(cluster, node, "ip", "rule", "add", *rule)
     try:
         yield
@@ -189,7 +189,7 @@ def test_the_environment_of_a_job_that_is_over_is_an_error_at_once(cluster):
 
 # -- many at once ------------------------------------------------------------------------------------------------
 @pytest.mark.release("24.11")
-def test_of_a_hundred_and_twenty_engines_that_register_at_once_none_is_missing(cluster):
+def test_a_hundred_and_twenty_engines_may_register_at_once(cluster):
     with salloc(cluster) as script:
         opened = script.open(timeout=patient(60), slots_per_node=40)
         assert opened["slots"] == 120
@@ -197,7 +197,7 @@ def test_of_a_hundred_and_twenty_engines_that_register_at_once_none_is_missing(c
 
 
 def with_few_ports(tmp_path, count, starts, **options):
-    """Open Clusters at once on a computer with so many ephemeral ports; what each says."""
+    """Open Clusters at once on a computer with so many ephemeral ports; return the output of each."""
     orders = tmp_path / "orders"
     orders.write_text("".join(json.dumps(order) + "\n" for order in ({"open": options}, {"run": [4, 0.2]})))
     each = f'cd {tmp_path} && "$0" {PROGRAM} < {orders} > {tmp_path}/$number.out'
@@ -211,12 +211,12 @@ def with_few_ports(tmp_path, count, starts, **options):
     return [[json.loads(line) for line in lines[1:]] for lines in outputs]
 
 
-def test_starts_at_once_do_not_take_each_others_ports(tmp_path):
+def test_simultaneous_starts_use_different_ports(tmp_path):
     answers = with_few_ports(tmp_path, 400, 6, engine="ipyparallel", slots_per_node=1, timeout=patient(20))
     assert [ran["sum"] for _, ran in answers] == [6] * 6
 
 
-def test_that_no_port_is_left_is_said_at_once(tmp_path):
+def test_a_start_without_a_free_port_fails_at_once(tmp_path):
     ((failed,),) = with_few_ports(tmp_path, 12, 1, engine="ipyparallel", slots_per_node=1, timeout=patient(20))
     assert "no port is free on 127.0.0.1" in failed["error"]
     assert failed["seconds"] < promised(SPARE)
@@ -224,7 +224,7 @@ def test_that_no_port_is_left_is_said_at_once(tmp_path):
 
 # -- slurmctld ---------------------------------------------------------------------------------------------------
 def calls(cluster):
-    """How many calls slurmctld has had of each kind, without those of nodes and of the question itself."""
+    """Return the number of slurmctld's calls of each kind, without those of nodes and of this question."""
     lines = cluster.call(["sdiag"]).stdout.partition("by message type\n")[2].partition("\n\n")[0].splitlines()
     counts = {line.split()[0]: int(line.partition("count:")[2].split()[0]) for line in lines if "count:" in line}
     assert "REQUEST_JOB_STEP_CREATE" in counts
@@ -232,8 +232,8 @@ def calls(cluster):
     return {kind: count for kind, count in counts.items() if kind not in others}
 
 
-def test_a_slurmctld_that_does_not_answer(cluster):
-    """A start waits for it until its timeout; what runs goes on, and asks it nothing."""
+def test_a_start_waits_for_slurmctld_and_a_running_cluster_does_not(cluster):
+    """A start waits for slurmctld until its timeout; a running Cluster continues, and asks it nothing."""
     with salloc(cluster) as script:
         with slurmctld_frozen(cluster):
             failed = script.open(timeout=patient(3))

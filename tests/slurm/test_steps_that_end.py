@@ -1,4 +1,4 @@
-"""The workers' step, or a slurmd, ends in the midst of a search: it is started again, and what ran repeats."""
+"""Worker steps and slurmds that end during a search: they are restarted, and the running tasks repeat."""
 
 import os
 import signal
@@ -29,7 +29,7 @@ def cancel_step(cluster):
 
 @pytest.mark.release("22.05")
 @pytest.mark.parametrize("harm", [kill_srun, cancel_step], ids=["srun is killed", "scancel of the step"])
-def test_a_step_that_ends_is_started_again(cluster, expected, harm):
+def test_a_step_that_ends_is_restarted(cluster, expected, harm):
     search = Search(cluster, seconds=0.4).start()
     search.wait_ended(60)
     ended = time.time()
@@ -47,8 +47,8 @@ def test_a_step_that_ends_is_started_again(cluster, expected, harm):
 
 
 @pytest.mark.release("24.11")
-def test_a_slurmd_that_is_started_anew_costs_nothing(cluster, expected):
-    """Slurm's steps outlive their slurmd: slurmstepd is a process of its own, and srun is connected to that."""
+def test_a_restart_of_slurmd_repeats_no_task(cluster, expected):
+    """Slurm's steps outlive their slurmd: slurmstepd is a process of its own, to which srun is connected."""
     search = Search(cluster, seconds=0.4).start()
     search.wait_ended(40)
     (daemon,) = [p for p in cluster.all_processes("n2") if p.argv[:1] == ("slurmd",)]
@@ -62,8 +62,8 @@ def test_a_slurmd_that_is_started_anew_costs_nothing(cluster, expected):
 
 
 @pytest.mark.release("24.11")
-def test_a_step_that_ends_with_a_node_goes_on_without_that(cluster, expected):
-    """A step with a node that is lost does not begin: the others are started again without it."""
+def test_a_step_that_ends_with_its_node_is_restarted_without_that_node(cluster, expected):
+    """A step with a lost node does not begin: the other nodes are started again without it."""
     search = Search(cluster, seconds=0.4).start("--no-kill")
     search.wait_ended(60)
     ended = time.time()

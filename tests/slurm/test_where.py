@@ -1,4 +1,4 @@
-"""Everywhere that users start from, a Cluster has exactly the slots that Slurm granted."""
+"""Places that users start from: in each, a Cluster has exactly the slots that Slurm granted."""
 
 import json
 import os
@@ -17,7 +17,7 @@ HPCML = "hpcml.commands.main"
 
 
 def workers_of(text):
-    """Return what workers.py printed, the last line of `text` that is JSON."""
+    """Return the output of workers.py, the last line of `text` that is JSON."""
     return json.loads([line for line in text.splitlines() if line.startswith("{")][-1])
 
 
@@ -60,7 +60,7 @@ def test_sbatch(cluster):
 
 
 def run_in_terminal(cluster, argv, timeout=60):
-    """Run a command on the login node with a terminal, and return what it showed there."""
+    """Run a command on the login node with a terminal, and return the terminal's content."""
     ours, theirs = pty.openpty()
     process = cluster.popen(argv, stdin=theirs, stdout=theirs, stderr=theirs)
     os.close(theirs)
@@ -146,7 +146,7 @@ def test_names_that_resolve_to_loopback_do_no_harm(make_cluster):
 
 @pytest.mark.release("24.11")
 def test_a_working_directory_that_nodes_do_not_share(cluster):
-    """Every node has a /tmp of its own: nothing of a run may need a shared file system."""
+    """Every node has a /tmp of its own; a run must not need a shared file system."""
     script = f"#!/bin/bash\ncd /tmp && exec {cluster.python} {WORKERS}"
     end = cluster.wait(cluster.sbatch(script, "-N3", "-n6"))
     assert end.state == "COMPLETED", end.output

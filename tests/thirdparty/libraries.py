@@ -1,7 +1,7 @@
 """Small programs with libraries that were not written for hpcml. Each returns plain numbers that can be compared.
 
-A program takes what maps (the built-in ``map`` or `hpcml.Cluster.map`) and a pool (None or a Cluster); what joblib
-uses is set around it.
+A program takes a map (the built-in ``map`` or `hpcml.Cluster.map`) and a pool (None or a Cluster); the caller sets
+joblib's backend.
 """
 
 from typing import Any

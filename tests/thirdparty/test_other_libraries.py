@@ -1,4 +1,4 @@
-"""Libraries that were not written for hpcml give what they give with plain joblib or in one process."""
+"""Libraries that were not written for hpcml give the same as with plain joblib or in one process."""
 
 import functools
 from importlib.util import find_spec
@@ -22,7 +22,7 @@ def cluster(request, tmp_path_factory):
 
 @functools.cache
 def expected(name):
-    """Return what a program gives with joblib's own processes, and with the built-in ``map``."""
+    """Return the result of a program with joblib's own processes, and with the built-in ``map``."""
     with parallel_config("loky", n_jobs=2):
         return PROGRAMS[name](map, None)
 
@@ -33,7 +33,7 @@ def _installed(name):
 
 
 @pytest.mark.parametrize("name", [_installed(name) for name in PROGRAMS])
-def test_a_library_gives_what_it_gives_without(name, cluster):
+def test_a_library_gives_the_same_as_without_hpcml(name, cluster):
     with parallel_config("hpcml"):
         found = PROGRAMS[name](cluster.map, cluster)
     np.testing.assert_equal(found, expected(name))

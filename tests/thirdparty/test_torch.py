@@ -92,7 +92,7 @@ TENSORS = {
 
 
 @pytest.mark.parametrize("name", TENSORS)
-def test_tensors_come_back_as_they_went(name, cluster):
+def test_tensors_arrive_equal(name, cluster):
     tensor = TENSORS[name]()
     found = list(cluster.map(give, [tensor] * 3))
     for one in found:
@@ -101,7 +101,7 @@ def test_tensors_come_back_as_they_went(name, cluster):
         assert all(one[0] is one[1] for one in found)
 
 
-def test_training_gives_what_it_gives_here(cluster):
+def test_training_gives_the_same_as_in_this_process(cluster):
     widths = range(2, 8)
     expected = [train(net(width), *batch(width)) for width in widths]
     found = cluster.map(train, map(net, widths), *zip(*map(batch, widths), strict=True))
@@ -121,7 +121,7 @@ def test_each_task_has_its_own_copy_of_a_module(cluster):
 
 
 def noted(x, log):
-    """Leave a line in a file, and return the sum of all numbers."""
+    """Write a line to a file, and return the sum of all numbers."""
     with open(log, "a") as file:
         file.write("run\n")
     held = x.state_dict() if isinstance(x, torch.nn.Module) else x

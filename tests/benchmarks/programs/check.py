@@ -24,11 +24,11 @@ LIMIT = 1 << 20  # bytes, the Cluster's own
 
 
 def task(*_: Any, **__: Any) -> None:
-    """Stand for what a user submits."""
+    """Stand for the function of a user's calls."""
 
 
 def arguments() -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """Return what many tasks have, all of it small."""
+    """Return arguments that are typical of tasks, all of them small."""
     random = np.random.default_rng(0)
     rows, labels, weights = random.random((50, 20)), np.arange(50), random.random(50)
     return (SVC(C=10.0), rows, labels, weights), {"options": {"C": 1.0, "kernel": "rbf", "folds": [0, 1, 2]}}

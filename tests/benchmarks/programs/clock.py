@@ -1,4 +1,4 @@
-"""How long this process has lived: what a user waits for includes the interpreter and its imports."""
+"""Age of this process: a user's wait includes the start of the interpreter and its imports."""
 
 import os
 import time
@@ -8,6 +8,6 @@ STARTTIME = 19  # field 22 of /proc/PID/stat, counted after the command, which m
 
 
 def age() -> float:
-    """Seconds since the kernel started this process, to a hundredth."""
+    """Return the seconds since the kernel started this process, to a hundredth."""
     fields = Path("/proc/self/stat").read_text().rpartition(")")[2].split()
     return time.clock_gettime(time.CLOCK_BOOTTIME) - int(fields[STARTTIME]) / os.sysconf("SC_CLK_TCK")

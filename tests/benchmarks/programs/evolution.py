@@ -54,7 +54,7 @@ def evolve(map_: Any, measure: str) -> tuple[float, int]:
 
 
 def quotient(pool: Any, slots: int, measure: str) -> float:
-    evolve(pool.map, measure)  # what a first call costs is not of interest
+    evolve(pool.map, measure)  # the first call is not measured
     spent, count = evolve(pool.map, measure)
     if measure in SECONDS:
         return count * SECONDS[measure] / slots / spent

@@ -1,4 +1,4 @@
-"""Seconds until work goes on after a fault, and what a death every 3 s costs a whole map.
+"""Seconds until work continues after a fault, and the cost of a death every 3 s for a whole map.
 
     python faults.py hpcml SLOTS MEASURE…      prints {MEASURE: value, …} as JSON
 
@@ -30,7 +30,7 @@ CONTROLLER = "hpcml.engines.ipyparallel.controller"
 
 
 def harmed(name: str, number: int) -> tuple[float, float]:
-    """Harm this worker, the first time; return when that was, and when the task began again."""
+    """Harm this worker in the first call; return the times of the harm and of the second start."""
     began, mark = time.time(), HERE / name
     try:
         with mark.open("x") as file:
@@ -43,7 +43,7 @@ def harmed(name: str, number: int) -> tuple[float, float]:
 
 
 def recover(cluster: hpcml.Cluster, kind: str, number: int) -> tuple[float, float]:
-    """Harm a worker; seconds until its task began again, and until all workers were there."""
+    """Harm a worker; return the seconds until its task began again, and until all workers were there."""
     again, whole = [], []
     for attempt in range(ROUNDS):
         slots = cluster._session.workers.ready
@@ -57,14 +57,14 @@ def recover(cluster: hpcml.Cluster, kind: str, number: int) -> tuple[float, floa
 
 
 def stamp(_: int) -> float:
-    """Return when this began."""
+    """Return the start time of the task."""
     began = time.time()
     time.sleep(0.05)
     return began
 
 
 def recover_controller(cluster: hpcml.Cluster) -> float:
-    """Kill the controller in the midst of a map; seconds until tasks begin again."""
+    """Kill the controller during a map; return the seconds until tasks begin again."""
     found = []
     for _ in range(ROUNDS):
         futures = [cluster.submit(stamp, number) for number in range(600)]
@@ -78,7 +78,7 @@ def recover_controller(cluster: hpcml.Cluster) -> float:
 
 
 def mortal(_: int) -> None:
-    """Sleep; die, when this worker is the one that is chosen to."""
+    """Sleep; die, where this worker is chosen."""
     end = time.monotonic() + SECONDS
     while time.monotonic() < end:
         time.sleep(0.01)
@@ -90,7 +90,7 @@ def mortal(_: int) -> None:
 
 
 def with_deaths(cluster: hpcml.Cluster) -> float:
-    """Order a death every 3 s while a map runs; its wall time over the ideal."""
+    """Order a death every 3 s during a map; return its wall time over the ideal."""
     over = threading.Event()
 
     def order() -> None:

@@ -1,10 +1,10 @@
-"""What the journal costs: microseconds to write and to recognise a task, bytes, and seconds to resume.
+"""Cost of the journal: microseconds to write and to recognise a task, bytes, and seconds to resume.
 
     python journal.py hpcml SLOTS MEASURE…      prints {MEASURE: value, …} as JSON
 
-journal_write     a record with a small result, of 100,000, and what makes the last of them durable
-journal_bytes     what a record takes beside its result
-journal_key       what it adds to a call that a grid search hands to joblib that it is given a key
+journal_write     a record with a small result, of 100,000, and the sync of the last of them
+journal_bytes     bytes of a record without its result
+journal_key       time that a key adds to a call of a grid search
 resume_10000      from ``Cluster(resume=True)`` of a run of 10,000 tasks, all but the last of them done, until the
                   last one runs; on this computer
 """
@@ -87,12 +87,12 @@ def key() -> dict[str, float]:
 
 
 def task(number: int, last: bool) -> float:
-    """Return when this ran."""
+    """Return the time of the call."""
     return time.time()
 
 
 def resume() -> dict[str, float]:
-    """Do all tasks but the last, end, and go on."""
+    """Run all tasks but the last, close the Cluster, and resume the run."""
     with tempfile.TemporaryDirectory(dir=".") as place:
         options = {"engine": "local", "slots_per_node": 2, "progress": False, "run_dir": place}
         with hpcml.Cluster(**options) as cluster:

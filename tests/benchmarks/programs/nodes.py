@@ -1,4 +1,4 @@
-"""What one node receives, and how much memory its job takes there. One of these runs on each node.
+"""Bytes that a node receives, and memory of the job there. One of these programs runs on each node.
 
     python nodes.py DRIVER_HOST DRIVER_PID
 
@@ -37,30 +37,30 @@ PAUSES = 3  # and this many times as long as a sample took, for the job to have 
 
 
 def received() -> int:
-    """Bytes that came in over all network devices but the loopback; proc(5), /proc/net/dev."""
+    """Return the bytes received over all network devices but the loopback; proc(5), /proc/net/dev."""
     lines = [line.split(":") for line in Path("/proc/self/net/dev").read_text().splitlines()[2:]]
     return sum(int(fields.split()[0]) for name, fields in lines if name.strip() != "lo")
 
 
 def _private(process: Path) -> int:
-    """Proportional set size of a process without shared memory, in bytes."""
+    """Return the proportional set size of a process without shared memory, in bytes."""
     sizes = dict(re.findall(r"^(Pss|Pss_Shmem):\s+(\d+) kB", (process / "smaps_rollup").read_text(), re.MULTILINE))
     return (int(sizes["Pss"]) - int(sizes["Pss_Shmem"])) * 1024
 
 
 def memory(job: bytes, left_out: set[int]) -> int:
-    """Bytes that the processes of a job take on this node, and the files in its shared memory."""
+    """Return the bytes of a job's processes on this node, and of the files in its shared memory."""
     shared = os.statvfs(SHARED)
     total = (shared.f_blocks - shared.f_bfree) * shared.f_frsize
     for process in Path("/proc").glob("[0-9]*"):
-        with suppress(FileNotFoundError, ProcessLookupError, KeyError):  # it has ended meanwhile
+        with suppress(FileNotFoundError, ProcessLookupError, KeyError):  # the process has ended meanwhile
             if int(process.name) not in left_out and job in (process / "environ").read_bytes().split(b"\0"):
                 total += _private(process)
     return total
 
 
 def _largest(job: bytes, left_out: set[int]) -> int:
-    """The largest of samples until there is something to read."""
+    """Return the largest of the samples until there is something to read."""
     largest, pause = 0, 0.0
     while not select.select([sys.stdin], [], [], pause)[0]:
         began = time.monotonic()

@@ -14,7 +14,7 @@ from pathlib import Path
 
 
 def step_of(process: Path) -> bytes | None:
-    """The step id in the environment with which a process was started; a forked one has its parent's."""
+    """Return the step id in the environment of a process; a forked one has its parent's."""
     found = re.search(rb"(?:^|\0)SLURM_STEP_ID=(\d+)", (process / "environ").read_bytes())
     return found.group(1) if found else None
 
@@ -23,7 +23,7 @@ def main(word: str) -> None:
     steps: dict[bytes, list[int]] = {}
     chosen = set()
     for process in Path("/proc").glob("[0-9]*"):
-        with suppress(FileNotFoundError, ProcessLookupError):  # it has ended meanwhile
+        with suppress(FileNotFoundError, ProcessLookupError):  # the process has ended meanwhile
             step = step_of(process)
             size = re.search(r"^Pss:\s+(\d+) kB", (process / "smaps_rollup").read_text(), re.MULTILINE)
             if step is None or size is None:

@@ -26,7 +26,7 @@ _WARM_ROWS = 400  # 0.8 MB, below what any of the systems treats as large
 
 def data(rows: int) -> tuple[Any, Any]:
     """Return (X, y): `rows` times COLUMNS float64, made without a copy on the way, and a float64 for each row."""
-    random = np.random.default_rng()  # never the same again: no system has seen it before
+    random = np.random.default_rng()  # new data in each run: no system has met it before
     samples = random.random((rows, COLUMNS))
     return samples, samples @ _TRUTH + _NOISE * random.standard_normal(rows)
 
@@ -37,13 +37,13 @@ def fit(samples: Any, values: Any, alpha: float) -> Any:
 
 
 def check(found: Any) -> None:
-    """Raise if a fit has not found what the data was made of."""
+    """Raise if a fit has not found the coefficients of the data."""
     if len(found) != len(ALPHAS) or not np.allclose(found, _TRUTH, atol=_TOLERANCE):
         raise RuntimeError("a fit has not found the coefficients that the data was made with")
 
 
 def check_no_copy() -> None:
-    """Raise if a fit of read-only data copies it: then memory would tell of the fits, not of the system."""
+    """Raise if a fit of read-only data copies the data: memory would measure the fits, not the system."""
     samples, values = data(5000)
     samples.flags.writeable = False
     tracemalloc.start()

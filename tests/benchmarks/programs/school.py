@@ -92,7 +92,7 @@ def seconds(evolve: Callable[[Any], None], map_: Any) -> float:
 
 
 def quotient(evolve: Callable[[Any], None], map_: Any) -> float:
-    evolve(map_)  # the cost of a first call is not of interest
+    evolve(map_)  # the first call is not measured
     turns = [(seconds(evolve, map), seconds(evolve, map_)) for _ in range(TURNS)]
     serial, ours = zip(*turns, strict=True)
     return statistics.median(serial) / statistics.median(ours)

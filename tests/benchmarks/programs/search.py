@@ -1,4 +1,4 @@
-"""A search of 24 linear fits over one data set, by joblib: its time, and what it does to nodes and driver.
+"""Search of 24 linear fits over one data set, by joblib: its time, network bytes and memory.
 
     python search.py POOL SLOTS MEASURE…      prints {MEASURE: value, …} as JSON, of the measures
 
@@ -10,7 +10,7 @@ search_memory_SIZEmb…     by how much the job's memory on a node (see nodes.py
                           before the search, on the node where that was most, over the bytes of the data
 
 Besides it prints received_HOST and memory_HOST in MB, for the largest SIZE. It wants to run on the first node, as
-a batch script does: that node gets its data from itself, and the others say what a node receives.
+a batch script does: that node gets its data from itself, and the others show the bytes that a node receives.
 """
 
 import importlib
@@ -33,7 +33,7 @@ def search(pool: Any, slots: int, samples: Any, values: Any) -> list[Any]:
 
 
 def measured(pool: Any, slots: int, nodes: watch.Nodes, size: int, sample: bool) -> dict[str, float]:
-    """All figures for data of `size` MB, and those of each node."""
+    """Return all figures for data of `size` MB, and those of each node."""
     before = watch.resident()
     samples, values = ridge.data(round(size * 1e6 / 8 / ridge.COLUMNS))
     total = samples.nbytes + values.nbytes

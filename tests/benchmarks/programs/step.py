@@ -1,4 +1,4 @@
-"""A Slurm step, or another program, that runs beside the user's and ends with it."""
+"""Slurm step, or another program, that runs beside the user's and ends with it."""
 
 import socket
 import subprocess
@@ -11,7 +11,7 @@ START_TIMEOUT = 240
 
 @contextmanager
 def running(argv: Sequence[str]) -> Iterator[subprocess.Popen[bytes]]:
-    """Start a program; it is ended on exit. What it prints goes to a file named after it."""
+    """Start a program, which is ended on exit; its output is in a file of its name."""
     with open(f"{argv[0].rpartition('/')[2]}.log", "ab") as log:
         process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
     try:
@@ -26,7 +26,7 @@ def running(argv: Sequence[str]) -> Iterator[subprocess.Popen[bytes]]:
 
 
 def wait_for(what: str, there: Callable[[], bool], timeout: float = START_TIMEOUT) -> None:
-    """Return when `there`; TimeoutError names what did not come."""
+    """Wait until `there`; TimeoutError names the thing that did not come."""
     end = time.monotonic() + timeout
     while not there():
         if time.monotonic() > end:
@@ -35,5 +35,5 @@ def wait_for(what: str, there: Callable[[], bool], timeout: float = START_TIMEOU
 
 
 def own_address() -> str:
-    """The IPv4 address under which the nodes reach this one."""
+    """Return the IPv4 address under which the nodes reach this one."""
     return socket.gethostbyname(socket.gethostname())

@@ -8,7 +8,7 @@ def noop(_: int) -> None:
 
 
 def same(value: int) -> int:
-    """Return what was given."""
+    """Return the argument."""
     return value
 
 

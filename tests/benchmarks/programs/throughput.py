@@ -1,4 +1,4 @@
-"""Tasks per second, and what sleeping tasks take beyond their sleep.
+"""Tasks per second, and the time of sleeping tasks beyond their sleep.
 
     python throughput.py POOL SLOTS MEASURE…      prints {MEASURE: value, …} as JSON
 
@@ -26,7 +26,7 @@ IDEAL_OF_PEERS = {0.001: 0.5, 0.01: 2.0}
 
 
 def joblib_noop(pool: Any) -> float:
-    """Tasks per second of the first call that takes long enough."""
+    """Return the tasks per second of the first call that takes long enough."""
     tasks = FIRST_TASKS
     with pool.joblib():
         Parallel(n_jobs=-1)(delayed(noop)(number) for number in range(tasks // 10))
@@ -40,7 +40,7 @@ def joblib_noop(pool: Any) -> float:
 
 
 def map_sleep(pool: Any, slots: int, seconds: float, ideal: float) -> float:
-    """Wall time of a map over sleeping tasks, divided by the ideal."""
+    """Return the wall time of a map over sleeping tasks, divided by the ideal."""
     tasks = round(ideal * slots / seconds)
     pool.map(pause, [seconds] * (tasks // 10))
     began = time.perf_counter()

@@ -35,19 +35,19 @@ TARGET = Path("/dev/shm/plain-sbcast")
 
 
 def used(handle: Any, _: int) -> tuple[str, int]:
-    """Use what was broadcast; this worker's host and process id."""
+    """Use the broadcast array; return this worker's host and process id."""
     if not 0 <= handle.value[0, 0] + handle.value[-1, -1] < 2:
         raise RuntimeError("the array holds other values than it should")
     return socket.gethostname(), os.getpid()
 
 
 def removed(_: int) -> None:
-    """Remove on this node what sbcast put there."""
+    """Remove the file of sbcast on this node."""
     TARGET.unlink(missing_ok=True)
 
 
 def ours(pool: Any, slots: int, array: Any) -> tuple[float, float]:
-    """Seconds until `broadcast` has returned, and until every worker has used it."""
+    """Return the seconds until `broadcast` has returned, and until every worker has used the array."""
     began = time.perf_counter()
     with pool.cluster.broadcast(array) as handle:
         there = time.perf_counter() - began
@@ -56,7 +56,7 @@ def ours(pool: Any, slots: int, array: Any) -> tuple[float, float]:
 
 
 def plain(pool: Any, array: Any) -> float:
-    """Seconds that sbcast takes for a file with the content of an array."""
+    """Return the seconds of sbcast for a file with the content of an array."""
     _memory_of_nodes, of_source, *_ = candidate_directories(os.environ)
     source = Path(of_source) / TARGET.name
     array.tofile(source)
@@ -70,7 +70,7 @@ def plain(pool: Any, array: Any) -> float:
 
 
 def rates(pool: Any, slots: int, size: int) -> dict[str, float]:
-    """The median rates for arrays of `size` MB."""
+    """Return the median rates for arrays of `size` MB."""
     seconds = []
     for _ in range(ROUNDS):
         array = np.random.default_rng().random((round(size * 1e6 / 8 / COLUMNS), COLUMNS))

@@ -7,7 +7,7 @@ ROUNDS = 100
 
 
 def every_slot(pool: Any, slots: int, task: Callable[[int], tuple[str, int]]) -> None:
-    """Return when `task`, which returns its worker's host and process id, has run in every slot."""
+    """Run `task`, which returns its worker's host and process id, until it has run in every slot."""
     seen: set[tuple[str, int]] = set()
     for _ in range(ROUNDS):
         seen.update(pool.each(task))

@@ -1,4 +1,4 @@
-"""Watching what a search does to the nodes (see nodes.py) and to the process that drives it."""
+"""Watch of the nodes (see nodes.py) and of the driver during a search."""
 
 import json
 import os
@@ -16,7 +16,7 @@ NODES = str(Path(__file__).with_name("nodes.py"))
 
 
 class Nodes:
-    """The programs on the nodes, which srun hands our lines to, all the same, and gives us the answers of."""
+    """Programs on the nodes; srun sends each line to all of them, and returns their answers."""
 
     def __init__(self, process: "subprocess.Popen[str]", count: int) -> None:
         self._process, self._count = process, count
@@ -31,7 +31,7 @@ class Nodes:
 
     @contextmanager
     def watching(self, sample: bool) -> Iterator[list[dict[str, Any]]]:
-        """What every node saw, in a list that is filled when the block ends; `sample` costs CPU time."""
+        """List of the figures of every node, filled when the block ends; `sample` costs CPU time."""
         found: list[dict[str, Any]] = []
         self._order("sample" if sample else "count")
         yield found
@@ -58,21 +58,21 @@ def open_nodes() -> Iterator[Nodes]:
 
 
 def _status(field: str) -> int:
-    """A size in /proc/self/status, in bytes."""
+    """Return a size in /proc/self/status, in bytes."""
     text = Path("/proc/self/status").read_text()
     return int(re.search(rf"^{field}:\s+(\d+) kB", text, re.MULTILINE).group(1)) * 1024
 
 
 def resident() -> int:
-    """Resident set size of this process, in bytes."""
+    """Return the resident set size of this process, in bytes."""
     return _status("VmRSS")
 
 
 def forget_peak() -> None:
-    """Let `peak` begin anew; proc(5), /proc/PID/clear_refs."""
+    """Reset `peak`; proc(5), /proc/PID/clear_refs."""
     Path("/proc/self/clear_refs").write_text("5")
 
 
 def peak() -> int:
-    """The largest `resident` since `forget_peak`: the kernel's figure, not a sample."""
+    """Return the largest `resident` since `forget_peak`: the kernel's figure, not a sample."""
     return _status("VmHWM")

@@ -1,4 +1,4 @@
-"""The configuration files of a test cluster, as pure functions of its shape."""
+"""Configuration files of a test cluster, as pure functions of its shape."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -15,12 +15,12 @@ REQUEUE_DELAY = 15
 
 
 class ClusterError(Exception):
-    """The cluster cannot do what was asked; the message says why and what to do."""
+    """A command to the cluster failed; the message has the cause and the remedy."""
 
 
 @dataclass(frozen=True)
 class Shape:
-    """What a cluster looks like.
+    """Shape of a cluster.
 
     cpus: CPUs of each node, one number per node (so also the number of nodes).
     memory: RealMemory of each node, in MB.
@@ -51,12 +51,12 @@ class Shape:
         return tuple(f"n{i}" for i in range(1, len(self.cpus) + 1))
 
     def address(self, node: str) -> str:
-        """IPv4 address of a node (or of the login node) on the cluster's bridge."""
+        """Return the IPv4 address of a node (or of the login node) on the cluster's bridge."""
         return LOGIN_ADDRESS if node == LOGIN else f"10.32.1.{self.nodes.index(node) + 1}"
 
 
 def slurm_conf(shape: Shape, state: Path) -> str:
-    """Text of slurm.conf; every file Slurm writes lies below `state`."""
+    """Return slurm.conf; every file that Slurm writes is below `state`."""
     parameters = _parameters(shape, state) | dict(shape.conf)
     lines = [f"{key}={value}" for key, value in parameters.items()]
     if shape.gpus:
@@ -103,7 +103,7 @@ def _node_line(shape: Shape, node: str, cpus: int) -> str:
 
 
 def gres_conf(shape: Shape, state: Path) -> str:
-    """Text of gres.conf: each fake GPU is another name of /dev/null."""
+    """Return gres.conf: each fake GPU is another name of /dev/null."""
     if not shape.gpus:
         return ""
     files = f"{state}/dev/gpu[0-{shape.gpus - 1}]" if shape.gpus > 1 else f"{state}/dev/gpu0"
@@ -111,12 +111,12 @@ def gres_conf(shape: Shape, state: Path) -> str:
 
 
 def cgroup_conf(shape: Shape) -> str:
-    """Text of cgroup.conf: 23.02 and later can, and here must, do without the cgroup plugin."""
+    """Return cgroup.conf: 23.02 and later can, and here must, run without the cgroup plugin."""
     return "" if shape.release == "22.05" else "CgroupPlugin=disabled\n"
 
 
 def hosts(shape: Shape, node: str) -> str:
-    """Text of /etc/hosts as `node` (or the login node) sees it."""
+    """Return /etc/hosts of `node` (or of the login node)."""
     lines = ["127.0.0.1 localhost"]
     for name in (LOGIN, *shape.nodes):
         own = name == node and shape.loopback_names

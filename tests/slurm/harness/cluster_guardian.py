@@ -1,7 +1,7 @@
-"""Ends the clusters of a test run that was killed: cluster_guardian.py PREFIX OWNER, as a process of its own.
+"""Guardian that ends the clusters of a killed test run: cluster_guardian.py PREFIX OWNER, in a process of its own.
 
-The owner, a process of pytest, may be interrupted, terminated or killed in the midst of a test, when no fixture of
-it runs any more. The guardian waits for its end, or for the end of its own standard input, and then ends all
+The owner, a process of pytest, may be interrupted, terminated or killed during a test, and then none of its
+fixtures runs. The guardian waits for its end, or for the end of its own standard input, and then ends all
 clusters whose names begin with PREFIX.
 """
 
@@ -17,13 +17,13 @@ from slurm_cluster import SlurmCluster
 
 
 def start(prefix: str) -> "subprocess.Popen[bytes]":
-    """Start a guardian for this process; in a session of its own, for Ctrl-C is not meant for it."""
+    """Start a guardian for this process, in a session of its own, which Ctrl-C does not reach."""
     argv = [sys.executable, __file__, prefix, str(os.getpid())]
     return subprocess.Popen(argv, stdin=subprocess.PIPE, start_new_session=True)
 
 
 def stop(guardian: "subprocess.Popen[bytes]") -> None:
-    """Have it end what is left, and wait for it."""
+    """Let the guardian end the remaining clusters, and wait for its end."""
     guardian.communicate(timeout=120)
 
 

@@ -1,4 +1,4 @@
-"""What the login node and the nodes of a release with a root of its own see of this computer's files."""
+"""Files of this computer that are mounted on the nodes of a release with a root of its own."""
 
 import os
 import re
@@ -13,10 +13,10 @@ REPOSITORY = Path(__file__).resolve().parents[3]
 
 
 def commands(shape: Shape, state: Path) -> tuple[str, list[list[str]]]:
-    """Root directory for the login node, and the commands that make it inside the node's mount namespace.
+    """Return the root directory for the login node, and the commands that mount it in the node's namespace.
 
-    The root is Debian 13's under a layer in memory: what is written there does not reach the kept copy and is
-    gone with the namespace.
+    The root is Debian 13's under a layer in memory: writes do not reach the kept copy, and vanish with the
+    namespace.
     """
     if shape.release == own_release():
         return "/", []
@@ -35,19 +35,19 @@ def commands(shape: Shape, state: Path) -> tuple[str, list[list[str]]]:
             made.append(["touch", target])
         made.append(["mount", "--bind", str(path), target])
         if re.fullmatch(r"/usr/bin/python3\.\d+", str(path)):
-            # A virtual environment made with it goes by way of this link.
+            # A virtual environment of that interpreter uses this link.
             made.append(["ln", "-sfn", path.name, f"{root}/usr/bin/python3"])
     return str(root), made
 
 
 def _without_inner(paths: list[Path]) -> list[Path]:
-    """The paths that exist, without those that lie inside another one."""
+    """Return the paths that exist, without those inside another one."""
     found = sorted({path for path in paths if path.exists()})
     return [path for path in found if not any(other in path.parents for other in found)]
 
 
 def python_paths() -> list[Path]:
-    """Files of the Python interpreters, and their virtual environments, that tests run with."""
+    """Return the files of the tests' Python interpreters and of their virtual environments."""
     paths = _base_paths(Path(sys.base_prefix), f"{sys.version_info.major}.{sys.version_info.minor}")
     for prefix in {sys.prefix, os.environ.get("VIRTUAL_ENV", sys.prefix), str(REPOSITORY / ".venv")}:
         settings = Path(prefix, "pyvenv.cfg")
@@ -60,7 +60,7 @@ def python_paths() -> list[Path]:
 
 
 def _base_paths(base: Path, version: str) -> list[Path]:
-    """Files of an interpreter; those below /usr are among others, of which the release has its own."""
+    """Return the files of an interpreter; below /usr its own alone, for the release has other files there."""
     if base == Path("/usr"):
         return [Path(f"/usr/bin/python{version}"), Path(f"/usr/lib/python{version}")]
     return [base, base.resolve()]

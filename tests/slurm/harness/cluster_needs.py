@@ -1,4 +1,4 @@
-"""What this computer must have before a test cluster can run on it."""
+"""Requirements of a test cluster on this computer."""
 
 import functools
 import os
@@ -18,7 +18,7 @@ _PATH = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin
 
 @functools.cache
 def own_release() -> str | None:
-    """Release of the Slurm that this computer's own packages hold, such as "22.05"."""
+    """Return the release of this computer's own Slurm, such as "22.05"."""
     program = shutil.which("slurmctld", path=_PATH)
     if program is None:
         return None
@@ -28,7 +28,7 @@ def own_release() -> str | None:
 
 
 def missing(release: str) -> str:
-    """What is missing for a cluster of this release, as a sentence; empty when nothing is."""
+    """Return a sentence on what this computer lacks for a cluster of this release, or an empty text."""
     if not sys.platform.startswith("linux"):
         return "a test cluster needs Linux"
     if os.geteuid() != 0:

@@ -1,7 +1,7 @@
-"""Processes and namespaces: who belongs to a cluster, how to enter it, how to end it.
+"""Processes and namespaces of a cluster: found, entered, ended.
 
-Everything a cluster starts carries MARKER=<state directory> in its environment, so whatever is left can be
-found without any record of it. A node is besides a PID namespace: when its first process dies, the kernel
+Every process of a cluster has MARKER=<state directory> in its environment, so that remaining ones can be
+found without a record of them. A node is besides a PID namespace: when its first process dies, the kernel
 ends the rest.
 """
 
@@ -19,13 +19,13 @@ _SCRUBBED = ("SLURM_", "SLURMD_", "SBATCH_", "SALLOC_", "SRUN_", "SQUEUE_", "SIN
 
 
 def environment(base: Mapping[str, str], state: Path) -> dict[str, str]:
-    """`base` without any trace of another Slurm, pointing to the cluster in `state`."""
+    """Return `base` without variables of another Slurm, with those of the cluster in `state`."""
     kept = {key: value for key, value in base.items() if not key.startswith(_SCRUBBED)}
     return kept | {"SLURM_CONF": f"{state}/slurm.conf", MARKER: str(state)}
 
 
 def enter(pid: int, argv: Sequence[str], cwd: str = "/") -> list[str]:
-    """Command that runs `argv` on the login node, whose namespaces `pid` holds.
+    """Return the command that runs `argv` on the login node, whose namespaces `pid` holds.
 
     nsenter replaces itself by the command (no PID namespace is entered), so signals and exit code need no
     relay.
@@ -34,7 +34,7 @@ def enter(pid: int, argv: Sequence[str], cwd: str = "/") -> list[str]:
 
 
 def run(argv: Sequence[str], env: Mapping[str, str] | None = None, timeout: float = 120) -> str:
-    """Standard output of a command that must succeed."""
+    """Return the standard output of a command that must succeed."""
     try:
         done = subprocess.run(argv, env=env, timeout=timeout, capture_output=True, text=True, check=False,
                               stdin=subprocess.DEVNULL)
@@ -47,7 +47,7 @@ def run(argv: Sequence[str], env: Mapping[str, str] | None = None, timeout: floa
 
 
 def wait_for(condition: Callable[[], object], timeout: float, what: str, pause: float = 0.05) -> None:
-    """Return when `condition()` is true; after `timeout` seconds raise ClusterError with `what`."""
+    """Wait until `condition()` is true; after `timeout` seconds raise ClusterError with `what`."""
     end = time.monotonic() + timeout
     while not condition():
         if time.monotonic() > end:
@@ -56,7 +56,7 @@ def wait_for(condition: Callable[[], object], timeout: float, what: str, pause: 
 
 
 def namespace(pid: int, kind: str) -> str | None:
-    """Identity of a namespace of a process, None when the process is gone."""
+    """Return the identity of a namespace of a process, None where the process is gone."""
     try:
         return os.readlink(f"/proc/{pid}/ns/{kind}")
     except OSError:
@@ -68,7 +68,7 @@ def all_pids() -> list[int]:
 
 
 def _stat(pid: int) -> list[str]:
-    """Fields of /proc/PID/stat after the command name: state, parent, …; empty when the process is gone."""
+    """Return the fields of /proc/PID/stat after the command name: state, parent, …; none without the process."""
     try:
         # The command name, in parentheses, may hold blanks and parentheses itself.
         return Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()
@@ -77,7 +77,7 @@ def _stat(pid: int) -> list[str]:
 
 
 def state_of(pid: int) -> str | None:
-    """State letter of a process (R, S, T, Z …), None when it is gone."""
+    """Return the state letter of a process (R, S, T, Z …), None where it is gone."""
     return next(iter(_stat(pid)), None)
 
 
@@ -87,7 +87,7 @@ def parent(pid: int) -> int | None:
 
 
 def start_time(pid: int) -> int | None:
-    """When a process started, in clock ticks since boot: tells it from a later one with the same id."""
+    """Return the start of a process in clock ticks since boot, which differs for a later one of the same id."""
     fields = _stat(pid)
     return int(fields[19]) if fields else None
 
@@ -97,7 +97,7 @@ def children(pid: int) -> list[int]:
 
 
 def inner_pid(pid: int) -> int:
-    """Id of a process in its own PID namespace, 0 when it is gone."""
+    """Return the id of a process in its own PID namespace, 0 where it is gone."""
     try:
         status = Path(f"/proc/{pid}/status").read_text(errors="replace")
     except OSError:
@@ -113,7 +113,7 @@ def argv_of(pid: int) -> list[str]:
 
 
 def in_namespace(kind: str, identity: str | None) -> list[int]:
-    """Live processes that are in a namespace."""
+    """Return the live processes in a namespace."""
     if identity is None:
         return []
     return [pid for pid in all_pids()
@@ -121,7 +121,7 @@ def in_namespace(kind: str, identity: str | None) -> list[int]:
 
 
 def marked(state: Path) -> list[int]:
-    """Live processes that carry the marker of the cluster in `state`; a zombie's environment is empty."""
+    """Return the live processes with the marker of the cluster in `state`; a zombie's environment is empty."""
     return [pid for pid in all_pids() if is_marked(pid, state)]
 
 
@@ -137,7 +137,7 @@ def _environ(pid: int) -> list[bytes]:
 
 
 def ancestry() -> set[int]:
-    """The calling process and its ancestors."""
+    """Return the calling process and its ancestors."""
     pids: set[int] = set()
     pid: int | None = os.getpid()
     while pid and pid not in pids:
@@ -155,7 +155,7 @@ def send(pids: Iterable[int], number: signal.Signals) -> None:
 
 
 def end(find: Callable[[], Sequence[int]], what: str, timeout: float = 60) -> None:
-    """Kill what `find()` finds until it finds nothing: killed processes may have been starting others."""
+    """Kill the processes that `find()` returns until it returns none: killed ones may have started others."""
     def gone() -> bool:
         pids = find()
         send(pids, signal.SIGKILL)

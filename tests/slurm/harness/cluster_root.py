@@ -1,6 +1,6 @@
-"""The root directory of a release of Slurm that is not this computer's: Debian 13, made once and then kept.
+"""Root directory of a release of Slurm that is not this computer's: Debian 13, made once and then kept.
 
-It is built under another name and renamed when it is complete, so an interrupted build is never taken for a
+The root is built under another name and renamed when complete, so that an interrupted build never counts as a
 finished one. Packages come from wherever this computer's own apt gets Debian's.
 """
 
@@ -18,12 +18,12 @@ from cluster_conf import ClusterError
 
 RELEASE = "24.11"
 SUITE = "trixie"
-# Raised when the packages change, so that an older root is not taken for this one.
+# Raised when the packages change, so that an older root is not used.
 _RECIPE = "1"
 BUILD_TIMEOUT = 1200
 PACKAGES = (
     "slurm-wlm", "munge", "iproute2", "openmpi-bin", "procps", "python3",
-    # What a Python 3.11 to 3.13 that was built on Debian 12 is linked against.
+    # Libraries of a Python 3.11 to 3.13 that was built on Debian 12.
     "libssl3t64", "libffi8", "libsqlite3-0", "libreadline8t64", "libbz2-1.0", "liblzma5", "zlib1g",
     "libuuid1", "libncursesw6", "libexpat1", "libgdbm6t64", "libcrypt1", "libnsl2", "libtirpc3t64",
     "libgomp1", "libstdc++6",
@@ -31,13 +31,13 @@ PACKAGES = (
 
 
 def cache_dir() -> Path:
-    """Where roots are kept."""
+    """Return the directory of the kept roots."""
     base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(os.environ.get("HPCML_TEST_CACHE") or Path(base) / "hpcml").absolute()
 
 
 def debian13() -> Path:
-    """Root directory of Debian 13 with Slurm 24.11; the first call makes it, which takes a minute or so."""
+    """Return the root directory of Debian 13 with Slurm 24.11; the first call makes it, in about a minute."""
     cache = cache_dir()
     root = cache / "debian13"
     cache.mkdir(parents=True, exist_ok=True)
@@ -62,7 +62,7 @@ def is_made() -> bool:
 
 @contextmanager
 def _lock(path: Path) -> Iterator[None]:
-    """Hold a lock over processes, that two builds do not mix; the wait is as long as a build may take."""
+    """Lock, so that one process builds at a time; the wait is as long as a build may take."""
     with open(path, "w") as file:
         def taken() -> bool:
             try:
@@ -78,7 +78,7 @@ def _lock(path: Path) -> Iterator[None]:
 def _build(root: Path, log: Path) -> None:
     configuration = apt_configuration()
     env = _apt_environment(configuration)
-    # What is mounted, and any daemon that a package might start, ends with the namespaces.
+    # Mounts, and daemons that a package may start, end with the namespaces.
     apart = ["unshare", "-m", "-p", "--kill-child", "--mount-proc"]
     inside = ["unshare", "-m", "-p", "--kill-child", f"--root={root}", "--wd=/"]
     script = 'mount -t proc proc /proc && apt-get -q update && exec apt-get -q -y install "$@"'
@@ -93,7 +93,7 @@ def _build(root: Path, log: Path) -> None:
 
 def _logged(argv: list[str], env: Mapping[str, str], log: Path, out: IO[bytes]) -> None:
     doing = "making the root directory of Debian 13"
-    # Should this process be killed, a build that went on would meet the next one in the same directory.
+    # If this process were killed, a build that went on would collide with the next one in the same directory.
     argv = ["setpriv", "--pdeathsig", "KILL", *argv]
     try:
         code = subprocess.run(argv, env=env, stdin=subprocess.DEVNULL, stdout=out, stderr=out, check=False,
@@ -107,7 +107,7 @@ def _logged(argv: list[str], env: Mapping[str, str], log: Path, out: IO[bytes]) 
 
 
 def _prepare_apt(root: Path, configuration: str) -> None:
-    """Let apt inside the new root reach what apt reaches here, and keep packages from starting daemons."""
+    """Copy this computer's settings of apt to the new root, and keep packages from starting daemons."""
     (root / "etc/apt/apt.conf.d/99host").write_text(configuration)
     policy = root / "usr/sbin/policy-rc.d"
     policy.write_text("#!/bin/sh\nexit 101\n")
@@ -119,7 +119,7 @@ def _prepare_apt(root: Path, configuration: str) -> None:
 
 # -- how this computer's apt gets packages ---------------------------------------------------------------
 def mirror() -> str:
-    """Address of the archive from which apt here gets Debian's main component."""
+    """Return the address of this computer's archive of Debian's main component."""
     fields = "$(ORIGIN)|$(LABEL)|$(COMPONENT)|$(REPO_URI)"
     for line in ns.run(["apt-get", "indextargets", "--format", fields, "Created-By: Packages"]).splitlines():
         origin, label, component, uri = line.split("|", 3)
@@ -130,14 +130,14 @@ def mirror() -> str:
 
 
 def apt_configuration() -> str:
-    """apt's settings here for fetching packages: proxies, certificates, checks of dates."""
+    """Return this computer's settings of apt for fetching: proxies, certificates, checks of dates."""
     lines = ns.run(["apt-config", "dump"]).splitlines()
     wanted = ("Acquire::http", "Acquire::https", "Acquire::Check-", "Acquire::Retries", "Acquire::ForceIP")
     return "\n".join(line for line in lines if line.startswith(wanted)) + "\n"
 
 
 def _apt_environment(configuration: str) -> dict[str, str]:
-    """Environment in which debootstrap, which knows nothing of apt's settings, uses apt's proxy."""
+    """Return an environment with apt's proxy for debootstrap, which does not read apt's settings."""
     env = {key: value for key, value in os.environ.items() if key.lower().endswith("_proxy")}
     for line in configuration.splitlines():
         key, _, value = line.rstrip(";").partition(" ")

@@ -1,4 +1,4 @@
-"""A test's hand on a cluster: run, submit, wait, harm, count; and what a test left behind."""
+"""Cluster as a test uses it: run, submit, wait, harm, count; and the things that a test left behind."""
 
 import os
 import re
@@ -24,7 +24,7 @@ CLEAN_TIMEOUT = 15
 
 @dataclass(frozen=True)
 class JobEnd:
-    """How a job ended: Slurm's word for it, exit code and signal of its script, and what it printed."""
+    """End of a job: Slurm's state, exit code and signal of its script, and its output."""
 
     state: str
     exit_code: int
@@ -33,7 +33,7 @@ class JobEnd:
 
 
 class ClusterSession(SlurmCluster):
-    """A cluster for the length of a test session; its commands run on the login node.
+    """Cluster for the length of a test session; its commands run on the login node.
 
     shared_dir: directory of the present test, at the same path on every node; not below /tmp.
     python: interpreter of the tests, which works on every node.
@@ -71,7 +71,7 @@ class ClusterSession(SlurmCluster):
         """Run a command on the login node to its end, with `input` on its standard input; see `popen`.
 
         `timeout` is in seconds of the reference computer. TimeoutError, or with `check` AssertionError for an
-        exit code other than 0, shows what it printed.
+        exit code other than 0, shows the output.
         """
         process = self.popen(argv, env, cwd, stdin=subprocess.DEVNULL if input is None else subprocess.PIPE)
         try:
@@ -104,7 +104,7 @@ class ClusterSession(SlurmCluster):
         return int(self.run(argv, env=env, cwd=cwd, check=True).stdout.split(";")[0])
 
     def job_fields(self, job: int) -> dict[str, str]:
-        """What `scontrol show job` says of a job: JobState, Reason, NodeList, ExitCode, StdOut, …"""
+        """Return the fields of `scontrol show job`: JobState, Reason, NodeList, ExitCode, StdOut, …"""
         done = self.call(["scontrol", "--oneliner", "show", "job", str(job)])
         return dict(re.findall(r"(\S+?)=(\S*)", done.stdout))
 
@@ -126,7 +126,7 @@ class ClusterSession(SlurmCluster):
         return JobEnd(state, int(code), int(number), self.output(job))
 
     def output(self, job: int) -> str:
-        """What a job printed so far, as the login node sees it."""
+        """Return the output of a job until now, as the login node sees it."""
         path = self.job_fields(job).get("StdOut")
         file = self.seen_by(LOGIN, path) if path else None
         return file.read_text(errors="replace") if file and file.is_file() else ""
@@ -140,7 +140,7 @@ class ClusterSession(SlurmCluster):
         self.shared_dir.mkdir()
 
     def leftovers(self) -> list[str]:
-        """What a test must not leave: entries of the queue, processes of jobs, files in /dev/shm."""
+        """Return leftovers of a test: jobs in the queue, processes of jobs, files in /dev/shm."""
         found = [f"squeue: {line}" for line in
                  self.call(["squeue", "--noheader", "--format=%i %j %T %r"]).stdout.splitlines()]
         for node in (LOGIN, *self.nodes):
@@ -150,7 +150,7 @@ class ClusterSession(SlurmCluster):
         return found
 
     def end_test(self) -> list[str]:
-        """Undo what the test did to nodes; then what it has left after CLEAN_TIMEOUT seconds, now removed."""
+        """Undo the test's harm to nodes; remove and return its leftovers after CLEAN_TIMEOUT seconds."""
         self._repair()
         began = time.monotonic()
         given_up = False
@@ -172,14 +172,14 @@ class ClusterSession(SlurmCluster):
         return left
 
     def _repair(self) -> None:
-        """Mend the nodes, and let Slurm use again those it gave up."""
+        """Repair the nodes, and let Slurm use those again that it has given up."""
         self.mend()
         for node, state in self.node_states().items():
             if "down" in state or "drain" in state:
                 self.call(["scontrol", "update", f"nodename={node}", "state=resume"])
 
     def _give_up_completing(self) -> None:
-        """Have Slurm no longer wait for nodes that were lost; it looks for them again after minutes only."""
+        """Make Slurm stop waiting for lost nodes, which it would look for after minutes only."""
         for node, state in self.node_states().items():
             if "comp" in state:
                 for new in ("down", "resume"):
@@ -197,12 +197,12 @@ class ClusterSession(SlurmCluster):
 
 
 def _kill(process: subprocess.Popen[str]) -> str:
-    """End a process that may be running still, close its pipes; what it printed that nobody has read."""
+    """End a process that may still be running, and close its pipes; return its unread output."""
     process.kill()
     try:
         printed = process.communicate(timeout=patient(2))
     except (subprocess.TimeoutExpired, ValueError) as error:
-        # A child of it holds the pipes; or they were read to their end, and closed, before.
+        # A child holds the pipes, or they were read to their end and closed before.
         printed = (getattr(error, "output", None), getattr(error, "stderr", None))
     for pipe in (process.stdin, process.stdout, process.stderr):
         if pipe:

@@ -1,4 +1,4 @@
-"""What a test cluster looks like now, and running commands on it; nothing here changes the cluster itself."""
+"""View of a test cluster: its state, and commands that run on it; no function here changes the cluster."""
 
 import json
 import os
@@ -14,7 +14,7 @@ from cluster_conf import LOGIN, ClusterError, Shape
 
 @dataclass(frozen=True)
 class Process:
-    """A process on a node: its id on this computer, the id it sees itself, its command."""
+    """Process on a node: its id on this computer, its id on the node, its command."""
 
     pid: int
     node_pid: int
@@ -28,12 +28,12 @@ def _is_daemon(process: Process) -> bool:
 
 
 def state_root() -> Path:
-    """Where clusters keep their state: not below /tmp, of which every node has its own."""
+    """Return the directory of the clusters' states: not below /tmp, of which every node has its own."""
     return Path(os.environ.get("HPCML_TEST_STATE", "/var/lib/hpcml-test"))
 
 
 class ClusterView:
-    """The cluster of one name, as its state directory and the system's process table show it."""
+    """Cluster of one name, as its state directory and the system's process table show it."""
 
     def __init__(self, name: str = "hpcml") -> None:
         if not name.replace("-", "").replace(".", "").replace("_", "").isalnum():
@@ -43,7 +43,7 @@ class ClusterView:
 
     # -- the record ------------------------------------------------------------------------------------------
     def record(self) -> dict[str, Any]:
-        """What `up` wrote down: shape, process ids and owner; empty when there is no cluster."""
+        """Return the record of `up`: shape, process ids and owner; empty where there is no cluster."""
         try:
             return json.loads((self.state / "cluster.json").read_text())
         except FileNotFoundError:
@@ -69,7 +69,7 @@ class ClusterView:
 
     @property
     def holder(self) -> int:
-        """Process that holds the namespaces of the login node."""
+        """Return the process that holds the namespaces of the login node."""
         self.check_up()
         return self.record()["holder"]
 
@@ -89,7 +89,7 @@ class ClusterView:
 
     # -- running commands ------------------------------------------------------------------------------------
     def login_command(self, argv: Sequence[str], cwd: str | os.PathLike[str] = ".") -> list[str]:
-        """Command for this computer that runs `argv` on the login node, in the directory `cwd`."""
+        """Return the command for this computer that runs `argv` on the login node, in the directory `cwd`."""
         directory = os.path.abspath(cwd)
         if not self.seen_by(LOGIN, directory).is_dir():
             raise ClusterError(f"{directory} does not exist on the login node; "
@@ -97,33 +97,33 @@ class ClusterView:
         return ns.enter(self.holder, argv, directory)
 
     def node_command(self, node: str, argv: Sequence[str]) -> list[str]:
-        """Command for this computer that runs `argv` on a node, as root, past Slurm."""
+        """Return the command for this computer that runs `argv` on a node, as root, past Slurm."""
         init = str(self.running_node(node))
         return ["nsenter", "-t", init, "-m", "-n", "-u", "-i", "-p", "-r", "--wdns=/", "--", *argv]
 
     def environment(self, base: Mapping[str, str] | None = None) -> dict[str, str]:
-        """`base`, or this process's environment, as it is on the login node."""
+        """Return `base`, or this process's environment, as on the login node."""
         return ns.environment(os.environ if base is None else base, self.state)
 
     def call(self, argv: Sequence[str], timeout: float = 60) -> subprocess.CompletedProcess[str]:
-        """Run a command of Slurm on the login node; its exit code is the caller's business."""
+        """Run a command of Slurm on the login node, without a check of its exit code."""
         return subprocess.run(ns.enter(self.holder, argv), env=self.environment(), timeout=timeout, text=True,
                               capture_output=True, check=False, stdin=subprocess.DEVNULL)
 
     # -- what there is ---------------------------------------------------------------------------------------
     def node_states(self) -> dict[str, str]:
-        """sinfo's word for each node."""
+        """Return sinfo's state of each node."""
         done = self.call(["sinfo", "--noheader", "--Node", "--partition=main", "--format=%N %T"])
         return dict(line.split() for line in done.stdout.splitlines())
 
     def unshare_pid(self, node: str) -> int | None:
-        """Process whose end is the end of the node; None when the node does not run."""
+        """Return the process whose end is the end of the node; None where the node does not run."""
         self.check_node(node)
         pid = self.record()["nodes"].get(node)
         return pid if pid and ns.is_marked(pid, self.state) else None
 
     def init_pid(self, node: str) -> int | None:
-        """First process on a node, None when the node does not run."""
+        """Return the first process on a node, None where the node does not run."""
         parent = self.unshare_pid(node)
         children = ns.children(parent) if parent else []
         return children[0] if children else None
@@ -135,7 +135,7 @@ class ClusterView:
         return pid
 
     def all_processes(self, node: str) -> list[Process]:
-        """Everything that runs on a node, in order of process id there."""
+        """Return all processes on a node, in order of their ids there."""
         init = self.init_pid(node)
         if init is None:
             return []
@@ -144,9 +144,9 @@ class ClusterView:
         return sorted(found, key=lambda process: process.node_pid)
 
     def processes(self, node: str) -> list[Process]:
-        """What runs on a node besides Slurm's daemons and the node's own shell: the processes of jobs.
+        """Return the processes of jobs on a node: all but Slurm's daemons and the node's own shell.
 
-        On the login node: what was started there.
+        On the login node: the processes that were started there.
         """
         if node == LOGIN:
             return self._login_processes()
@@ -167,19 +167,19 @@ class ClusterView:
         return process.argv == ("sleep", "1") and ns.parent(process.pid) == init
 
     def bytes(self) -> dict[str, dict[str, int]]:
-        """Bytes each running node received ("rx") and sent ("tx") since it started, with Ethernet headers."""
+        """Return the bytes received ("rx") and sent ("tx") by each running node, with Ethernet headers."""
         command = ["ip", "-j", "-s", "link", "show", "type", "veth"]
         links = json.loads(ns.run(ns.enter(self.holder, command)))
-        # What the bridge's end of the pair sends is what the node receives.
+        # Bytes that the bridge's end of the pair sends are bytes that the node receives.
         return {link["ifname"]: {"rx": link["stats64"]["tx"]["bytes"], "tx": link["stats64"]["rx"]["bytes"]}
                 for link in sorted(links, key=lambda link: link["ifindex"])}
 
     def files(self, node: str, directory: str = "/dev/shm") -> list[str]:
-        """Names in a directory as a node, or the login node, sees it."""
+        """Return the names in a directory of a node, or of the login node."""
         path = self.seen_by(node, directory)
         return sorted(os.listdir(path)) if path.is_dir() else []
 
     def seen_by(self, node: str, path: str) -> Path:
-        """Path, for use on this computer, of what a node or the login node sees as `path`."""
+        """Return the path on this computer of a file that has `path` on a node or the login node."""
         pid = self.holder if node == LOGIN else self.init_pid(node)
         return Path(f"/proc/{pid or 0}/root{path}")

@@ -1,4 +1,4 @@
-"""A real Slurm with several nodes on one computer, without touching that computer's own set-up.
+"""Real Slurm with several nodes on one computer, without a change of that computer's own set-up.
 
 The login node, which also runs munged and slurmctld, is a mount, network and UTS namespace held by one
 sleeping process; its network holds a bridge. A node is a set of namespaces more, tied to the bridge by a veth
@@ -23,21 +23,21 @@ from cluster_conf import LOGIN, ClusterError, Shape
 from cluster_view import ClusterView, state_root
 
 HERE = Path(__file__).resolve().parent
-EVENT = 60  # seconds in which what was begun must be seen, on a computer of any speed
+EVENT = 60  # seconds within which an event must be seen, on a computer of any speed
 READY_TIMEOUT = 180
 _TMPFS = "mount -t tmpfs -o mode=1777,nosuid,nodev tmpfs"
 
 
 class SlurmCluster(ClusterView):
-    """Start, harm and end the cluster of one name."""
+    """Cluster of one name: starts it, harms its nodes, ends it."""
 
     def __init__(self, name: str = "hpcml") -> None:
         super().__init__(name)
-        # What this process has started itself, and so must collect when it has ended.
+        # Processes that this one has started, and must wait for when they have ended.
         self._children: list[subprocess.Popen[bytes]] = []
 
     def up(self, shape: Shape, owner: int | None = None) -> None:
-        """Start a cluster; returns when all nodes are idle. An earlier one of this name is ended first.
+        """Start a cluster, and return when all nodes are idle. An earlier one of this name is ended first.
 
         owner: process without which this cluster is of no use; see `reap`.
         """
@@ -57,7 +57,7 @@ class SlurmCluster(ClusterView):
             raise
 
     def down(self) -> None:
-        """End everything that belongs to the cluster, whatever state it is in; nothing to do is fine."""
+        """End everything that belongs to the cluster, in any state, also where there is none."""
         ns.end(self._everything, f"cluster {self.name}")
         self._collect()
         shutil.rmtree(self.state, ignore_errors=True)
@@ -65,7 +65,7 @@ class SlurmCluster(ClusterView):
             raise ClusterError(f"cannot remove {self.state}")
 
     def _everything(self) -> list[int]:
-        """Processes that carry the cluster's marker or, having dropped it, are on its login node."""
+        """Return the processes with the cluster's marker, and those on its login node that have dropped it."""
         login = ns.namespace(self.record()["holder"], "mnt") if self.is_up() else None
         inside = ns.in_namespace("mnt", login)
         return sorted({*ns.marked(self.state), *inside} - ns.ancestry())
@@ -84,7 +84,7 @@ class SlurmCluster(ClusterView):
             (self.state / name).write_text(text)
             (self.state / name).chmod(0o644)
         for number in range(shape.gpus):
-            # slurmd wants a device, and each a name of its own.
+            # slurmd needs a device of a name of its own.
             os.mknod(self.state / f"dev/gpu{number}", 0o666 | stat.S_IFCHR, os.stat("/dev/null").st_rdev)
         with open(os.open(self.state / "key/munge.key", os.O_CREAT | os.O_WRONLY, 0o600), "wb") as key:
             key.write(os.urandom(128))
@@ -134,14 +134,14 @@ class SlurmCluster(ClusterView):
             os.write(write_end, f"{self.shape.address(node)}/{conf.PREFIX}\n".encode())
 
     def kill_node(self, node: str) -> None:
-        """Loss of a node: everything on it dies at once, without a word."""
+        """Kill a node: all of its processes die at once, as in a power cut."""
         self.running_node(node)
         ns.end(lambda: [pid for pid in [self.unshare_pid(node)] if pid], f"node {node}")
         self._collect()
         ns.wait_for(lambda: node not in self.bytes(), EVENT, f"the end of the network of node {node}")
 
     def freeze_node(self, node: str) -> None:
-        """Stop every process of a node; its kernel still acknowledges what comes over the network."""
+        """Stop every process of a node; its kernel still acknowledges packets."""
         self.running_node(node)
 
         def frozen() -> bool:
@@ -178,7 +178,7 @@ class SlurmCluster(ClusterView):
                 self.boot_node(node)
 
     def wait_idle(self, timeout: float = READY_TIMEOUT) -> None:
-        """Return when Slurm calls every node idle."""
+        """Wait until Slurm's state of every node is idle."""
         ns.wait_for(lambda: all(self.node_states().get(node) == "idle" for node in self.nodes), timeout,
                     "all nodes idle", 0.2)
 
@@ -211,7 +211,7 @@ class SlurmCluster(ClusterView):
 
 @contextmanager
 def _pipe() -> Iterator[tuple[int, int]]:
-    """Both ends of a pipe, closed at the end."""
+    """Pipe of which both ends are closed at the end."""
     ends = os.pipe()
     try:
         yield ends
@@ -221,7 +221,7 @@ def _pipe() -> Iterator[tuple[int, int]]:
 
 
 def reap() -> list[str]:
-    """End clusters whose owner, the process they were started for, is gone; their names."""
+    """End clusters whose owner, the process that they were started for, is gone; return their names."""
     ended = []
     for directory in sorted(state_root().glob("*/")):
         cluster = SlurmCluster(directory.name)

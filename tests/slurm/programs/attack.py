@@ -51,7 +51,7 @@ def become_nobody() -> None:
 
 
 class Evil:
-    """Makes a file where it is unpickled."""
+    """Object whose unpickling makes a file."""
 
     def __init__(self, path: str) -> None:
         self.path = path
@@ -62,7 +62,7 @@ class Evil:
 
 # -- speak: valid messages ---------------------------------------------------------------------------------
 def messages(order: dict[str, Any]) -> list[list[bytes]]:
-    """What a client says to engines by way of the direct and the task scheduler, and engines to the hub."""
+    """Return messages of a client to engines, by direct and task scheduler, and of engines to the hub."""
     session = Session(key=b"")
     apply = [session.serialize(session.msg("apply_request", {})), pack_apply_message(Evil(order["file"]), (), {})]
     found = [[*apply[0], *apply[1]]]
@@ -84,7 +84,7 @@ def secure(peer: zmq.Socket, mechanism: str, key: str) -> None:
 
 
 def open_peers(order: dict[str, Any]) -> list[zmq.Socket]:
-    """For each port, a peer of each mechanism and of each kind that one of ipyparallel's sockets talks to."""
+    """Return for each port a peer of each mechanism and of each kind of socket that ipyparallel connects."""
     peers = []
     for address, port in order["ports"]:
         for mechanism in ("curve",) if order["key"] else ("null", "plain", "curve"):
@@ -101,7 +101,7 @@ def open_peers(order: dict[str, Any]) -> list[zmq.Socket]:
 
 
 def speak(order: dict[str, Any]) -> dict[str, int]:
-    """Say all messages to all ports; how many peers accepted us, and how many frames were heard."""
+    """Send all messages to all ports; return the number of peers that accepted us, and of frames received."""
     spoken, peers = messages(order), open_peers(order)
     monitors = [peer.get_monitor_socket() for peer in peers]
     poller = zmq.Poller()
@@ -111,8 +111,8 @@ def speak(order: dict[str, Any]) -> dict[str, int]:
     for round_end in (end - 1.5, end - 1, end):
         for peer in peers:
             if peer.type == zmq.PUB or (peer.type == zmq.DEALER and round_end < end - 1):
-                for frames in spoken:  # a PUB drops what it says before it is accepted, hence the rounds
-                    with contextlib.suppress(zmq.Again):  # the peer has hung up on it
+                for frames in spoken:  # a PUB drops messages until it is accepted, hence the rounds
+                    with contextlib.suppress(zmq.Again):  # the peer has closed the connection
                         peer.send_multipart(frames)
         while (left := round_end - time.monotonic()) > 0:
             for ready, _ in poller.poll(left * 1000):
@@ -155,7 +155,7 @@ def noise(order: dict[str, Any], held: list[socket.socket]) -> dict[str, int]:
     chance, targets = random.Random(7), order["ports"]
     for target in targets:
         for number in range(100 // len(targets) + 1):
-            held.append(connect(target))  # half of them silent, half in the midst of a greeting
+            held.append(connect(target))  # half of them silent, half after a part of a greeting
             try_send(held[-1], GREETINGS[0][: number % 2 * 11])
         for length in (1 << 30, 1 << 62, (1 << 64) - 1):
             for flags in (b"\2", b"\6"):
@@ -202,7 +202,7 @@ QUESTIONS = ("scontrol show job -dd", "scontrol show step", "squeue --steps", "s
 
 
 def readable(places: list[str]) -> Iterator[tuple[str, bytes]]:
-    """All that can be read: its name and contents."""
+    """Yield name and contents of all that can be read."""
     for question in QUESTIONS:
         done = subprocess.run(question.split(), capture_output=True, timeout=20, check=False)
         yield question, done.stdout + done.stderr
@@ -229,13 +229,13 @@ def spy(order: dict[str, Any]) -> dict[str, Any]:
 def main() -> None:
     order = json.loads(sys.stdin.readline())
     become_nobody()
-    signal.alarm(100)  # no end is waited for longer
+    signal.alarm(100)  # the longest wait for an end
     held: list[socket.socket] = []
     attacks = {"speak": lambda: speak(order), "noise": lambda: noise(order, held),
                "again": lambda: again(order, held), "spy": lambda: spy(order)}  # fmt: skip
     print(json.dumps(attacks[order["attack"]]()), flush=True)
     sys.stdin.read()
-    os._exit(0)  # what zmq holds unsent would keep it from ending
+    os._exit(0)  # unsent messages of zmq would delay a normal end
 
 
 if __name__ == "__main__":

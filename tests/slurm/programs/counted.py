@@ -1,7 +1,7 @@
-"""A search whose fits are counted: each writes who it is to a file, before it begins and when it has ended.
+"""Search whose fits are counted: each writes its name and process to a file, at its begin and at its end.
 
 counted.py OPTIONS, as JSON: ledger (the file), seconds (of a fit), out (for cv_results_), candidates, cluster
-(options of hpcml.Cluster; without it, scikit-learn in one process), and what a fit with a certain alpha does.
+(options of hpcml.Cluster; without it, scikit-learn in one process), and the harm of fits with certain alphas.
 """
 
 import contextlib
@@ -22,7 +22,7 @@ from sklearn.model_selection import RandomizedSearchCV
 
 
 class Counted(Ridge):
-    """Ridge regression that counts its fits; `harm` is what the fits of the smallest alphas do."""
+    """Ridge regression that counts its fits; `harm` is done by the fits of the smallest alphas."""
 
     def __init__(self, alpha=1.0, *, ledger="", seconds=0.0, harm="", below=0.0):
         super().__init__(alpha=alpha)
@@ -49,7 +49,7 @@ class Counted(Ridge):
 
 
 def do_harm(kind):
-    """What a fit can do to its worker, when it has run for a moment."""
+    """Harm the worker of a fit that has run for a moment."""
     time.sleep(0.1)
     if kind == "kill":
         os.kill(os.getpid(), signal.SIGKILL)

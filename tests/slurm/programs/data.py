@@ -1,10 +1,10 @@
-"""A conversation about data: each line on standard input is an order, each line of output its answer.
+"""Data on orders: each line on standard input is an order, each line of output its answer.
 
-    array NUMBER     make an array of 20 MB, all of that value, and use it in 24 tasks; prints what they saw
+    array NUMBER     make an array of 20 MB, all of that value, and use it in 24 tasks; prints their findings
     hold NUMBER      put such an array on the nodes by hand and use it nowhere; prints nothing else
-    use              use what is held in 24 tasks; prints what they saw
-    die              use what is held in tasks of which two kill their worker
-    drop             free what is held
+    use              use the held array in 24 tasks; prints their findings
+    die              use the held array in tasks of which two kill their worker
+    drop             free the held array
 """
 
 import json
@@ -21,7 +21,7 @@ from hpcml.engines.worker import current_worker
 
 
 def look(array: numpy.ndarray, _: int) -> tuple[str, str, float]:
-    """The slot, the file behind the array, and the mean of its values."""
+    """Return the slot, the file of the array, and the mean of its values."""
     with open("/proc/self/maps") as maps:
         files = {line.split()[-1] for line in maps if "/hpcml-" in line}
     time.sleep(0.05)

@@ -1,9 +1,9 @@
-"""A run that is attacked: python guarded.py COUNTS [option=value …]
+"""Run that is attacked: python guarded.py COUNTS [option=value …]
 
-The first line that it prints says how many slots it has, and how its engines are addressed. Then each number N
+The first line of output has the number of its slots, and the addresses of its engines. Then each number N
 on standard input is an order: run N tasks. Each task adds its number to the file COUNTS, so that one that is
-executed twice is seen; the answer is the sum of what the tasks have returned. What one has to know to speak to the
-controller goes to the file `server` in the directory that HPCML_TEST_KEYS names.
+executed twice is noticed; the answer is the sum of the tasks' values. The controller's key, needed by its clients,
+is written to the file `server` in the directory that HPCML_TEST_KEYS names.
 """
 
 import ast
@@ -32,7 +32,7 @@ def keep_keys(client: Any) -> None:
 
 
 def main() -> None:
-    logging.basicConfig(level=logging.DEBUG)  # nor may what is logged give a key away
+    logging.basicConfig(level=logging.DEBUG)  # the log must not contain a key either
     options = dict(argument.split("=", 1) for argument in sys.argv[2:])
     values = {name: ast.literal_eval(value) for name, value in options.items()}
     done = 0

@@ -1,4 +1,4 @@
-"""Prints what a script and its tasks see of names that users choose: arguments, directory, variable, job."""
+"""Prints the names chosen by users as a script and its tasks see them: arguments, directory, variable, job."""
 
 import json
 import os

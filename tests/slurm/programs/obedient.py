@@ -1,9 +1,9 @@
-"""Opens Clusters as it is told: each line of standard input is an order in JSON, each answer a line of JSON.
+"""Opens Clusters on orders: each line of standard input is an order in JSON, each answer a line of JSON.
 
 {"open": {option: value, …}}  opens a Cluster; the answer has its slots, hosts and address, or the error
 {"run": [N, S]}               runs N tasks of S seconds; the answer is their sum
 {"close": true}               closes it; the end of the input does too
-Every answer says how many seconds it took.
+Every answer has the seconds that the order took.
 """
 
 import json

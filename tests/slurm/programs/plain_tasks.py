@@ -1,4 +1,4 @@
-"""Tasks that need a plain Python process around them, on all nodes of a job; the last line is what they saw."""
+"""Tasks that need a plain Python process, on all nodes of a job; the last line of output has their findings."""
 
 import asyncio
 import json

@@ -1,6 +1,6 @@
-"""Records what is sent to an address over a network device: python record.py DEVICE ADDRESS
+"""Recorder of the bytes sent to an address over a network device: python record.py DEVICE ADDRESS
 
-It prints "recording" when it does, and at the end of its input, as JSON, what each TCP connection sent:
+Prints "recording" when it does, and at the end of its input, as JSON, the bytes of each TCP connection:
 [[port that it was sent to, hexadecimal bytes], …].
 """
 
@@ -38,7 +38,7 @@ def main() -> None:
 
 
 def joined(parts: dict[int, bytes]) -> bytes:
-    """Put pieces in order, as far as none is missing; what was sent again counts once."""
+    """Return the pieces in order, until the first gap; bytes that were sent again count once."""
     found = b""
     for start, data in sorted(parts.items()):
         if start > len(found):

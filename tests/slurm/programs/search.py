@@ -1,4 +1,4 @@
-"""An unmodified scikit-learn search, as a user would write it; saves cv_results_ where argv says."""
+"""Unmodified scikit-learn search, as a user would write it; saves cv_results_ to the path in argv."""
 
 import pickle
 import sys

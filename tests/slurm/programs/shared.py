@@ -1,4 +1,4 @@
-"""Prints what becomes on nodes of writable file maps, scikit-learn's callbacks, and data that is cleaned up."""
+"""Prints results on nodes with writable file maps, scikit-learn's callbacks, and data that is removed."""
 
 import glob
 import json

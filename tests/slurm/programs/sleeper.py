@@ -1,4 +1,4 @@
-"""Opens a Cluster, says so in a file, and keeps every slot busy for ten minutes."""
+"""Opens a Cluster, writes a file, and keeps every slot busy for ten minutes."""
 
 import sys
 import time

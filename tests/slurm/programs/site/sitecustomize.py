@@ -1,4 +1,4 @@
-"""What a test has done in every Python of a run; its folder is in PYTHONPATH, and its orders are variables.
+"""Orders of a test to every Python of a run; this folder is in PYTHONPATH, and the orders are variables.
 
 HPCML_TEST_KEYS=DIRECTORY   each pair of keys that is made is kept there, in a file of mode 0600
 HPCML_TEST_SLOW=NODE        Python begins only when the file of that name is gone from the directory above
