@@ -145,7 +145,8 @@ def main(engines: int) -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     # ipyparallel forks helper processes; without this they would outlive a controller that is killed.
     os.register_at_fork(after_in_child=die_with_parent)
-    inbox, output = LineReader(0), claim_output()
+    inbox = LineReader(0)
+    output = claim_output()
     address = agree_on_address(inbox, output)
     if address is not None:
         with tempfile.TemporaryDirectory(prefix="hpcml-") as profile:  # ipyparallel needs one

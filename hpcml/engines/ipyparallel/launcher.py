@@ -77,8 +77,8 @@ class Launcher:
                 become_worker(self.node, slot, self._prints.streams(slot))
                 if "numpy.random" in sys.modules:  # all would draw the same; `random` seeds itself after a fork
                     sys.modules["numpy.random"].seed()
-                info, engine = self._engine_info, self._engines[slot]
-                run_engine(info, engine, predecessor, self._profile, log=log, environment=os.environ)
+                engine = self._engines[slot]
+                run_engine(self._engine_info, engine, predecessor, self._profile, log=log, environment=os.environ)
             except BaseException:
                 traceback.print_exc(file=log)
                 return 1
@@ -105,12 +105,12 @@ class Launcher:
         """Kill one engine; `reap` replaces it."""
         for process, slot in self._workers.living.items():
             if self._engines[slot] == engine:
-                self._young_deaths[slot] = -1  # this death says nothing about the engine
+                self._young_deaths[slot] = -1  # a death by order is no sign of a broken slot
                 end_trees([process])
 
     def _end_engines(self) -> list[int]:
         """End all engines, wait for their ends, and return their slots."""
-        end_trees(list(self._workers.living))  # they hold nothing that must be closed in order
+        end_trees(list(self._workers.living))  # engines have nothing open that must be closed in order
         return self._workers.wait()
 
     def change_controller(self, engine_info: Connection | None) -> None:

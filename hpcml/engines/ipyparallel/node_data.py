@@ -49,7 +49,7 @@ class NodeData:
         self._lost: frozenset[str] = frozenset()
         self._steps: dict[frozenset[str], tuple[str, ...]] = {frozenset(): ()}  # steps without these lost nodes
         self._awaited: set[str] = set()  # nodes whose launchers are being started again
-        self._changed = threading.Condition()  # protects what `add_node` and `remove_nodes` change
+        self._changed = threading.Condition()  # of the attributes above, by the news thread
         self._questions = itertools.count()
         self._answers: queue.SimpleQueue[News] = queue.SimpleQueue()
         shared = plan.data_dir if plan.allocation is not None else None
@@ -99,11 +99,14 @@ class NodeData:
             self._changed.wait_for(lambda: not self._awaited, self._plan.timeout)
         asked = next(self._questions)
         self._send({"room": asked})
-        known = self._reported.keys()
+        reporting = self._reported.keys()
         rooms: dict[str, dict[str, int]] = {}
-        for wanted, seconds in ((known - self._lost, ANSWER_TIMEOUT_SECONDS), (known, LOST_NODE_TIMEOUT_SECONDS)):
+        for wanted, seconds in (
+            (reporting - self._lost, ANSWER_TIMEOUT_SECONDS),
+            (reporting, LOST_NODE_TIMEOUT_SECONDS),
+        ):
             rooms |= self._collect("room", wanted - rooms.keys(), seconds, asked)
-        self._lost = frozenset(known - rooms.keys())
+        self._lost = frozenset(reporting - rooms.keys())
         return rooms
 
     def steps(self) -> tuple[str, ...]:
