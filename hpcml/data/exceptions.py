@@ -17,7 +17,8 @@ from typing import Any
 __all__ = ["attach_cause", "reduce_error"]
 
 _PLAIN = (int, float, str, bytes, bool, type(None))
-_BY_CLASS = ("__reduce__", "__reduce_ex__", "__getstate__", "__setstate__", "__getnewargs__", "__getnewargs_ex__")
+# Methods by which a class defines the pickles of its objects.
+_HOOKS = ("__reduce__", "__reduce_ex__", "__getstate__", "__setstate__", "__getnewargs__", "__getnewargs_ex__")
 _LINKS = ("__cause__", "__context__", "__suppress_context__")  # in this order: the first sets the last
 
 _tried = threading.local()
@@ -34,7 +35,7 @@ def reduce_error(error: BaseException, dumps: Callable[[object], bytes] | None =
     """
     kind = type(error)
     base = _builtin_base(kind)
-    if any(getattr(kind, name, None) is not getattr(base, name, None) for name in _BY_CLASS):
+    if any(getattr(kind, name, None) is not getattr(base, name, None) for name in _HOOKS):
         reduced = _own_reduction(error, dumps)
         if reduced is not None:
             return reduced

@@ -13,8 +13,9 @@ def pickled(source, name):
     namespace = {"__name__": "__main__"}
     exec(source, namespace)
     packed = cloudpickle.dumps(namespace[name])
-    number = cloudpickle.cloudpickle._DYNAMIC_CLASS_TRACKER_BY_CLASS.pop(namespace[name])
-    cloudpickle.cloudpickle._DYNAMIC_CLASS_TRACKER_BY_ID.pop(number)
+    tracker = cloudpickle.cloudpickle
+    for kind in [thing for thing in namespace.values() if thing in tracker._DYNAMIC_CLASS_TRACKER_BY_CLASS]:
+        del tracker._DYNAMIC_CLASS_TRACKER_BY_ID[tracker._DYNAMIC_CLASS_TRACKER_BY_CLASS.pop(kind)]
     return packed
 
 
@@ -30,18 +31,27 @@ def test_a_class_is_made_once_and_loses_what_tasks_add():
 
 
 REGISTERED = """
-class Base:
+class Meta(type):
     known = []
-    def __init_subclass__(cls): Base.known.append(cls)
+    def __new__(kind, name, bases, space):
+        Meta.known.append(name)
+        return super().__new__(kind, name, bases, space)
+class Base(metaclass=Meta):
+    known = []
+    def __init_subclass__(cls): Base.known.append(cls.__name__)
 class Point(Base): pass
 """
 
 
-def test_a_class_that_its_base_registers_is_registered_once():
+def test_a_class_that_others_register_is_registered_once():
     packed = pickled(REGISTERED, "Point")
     point, unpickler = load(lambda: ClassUnpickler(io.BytesIO(packed)))
     assert unpickler.registers_classes
-    assert point.__base__.known == [point]
+    assert (type(point).known, point.__base__.known) == (["Base", "Point"], ["Point"])
+    again, unpickler = load(lambda: ClassUnpickler(io.BytesIO(packed)))
+    assert again is point
+    assert not unpickler.registers_classes
+    assert (type(point).known, point.__base__.known) == (["Base", "Point"], ["Point"])
 
 
 @pytest.mark.parametrize("thing", [ValueError, [1, "text"], len])
