@@ -1,8 +1,8 @@
-"""Commands to Slurm, as lists of words: what is typed to start a step, and to ask for the end time.
+"""Commands to Slurm, as lists of words: steps of srun, sbcast, and questions about a job.
 
-Everything an inner srun would read from its environment is said on its command line instead, and the
-variables are dropped: they describe the outer job, and differ between versions (srun(1), INPUT
-ENVIRONMENT VARIABLES; shared facts in Slurm's RELEASE_NOTES 20.11, 22.05, 23.11).
+Each option that an inner srun would read from its environment is on its command line instead, and its variable is
+dropped: these variables describe the outer job, and differ between versions (srun(1), INPUT ENVIRONMENT VARIABLES;
+RELEASE_NOTES of Slurm 20.11, 22.05, 23.11).
 """
 
 import re
@@ -19,18 +19,18 @@ __all__ = [
     "worker_step",
 ]
 
-# Kept although srun reads them: they say which job and which cluster.
+# Variables that are kept although srun reads them: they name the job and the cluster.
 _KEPT = re.compile(
     r"SLURM_(JOB_ID|JOBID|JOB_NODELIST|NODELIST|JOB_NUM_NODES|NNODES|CONF|CLUSTERS?|CLUSTER_NAME|STEPMGR"
     r"|HET_SIZE|(JOB_ID|JOB_NODELIST|NODELIST|JOB_NUM_NODES|NNODES)_HET_GROUP_\d+|SUBMIT_DIR|SUBMIT_HOST"
     r"|JOB_CPUS_PER_NODE|TASKS_PER_NODE|JOB_PARTITION|JOB_NAME|JWT|SACK_JWKS)$"
 )
-_DROPPED_EVEN_SO = {"SLURM_NNODES", "SLURM_TASKS_PER_NODE"}
-SLURM_FAILED = 113  # the exit code by which srun's own failures differ from those of tasks
+_DROPPED = {"SLURM_NNODES", "SLURM_TASKS_PER_NODE"}
+SLURM_FAILED = 113  # exit code of srun's own failures, which the programs of a step do not use
 
 
 def step_environment(env: Mapping[str, str]) -> dict[str, str]:
-    """Return `env` without what would steer an inner srun.
+    """Return `env` without the variables that would change an inner srun.
 
     Examples
     --------
@@ -42,13 +42,13 @@ def step_environment(env: Mapping[str, str]) -> dict[str, str]:
         name: value
         for name, value in env.items()
         if not name.startswith(("SLURM_", "SRUN_", "SBATCH_", "SALLOC_", "PMI_", "PMIX_"))
-        or (_KEPT.match(name) and name not in _DROPPED_EVEN_SO)
+        or (_KEPT.match(name) and name not in _DROPPED)
     }
     return {**kept, "SLURM_EXIT_ERROR": str(SLURM_FAILED)}
 
 
 def _step(nodes: Sequence[str], name: str, het_group: int | None, together: bool = False) -> list[str]:
-    """Return what both kinds of step have in common: one task a node, sharing what other steps hold."""
+    """Return the options of all steps: one task a node, which shares the CPUs and memory of other steps."""
     ends = ["--kill-on-bad-exit=1", "--wait=0"] if together else ["--kill-on-bad-exit=0", "--wait=0", "--no-kill"]
     group = [] if het_group is None else [f"--het-group={het_group}"]
     return [
@@ -74,24 +74,24 @@ def worker_step(
 ) -> list[str]:
     """Return the command of the step that runs `program` once on each of `nodes`, on all its CPUs.
 
-    With `together` all of it ends when a node is lost or its program fails.
+    With `together` the whole step ends when a node is lost or its program fails.
 
-    Its standard input goes to every task, and its standard error is labelled with the task's number,
-    which counts `nodes` in order. Lines of up to 1,015 bytes stay whole: with ``--unbuffered``, srun puts
-    labels and line ends into lines that come quickly, one after the other.
+    srun sends its standard input to every task, and labels standard output and error with the number of the task,
+    which is that of the node in `nodes`. Lines of up to 1,015 bytes stay whole: with ``--unbuffered``, srun would
+    put labels and line ends into lines that follow each other quickly.
     """
     return [*_step(nodes, "hpcml-workers", het_group, together), "--label", *program]
 
 
 def controller_step(node: str, program: Sequence[str], het_group: int | None = None) -> list[str]:
-    """Return the command of the step that runs `program` on `node`, taking no GPU from others."""
+    """Return the command of the step that runs `program` on `node`, without a GPU."""
     return [*_step([node], "hpcml-controller", het_group), "--gres=none", *program]
 
 
 def sbcast(step: str, source: str, target: str, nbytes: int) -> list[str]:
-    """Return the command that copies a file of so many bytes to `target` on each node of ``job.step``.
+    """Return the command that copies a file of `nbytes` bytes to `target` on each node of ``job.step``.
 
-    sbcast holds up to six blocks of, by default, 8 MB each in memory: more than a tenth of a file of 400 MB.
+    sbcast keeps up to six blocks in memory, of 8 MB each by default: more than a tenth of a file of 400 MB.
 
     Examples
     --------

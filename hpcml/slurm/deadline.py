@@ -1,12 +1,12 @@
-"""End of the job: when it is, and the signals that announce it.
+"""End of the job: the time that is left, and the signals that announce the end.
 
 ::
 
     signal handler ── one byte ──> pipe ──> deadline thread ──> Session: no task starts, the journal is flushed
-    squeue ── time left ───────────────────> deadline thread ──> `Deadline.left`, asked by the dispatcher
+    squeue ── time left ───────────────────> deadline thread ──> `Deadline.left`, called by the dispatcher
 
-A handler only writes to the pipe: it may interrupt anything, also another handler. Time left is counted on the
-monotonic clock from what Slurm says is left, so that no two clocks need to agree.
+A handler only writes to the pipe, for it may interrupt anything, also another handler. The time that Slurm reports
+as left is counted down on the monotonic clock, so that the clocks of two computers need not agree.
 """
 
 import contextlib
@@ -24,11 +24,14 @@ __all__ = ["Deadline"]
 log = logging.getLogger("hpcml")
 
 SIGNALS = (signal.SIGUSR1, signal.SIGUSR2, signal.SIGTERM, signal.SIGHUP)
-"""Signals of Slurm before the end (``--signal``), at the end, and when an allocation is revoked. SIGINT stays
-Python's KeyboardInterrupt: the journal is whole at every moment, and whoever types Ctrl-C wants the prompt."""
+"""Signals of Slurm before the end (``--signal``), at the end, and when an allocation is revoked.
 
-MARGIN_SECONDS = 5.0  # seconds that are kept for the flush, the end of the workers and the requeue
-MIN_PAUSE_SECONDS = 60.0  # seconds between two questions: slurmctld has others to serve
+SIGINT stays Python's KeyboardInterrupt: the journal is whole at every moment, and a user who types Ctrl-C wants
+the prompt."""
+
+MARGIN_SECONDS = 5.0  # that are kept for the flush, the end of the workers and the requeue
+MIN_PAUSE_SECONDS = 60.0  # between two questions, for all users share one slurmctld
+JOIN_TIMEOUT_SECONDS = 1.0
 
 
 class Deadline:
@@ -36,20 +39,23 @@ class Deadline:
 
     Parameters
     ----------
-    ask
-        Asks Slurm for the seconds left; returns None for no limit, and raises OSError when it does not answer.
-        It is asked again when half of the time is over, for a limit can be changed.
+    query
+        Asks Slurm for the seconds left; returns None for no limit, and raises an error without an answer. It is
+        called again when half of the time has passed, for the limit of a job can be changed.
     seconds
-        What is left as far as the environment tells; None: it does not.
-    told
-        Called in the deadline thread with a signal's number.
+        Seconds left by the environment; None where no variable holds the end.
+    on_signal
+        Called in the deadline thread with the number of a signal.
     """
 
     def __init__(
-        self, ask: Callable[[], float | None] | None, seconds: float | None, told: Callable[[int], None]
+        self,
+        query: Callable[[], float | None] | None,
+        seconds: float | None,
+        on_signal: Callable[[int], None],
     ) -> None:
-        self._ask = ask
-        self._told = told
+        self._query = query
+        self._on_signal = on_signal
         self._process = os.getpid()
         self._end = None if seconds is None else time.monotonic() + seconds
         self._reader, self._writer = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
@@ -63,41 +69,43 @@ class Deadline:
         self._thread.start()
 
     def left(self) -> float | None:
-        """Return the seconds that there are for tasks; None when no end is known."""
+        """Return the seconds left for tasks; None for a job without a known end."""
         return None if self._end is None else self._end - MARGIN_SECONDS - time.monotonic()
 
     def _handle(self, number: int, _: FrameType | None) -> None:
-        if self._closed or os.getpid() != self._process:  # a forked child has its own life, and its own end
+        # A forked child has inherited this handler, but is ended by the signal as ever.
+        if self._closed or os.getpid() != self._process:
             signal.signal(number, signal.SIG_DFL)
             os.kill(os.getpid(), number)
             return
-        with contextlib.suppress(OSError):  # full: enough signals are noted
+        # A pipe that is full holds enough signals.
+        with contextlib.suppress(OSError):
             os.write(self._writer, bytes([number]))
 
     def _watch(self) -> None:
-        pause = 0.0 if self._ask is not None else None
+        pause = 0.0 if self._query is not None else None
         while not self._closed:
             if select.select([self._reader], [], [], pause)[0]:
                 for number in dict.fromkeys(os.read(self._reader, 4096)):
                     if number:
                         log.debug("signal %s", signal.Signals(number).name)
-                        self._told(number)
+                        self._on_signal(number)
             else:
-                self._ask_slurm()
+                self._update_end()
                 left = self.left()
                 pause = None if left is None else max(left / 2, MIN_PAUSE_SECONDS)
 
-    def _ask_slurm(self) -> None:
-        assert self._ask is not None
+    def _update_end(self) -> None:
+        assert self._query is not None
         try:
-            seconds = self._ask()
+            seconds = self._query()
         except Exception as error:
-            log.debug("Slurm does not tell what time is left: %s", error)
+            log.debug("Slurm does not say how much time is left: %s", error)
         else:
             self._end = None if seconds is None else time.monotonic() + seconds
 
     def close(self) -> None:
-        """Hear no more signals; from here on they do what they did before."""
+        """Restore the signals' former handlers, and end the thread."""
         if self._closed:
             return
         self._closed = True
@@ -107,7 +115,7 @@ class Deadline:
                     signal.signal(number, signal.SIG_DFL)
         os.write(self._writer, b"\0")
         if threading.current_thread() is not self._thread:
-            self._thread.join(1)  # it may be waiting for Slurm, and need not be waited for
+            self._thread.join(JOIN_TIMEOUT_SECONDS)  # it may be waiting for Slurm's answer
         if not self._thread.is_alive():
             os.close(self._reader)
             os.close(self._writer)

@@ -1,7 +1,7 @@
 """Slurm's compact lists: node names (``n[01-03],gpu1``) and counts (``2(x3),1``).
 
-Held against ``scontrol show hostnames`` of 22.05 and 24.11 (tests/slurm/test_detection.py). A text after the last
-bracket (``n[1-2]-ib``) is understood as 24.11 does, 22.05 refuses it. What Slurm silently repairs or drops
+Compared with ``scontrol show hostnames`` of 22.05 and 24.11 (tests/slurm/test_detection.py). A text after the last
+bracket (``n[1-2]-ib``) is read as 24.11 does; 22.05 refuses it. A text that Slurm silently repairs or drops
 (``a,,b``, ``n[1-]``) is an error here.
 """
 
@@ -16,7 +16,7 @@ from hpcml.errors import AllocationError
 __all__ = ["MAX_NAMES", "compress", "expand", "expand_counts"]
 
 MAX_NAMES = 256 * 1024
-"""The longest list that is expanded, in names: far above any machine, far below what hurts."""
+"""Most names that a list may hold: more than any machine has, and few enough for memory and time."""
 
 _MAX_LENGTH = 255  # of one name; DNS allows no more
 _MAX_DIGITS = 18  # of one number: fits the 64 bits that Slurm gives it
@@ -44,7 +44,7 @@ class _Item:
 
     @property
     def width(self) -> int:
-        """The length of its longest name."""
+        """Length of the longest name."""
         numbers = sum(max(max(len(str(r[1])), r[2]) for r in ranges) for ranges in self.brackets)
         return sum(map(len, self.texts)) + numbers
 
@@ -55,12 +55,12 @@ def expand(hostlist: str) -> tuple[str, ...]:
     Parameters
     ----------
     hostlist
-        What ``SLURM_JOB_NODELIST`` holds. The empty text holds no names.
+        Text such as ``SLURM_JOB_NODELIST`` holds. The empty text holds no names.
 
     Raises
     ------
     AllocationError
-        If the text is no hostlist (the message names the position), or holds more than `MAX_NAMES` names.
+        The text is no hostlist (the message names the position), or holds more than `MAX_NAMES` names.
 
     Examples
     --------
@@ -84,7 +84,7 @@ def compress(names: Iterable[str]) -> str:
     Raises
     ------
     AllocationError
-        If a name cannot be a node's name, or there are more than `MAX_NAMES`.
+        A name cannot be a node's name, or there are more than `MAX_NAMES`.
 
     Examples
     --------
@@ -112,7 +112,7 @@ def expand_counts(text: str) -> tuple[int, ...]:
     Raises
     ------
     AllocationError
-        If the text is not of that form (the message names the position), or holds more than `MAX_NAMES`.
+        The text is not of that form (the message names the position), or holds more than `MAX_NAMES` counts.
 
     Examples
     --------
@@ -161,13 +161,14 @@ def _complete(hostlist: str, item: _Item) -> _Item:
 
 
 def _ranges(hostlist: str, position: int, inside: str) -> _Ranges:
-    """Parse what stands between two brackets; `position` is where it starts."""
+    """Parse the text between two brackets, which starts at `position`."""
     ranges = []
     for item in inside.split(","):
         match = _RANGE.fullmatch(item)
         if not match:
             raise _error(hostlist, position, f"{_short(item)} is not a number or a range such as 1-3")
-        first, last = int(match[1]), int(match[2] or match[1])
+        first = int(match[1])
+        last = int(match[2] or match[1])
         if first > last:
             raise _error(hostlist, position, f"the range {item} runs backwards")
         ranges.append((first, last, len(match[1])))
@@ -185,8 +186,8 @@ def _unexpected(hostlist: str, position: int) -> str:
 def _combine(item: _Item) -> Iterator[str]:
     """Yield the names of an item in Slurm's order.
 
-    Slurm varies the last bracket fastest, then the first, the second, and so on: of three brackets the
-    middle one is the slowest. Counts per node follow this order, so it has to be the same here.
+    Slurm varies the last bracket fastest, then the first, the second, and so on: of three brackets the middle one
+    is the slowest. Counts per node follow this order, so the order here has to be the same.
     """
     order = [*range(len(item.brackets) - 1)][::-1] + [len(item.brackets) - 1] * bool(item.brackets)
     numbers = [""] * len(item.brackets)
@@ -225,5 +226,5 @@ def _short(text: str) -> str:
     return repr(text if len(text) <= 40 else text[:37] + "...")
 
 
-def _error(text: str, position: int, what: str, kind: str = "hostlist") -> AllocationError:
-    return AllocationError(f"{_short(text)} is not a {kind} of Slurm's: at position {position}, {what}")
+def _error(text: str, position: int, reason: str, kind: str = "hostlist") -> AllocationError:
+    return AllocationError(f"{_short(text)} is not a {kind} of Slurm's: at position {position}, {reason}")

@@ -37,13 +37,13 @@ def message_lines(message: Mapping[str, object]) -> Iterator[bytes]:
 
 
 class MessageReader:
-    """Reads objects from the lines of a step's output, those of several tasks in any order."""
+    """Reader of the objects in a step's output; lines of several tasks may come in any order."""
 
     def __init__(self) -> None:
         self._begun: dict[bytes, bytes] = {}  # label: the first lines of an object, joined
 
     def read(self, line: bytes) -> dict[str, Any] | None:
-        """Return the object that `line` completes; None while more of its lines are to come.
+        """Return the object that `line` completes; None while the object lacks lines.
 
         Raises
         ------

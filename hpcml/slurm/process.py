@@ -1,4 +1,4 @@
-"""The one door for child processes: commands that are run to their end, and programs that are talked to."""
+"""Child processes: commands that run to their end, and programs that exchange messages with this process."""
 
 import contextlib
 import json
@@ -18,6 +18,8 @@ from hpcml.slurm.message_lines import MessageReader
 
 __all__ = ["Inbox", "Program", "run", "tail"]
 
+EXIT_AFTER_OUTPUT_SECONDS = 5.0  # that a program may take from the end of its output to its own end
+
 
 def tail(text: str, lines: int = 20) -> str:
     """Return the last `lines` lines of `text`, indented for a message."""
@@ -30,7 +32,7 @@ def run(
     timeout: float = 30.0,
     inherit: Sequence[int] = (),
 ) -> str:
-    """Run a command, which inherits the file descriptors `inherit`, and return its standard output.
+    """Run a command and return its standard output; it inherits the file descriptors `inherit`.
 
     Raises
     ------
@@ -68,19 +70,19 @@ def run(
 
 
 class Program:
-    """A child process that is talked to in JSON, one object a line, over its standard input and output.
+    """Child process that exchanges objects in JSON with this one, over its standard input and output.
 
-    When this process ends, however it ends, the child reads the end of its input: that is its order to stop.
+    The end of its input is its order to stop. It reads that end also when this process is killed.
 
     Parameters
     ----------
     name
-        What messages call it.
+        Its name in messages.
     inbox
-        Where its messages go, as ``(program, object)``; ``(program, None)`` when it has ended
-        (or has closed its output and has not ended within 5 s).
+        Queue of its messages, as ``(program, object)``; ``(program, None)`` when the program has ended, or has
+        closed its output and not ended within 5 s.
     log
-        The file that its standard error is appended to, mode 0600.
+        File that its standard error is appended to, mode 0600.
     """
 
     def __init__(
@@ -102,7 +104,7 @@ class Program:
                     stdin=subprocess.PIPE,
                     stdout=subprocess.PIPE,
                     stderr=errors,
-                    start_new_session=True,  # Ctrl-C is for the driver, which then stops this in order
+                    start_new_session=True,  # Ctrl-C is for the driver, which then stops the program
                 )
             except OSError as error:
                 raise CommandError(f"`{' '.join(argv)}` cannot be started: {error}") from error
@@ -116,16 +118,18 @@ class Program:
             try:
                 message = reader.read(line)
             except ValueError:
-                with open(self.log, "ab") as log:  # something on the node printed; the log is its place
+                # Not a message: a line that something on the node has printed.
+                with open(self.log, "ab") as log:
                     log.write(line)
             else:
                 if message is not None:
                     self._inbox.put((self, message))
-        self.wait(time.monotonic() + 5)  # output ends a moment before the process: its status is news as well
+        # The output ends a moment before the process, whose status belongs to the news of its end.
+        self.wait(time.monotonic() + EXIT_AFTER_OUTPUT_SECONDS)
         self._inbox.put((self, None))
 
     def send(self, message: Mapping[str, object]) -> None:
-        """Send one object; a program that is gone does not mind."""
+        """Send one object; nothing happens if the program has ended."""
         assert self._process.stdin is not None
         with contextlib.suppress(BrokenPipeError, ValueError):
             self._process.stdin.write(json.dumps(message).encode() + b"\n")
@@ -133,11 +137,11 @@ class Program:
 
     @property
     def status(self) -> int | None:
-        """The exit status; None while it runs."""
+        """The exit status; None while the program runs."""
         return self._process.poll()
 
     def close(self) -> None:
-        """Tell it to stop, by the end of its input; do not wait."""
+        """Order the program to stop, by the end of its input, without waiting."""
         assert self._process.stdin is not None
         with contextlib.suppress(BrokenPipeError):
             self._process.stdin.close()
@@ -146,23 +150,23 @@ class Program:
         """Release the program's stdin in a fork of this process, which otherwise keeps it open."""
         assert self._process.stdin is not None
         if not self._process.stdin.closed:
-            silence = os.open(os.devnull, os.O_WRONLY)
-            os.dup2(silence, self._process.stdin.fileno(), inheritable=False)
-            os.close(silence)
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, self._process.stdin.fileno(), inheritable=False)
+            os.close(nowhere)
 
     def terminate(self) -> None:
-        """Order it to end, by SIGTERM to its process group; do not wait."""
+        """Order the program to end, by SIGTERM to its process group, without waiting."""
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGTERM)
 
     def wait(self, deadline: float) -> bool:
-        """Wait for its end until `deadline` on the monotonic clock; True when it has ended."""
+        """Wait for the program's end until `deadline` on the monotonic clock; return whether it has ended."""
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(max(deadline - time.monotonic(), 0))
         return self._process.poll() is not None
 
     def stop(self, grace: float = 5.0) -> None:
-        """End it: first by the end of its input, then SIGTERM, then SIGKILL, each after `grace` seconds."""
+        """End the program by the end of its input, then SIGTERM, then SIGKILL, each after `grace` seconds."""
         self.close()
         for sign in (signal.SIGTERM, signal.SIGKILL):
             if self.wait(time.monotonic() + grace):
@@ -175,7 +179,7 @@ class Program:
             self._process.stdout.close()
 
     def log_tail(self, lines: int = 20, label: str | None = None) -> str:
-        """Return the end of its log; with `label`, of the lines that srun marked with it."""
+        """Return the end of the program's log; with `label`, of the lines that srun gave this label."""
         with contextlib.suppress(OSError):
             text = self.log.read_text(errors="replace").splitlines()
             if label is not None:
@@ -185,4 +189,4 @@ class Program:
 
 
 Inbox = queue.SimpleQueue[tuple[Program | None, dict[str, Any] | None]]
-"""Where the messages of several programs come together; None for the program is this process."""
+"""Queue of the messages of several programs; None in place of a program stands for this process."""

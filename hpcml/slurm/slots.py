@@ -1,12 +1,12 @@
-"""The share of a slot: its CPUs and GPUs, and how many threads numeric libraries may start; pure functions."""
+"""Share of a slot: its CPUs and GPUs, and the number of threads of numeric libraries. Pure functions."""
 
 from collections.abc import Collection
 
 __all__ = ["gpus_of_slot", "slot_cpus", "thread_variables"]
 
-# Each library reads its own variable; joblib's loky sets the same ones. LOKY_MAX_CPU_COUNT is what
-# joblib.cpu_count() answers, so a nested Parallel(n_jobs=-1) fills its slot and no more.
-_VARIABLES = (
+# Each library reads its own variable; joblib's loky sets the same ones. joblib.cpu_count() returns
+# LOKY_MAX_CPU_COUNT, so a nested Parallel(n_jobs=-1) fills its slot and no more.
+_THREAD_VARIABLES = (
     "OMP_NUM_THREADS",
     "OPENBLAS_NUM_THREADS",
     "MKL_NUM_THREADS",
@@ -21,7 +21,7 @@ _VARIABLES = (
 def slot_cpus(
     mask: Collection[int], slots: int, cpus_per_slot: int, cpus: int | None
 ) -> tuple[list[set[int]], str]:
-    """Return the CPUs of each slot, and a note; no sets when the workers must not be bound.
+    """Return the CPUs of each slot, and a note; no sets where the workers must not be bound.
 
     Parameters
     ----------
@@ -30,12 +30,12 @@ def slot_cpus(
     slots, cpus_per_slot
         The node's slots, and the CPUs of each.
     cpus
-        The CPUs that the allocation promises on this node; None when it is not known.
+        The CPUs that the allocation promises on this node; None where Slurm does not say.
 
     Notes
     -----
-    Workers are bound only where the mask is what was promised: in a larger one other jobs of the node run
-    on CPUs that do not differ from ours, in a smaller one there is not a CPU for each.
+    Workers are bound only where the mask has as many CPUs as were promised. In a larger mask, other jobs of the
+    node run on CPUs that cannot be distinguished from those of this job; in a smaller one, the CPUs are too few.
 
     Examples
     --------
@@ -55,7 +55,7 @@ def slot_cpus(
 
 
 def gpus_of_slot(visible: str | None, slot: int, slots: int) -> str | None:
-    """Return the CUDA_VISIBLE_DEVICES of one slot, given that of the node; None leaves it unset.
+    """Return the CUDA_VISIBLE_DEVICES of one slot, given that of the node; None where it is not set.
 
     With more slots than GPUs, neighbouring slots share one.
 
@@ -76,7 +76,7 @@ def gpus_of_slot(visible: str | None, slot: int, slots: int) -> str | None:
 
 
 def thread_variables(cpus: int) -> dict[str, str]:
-    """Return the environment variables that hold a worker to `cpus` threads.
+    """Return the environment variables that limit a worker to `cpus` threads.
 
     Examples
     --------
@@ -84,4 +84,4 @@ def thread_variables(cpus: int) -> dict[str, str]:
     >>> thread_variables(4)["OMP_NUM_THREADS"]
     '4'
     """
-    return dict.fromkeys(_VARIABLES, str(cpus))
+    return dict.fromkeys(_THREAD_VARIABLES, str(cpus))
