@@ -189,7 +189,7 @@ class Calls:
         return [self._keys.call_digest(of_function, args, named) for (_, args, _), named in pairs]
 
     def _is_costly(self, name: str) -> bool:
-        """Tell whether a key takes too much of the time of short calls; now and then one is made to measure again.
+        """Return whether a key takes too much of the time of short calls; now and then one is made to measure again.
 
         No key is too costly while there are results of earlier sessions: their calls had keys.
         """
@@ -209,5 +209,5 @@ def _warn_without_key(name: str, error: Exception) -> None:
 
 
 def is_uniform(calls: Sequence[Item]) -> bool:
-    """Tell whether all calls are of one function."""
+    """Return whether all calls are of one function."""
     return all(call[0] is calls[0][0] for call in calls)

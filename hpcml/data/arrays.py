@@ -123,7 +123,7 @@ def content(array: Any) -> bytes:
 
 
 def is_constant(thing: Any) -> bool:
-    """Tell whether an object is one of numpy's that cannot be changed: a scalar, a dtype, a function."""
+    """Return whether an object is one of numpy's that cannot be changed: a scalar, a dtype, a function."""
     if isinstance(thing, numpy.generic):
         return not isinstance(thing, numpy.void)
     return isinstance(thing, numpy.dtype | numpy.ufunc)
@@ -134,7 +134,7 @@ _TYPES = {bool: numpy.bool_, int: numpy.int64, float: numpy.float64}
 
 
 def is_number(thing: Any) -> bool:
-    """Tell whether a value is exactly a number of Python's, or a scalar of numpy's.
+    """Return whether a value is exactly a number of Python's, or a scalar of numpy's.
 
     Examples
     --------
@@ -182,7 +182,7 @@ def split_rows(stacked: NDArray[Any]) -> Iterator[NDArray[Any]]:
 
 
 def is_mapped(array: NDArray[Any]) -> bool:
-    """Tell whether an array is a view of a file that must not be written."""
+    """Return whether an array is a view of a file that must not be written."""
     return not array.flags.writeable and _is_over_a_map(array)
 
 

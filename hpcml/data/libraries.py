@@ -21,7 +21,7 @@ _INSTALLED_ENDS = tuple(f"{os.sep}{name}{os.sep}" for name in _INSTALLED)
 
 @functools.lru_cache(maxsize=10_000)
 def is_users(file: str) -> bool:
-    """Tell whether a module's file is the user's own: of no library, or of one installed from a directory."""
+    """Return whether a module's file is the user's own: of no library, or of one installed from a directory."""
     full = os.path.realpath(file)
     place, top = _place(full)
     if any(f"{os.sep}{name}{os.sep}" in full for name in _INSTALLED):

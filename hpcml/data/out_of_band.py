@@ -229,7 +229,7 @@ _WITHOUT_IDENTITY = (str, bytes, int, float, complex, type(None), type, CodeType
 
 
 def _has_identity(thing: Any) -> bool:
-    """Tell whether it matters that an object is one and the same in two places of a pickle."""
+    """Return whether it matters that an object is one and the same in two places of a pickle."""
     if isinstance(thing, _WITHOUT_IDENTITY) or is_constant(thing):
         return False
     return not (isinstance(thing, FunctionType) and is_named(thing))

@@ -81,15 +81,15 @@ class CallPacker:
         TaskError
             A part cannot be pickled; the message names the object.
         """
-        packed, objects = self._function(called)
-        return packed, self._arguments(args, kwargs, called.name, objects)
+        packed, objects = self._pack_function(called)
+        return packed, self._pack_arguments(args, kwargs, called.name, objects)
 
     def pack_all(self, called: Called, calls: Sequence[tuple[Any, Any]], plain: bool) -> tuple[Packed, Arguments]:
         """Return a function and the arguments of several calls, packed, all `plain` or not; see `pack`."""
-        packed, objects = self._function(called)
-        return packed, self._all_arguments(calls, called.name, objects, plain)
+        packed, objects = self._pack_function(called)
+        return packed, self._pack_all_arguments(calls, called.name, objects, plain)
 
-    def _function(self, called: Called) -> tuple[Packed, Objects]:
+    def _pack_function(self, called: Called) -> tuple[Packed, Objects]:
         function, name, sends, is_stable = called
         if is_stable and id(function) in self._functions:
             return self._functions[id(function)][1:]
@@ -103,7 +103,7 @@ class CallPacker:
             self._functions[id(function)] = (function, packed, objects)
         return packed, objects
 
-    def _arguments(
+    def _pack_arguments(
         self, args: Sequence[Any], kwargs: Mapping[str, Any], name: str, objects: Objects
     ) -> Packed | Referring:
         args = tuple(args)
@@ -113,17 +113,17 @@ class CallPacker:
         with NamingUnpicklable(f"an argument of {name}", {"args": args, "kwargs": kwargs}):
             return self._packer.pack_arguments((args, kwargs), objects)
 
-    def _all_arguments(
+    def _pack_all_arguments(
         self, calls: Sequence[tuple[Any, Any]], name: str, objects: Objects, plain: bool
     ) -> Arguments:
         if plain:
             return Plain(pickle.dumps(calls, pickle.HIGHEST_PROTOCOL), 0, len(calls))
-        alike = encode_alike(calls, objects, self._class)
+        alike = encode_alike(calls, objects, self._pack_class)
         if alike is not None:
             return alike
-        return Each(tuple(self._arguments(*call, name, objects) for call in calls))
+        return Each(tuple(self._pack_arguments(*call, name, objects) for call in calls))
 
-    def _class(self, kind: type) -> bytes | None:
+    def _pack_class(self, kind: type) -> bytes | None:
         """Pickle a class of individuals, once; None where a part of the class is large."""
         if kind not in self._classes:
             self._classes[kind] = self._packer.pack(kind)

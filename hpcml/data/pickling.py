@@ -52,7 +52,7 @@ def dumps_parts(*parts: Any) -> bytes:
 
 
 def is_plain(args: Sequence[Any], kwargs: Mapping[str, Any]) -> bool:
-    """Tell whether all arguments are numbers, None or short texts.
+    """Return whether all arguments are numbers, None or short texts.
 
     Examples
     --------

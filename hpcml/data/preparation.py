@@ -54,12 +54,12 @@ class Preparation:
 def preparation_of(function: Callable[..., Any], arguments: tuple[Any, ...]) -> Preparation:
     """Return the preparation of an initializer; the previous one where function and arguments are equal."""
     global _last  # noqa: PLW0603  as joblib has one executor
-    if _last is None or not _equal((function, arguments), _last[:2]):
+    if _last is None or not _are_equal((function, arguments), _last[:2]):
         _last = (function, arguments, Preparation(function, arguments))
     return _last[2]
 
 
-def _equal(one: Any, other: Any) -> bool:
+def _are_equal(one: Any, other: Any) -> bool:
     try:
         return bool(one == other)
     except Exception:  # arrays among the arguments

@@ -11,7 +11,7 @@ __all__ = ["is_tensor", "tensor_parts"]
 
 
 def is_tensor(kind: type) -> bool:
-    """Tell whether a class is one of torch's tensors or storages; False where torch is not imported."""
+    """Return whether a class is one of torch's tensors or storages; False where torch is not imported."""
     torch = sys.modules.get("torch")
     if torch is None or not hasattr(torch, "Tensor"):
         return False
@@ -40,17 +40,17 @@ def tensor_parts(thing: Any, digest: Callable[[Any], str]) -> tuple[Any, ...]:
         parts = [whole.indices(), whole.values()]
     elif thing.layout != torch.strided:
         whole = thing.detach()
-        parts = [getattr(whole, name)() for name in _compressed(thing.layout, torch)] + [whole.values()]
+        parts = [getattr(whole, name)() for name in _index_names(thing.layout, torch)] + [whole.values()]
     else:
-        return *about, thing.stride(), _content(thing, torch, digest), attributes
+        return *about, thing.stride(), _content_digest(thing, torch, digest), attributes
     return *about, [tensor_parts(part, digest) for part in parts], attributes
 
 
-def _compressed(layout: Any, torch: Any) -> tuple[str, str]:
+def _index_names(layout: Any, torch: Any) -> tuple[str, str]:
     rows = layout in (torch.sparse_csr, torch.sparse_bsr)
     return ("crow_indices", "col_indices") if rows else ("ccol_indices", "row_indices")
 
 
-def _content(tensor: Any, torch: Any, digest: Callable[[Any], str]) -> str:
+def _content_digest(tensor: Any, torch: Any, digest: Callable[[Any], str]) -> str:
     plain = tensor.detach().resolve_conj().resolve_neg().cpu().contiguous().reshape(-1)
     return digest(plain.view(torch.uint8).numpy())

@@ -99,7 +99,7 @@ class Values:
 
 
 def _are_constant(parts: tuple[Any, ...]) -> bool:
-    """Tell whether the parts of a value are numbers, or short texts."""
+    """Return whether the parts of a value are numbers, or short texts."""
     return all(map(_is_number, parts)) or is_plain(parts, {})
 
 

@@ -47,7 +47,7 @@ class Function:
 
     def prepare_next(self) -> None:
         """Load the function again before the next call, if the last one has changed it."""
-        if self._snapshot is not None and self._snapshot.holds():
+        if self._snapshot is not None and self._snapshot.is_unchanged():
             self._changes = 0
             return
         self._changes += 1

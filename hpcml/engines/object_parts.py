@@ -88,7 +88,7 @@ def nbytes_of(thing: Any) -> int:
 
 
 def _is_constant(thing: Any) -> bool:
-    """Tell whether no call can change an object, or the object belongs to the process."""
+    """Return whether no call can change an object, or the object belongs to the process."""
     if isinstance(thing, types.ModuleType):
         return sys.modules.get(thing.__name__) is thing
     if isinstance(thing, type | types.FunctionType) and is_named(thing):
@@ -211,7 +211,7 @@ def _read_slots(names: list[str], thing: Any) -> list[Any]:
 
 
 def _is_pure(kind: type) -> bool:
-    """Tell whether a class is written in Python: one written in C may have a state that cannot be seen."""
+    """Return whether a class is written in Python: one written in C may have a state that cannot be seen."""
     if not kind.__flags__ & _HEAP_TYPE or kind.__flags__ & _IMMUTABLE_TYPE or kind.__base__ is None:
         return False
     if isinstance(vars(kind).get("__new__"), types.BuiltinFunctionType):

@@ -29,10 +29,10 @@ class Snapshot:
     >>> from hpcml.engines.snapshots import take_snapshot
     >>> things = [1, {"a": 2}]
     >>> snapshot = take_snapshot(things)
-    >>> snapshot.holds()
+    >>> snapshot.is_unchanged()
     True
     >>> things[1]["a"] = 3
-    >>> snapshot.holds()
+    >>> snapshot.is_unchanged()
     False
     """
 
@@ -44,8 +44,8 @@ class Snapshot:
         self._arrays = [(each, content(each)) for each in arrays]
         self.is_empty = not views and not arrays  # nothing could be changed
 
-    def holds(self) -> bool:
-        """Tell whether the object still has this state."""
+    def is_unchanged(self) -> bool:
+        """Return whether the object still has this state."""
         try:
             same = all(map(operator.is_, chain.from_iterable(self._views), self._parts))
         except Exception:  # a variable without a value, an attribute that is gone

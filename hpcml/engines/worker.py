@@ -90,7 +90,7 @@ def run_frame(frame: bytes) -> bytes:
     with warnings.catch_warnings(record=True) as caught:
         for function, arguments in content.calls:
             if refusal is not None:
-                outcomes.append(_failed(refusal))
+                outcomes.append(_refused_outcome(refusal))
                 continue
             outcomes.append(_run(function, arguments, functions, content.max_result_nbytes, caught))
             if _streams is not None:
@@ -101,9 +101,9 @@ def run_frame(frame: bytes) -> bytes:
     return join_outcomes(worker, outcomes, modules, _streams.take(), _streams.count())
 
 
-def _failed(error: HpcmlError) -> bytes:
+def _refused_outcome(error: HpcmlError) -> bytes:
     """Return the outcome of a call that has not run."""
-    return pack_outcome(None, error, Execution(time.time(), 0.0, _peak()), sys.maxsize)
+    return pack_outcome(None, error, Execution(time.time(), 0.0, _peak_memory()), sys.maxsize)
 
 
 def _run(
@@ -140,13 +140,13 @@ def _run(
             error = TaskError("a task called sys.exit(), which ends a script: let the function return instead")
     seconds = time.perf_counter() - tick
     flush_maps()
-    execution = Execution(started, seconds, _peak(), trace, pack_warnings(caught))
+    execution = Execution(started, seconds, _peak_memory(), trace, pack_warnings(caught))
     caught.clear()
     return pack_outcome(value, error, execution, limit)
 
 
 def _is_read_only(error: BaseException) -> bool:
-    """Tell whether numpy, Cython or a memoryview refused to write."""
+    """Return whether numpy, Cython or a memoryview refused to write."""
     said = r"\b(destination|array|base|buffer) is read-only|read-only memory|set WRITEABLE flag"
     return re.search(said, str(error)) is not None
 
@@ -165,6 +165,6 @@ def _load(packed: Packed, functions: dict[Packed, Function]) -> Function:
     return function
 
 
-def _peak() -> int:
+def _peak_memory() -> int:
     """Return the peak memory of this process, in MB (getrusage(2) counts kB)."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10

@@ -41,7 +41,7 @@ class DataDirectories:
         self._locks: list[int] = []
         for place in places:
             with contextlib.suppress(OSError):
-                _sweep(place)
+                _remove_abandoned(place)
             with contextlib.suppress(OSError):
                 path = directory_in(place, name)
                 lock = take_over(path) if again else None
@@ -108,7 +108,7 @@ def _is_locked(path: str, lock: int) -> bool:
         return False
 
 
-def _sweep(place: str) -> None:
+def _remove_abandoned(place: str) -> None:
     """Remove this user's directories in `place` whose owner has ended."""
     for path in map(Path, glob.glob(directory_in(glob.escape(place), "*"))):
         with contextlib.suppress(OSError):  # another process may be sweeping as well

@@ -14,7 +14,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import BinaryIO
 
-from hpcml.data.staging.files import Copies, unverified_path
+from hpcml.data.staging.files import OpenCopies, unverified_path
 from hpcml.data.staging.store import Parts
 from hpcml.errors import CommandError, DataError
 
@@ -154,7 +154,7 @@ class LocalStaging:
     def __init__(self, directories: Sequence[str], renew: Callable[[], object] = lambda: None) -> None:
         self._directories = FirstWithSpace(directories)
         self._renew = renew
-        self._copies = Copies()
+        self._copies = OpenCopies()
 
     def put(self, name: str, content: Parts) -> tuple[str, str]:
         """Write the file; see `hpcml.data.staging.store.Staging`."""

@@ -21,9 +21,9 @@ from hpcml.data.digests import digest
 from hpcml.errors import DataMissing
 
 __all__ = [
-    "Copies",
     "DataFile",
     "DataPart",
+    "OpenCopies",
     "candidate_directories",
     "directory_in",
     "open_map",
@@ -168,7 +168,7 @@ def _verify(source: str, file: DataFile) -> None:
                 raise DataMissing(f"{source} is not what was sent: its digest differs", file.digest)
 
 
-class Copies:
+class OpenCopies:
     """Open descriptors of files, so that their content remains when the files are removed; a limited number."""
 
     def __init__(self) -> None:

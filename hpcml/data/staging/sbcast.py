@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import BinaryIO, Protocol
 
 from hpcml.data.staging.file_system import FirstWithSpace, failure_reason, total_nbytes, write_all
-from hpcml.data.staging.files import Copies, unverified_path
+from hpcml.data.staging.files import OpenCopies, unverified_path
 from hpcml.data.staging.store import Parts
 from hpcml.errors import CommandError, DataError
 from hpcml.slurm.commands import sbcast
@@ -52,7 +52,7 @@ class SbcastStaging:
         self._scratch = tuple(scratch)
         self._environment = environment
         self._places = FirstWithSpace(nodes.directories)
-        self._copies = Copies()
+        self._copies = OpenCopies()
         self._sources: dict[str, BinaryIO] = {}  # by path: files that may have to be sent again
 
     def put(self, name: str, content: Parts) -> tuple[str, str]:
