@@ -4,7 +4,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from hpcml.engines.nodes import addresses
-from hpcml.slurm.commands import SLURM_FAILED
+from hpcml.engines.nodes.steps import describe_refusal
 from hpcml.slurm.hostlist import compress
 from hpcml.slurm.nodes import Node
 from hpcml.slurm.process import Program
@@ -59,11 +59,9 @@ def describe_failures(
 
 def _describe_missing_steps(launchers: Sequence[tuple[tuple[Node, ...], Program]]) -> str:
     """Return the advice where no launcher has sent a message: Slurm has refused the steps, or not started them."""
-    if all(launcher.status == SLURM_FAILED for _, launcher in launchers):
-        return (
-            "Slurm has refused to start the workers; its reason is in the log. If that is a job which is over, "
-            "forget it:  unset ${!SLURM_@}"
-        )
+    refusal = describe_refusal(launcher for _, launcher in launchers)
+    if refusal:
+        return refusal
     names = compress(node.name for nodes, _ in launchers for node in nodes)
     return (
         "Slurm has not started the workers. `scontrol ping` tells whether it answers, "

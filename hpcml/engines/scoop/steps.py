@@ -6,11 +6,11 @@ import os
 import time
 from pathlib import Path
 
-from hpcml.engines.nodes.steps import PYTHON, worker_steps
+from hpcml.engines.nodes.steps import PYTHON, describe_refusal, worker_steps
 from hpcml.engines.plan import Plan
 from hpcml.engines.scoop.message_types import Order, StartOrder
 from hpcml.engines.scoop.node import KEY_FILE
-from hpcml.slurm.commands import SLURM_FAILED, step_environment
+from hpcml.slurm.commands import step_environment
 from hpcml.slurm.process import Inbox, Program
 from hpcml.slurm.slots import thread_variables
 
@@ -73,9 +73,8 @@ class Steps:
         """Return the ends of the logs that are not empty, for a message."""
         logs = [program for program in self._programs if program.log.exists() and program.log.stat().st_size]
         text = "".join(f"\n{program.log} ends with\n{program.log_tail()}" for program in logs)
-        if all(program.status == SLURM_FAILED for program in self._programs):
-            text += "\nSlurm has refused to start the step. If its job is over, forget it:  unset ${!SLURM_@}"
-        return text
+        refusal = describe_refusal(self._programs)
+        return f"{text}\n{refusal}" if refusal else text
 
     def close(self) -> None:
         """Order all nodes to end their workers; do not wait."""
