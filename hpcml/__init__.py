@@ -13,7 +13,8 @@ from typing import Any
 
 from hpcml.interpreter import runs_program
 
-if not runs_program(sys.orig_argv):  # such a process becomes another Python at once, and needs none of this
+# `hpcml run` becomes another Python at once, and needs no public names before.
+if not runs_program(sys.orig_argv):
     from hpcml.public import (
         Allocation,
         AllocationError,
@@ -57,7 +58,7 @@ __version__ = "0.1.0"
 
 
 def __getattr__(name: str) -> Any:
-    """Return a public name in a process of `hpcml run` that goes on, as with ``--engine scoop``."""
+    """Return a public name in a process of `hpcml run` that runs the script itself (``--engine scoop``)."""
     if name not in __all__:
         raise AttributeError(f"module 'hpcml' has no attribute {name!r}")
     return getattr(importlib.import_module("hpcml.public"), name)

@@ -1,4 +1,4 @@
-"""``python -m hpcml`` is the command ``hpcml``."""
+"""Program of ``python -m hpcml``: the command ``hpcml``."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""The interpreter that runs a user's program: the options it was started with, and how it is started anew."""
+"""Interpreter of a user's program: its options, and the command and environment that start it anew."""
 
 import itertools
 import json
@@ -17,10 +17,10 @@ __all__ = [
     "worker_options",
 ]
 
-ORDER = "HPCML_RUN"  # the variable that takes the order from `hpcml run` to the interpreter it becomes
+ORDER = "HPCML_RUN"  # variable that holds the order of `hpcml run` for the interpreter that it becomes
 FOLDER = Path(__file__).parent / "commands" / "at_start"
-_FOR_WORKERS = ("-b", "-B", "-O")
-_NOT_FOR_WORKERS = ("importtime", "showrefcount", "showalloccount", "perf", "presite")  # -X
+_WORKER_OPTIONS = ("-b", "-B", "-O")
+_DRIVER_X_OPTIONS = ("importtime", "showrefcount", "showalloccount", "perf", "presite")  # of -X; not for workers
 
 
 def interpreter_options(words: Sequence[str]) -> list[str]:
@@ -32,28 +32,29 @@ def interpreter_options(words: Sequence[str]) -> list[str]:
     >>> interpreter_options(["python", "-OBX", "utf8", "-Wignore", "-um", "hpcml", "run", "-v"])
     ['-O', '-B', '-X', 'utf8', '-W', 'ignore', '-u']
     """
-    return _split(words).options
+    return _parse(words).options
 
 
-class _Split(NamedTuple):
-    """A Python command line: its options one by one and as they were written, and the program."""
+class _CommandLine(NamedTuple):
+    """Python command line: its options one by one, its options as they were written, and the program."""
 
     options: list[str]
     written: list[str]
     program: list[str]
 
 
-def _split(words: Sequence[str]) -> _Split:
+def _parse(words: Sequence[str]) -> _CommandLine:
     options: list[str] = []
     written: list[str] = []
     left = list(words[1:])
     while left and left[0].startswith("-") and left[0] != "-":
         word = left.pop(0)
-        number = 1 if word.startswith("--") else 0  # of the words that follow and belong to it
+        number = 1 if word.startswith("--") else 0  # of the next words that belong to this one
         for place, letter in enumerate(word[1:] if not number else "", 2):
             if letter in "mc":
                 written += [word[: place - 1]] if place > 2 else []
-                return _Split(options, written, [f"-{letter}", *([word[place:]] if word[place:] else []), *left])
+                joined = [word[place:]] if word[place:] else []
+                return _CommandLine(options, written, [f"-{letter}", *joined, *left])
             options.append(f"-{letter}")
             if letter in "XW":
                 number = 0 if word[place:] else 1
@@ -62,11 +63,11 @@ def _split(words: Sequence[str]) -> _Split:
         options += [word, *left[:1]] if word.startswith("--") else []
         written += [word, *left[:number]]
         del left[:number]
-    return _Split(options, written, left)
+    return _CommandLine(options, written, left)
 
 
 def runs_program(words: Sequence[str]) -> bool:
-    """Tell whether a Python command line is `hpcml run`, by the command or by ``-m``.
+    """Return whether a Python command line is `hpcml run`, by the command or by ``-m``.
 
     Examples
     --------
@@ -75,30 +76,31 @@ def runs_program(words: Sequence[str]) -> bool:
     >>> [runs_program(line.split()) for line in lines]
     [True, True, False, False]
     """
-    program = _split(words).program
+    program = _parse(words).program
     if program[:1] == ["-m"]:
         return program[1:3] == ["hpcml", "run"]
     return bool(program) and os.path.basename(program[0]) == "hpcml" and program[1:2] == ["run"]
 
 
 def program_command(executable: str, words: Sequence[str], program: Sequence[str]) -> list[str]:
-    """Return the command that runs `program` with the options that `words`, Python's command line, begins with.
+    """Return the command that runs `program` with the options of `words`, the command line of this Python.
 
-    They are the very words, but ``-E`` and ``-I`` are left out, for `program_environment` does what they do.
+    The options are written as in `words`. ``-E`` and ``-I`` are left out, for `program_environment` has their
+    effect.
 
     Raises
     ------
     HpcmlError
-        Without the module site nothing of this library would be there.
+        One option is ``-S``: without the module site, this library could not be imported.
     """
-    split = _split(words)
-    options = split.options
+    line = _parse(words)
+    options = line.options
     if "-S" in options:
         raise HpcmlError(
             "python -S has no site-packages, so `hpcml run` cannot open a Cluster there: leave -S out"
         )
     if "-E" not in options and "-I" not in options:
-        return [executable, *split.written, *program]
+        return [executable, *line.written, *program]
     kept = [option for option in options if option not in ("-E", "-I")]
     return [executable, *kept, *(["-P", "-s"] if "-I" in options else []), *program]
 
@@ -106,14 +108,14 @@ def program_command(executable: str, words: Sequence[str], program: Sequence[str
 def program_environment(
     environment: Mapping[str, str], options: Sequence[str], order: Mapping[str, Any]
 ) -> dict[str, str]:
-    """Return the variables for a program's interpreter, in which `order` reaches ``at_start/sitecustomize.py``.
+    """Return the variables for a program's interpreter; one of them holds `order` for its sitecustomize.
 
-    What is changed for that, the program's interpreter changes back before the program's first line.
+    ``at_start/sitecustomize.py`` restores all changed variables before the program's first line.
 
     Raises
     ------
     HpcmlError
-        This library lies where Python's path cannot name it.
+        PYTHONPATH cannot hold the folder of this library.
     """
     folder = str(FOLDER)
     if os.pathsep in folder:
@@ -132,9 +134,9 @@ def program_environment(
 
 
 def worker_options(options: Sequence[str]) -> list[str]:
-    """Return those of an interpreter's options that workers need for the same results.
+    """Return the options of an interpreter that workers need for the same results.
 
-    ``-W`` is not among them: as with ``PYTHONWARNINGS``, what is meant for the script may be fatal to a library.
+    ``-W`` is not among these: like ``PYTHONWARNINGS``, a filter for the script may be fatal to a library.
 
     Examples
     --------
@@ -144,8 +146,8 @@ def worker_options(options: Sequence[str]) -> list[str]:
     """
     kept: list[str] = []
     for option, value in itertools.pairwise([*options, ""]):
-        if option in _FOR_WORKERS:
+        if option in _WORKER_OPTIONS:
             kept.append(option)
-        elif option == "-X" and value.partition("=")[0] not in _NOT_FOR_WORKERS:
+        elif option == "-X" and value.partition("=")[0] not in _DRIVER_X_OPTIONS:
             kept += [option, value]
     return kept

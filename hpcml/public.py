@@ -1,4 +1,4 @@
-"""Public names of ``import hpcml``: those of its front door, and joblib's backend ``"hpcml"``."""
+"""Public names of ``import hpcml``; the import registers joblib's backend ``"hpcml"``."""
 
 from hpcml.cluster.cluster import Cluster
 from hpcml.cluster.joblib.registration import register_backend as _register_backend

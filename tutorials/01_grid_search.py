@@ -3,9 +3,9 @@
     python tutorials/01_grid_search.py              # on this computer
     sbatch sbatch/sklearn_search.sbatch             # the same file on every node of a Slurm job
 
-400 pairs of C and gamma are too many to try by hand, and each is independent of the others: that is what
-a cluster is for. Questions: how long does one fit take, how long the whole search, and on how many slots
-would it take half as long? (HPC School of the University of Luxembourg, "scikit-learn".)
+400 pairs of C and gamma are too many to try by hand, and each pair is independent of the others, so a cluster can
+fit them at the same time. Questions: how long does one fit take, how long the whole search, and on how many slots
+would the search take half as long? (HPC School of the University of Luxembourg, "scikit-learn".)
 """
 
 import argparse

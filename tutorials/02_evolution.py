@@ -3,9 +3,10 @@
     python tutorials/02_evolution.py                # on this computer
     sbatch sbatch/deap.sbatch                       # the same file on every node of a Slurm job
 
-CMA-ES moves a cloud of points over Rastrigin's function; each is evaluated by itself. Questions: how long does
-one generation take, on how many slots half as long, and what happens when an evaluation takes 10 us (--ms 0)?
-Kill the job and submit it again: it goes on where it was. (HPC School of the University of Luxembourg, "DEAP".)
+CMA-ES moves a cloud of points over Rastrigin's function; each point is evaluated by itself. Questions: how long
+does one generation take, on how many slots half as long, and what happens when an evaluation takes 10 us (--ms 0)?
+Kill the job and submit it again: it continues from its checkpoint. (HPC School of the University of Luxembourg,
+"DEAP".)
 """
 
 import argparse
@@ -30,7 +31,7 @@ def main() -> None:
     parser.add_argument("--dimensions", type=int, default=10, help="of the landscape (default: 10)")
     parser.add_argument("--generations", type=int, default=60, help="how many (default: 60)")
     parser.add_argument("--ms", type=float, default=5, help="milliseconds that one evaluation takes (default: 5)")
-    parser.add_argument("--checkpoint", help="the file to go on from (default: one for these dimensions and ms)")
+    parser.add_argument("--checkpoint", help="file to continue from (default: one for these dimensions and ms)")
     parser.add_argument("--png", default="evolution.png", help="where the picture goes")
     options = parser.parse_args()
     place = options.checkpoint or f"evolution-{options.dimensions}d-{options.ms:g}ms.checkpoint"

@@ -93,7 +93,7 @@ def _check(path: Path, found: os.stat_result, mode: str) -> None:
     if found.st_mode & 0o077:
         raise HpcmlError(
             f"{path} is open to other users (mode {stat.S_IMODE(found.st_mode):04o}), so what is in it cannot be "
-            f"trusted. If nobody else has touched it: chmod {mode} '{path}'"
+            f"trusted. If no other user has changed it: chmod {mode} '{path}'"
         )
 
 

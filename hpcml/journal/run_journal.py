@@ -56,7 +56,7 @@ class RunJournal:
     versions
         Versions of all that results depend on: results that were recorded with other versions are not reused.
     required
-        Whether a journal that cannot be written is an error for all tasks; else they go on without.
+        Whether a journal that cannot be written is an error for all tasks; else tasks run without a record.
 
     Raises
     ------
@@ -182,7 +182,7 @@ class RunJournal:
         except JournalFull as error:
             if self._required:
                 raise
-            log.warning("%s. The run goes on, but what ends from now on would be lost with it", error)
+            log.warning("%s. The run goes on, but results from now on would be lost with it", error)
 
     def sync(self) -> None:
         """Return when the records of all tasks that have ended are on the disk."""

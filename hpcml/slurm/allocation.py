@@ -27,7 +27,7 @@ _ERROR = """The SLURM_* variables here do not describe one job:
   - {problems}
 To work on this computer alone, forget the job first:  unset ${{!SLURM_@}}
 To work in a job, start this anew from its batch script, or from the shell of salloc or srun --pty.
-What Slurm knows about the job:  scontrol show job {job}"""
+Slurm's own record of the job:  scontrol show job {job}"""
 
 
 @dataclass(frozen=True)

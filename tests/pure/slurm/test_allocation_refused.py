@@ -26,7 +26,7 @@ def test_the_error_says_what_was_seen_and_what_to_type() -> None:
         "  - SLURM_TASKS_PER_NODE=2(x3) is for 3 nodes, not for n[1-2]\n"
         "To work on this computer alone, forget the job first:  unset ${!SLURM_@}\n"
         "To work in a job, start this anew from its batch script, or from the shell of salloc or srun --pty.\n"
-        "What Slurm knows about the job:  scontrol show job 7"
+        "Slurm's own record of the job:  scontrol show job 7"
     )
 
 
