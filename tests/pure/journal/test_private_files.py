@@ -163,3 +163,24 @@ def test_a_private_file_that_cannot_be_read_is_named_with_its_host_and_the_advic
     )
     write_new(tmp_path / "key", b"secret")
     assert read_private(tmp_path / "key") == b"secret"
+
+
+def test_a_file_is_replaced_whole_or_not_at_all(tmp_path, file_limit):
+    write_atomic(tmp_path / "note", b"former")
+    write_atomic(tmp_path / "note", b"later")
+    file_limit(3)
+    try:
+        with pytest.raises(OSError, match="File too large"):
+            write_atomic(tmp_path / "note", b"too long")
+    finally:
+        file_limit(resource.RLIM_INFINITY)
+    assert (tmp_path / "note").read_bytes() == b"later"
+    assert stat.S_IMODE((tmp_path / "note").stat().st_mode) == 0o600
+    assert os.listdir(tmp_path) == ["note"]
+
+
+def test_a_new_file_replaces_none(tmp_path):
+    write_new(tmp_path / "key", b"first")
+    with pytest.raises(FileExistsError):
+        write_new(tmp_path / "key", b"second")
+    assert (tmp_path / "key").read_bytes() == b"first"
