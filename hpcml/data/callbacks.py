@@ -4,6 +4,8 @@ A callback sends messages to the driver by a UNIX socket (`sklearn.callback._tra
 driver's node alone. From other nodes, the messages of a task are sent with its result, and the callback receives
 them when the result is unpickled. A failed socket must not be an error of a fit: scikit-learn would turn that into
 a score.
+
+Recorded results hold the names of this module and of `_deliver`.
 """
 
 import logging

@@ -4,7 +4,7 @@ DEAP pickles each class that `deap.creator.create` has made with each of its ins
 `deap.creator` whenever an instance is unpickled: ``isinstance(x, creator.Individual)`` is then false for all
 earlier instances. Here an equal class is loaded as the existing one.
 
-Recorded results and checkpoints hold the names of this module, `build_individual` and `creator_class`.
+Recorded results and checkpoints hold the names of this module and of `build_individual` and `creator_class`.
 """
 
 import array

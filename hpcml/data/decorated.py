@@ -4,7 +4,7 @@ Their own pickles are names, which workers do not have, or fail at a lock or wea
 is empty at first. A function that calls itself by its global name gets the rebuilt one: the pickle holds the inner
 function before its globals.
 
-Recorded results hold the names of this module, `_cached`, `_dispatching`, `_property` and `_method`.
+Recorded results hold the names of this module and of `_cached`, `_dispatching`, `_property` and `_method`.
 """
 
 import functools

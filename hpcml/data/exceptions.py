@@ -4,7 +4,7 @@ Python's own pickle calls the class with ``args``. That fails where ``__init__``
 silently wrong where ``__init__`` makes a message of them. Here an exception is made without ``__init__``, and then
 filled. The reduction that a class defines is used if its pickle can be loaded.
 
-Recorded results hold the names of this module, `_make` and `_fill`.
+Recorded results hold the names of this module and of `_make` and `_fill`.
 """
 
 import contextlib

@@ -46,7 +46,7 @@ def describe_unpicklable(parts: Mapping[str, object], whole: str, error: Excepti
 
 
 class _Nowhere:
-    """A file without content."""
+    """File that discards all that is written."""
 
     def write(self, data: object) -> None:
         """Discard a piece of a pickle."""

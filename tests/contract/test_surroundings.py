@@ -1,4 +1,4 @@
-"""Surroundings of a task are the script's: directory, environment, umask, sys.path, sys.argv."""
+"""The state of the script is that of its tasks: directory, environment, umask, sys.path, sys.argv."""
 
 import importlib
 import os
