@@ -12,7 +12,7 @@ import pytest
 from recorded_runs import a_run, again, finish, flip, opened, place_of, values
 
 from hpcml.errors import HpcmlError
-from hpcml.journal.private_files import create_secret, read_private, read_secret, write_new
+from hpcml.journal.private_files import create_secret, read_private, read_secret, write_atomic, write_new
 
 
 @pytest.mark.parametrize("umask", [0o000, 0o022, 0o027, 0o077])
