@@ -55,7 +55,7 @@ def current_cluster(asked: str = "a Cluster was asked for") -> "Cluster":
     raise HpcmlError(
         f"{asked}, but no Cluster is open. Write\n\n"
         "    with hpcml.Cluster():\n"
-        "        ...  # what uses joblib, scikit-learn or hpcml.scoop_programs\n\n"
+        "        ...  # code that uses joblib, scikit-learn or hpcml.scoop_programs\n\n"
         "around it, or start the script with `hpcml run script.py`."
     )
 

@@ -65,7 +65,7 @@ class JobEnd:
         wait = "" if urgent else f"; those that run have {seconds:.0f} s to end"
         log.warning("%s: no further task starts%s", name, wait)
         error = OutOfTime(
-            f"stopped by {name}. All that has ended is in the journal: go on with `hpcml run --resume`, or "
+            f"stopped by {name}. All results so far are in the journal: go on with `hpcml run --resume`, or "
             "Cluster(resume=True)"
         )
         if self._stop_order is None or urgent:

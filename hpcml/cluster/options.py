@@ -144,7 +144,7 @@ class Options:
         if self.journal not in (True, False, "required"):
             raise ValueError(f"Cluster(journal={self.journal!r}): it must be True, False or 'required'")
         if self.resume and not self.journal:
-            raise ValueError("Cluster(resume=…, journal=False): what is resumed is what the journal holds")
+            raise ValueError("Cluster(resume=…, journal=False): a run is resumed from its journal")
         for name in ("slots_per_node", "cpus_per_slot", "min_slots", "retries", "max_result_nbytes"):
             value = getattr(self, name)
             if value is not None and (not isinstance(value, int) or value < 1):

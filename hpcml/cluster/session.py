@@ -196,9 +196,8 @@ class Session:
     def close(self, wait: bool = False) -> None:
         """End the workers, with `wait` after the last task; closing twice is harmless."""
         with self._closing:
-            if (
-                self._closed or os.getpid() != self._process
-            ):  # the workers are those of the process that forked this one
+            is_forked = os.getpid() != self._process  # the workers belong to the process that forked this one
+            if self._closed or is_forked:
                 return
             self._closed = True
         running = self._end_start()

@@ -10,7 +10,7 @@ from hpcml.data.envelope import Call, pack_frame
 
 __all__ = ["Frame", "Group", "Task", "belongs_to_any", "fail_all"]
 
-LARGEST_FRAME_BYTES = 4 << 20  # more in one message only delays its first task
+LARGEST_FRAME_BYTES = 4 << 20  # a larger message only delays its first task
 
 
 @dataclass(eq=False, slots=True)
@@ -21,7 +21,7 @@ class Task:
     future: FutureLike
     deaths: list[str] = field(default_factory=list)
     running: bool = False
-    alone: bool = False  # it must not share a frame: a worker died with one that it was in
+    alone: bool = False  # the task must not share a frame: the worker of an earlier one died
     sent: float = 0.0
     data_sent_again: int = 0
     script_state: bytes = b""  # packed, as it was when the task was submitted

@@ -94,6 +94,7 @@ class Limits:
 
 def _out_of_time(left: float) -> OutOfTime:
     return OutOfTime(
-        f"the job's time is nearly over ({max(left, 0):.0f} s are left for tasks), and what waits would not end "
-        "in it. All that has ended is in the journal: go on with `hpcml run --resume`, or Cluster(resume=True)"
+        f"the job's time is nearly over ({max(left, 0):.0f} s are left for tasks), and the waiting tasks would "
+        "not end in it. All results so far are in the journal: go on with `hpcml run --resume`, or "
+        "Cluster(resume=True)"
     )

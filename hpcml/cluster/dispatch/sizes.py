@@ -9,7 +9,7 @@ __all__ = ["CHUNK_SECONDS", "FRAME_SECONDS", "chunk_length", "chunk_lengths", "f
 # A frame hides the 5 ms of its message. A longer one would lose more when its worker dies: results that are not
 # sent yet are lost.
 FRAME_SECONDS = 0.2
-# Twice what a message costs the driver: still more frames would make the end later, not earlier.
+# Twice the driver's time for a message: still more frames would make the end later, not earlier.
 SHORTEST_FRAME_SECONDS = 0.01
 # Of joblib's batches, which joblib sizes itself: a quarter of a frame.
 CHUNK_SECONDS = 0.05
@@ -22,7 +22,7 @@ SEND_SECONDS = 0.001
 def frame_size(seconds: float | None, waiting: int, slots: int) -> int:
     """Return how many tasks of `seconds` each should be sent together (guided self-scheduling).
 
-    A frame lasts about 0.2 s, and near the end holds half of a slot's share of what is still waiting, so
+    A frame lasts about 0.2 s, and near the end holds half of a slot's share of the waiting tasks, so
     that all slots end together (Polychronopoulos and Kuck 1987, doi:10.1109/TC.1987.5009495). Never more
     than the whole share: tasks may last longer than those before them.
 

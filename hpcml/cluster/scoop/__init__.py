@@ -8,9 +8,9 @@
                                                                             │
               in the driver: the innermost open Cluster  <──────────────────┴──> in a task: the worker itself
 
-Neither SCOOP's code nor its transport is used, and it need not be installed. Functions, their order and what they
-return are those of SCOOP 0.7.2.0; where its documentation promises more than it does (timeouts), the documentation
-is followed.
+Neither SCOOP's code nor its transport is used, and SCOOP need not be installed. Functions, their order and their
+results are those of SCOOP 0.7.2.0. Where SCOOP's documentation promises more than its code does (timeouts), the
+documentation is followed.
 
 - **In a task**, ``submit`` runs its call at once, in the same worker, and ``map`` when its results are taken:
   nesting works at any depth, and uses no other slot. The driver's ``map`` should have at least as many items as

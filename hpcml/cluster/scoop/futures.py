@@ -42,7 +42,7 @@ FIRST_COMPLETED = "FIRST_COMPLETED"
 FIRST_EXCEPTION = "FIRST_EXCEPTION"
 ALL_COMPLETED = "ALL_COMPLETED"
 
-SUBTREES_PER_SLOT = 4  # of a mapReduce: enough that slots end at about the same time
+SUBTREES_PER_SLOT = 4  # of a mapReduce: with so many, the slots end at about the same time
 
 
 def submit(func: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future:

@@ -37,7 +37,7 @@ def setConst(**kwargs: Any) -> None:
     names = ", ".join(sorted(kwargs))
     if not in_driver():
         raise HpcmlError(
-            f"setConst({names}=…) was called in a task: other workers would not hear of it. Set constants in the "
+            f"setConst({names}=…) was called in a task: other workers would not have it. Set constants in the "
             "script itself before the tasks that need them, or return the value from the task."
         )
     cluster = current_cluster()

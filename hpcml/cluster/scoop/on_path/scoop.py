@@ -8,8 +8,8 @@ from hpcml.cluster.scoop import future, futures, shared, task_context
 
 __all__ = ["CONFIGURATION", "DEBUG", "IS_ORIGIN", "IS_RUNNING", "MAIN_MODULE", "futures", "logger", "shared"]
 
-# So that `import scoop.futures` finds them. They keep their own names, and so do the functions in them: what
-# refers to them is pickled by those, whatever is called scoop where it arrives.
+# So that `import scoop.futures` finds them. They and their functions keep their own names, by which they are pickled:
+# on the worker another module may be called scoop.
 sys.modules[f"{__name__}.futures"] = futures
 sys.modules[f"{__name__}.shared"] = shared
 sys.modules[f"{__name__}._types"] = future
