@@ -12,6 +12,7 @@ import tempfile
 import threading
 from typing import Any
 
+from hpcml.engines.ipyparallel.message_types import Connection
 from hpcml.engines.libraries import check_object, check_parts
 from hpcml.engines.nodes.addresses import AddressOffer
 from hpcml.engines.nodes.forked import die_with_parent
@@ -99,7 +100,7 @@ def serve(address: str, profile: str, ping: int, inbox: LineReader, output: int)
     app.start()
 
 
-def _shared_info(app: Any) -> dict[str, Any]:
+def _shared_info(app: Any) -> Connection:
     return {
         "ssh": "",
         "key": app.session.key.decode("ascii"),
@@ -111,11 +112,11 @@ def _shared_info(app: Any) -> dict[str, Any]:
     }
 
 
-def _client_info(app: Any) -> dict[str, Any]:
+def _client_info(app: Any) -> Connection:
     return {**app.client_info, **_shared_info(app)}
 
 
-def _engine_info(app: Any) -> dict[str, Any]:
+def _engine_info(app: Any) -> Connection:
     return {**app.engine_info, **_shared_info(app)}
 
 

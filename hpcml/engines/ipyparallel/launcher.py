@@ -123,7 +123,7 @@ class Launcher:
             send_message({"node": self.node, "forked": {self.fork(slot): slot for slot in slots}}, self._output)
 
     def stop(self) -> None:
-        """End all engines, and remove what they used."""
+        """End all engines, and remove their directories."""
         self._end_engines()
         self._prints.close()
         self.directories.close()
@@ -142,7 +142,7 @@ class Launcher:
         return self._prints.timeout
 
     def forward_prints(self) -> None:
-        """Send what engines have printed to the driver."""
+        """Send the prints of the engines to the driver."""
         self._prints.look()
 
     def handle(self, message: dict[str, Any]) -> None:
@@ -165,7 +165,7 @@ class Launcher:
 
 
 def _import(modules: list[str]) -> None:
-    """Import what engines need, but for debugpy: 0.2 s and 12 MB for a debugger that cannot be attached."""
+    """Import modules for engines, but not debugpy: 0.2 s and 12 MB for a debugger that cannot be attached."""
     sys.modules["debugpy"] = None  # type: ignore[assignment]
     import_modules([*IMPORTS, *modules])
 

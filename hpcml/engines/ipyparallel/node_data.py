@@ -9,7 +9,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Set
-from typing import Any
+from typing import TypeVar
 
 from hpcml.data.staging.file_system import LocalStaging, SharedStaging, make_shared
 from hpcml.data.staging.files import directory_in
@@ -20,6 +20,8 @@ from hpcml.engines.plan import Plan
 from hpcml.errors import DataError
 
 __all__ = ["NodeData"]
+
+T = TypeVar("T")
 
 ANSWER_TIMEOUT_SECONDS = 5.0
 LOST_NODE_TIMEOUT_SECONDS = 0.2  # for the answer of a node that was silent before
@@ -99,13 +101,17 @@ class NodeData:
             self._changed.wait_for(lambda: not self._awaited, self._plan.timeout)
         asked = next(self._questions)
         self._send({"room": asked})
+
+        def _answered(answer: News) -> dict[str, int] | None:
+            return answer.get("room") if answer.get("asked") == asked else None
+
         reporting = self._reported.keys()
         rooms: dict[str, dict[str, int]] = {}
         for wanted, seconds in (
             (reporting - self._lost, ANSWER_TIMEOUT_SECONDS),
             (reporting, LOST_NODE_TIMEOUT_SECONDS),
         ):
-            rooms |= self._collect("room", wanted - rooms.keys(), seconds, asked)
+            rooms |= self._collect(_answered, wanted - rooms.keys(), seconds)
         self._lost = frozenset(reporting - rooms.keys())
         return rooms
 
@@ -114,7 +120,7 @@ class NodeData:
         if self._lost not in self._steps:
             living = self._reported.keys() - self._lost
             self._start_idle_steps(living)
-            steps = self._collect("holds", living, STEP_TIMEOUT_SECONDS)
+            steps = self._collect(lambda answer: answer.get("holds"), living, STEP_TIMEOUT_SECONDS)
             if living - steps.keys():
                 raise DataError(
                     f"no step for sending data could be started on the nodes that are left after the loss of "
@@ -123,17 +129,18 @@ class NodeData:
             self._steps[self._lost] = tuple(dict.fromkeys(steps.values()))
         return self._steps[self._lost]
 
-    def _collect(self, key: str, nodes: Set[str], seconds: float, asked: int | None = None) -> dict[str, Any]:
-        """Return the values of `key` in the answers of nodes, until all `nodes` have answered or time is up."""
-        found: dict[str, Any] = {}
+    def _collect(self, value: Callable[[News], T | None], nodes: Set[str], seconds: float) -> dict[str, T]:
+        """Return the value of each answer that has one, by node, until all `nodes` have answered or time is up."""
+        found: dict[str, T] = {}
         deadline = time.monotonic() + seconds
         while nodes - found.keys():
             try:
                 answer = self._answers.get(timeout=max(deadline - time.monotonic(), 0))
             except queue.Empty:
                 break
-            if key in answer and answer.get("asked") == asked:
-                found[answer["node"]] = answer[key]  # type: ignore[literal-required]
+            part = value(answer)
+            if part is not None:
+                found[answer["node"]] = part
         return found
 
     def remove(self, path: str) -> None:

@@ -75,7 +75,7 @@ class ForkedWorkers:
             os._exit(status)
 
     def _separate(self, parent: int) -> None:
-        """Undo what a worker inherits from the program: process group, signal handlers, input, output."""
+        """Separate a worker from the program: its process group, signal handlers, input and messages."""
         die_with_parent()
         if os.getppid() != parent:  # the parent has ended before the kernel was asked
             os._exit(1)

@@ -42,7 +42,7 @@ class Supervisor(Protocol):
         ...
 
     def forward_prints(self) -> None:
-        """Send what workers have printed to the driver."""
+        """Send the prints of the workers to the driver."""
         ...
 
     def reap(self) -> None:
@@ -77,7 +77,7 @@ def introduce(node: str, prepare: Callable[[], None]) -> tuple[LineReader, int]:
 
 
 def import_modules(modules: Iterable[str]) -> None:
-    """Import what workers need; a module that is missing or broken fails in the task that imports it."""
+    """Import modules for workers; one that is missing or broken fails in the task that imports it."""
     for module in modules:
         with contextlib.suppress(Exception):
             importlib.import_module(module)

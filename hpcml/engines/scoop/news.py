@@ -61,7 +61,7 @@ class PoolNews:
             self._show(node)
 
     def last_errors(self, node: str) -> str:
-        """Return the end of what the workers of a node have printed on standard error, for a message."""
+        """Return the end of the standard error of a node's workers, for a message."""
         text = "".join(text for stream, text in self._prints.get(node, ()) if stream == 2)
         return f"; what was printed there ends with\n{tail(text)}" if text.strip() else ""
 

@@ -109,7 +109,7 @@ class NodeWorkers:
         return [printed.reader for printed in self._printed]
 
     def forward_prints(self) -> None:
-        """Send what workers have printed to the script's process."""
+        """Send the prints of the workers to the script's process."""
         for printed in self._printed:
             printed.forward()
 
@@ -124,7 +124,7 @@ def _text(descriptor: int) -> Any:
 
 
 def _prepare(modules: list[str]) -> None:
-    """Raise the limit on open files, for a worker talks to any other; import what the workers need."""
+    """Raise the limit on open files (a worker may connect to each other one), and import the workers' modules."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     check_encryption("scoop")
