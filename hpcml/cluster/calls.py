@@ -189,7 +189,7 @@ class Calls:
         return [self._keys.call_digest(of_function, args, named) for (_, args, _), named in pairs]
 
     def _is_costly(self, name: str) -> bool:
-        """Return whether a key takes too much of the time of short calls; now and then one is made to measure again.
+        """Return whether a key takes too much of the time of short calls; now and then one is measured again.
 
         No key is too costly while there are results of earlier sessions: their calls had keys.
         """
