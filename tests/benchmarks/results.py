@@ -82,7 +82,7 @@ def _spread(values: list[float | str]) -> str:
 
 
 def write(name: str, found: list[dict[str, Any]], about: dict[str, Any]) -> None:
-    """Keep the entries of one measure; the first also says machine and versions."""
+    """Keep the entries of one measure; the first also has machine and versions."""
     FOLDER.mkdir(exist_ok=True)
     first, *others = found
     temporary = FOLDER / f"{name}.json.{os.getpid()}"

@@ -53,7 +53,7 @@ def lock_at(number, bad):
     return threading.Lock() if number == bad else number
 
 
-def speak_at(number, bad):
+def print_at(number, bad):
     if number == bad:
         print("here I am")
 
@@ -114,7 +114,7 @@ def test_a_result_that_cannot_be_sent_is_named(cluster):
 def test_a_call_in_a_chunk_prints(cluster, monkeypatch):
     lines = []
     monkeypatch.setattr(cluster._session.display, "write", lambda text, error: lines.append(text))
-    parallel(delayed(speak_at)(n, 1700) for n in range(MANY))
+    parallel(delayed(print_at)(n, 1700) for n in range(MANY))
     assert len(lines) == 1
     assert lines[0].endswith("] here I am")
 

@@ -215,7 +215,7 @@ def test_a_file_without_a_name_is_refused(cluster, tmp_path):
 
 
 def test_a_resumed_run_writes_again(tmp_path):
-    """The script makes its file anew, so that the writes of its first session must be repeated."""
+    """The script creates its file again, so that the writes of its first session must be repeated."""
     run = tmp_path / "run"
     for resume in (False, run):
         options = {"run_dir": run} if not resume else {"resume": run}

@@ -129,7 +129,7 @@ def _threads():
     return max((pool["num_threads"] for pool in threadpool_info()), default=0)
 
 
-def test_tasks_have_one_thread_unless_told_otherwise(cluster):
+def test_tasks_have_one_thread_unless_configured_otherwise(cluster):
     assert max(Parallel(n_jobs=2, backend="hpcml")(delayed(_threads)() for _ in range(4))) <= 1
     with parallel_config("hpcml", inner_max_num_threads=2):
         assert set(Parallel(n_jobs=2)(delayed(_threads)() for _ in range(4))) == {2}

@@ -106,7 +106,7 @@ HARMS = [close_stdout, close_descriptor, replace_streams, wrap_stdout, detach_st
 HARMS += [silence_for_good, silence_c]
 
 
-def speak(word):
+def print_everywhere(word):
     """Print in every way; return attributes of the standard streams."""
     print("python", word)
     sys.stdout.buffer.write(f"bytes {word}\n".encode())
@@ -122,7 +122,7 @@ def test_harm_of_a_task_to_its_streams_ends_with_the_task(cluster, capfd, harm):
         future.result(60)
     words = [f"é{number}-{harm.__name__}" for number in range(2 * cluster.slots)]
     encoding = getattr(sys.__stdout__, "encoding", "utf-8")
-    assert list(cluster.map(speak, words)) == [(0, 1, 2, encoding)] * len(words)
+    assert list(cluster.map(print_everywhere, words)) == [(0, 1, 2, encoding)] * len(words)
     printed = capfd.readouterr()
     for word in words:
         for way in ("python", "bytes", "child", "descriptor"):
@@ -163,10 +163,10 @@ def run_in_current_loop(value):
 
 def run_with_signals(value):
     async def wait():
-        loop, heard = asyncio.get_running_loop(), asyncio.Event()
-        loop.add_signal_handler(signal.SIGUSR1, heard.set)
+        loop, received = asyncio.get_running_loop(), asyncio.Event()
+        loop.add_signal_handler(signal.SIGUSR1, received.set)
         os.kill(os.getpid(), signal.SIGUSR1)
-        await asyncio.wait_for(heard.wait(), 30)
+        await asyncio.wait_for(received.wait(), 30)
         loop.remove_signal_handler(signal.SIGUSR1)
         return 2 * value
 

@@ -15,7 +15,7 @@ from hpcml.errors import WorkerDied
 SECONDS = 100  # bound of waits, for busy computers
 
 
-def speak_until(path):
+def print_until(path):
     """Print a line and a half, wait for a file, and print the rest."""
     print("a whole line")
     print("one half", end="", flush=True)
@@ -31,21 +31,21 @@ def _wait_for(path):
 
 
 def test_prints_of_a_long_task_are_shown_while_it_runs(cluster, capfd, tmp_path):
-    future = cluster.submit(speak_until, str(tmp_path / "heard"))
-    heard, end = "", time.monotonic() + SECONDS
-    while "] a whole line\n" not in heard:
+    future = cluster.submit(print_until, str(tmp_path / "shown"))
+    shown, end = "", time.monotonic() + SECONDS
+    while "] a whole line\n" not in shown:
         assert time.monotonic() < end
         time.sleep(0.05)
-        heard += capfd.readouterr().out
+        shown += capfd.readouterr().out
     assert not future.done()
-    (tmp_path / "heard").touch()
+    (tmp_path / "shown").touch()
     future.result(SECONDS)
-    heard += capfd.readouterr().out
-    lines = [line.partition("] ")[2] for line in heard.splitlines()]
+    shown += capfd.readouterr().out
+    lines = [line.partition("] ")[2] for line in shown.splitlines()]
     assert lines == ["a whole line", "one half and the other"]
 
 
-def speak_as_c(number):
+def print_as_c(number):
     library = ctypes.CDLL(None)
     library.puts(f"by C {number}".encode())
     library.fflush(None)
@@ -55,14 +55,14 @@ def speak_as_c(number):
 
 def test_prints_of_children_and_c_libraries_are_shown_with_the_result(cluster, capfd):
     for number in range(3):
-        cluster.submit(speak_as_c, number).result(SECONDS)
+        cluster.submit(print_as_c, number).result(SECONDS)
         printed = capfd.readouterr()
         for what in ("C", "a shell", "a grandchild"):
             assert printed.out.count(f"] by {what} {number}\n") == 1, what
         assert printed.err.count(f"] complaint {number}\n") == 1
 
 
-def speak_for(seconds, lines):
+def print_for(seconds, lines):
     for line in range(lines):
         print("line", line)
         time.sleep(seconds / lines)
@@ -71,7 +71,7 @@ def speak_for(seconds, lines):
 
 def test_prints_of_a_task_are_shown_in_order_before_its_result(cluster, capfd):
     """A part of the prints arrives by way of the launcher, a part with the outcome."""
-    futures = [cluster.submit(speak_for, 1.3, 200) for _ in range(cluster.slots)]
+    futures = [cluster.submit(print_for, 1.3, 200) for _ in range(cluster.slots)]
     for future in futures:
         future.result(SECONDS)
     by_slot = {}
@@ -81,18 +81,18 @@ def test_prints_of_a_task_are_shown_in_order_before_its_result(cluster, capfd):
     assert sorted(by_slot.values()) == [[f"line {n}" for n in range(200)]] * cluster.slots
 
 
-def speak_much(lines):
+def print_much(lines):
     for line in range(lines):
         sys.stdout.write(f"{line:06d} {'x' * 90}\n")
 
 
 def test_long_output_is_complete_and_in_order(cluster, capfd):
-    cluster.submit(speak_much, 20_000).result(SECONDS)
+    cluster.submit(print_much, 20_000).result(SECONDS)
     lines = capfd.readouterr().out.splitlines()
     assert [int(line.partition("] ")[2].split()[0]) for line in lines] == list(range(20_000))
 
 
-def last_words(mark, way):
+def print_and_die_once(mark, way):
     """Print and die in the first call, in one of several ways."""
     if os.path.exists(mark):
         return "survived"
@@ -106,7 +106,7 @@ def last_words(mark, way):
 
 @pytest.mark.parametrize("way", ["exit", signal.SIGKILL, signal.SIGSEGV])
 def test_prints_before_the_death_of_a_worker_are_shown(cluster, capfd, tmp_path, way):
-    assert cluster.submit(last_words, str(tmp_path / "mark"), way).result(SECONDS) == "survived"
+    assert cluster.submit(print_and_die_once, str(tmp_path / "mark"), way).result(SECONDS) == "survived"
     printed = capfd.readouterr()
     assert printed.out.count("] last words\n") == 1
     assert printed.out.count("] unfinished\n") == 1
@@ -115,20 +115,20 @@ def test_prints_before_the_death_of_a_worker_are_shown(cluster, capfd, tmp_path,
 
 
 def test_prints_of_each_try_of_a_killing_task_are_shown(cluster, capfd):
-    def say_and_die():
+    def print_and_die():
         print("I die", flush=True)
         os._exit(3)
 
     with pytest.raises(WorkerDied):
-        cluster.submit(say_and_die).result(SECONDS)
+        cluster.submit(print_and_die).result(SECONDS)
     assert capfd.readouterr().out.count("] I die\n") == 3
 
 
 def test_bytes_that_are_no_text_are_replaced(cluster, capfd):
-    def speak():
+    def write():
         os.write(1, b"caf\xc3\xa9 \xff end\n")
 
-    cluster.submit(speak).result(SECONDS)
+    cluster.submit(write).result(SECONDS)
     printed = capfd.readouterr().out
     assert "] caf\u00e9 \ufffd end\n" in printed or "] caf" in printed
 
@@ -138,9 +138,9 @@ def test_a_closed_standard_output_stops_no_task(engine, tmp_path):
     script = tmp_path / "script.py"
     script.write_text(
         "import sys, hpcml\n"
-        "def speak(n):\n    print('x' * 50_000)\n    return n\n"
+        "def print_much(n):\n    print('x' * 50_000)\n    return n\n"
         "with hpcml.Cluster(sys.argv[1], slots_per_node=2, progress=False) as cluster:\n"
-        "    done = sum(cluster.map(speak, range(200)))\n"
+        "    done = sum(cluster.map(print_much, range(200)))\n"
         "open('done', 'w').write(str(done))\n"
     )
     reader, writer = os.pipe()

@@ -51,7 +51,7 @@ def test_removed_data_is_staged_again(harm, cluster):
 
 
 def test_truncated_data_is_an_error_once(cluster):
-    """There is no other copy; the next call stages the array anew."""
+    """There is no other copy; the next call stages the array again."""
     array = np.full(SIZE, 7.0)
     _, (place,) = cluster.submit(used, array).result(timeout=120)
     for path in Path(place).iterdir():

@@ -25,7 +25,7 @@ class Session(NamedTuple):
     known: int
     executed: list[str]
     results: dict[str, Any] | None
-    said: str
+    errors: str
 
 
 def start(place, engine, limit=0, **environment):
@@ -34,30 +34,30 @@ def start(place, engine, limit=0, **environment):
     executed, results = place / f"executed-{number}", place / f"results-{number}"
     executed.touch()
     environment = {"EXECUTED": str(executed), "RESULTS": str(results), "LIMIT": str(limit), **environment}
-    with open(place / f"said-{number}", "w+") as said, open(place / f"told-{number}", "w+") as told:
+    with open(place / f"err-{number}", "w+") as err, open(place / f"out-{number}", "w+") as out:
         code = subprocess.run(  # into files, for workers that are ending may keep a pipe open
             [sys.executable, PROGRAM, engine],
             env={**os.environ, **environment},
             cwd=place,
             stdin=subprocess.DEVNULL,
-            stdout=told,
-            stderr=said,
+            stdout=out,
+            stderr=err,
             timeout=100,
             check=False,
         ).returncode
-        told.seek(0)
-        said.seek(0)
-        session, known = map(int, told.read().split() or (0, 0))
-        words = said.read()
+        out.seek(0)
+        err.seek(0)
+        session, known = map(int, out.read().split() or (0, 0))
+        errors = err.read()
     found = pickle.loads(results.read_bytes()) if results.exists() else None
-    return Session(code, session, known, executed.read_text().splitlines(), found, words)
+    return Session(code, session, known, executed.read_text().splitlines(), found, errors)
 
 
 @pytest.fixture(scope="module")
 def expected(tmp_path_factory):
     """Return the results of one process, without hpcml."""
     session = start(tmp_path_factory.mktemp("one"), "none")
-    assert session.code == 0, session.said
+    assert session.code == 0, session.errors
     return session.results
 
 
@@ -86,7 +86,7 @@ def compare(found, expected, timings):
 def test_a_killed_driver_leaves_its_finished_tasks_recorded(sessions):
     known = 0
     for number, (session, limit) in enumerate(zip(sessions, KILLED, strict=False)):
-        assert session.code == -signal.SIGKILL, session.said
+        assert session.code == -signal.SIGKILL, session.errors
         assert (session.number, session.known) == (number + 1, known)
         known += limit
     assert (sessions[3].number, sessions[3].known) == (4, known)
@@ -95,7 +95,7 @@ def test_a_killed_driver_leaves_its_finished_tasks_recorded(sessions):
 def test_no_finished_call_runs_again(sessions):
     """The tasks that ran in the last session and the recorded ones are all tasks together."""
     last, again, other = sessions[3:]
-    assert last.code == 0, last.said
+    assert last.code == 0, last.errors
     everything = Counter(other.executed)
     assert len(last.executed) == everything.total() - sum(KILLED)
     assert not Counter(last.executed) - everything
@@ -130,15 +130,15 @@ def test_equal_calls_have_a_result_each(sessions):
 
 def test_no_warning_is_printed(sessions):
     for session in (sessions[0], sessions[3], sessions[4]):
-        assert "cannot be recognised" not in session.said
-        assert "recorded" not in session.said
-        assert "Traceback" not in session.said
-    assert sessions[4].said == ""
+        assert "cannot be recognised" not in session.errors
+        assert "recorded" not in session.errors
+        assert "Traceback" not in session.errors
+    assert sessions[4].errors == ""
 
 
 def test_other_versions_run_all_tasks_again_with_a_message(sessions):
     other = sessions[5]
-    assert other.code == 0, other.said
+    assert other.code == 0, other.errors
     assert (other.number, other.known) == (6, 0)
     count = len(other.executed) - 1  # without the task that raised
-    assert f"{count} recorded tasks run again, for versions have changed: scipy" in other.said
+    assert f"{count} recorded tasks run again, for versions have changed: scipy" in other.errors

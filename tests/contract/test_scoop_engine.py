@@ -136,12 +136,12 @@ def test_the_opening_line_and_prints_of_workers_are_shown(run, tmp_path):
         from scoop import futures
         def f(x):
             scoop.logger.info("logged %s", x)
-            print("told", x)
+            print("printed", x)
             print("warned", x, file=sys.stderr)
     """
     done = run(script, main="list(futures.map(f, 'ab'))\nprint('end')", options=())
     assert done.status == 0
-    assert sorted(done.out.splitlines()) == ["end", "told a", "told b"]
+    assert sorted(done.out.splitlines()) == ["end", "printed a", "printed b"]
     assert {"warned a", "warned b"} < set(done.err.splitlines())
     assert len(re.findall(r"127\.0\.0\.1:\d+.*INFO +logged [ab]", done.err)) == 2
     assert "hpcml: engine scoop, 2 slots on " in done.err

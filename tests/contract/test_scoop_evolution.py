@@ -22,7 +22,7 @@ def search(generations=15):
 """
 
 
-def test_cma_es_on_rastrigin_gives_what_one_process_gives(run):
+def test_cma_es_on_rastrigin_equals_one_process(run):
     main = "found = search()\ntoolbox.register('map', map)\nprint(found == search(), found)"
     done = run(CMA, main=main)
     assert done.status == 0, done.err

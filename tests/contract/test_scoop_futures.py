@@ -47,7 +47,7 @@ def test_futures_work_within_a_task(cluster):
     for number, found in enumerate(futures.map(tasks.nested, range(3))):
         assert found == {
             "done": (True, False, False, False),
-            "told": [number**2],
+            "called": [number**2],
             "failed": f"no {number}",
             "untaken": "generator",
             "waited": (1, 0),
@@ -95,10 +95,10 @@ def test_a_waiting_future_can_be_cancelled(cluster):
 
 
 def test_callbacks_run_in_the_thread_that_waits(cluster):
-    told = []
+    called = []
 
     def tell(future):
-        told.append((future.result(), futures.submit(abs, -7).result()))
+        called.append((future.result(), futures.submit(abs, -7).result()))
 
     submitted = [futures.submit(tasks.nap, seconds) for seconds in (0, 0.01, 0.02)]
     for future in submitted:
@@ -107,9 +107,9 @@ def test_callbacks_run_in_the_thread_that_waits(cluster):
     futures.wait(submitted)
     time.sleep(0.1)
     assert submitted[0].done()
-    assert sorted(told) == [(0, 7), (0.01, 7), (0.02, 7)]
+    assert sorted(called) == [(0, 7), (0.01, 7), (0.02, 7)]
     submitted[0].add_done_callback(tell)
-    assert told[3] == (0, 7)
+    assert called[3] == (0, 7)
 
 
 def test_reductions_equal_those_of_scoop(cluster):

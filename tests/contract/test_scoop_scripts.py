@@ -51,7 +51,7 @@ def test_every_function_of_scoop_works_in_a_script(engine, tmp_path):
         "scan": [1, 3, 3, 4, 15],  # SCOOP 0.7.2.0 prints this too
         "as completed": [0, 1, 8, 27],
         "map as completed": [1, 4, 9],
-        "told": [0, 1, 8, 27],
+        "called": [0, 1, 8, 27],
         "waited": [4, 0],
         "places": 2,
         "elsewhere": True,

@@ -135,7 +135,7 @@ def test_an_unknown_engine_lists_the_known(tmp_path):
 
 
 @pytest.mark.parametrize(("engine", "library"), [("local", "loky"), ("ipyparallel", "ipyparallel")])
-def test_a_missing_library_is_named_with_what_to_type(tmp_path, monkeypatch, engine, library):
+def test_a_missing_library_is_named_with_the_command(tmp_path, monkeypatch, engine, library):
     import importlib.util
 
     found = importlib.util.find_spec

@@ -16,7 +16,7 @@ Legitimate differences:
 - Calls are printed in any order. stdout and stderr of one call are two streams.
 - ``__cause__``, ``__context__`` and the traceback of an exception: a Cluster puts the worker's there.
 - When the driver is killed: calls whose results were not recorded are executed again; what was printed by the
-  first driver's calls may be lost. The second driver executes no call that it knows, and each other one once.
+  first driver's calls may be lost. The second driver executes no recorded call, and each other one once.
 """
 
 from collections import Counter

@@ -29,7 +29,7 @@ def detected(cluster: ClusterSession, *options: str, launch: str = "") -> list[d
     ("options", "cpus_per_slot"),
     [("-n4", 1), ("-N3 -n7", 1), ("-N2 --ntasks-per-node=2 -c2", 2), ("-N3", 1)],
 )
-def test_a_batch_script_finds_what_scontrol_shows(cluster, options, cpus_per_slot):
+def test_a_batch_script_finds_the_nodes_of_scontrol(cluster, options, cpus_per_slot):
     (allocation,) = detected(cluster, *options.split())
     job = cluster.job_fields(allocation["job_id"])
     hosts = cluster.run(["scontrol", "show", "hostnames", job["NodeList"]], check=True).stdout.split()

@@ -113,7 +113,7 @@ def test_f5_a_search_continues_without_a_lost_node(cluster, expected, harm):
         for name in cluster.files("n3"):
             shutil.rmtree(cluster.seen_by("n3", f"/dev/shm/{name}"))
     assert search.lost == 0
-    assert search.repeated <= (4 if harm == "kill_node" else 8)  # a node that lives on begins what it has already
+    assert search.repeated <= (4 if harm == "kill_node" else 8)  # a node that runs on begins its next tasks
     assert all(event[-1] - lost < promised(15) for event in search.repeats(after=lost + 1))
 
 

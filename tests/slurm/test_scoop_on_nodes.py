@@ -159,7 +159,7 @@ def test_strangers_cannot_speak_to_a_run(cluster):
     ports = [pair for pairs in found.values() for pair in pairs]
     order = {"attack": "speak", "ports": ports, "idents": [], "file": str(file), "key": ""}
     with attack(cluster, "n1", **order) as done:
-        assert done == {"accepted": 0, "heard": 0}
+        assert done == {"accepted": 0, "received": 0}
     places = ["/tmp", "/dev/shm", str(cluster.shared_dir)]
     with attack(cluster, "n2", attack="spy", places=places, secrets=[public, secret]) as done:
         assert not done["met"]

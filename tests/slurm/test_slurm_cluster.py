@@ -97,7 +97,7 @@ def test_a_wait_that_times_out_shows_the_job(cluster: ClusterSession):
     assert cluster.wait(job).state == "CANCELLED"
 
 
-def test_a_command_that_does_not_end_shows_what_it_printed(cluster: ClusterSession):
+def test_a_command_that_times_out_shows_its_output(cluster: ClusterSession):
     with pytest.raises(TimeoutError, match=r"no end after [0-9.]+ s(?s:.*)so far"):
         cluster.run(["sh", "-c", "echo so far; exec sleep 60"], timeout=1)
 
@@ -142,7 +142,7 @@ def tasks(cluster: ClusterSession, node: str) -> list[tuple[str, ...]]:
     return [process.argv for process in cluster.processes(node) if process.argv[1:] == ("3333",)]
 
 
-def test_a_killed_node_is_gone_and_can_be_booted(cluster: ClusterSession):
+def test_a_killed_node_runs_nothing_and_can_be_booted(cluster: ClusterSession):
     job = sleepers(cluster)
     ns.wait_for(lambda: all(tasks(cluster, node) for node in cluster.nodes), 20, "three tasks")
     cluster.kill_node("n2")
@@ -286,7 +286,7 @@ def test_two_clusters_do_not_see_each_other(make_cluster: Callable[..., ClusterS
     one.run(["scancel", str(job)], check=True)
 
 
-def test_without_root_the_command_says_so():
+def test_without_root_the_command_fails_with_the_reason():
     # The user nobody may be unable to reach the tests' interpreter and this folder.
     with tempfile.TemporaryDirectory() as reachable:
         os.chmod(reachable, 0o755)

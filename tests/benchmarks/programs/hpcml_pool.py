@@ -8,7 +8,7 @@ from joblib import parallel_config
 
 import hpcml
 
-WORKER = "hpcml.engines.ipyparallel.launcher"  # by which `memory` knows the worker step
+WORKER = "hpcml.engines.ipyparallel.launcher"  # marks the worker step for `memory`
 
 
 class Pool:

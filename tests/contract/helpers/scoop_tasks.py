@@ -34,15 +34,15 @@ def set_constant(name):
 
 def nested(number):
     """Return states and results of futures within a task."""
-    told = []
+    called = []
     future = futures.submit(pow, number, 2)
-    future.add_done_callback(lambda future: told.append(future.result()))
+    future.add_done_callback(lambda future: called.append(future.result()))
     failed = futures.submit(fail, number)
     after = futures.map(fail, [1])  # its result is never read
     done, not_done = futures.wait([future], timeout=0)
     return {
         "done": (future.done(), future.running(), future.cancel(), future.cancelled()),
-        "told": told,
+        "called": called,
         "failed": str(failed.exception()),
         "untaken": type(after).__name__,
         "waited": (len(done), len(not_done)),

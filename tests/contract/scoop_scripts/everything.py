@@ -54,10 +54,10 @@ def where(_):
 def main():
     letters = dict(zip("abcdefgh", range(1, 9), strict=True))
     shared.setConst(letters=letters, halve=lambda number: number / 2)
-    told = []
+    called = []
     submitted = [futures.submit(pow, base, exp=3) for base in range(4)]
     for future in submitted:
-        future.add_done_callback(lambda future: told.append(future.result()))
+        future.add_done_callback(lambda future: called.append(future.result()))
     done, not_done = futures.wait(submitted, return_when=futures.ALL_COMPLETED)
     hosts = list(futures.map(where, range(40)))
     return {
@@ -73,7 +73,7 @@ def main():
         "scan": futures.mapScan(abs, operator.add, [-1, 2, -3, 4, -5]),
         "as completed": sorted(future.result() for future in futures.as_completed(submitted)),
         "map as completed": sorted(futures.map_as_completed(pow, [1, 2, 3], [2, 2, 2])),
-        "told": sorted(told),
+        "called": sorted(called),
         "waited": (len(done), len(not_done)),
         "places": len({host for host, *_ in hosts}),
         "elsewhere": os.getpid() not in {pid for _, _, pid, _ in hosts},

@@ -44,7 +44,7 @@ def test_a_line_without_end_is_shown_in_parts():
     assert shown.count("x") > 130_000
 
 
-def test_prints_that_nobody_reads_are_dropped_with_a_warning(caplog):
+def test_prints_beyond_the_limit_are_dropped_with_a_warning(caplog):
     orders, shown = queue.SimpleQueue(), Shown()
     prints = Prints(orders, shown, max_bytes=100)
     for _ in range(5):

@@ -45,12 +45,12 @@ def test_without_a_cluster_the_error_shows_the_command():
 def test_a_callback_runs_once_in_the_thread_that_waits():
     inner = concurrent.futures.Future()
     future = Future(abs, (-1,), {}, inner)
-    told = []
-    future.add_done_callback(lambda done: told.append((done, threading.current_thread())))
+    called = []
+    future.add_done_callback(lambda done: called.append((done, threading.current_thread())))
     threading.Thread(target=inner.set_result, args=(1,)).start()
     assert future.result(5) == 1
     assert futures.wait([future]).done == {future}
-    assert told == [(future, threading.current_thread())]
+    assert called == [(future, threading.current_thread())]
     with pytest.raises(TypeError, match="a Future stays in the process"):
         pickle.dumps(future)
 

@@ -33,7 +33,7 @@ def hashed(monkeypatch) -> list[int]:
     [lambda x: x, np.asfortranarray, lambda x: x[:, ::2], lambda x: x.view("M8[s]")],
     ids=["C", "Fortran", "strided", "dates"],
 )
-def test_an_array_is_hashed_once_in_a_call_and_anew_in_the_next(layout, store, hashed, tmp_path):
+def test_an_array_is_hashed_once_in_each_call(layout, store, hashed, tmp_path):
     array = layout(np.arange(4000.0).reshape(40, 100))
     for call in range(3):
         data = CallData(store, LIMIT)

@@ -32,7 +32,7 @@ def test_a_full_place_falls_back_with_one_warning_and_a_full_last_place_is_an_er
     del kept
 
 
-def test_a_directory_that_is_gone_is_an_error_that_says_so(tmp_path):
+def test_a_missing_directory_is_an_error(tmp_path):
     store = Store(LocalStaging([str(tmp_path / "gone")]))
     with pytest.raises(DataError, match=r"gone: No such file or directory\nName another directory that you can"):
         pack(CallData(store, LIMIT), np.arange(1000.0))

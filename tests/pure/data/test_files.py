@@ -56,7 +56,7 @@ def test_a_file_with_other_content_is_never_read(there, message, tmp_path):
     assert open_map(file)[:] == CONTENT
 
 
-def test_a_directory_that_is_gone_is_missing_data(tmp_path):
+def test_a_missing_directory_is_missing_data(tmp_path):
     with pytest.raises(DataMissing, match="gone is not there"):
         open_map(file_in(tmp_path / "gone"))
 

@@ -20,7 +20,7 @@ from hpcml.errors import EngineError
 ROOT = Path(hpcml.__file__).parents[1]
 
 
-def test_without_encryption_the_engine_is_refused_with_what_to_type(monkeypatch: pytest.MonkeyPatch):
+def test_without_encryption_the_engine_is_refused_with_the_command(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(zmq, "has", lambda capability: capability != "curve")
     with pytest.raises(EngineError) as caught:
         engines.load("ipyparallel")

@@ -136,15 +136,15 @@ def test_a_closed_checkpoint_can_be_opened_again(tmp_path):
 
 def test_a_forked_child_does_not_keep_the_lock(tmp_path):
     first = Checkpoint(tmp_path / "state")
-    ready, told = os.pipe()
+    reader, writer = os.pipe()
     child = os.fork()
     if child == 0:
         with contextlib.suppress(BaseException):
-            os.write(told, b"x")
+            os.write(writer, b"x")
             time.sleep(60)
         os._exit(0)
     try:
-        assert os.read(ready, 1) == b"x"
+        assert os.read(reader, 1) == b"x"
         with pytest.raises(HpcmlError):
             Checkpoint(tmp_path / "state")
         first.close()
@@ -152,8 +152,8 @@ def test_a_forked_child_does_not_keep_the_lock(tmp_path):
     finally:
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
-        os.close(ready)
-        os.close(told)
+        os.close(reader)
+        os.close(writer)
 
 
 def test_a_file_system_without_locks_is_accepted(tmp_path, monkeypatch):

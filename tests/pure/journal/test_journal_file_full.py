@@ -18,13 +18,13 @@ def test_a_full_disk_is_an_error_once_and_writing_goes_on_with_room(small_mount)
     place = small_mount("small", "64k")
     journal = JournalFile(place / "journal", KEY)
     records = [({"n": n}, os.urandom(3000)) for n in range(30)]
-    told = []
+    errors = []
     for record in records:
         try:
             journal.append(*record)
         except JournalFull as error:
-            told.append(str(error))
-    (message,) = told
+            errors.append(str(error))
+    (message,) = errors
     kept, damages = read_live(place / "journal")
     assert kept == records[: len(kept)]
     assert 10 < len(kept) < 25
@@ -52,16 +52,16 @@ def read_live(path):
 def test_a_limit_of_the_length_of_files_is_an_error_once(path, file_limit):
     records = [({"n": n}, os.urandom(500)) for n in range(10)]
     journal = JournalFile(path, KEY)
-    told = []
+    errors = []
     file_limit(2000)  # in the middle of a record, so that a part of it is written
     for record in records:
         try:
             journal.append(*record)
         except JournalFull as error:
-            told.append(str(error))
+            errors.append(str(error))
     file_limit(resource.RLIM_INFINITY)
-    assert len(told) == 1
-    assert "File too large" in told[0]
+    assert len(errors) == 1
+    assert "File too large" in errors[0]
     kept, damages = read_live(path)
     assert kept == records[: len(kept)]
     assert kept

@@ -1,6 +1,6 @@
 """Environments recorded from real Slurm are read as Slurm means them.
 
-tests/data/environments/record made them and says where their expected values come from.
+tests/data/environments/record made them; its docstring has the source of their expected values.
 """
 
 import json
@@ -22,14 +22,14 @@ def test_recorded_environments_are_read_as_slurm_means_them(file: Path) -> None:
     recorded = json.loads(file.read_text())
     expected: dict[str, Any] = recorded["expected"]
     allocation = json.loads(json.dumps(asdict(found(recorded["environment"]))))
-    for node, told in zip(allocation["nodes"], expected["nodes"], strict=True):
+    for node, expected_node in zip(allocation["nodes"], expected["nodes"], strict=True):
         # Some variables may be missing. Those that are set have to be right.
-        node["memory"] = told["memory"] if node["memory"] is None else node["memory"]
-        node["gpus"] = node["gpus"] or told["gpus"]
+        node["memory"] = expected_node["memory"] if node["memory"] is None else node["memory"]
+        node["gpus"] = node["gpus"] or expected_node["gpus"]
     if expected["end_time"] is None and allocation["end_time"]:
         assert allocation["end_time"] - int(recorded["environment"]["SLURM_JOB_START_TIME"]) == YEAR
         allocation["end_time"] = None
-    if file.stem == "sbatch-in-array":  # Only Slurm knows that this job is none of the array's.
+    if file.stem == "sbatch-in-array":  # The variables of this job do not show that it is none of the array's.
         assert (allocation["array"], expected["array"]) == ([1, 3], None)
         allocation["array"] = None
     assert allocation == expected

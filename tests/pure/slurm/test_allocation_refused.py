@@ -18,7 +18,7 @@ def problems(env: dict[str, str]) -> list[str]:
     return [line.removeprefix("  - ") for line in str(caught.value).splitlines() if line.startswith("  - ")]
 
 
-def test_the_error_says_what_was_seen_and_what_to_type() -> None:
+def test_the_error_lists_the_problems_and_the_commands() -> None:
     with pytest.raises(AllocationError) as caught:
         detect({"SLURM_JOB_ID": "7", "SLURM_JOB_NODELIST": "n[1-2]", "SLURM_TASKS_PER_NODE": "2(x3)"})
     assert str(caught.value) == (
@@ -31,7 +31,7 @@ def test_the_error_says_what_was_seen_and_what_to_type() -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "expected"),
     [
         ({"SLURM_JOB_NUM_NODES": "2"}, ["SLURM_JOB_NUM_NODES=2, but SLURM_JOB_NODELIST=n[1-3] gives 3"]),
         ({"SLURM_NTASKS": "6"}, ["SLURM_NTASKS=6, but SLURM_TASKS_PER_NODE=2(x2),1 gives 5"]),
@@ -71,12 +71,12 @@ def test_the_error_says_what_was_seen_and_what_to_type() -> None:
         ),
     ],
 )  # fmt: skip
-def test_a_broken_batch_environment_is_refused(change: dict[str, str], told: list[str]) -> None:
-    assert problems(BATCH | change) == told
+def test_a_broken_batch_environment_is_refused(change: dict[str, str], expected: list[str]) -> None:
+    assert problems(BATCH | change) == expected
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "expected"),
     [
         ({"SLURM_STEP_NODELIST": ""}, ["SLURM_STEP_NODELIST is missing"]),
         ({"SLURM_STEP_TASKS_PER_NODE": ""}, ["SLURM_STEP_TASKS_PER_NODE is missing"]),
@@ -87,8 +87,8 @@ def test_a_broken_batch_environment_is_refused(change: dict[str, str], told: lis
         ({"SLURM_PROCID": "3"}, ["SLURM_PROCID=3, but the number of tasks is 3"]),
     ],
 )
-def test_a_broken_step_environment_is_refused(change: dict[str, str], told: list[str]) -> None:
-    assert set(told) <= set(problems(STEP | change))
+def test_a_broken_step_environment_is_refused(change: dict[str, str], expected: list[str]) -> None:
+    assert set(expected) <= set(problems(STEP | change))
 
 
 def test_all_problems_are_listed_at_once() -> None:

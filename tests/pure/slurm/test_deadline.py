@@ -26,14 +26,14 @@ def test_slurm_is_asked_and_the_environment_is_the_fallback():
 
 
 def test_signals_are_handled_until_the_deadline_closes():
-    heard = []
-    deadline = Deadline(None, None, heard.append)
+    received = []
+    deadline = Deadline(None, None, received.append)
     for number in (signal.SIGUSR1, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR2):
         os.kill(os.getpid(), number)
-    wait_until(lambda: len(heard) == 4)
+    wait_until(lambda: len(received) == 4)
     deadline.close()
     assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
-    assert sorted(heard) == sorted([signal.SIGUSR1, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR2])
+    assert sorted(received) == sorted([signal.SIGUSR1, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR2])
 
 
 def test_the_users_handler_stays_and_a_forked_child_dies_of_sigterm():

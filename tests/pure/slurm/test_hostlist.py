@@ -73,7 +73,7 @@ def test_garbage_is_refused_with_its_position(text: str, position: int, what: st
 
 
 @given(st.lists(NAME, max_size=30))
-def test_what_is_compressed_expands_to_the_same(names: list[str]) -> None:
+def test_compressed_lists_expand_to_the_same_names(names: list[str]) -> None:
     assert expand(compress(names)) == tuple(names)
 
 
@@ -101,7 +101,7 @@ def test_compress(names: str, text: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["", "a b", "a,b", "n[1]", "é", "n" * 256])
-def test_compress_refuses_what_is_no_name(name: str) -> None:
+def test_compress_refuses_texts_that_are_no_names(name: str) -> None:
     with pytest.raises(AllocationError, match="cannot be the name of a node"):
         compress(["n1", name])
 

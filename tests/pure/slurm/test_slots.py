@@ -5,7 +5,7 @@ from joblib._parallel_backends import ParallelBackendBase
 from hpcml.slurm.slots import gpus_of_slot, slot_cpus, thread_variables
 
 
-def test_workers_are_bound_only_to_what_was_promised():
+def test_workers_are_bound_only_to_promised_cpus():
     assert slot_cpus({4, 5, 6, 7}, 2, 2, 4) == ([{4, 5}, {6, 7}], "")
     assert slot_cpus({0, 1, 2, 3, 4, 5, 6, 7}, 3, 2, 8)[0] == [{0, 1}, {2, 3}, {4, 5}]
     sets, note = slot_cpus(range(64), 4, 1, 4)

@@ -1,7 +1,7 @@
 """Attacks on a run's ports, by another user: python attack.py, with the order as JSON on standard input.
 
 {"attack": "speak", "ports": [[address, port], …], "idents": […], "file": path, "key": "" or the server's}
-    says in ZMTP, without encryption, with a password, and with CURVE, what ipyparallel's clients and engines say:
+    sends in ZMTP, without encryption, with a password, and with CURVE, the messages of clients and engines:
     a function whose unpickling makes the file, a shutdown, a death of each engine; and listens. With `key` it
     does so with CURVE and as itself: the attack that must succeed.
 {"attack": "noise", "ports": …, "frames": 10000, "seconds": …}
@@ -9,8 +9,8 @@
 {"attack": "again", "ports": …, "streams": [hexadecimal, …]}
     sends recorded bytes again.
 {"attack": "spy", "places": [directory, …], "secrets": […]}
-    reads all that it can of the processes of the node and of the files in those directories, asks Slurm, and tells
-    where it has met a secret, how much it has read, and of how many processes it could see the environment.
+    reads all that it can of the processes of the node and of the files in those directories, and asks Slurm;
+    reports where it has met a secret, how much it has read, and how many processes' environments it could see.
 
 It ends when its standard input does, and holds until then what it has opened; what it did is one line of JSON.
 """
@@ -107,7 +107,7 @@ def speak(order: dict[str, Any]) -> dict[str, int]:
     poller = zmq.Poller()
     for peer in (*monitors, *(peer for peer in peers if peer.type != zmq.PUB)):
         poller.register(peer, zmq.POLLIN)
-    counts, end = {"heard": 0, "accepted": 0}, time.monotonic() + 2
+    counts, end = {"received": 0, "accepted": 0}, time.monotonic() + 2
     for round_end in (end - 1.5, end - 1, end):
         for peer in peers:
             if peer.type == zmq.PUB or (peer.type == zmq.DEALER and round_end < end - 1):
@@ -117,7 +117,7 @@ def speak(order: dict[str, Any]) -> dict[str, int]:
         while (left := round_end - time.monotonic()) > 0:
             for ready, _ in poller.poll(left * 1000):
                 ready.recv_multipart()
-                counts["accepted" if ready in monitors else "heard"] += 1
+                counts["accepted" if ready in monitors else "received"] += 1
     return counts
 
 
