@@ -22,7 +22,7 @@ AnyWorker = TypeVar("AnyWorker", bound=BusyWorker)
 
 
 class Interrupts(Generic[AnyWorker]):
-    """Frames to interrupt: one that waits behind others must not cost these their worker.
+    """Frames to interrupt: one that waits is interrupted when its turn comes, after the frames before it.
 
     Parameters
     ----------

@@ -137,9 +137,8 @@ class _FrameRequests:
         before = self._outgoing.written()
         kernel.session.send(stream, "apply_reply", content, parent=parent, ident=ident, buffers=buffers)
         stream.flush(self._writable)
-        self._outgoing.wait(
-            before, sum(map(len, buffers))
-        )  # the next frame begins when this answer cannot be lost
+        # The next frame begins when this answer cannot be lost any more.
+        self._outgoing.wait(before, sum(map(len, buffers)))
 
 
 def _failure(kernel: Any, error: BaseException) -> dict[str, object]:

@@ -108,7 +108,7 @@ class EngineTable:
             return engine
 
     def refuse(self, engine: EngineState, future: "Future[bytes]") -> None:
-        """Take a frame back from an engine whose death the client has learned before this table."""
+        """Take a frame back from an engine that the client no longer has: the client got the news first."""
         with self.lock:
             engine.death = "is gone"
             engine.outstanding.remove(future)

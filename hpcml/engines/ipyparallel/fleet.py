@@ -145,6 +145,5 @@ class Fleet:
             if all(program.wait(deadline) for program in self._programs):
                 break
         for program in self._programs:
-            program.stop(
-                0.1 if program.status is None else grace
-            )  # srun may wait for a slurmctld that does not answer
+            # An srun that is still there may wait for a slurmctld that does not answer.
+            program.stop(0.1 if program.status is None else grace)

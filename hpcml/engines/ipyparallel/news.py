@@ -25,7 +25,7 @@ HUB_QUESTION_SECONDS = 1.0  # between two questions to the hub, while engines ar
 
 
 class NewsHandler:
-    """The driver's parts of one run; used by one thread at a time.
+    """Handler of the news of one run, and the parts of the driver that need them; used by one thread at a time.
 
     ``connected_nodes`` are the nodes whose launcher has sent a message; ``workers`` is None before the controller
     serves.

@@ -28,7 +28,7 @@ RESTART_SECONDS = 20.0  # from the start of a step to its launcher's first messa
 
 
 class Recovery:
-    """Starts the controller and the launchers' steps again; the tasks that they had run again.
+    """Starts the controller and the launchers' steps again; the tasks of lost workers then run again.
 
     ``given_up`` counts the slots whose engines died again and again. ``deadline`` is when a worker must have come
     back, 0 while some are there.
@@ -77,7 +77,7 @@ class Recovery:
             workers.fail(f"no worker has come back; the logs are in {self._plan.run_dir}")
 
     def _replace_step(self, workers: "EngineWorkers", ended: Program, nodes: tuple[Node, ...]) -> None:
-        """Start the launchers of a step that has ended again, on the nodes that had workers until then."""
+        """Start launchers again whose step has ended, on the nodes that had workers until then."""
         names = {node.name for node in nodes}
         if names & self._awaited.keys():  # it has ended before all have begun: one node may keep back the others
             self._separate |= names
