@@ -3,6 +3,7 @@
 import os
 import resource
 import signal
+import subprocess
 import sys
 import time
 from contextlib import suppress
@@ -160,3 +161,15 @@ def test_a_module_that_is_missing_or_broken_is_left_to_the_task(tmp_path, monkey
     import_modules(["no_module_of_a_node", "broken_module_of_a_node", "whole_module_of_a_node"])
     assert "whole_module_of_a_node" in sys.modules
     del sys.modules["whole_module_of_a_node"]
+
+
+@pytest.mark.parametrize("program", ["ipyparallel.launcher", "scoop.node"])
+def test_a_program_that_waits_for_its_driver_ends_at_a_signal(program):
+    command = [sys.executable, "-m", f"hpcml.engines.{program}", "n1"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout.readline() == b'{"here": "n1"}\n'
+        process.send_signal(signal.SIGTERM)
+        try:
+            assert process.wait(patient(20)) == 1
+        finally:
+            process.kill()
