@@ -11,7 +11,7 @@ from concurrent.futures import Future
 from typing import Any
 
 from hpcml.cluster.current import current_cluster
-from hpcml.cluster.joblib.batches import batches_of
+from hpcml.cluster.joblib.batches import CLUSTER_LIMIT, batches_of
 from hpcml.cluster.joblib.library import calls_in_batch, load, number_of_calls
 from hpcml.data.envelope import WithJoblibSettings
 from hpcml.data.preparation import preparation_of
@@ -61,7 +61,7 @@ class HpcmlBackend(_AutoBatchingMixin, _ParallelBackendBase):  # type: ignore[mi
         self._futures: set[Future[Any]] = set()
         self._call = ""
         self._width = 1
-        self._max_nbytes: int | None = -1
+        self._max_nbytes: int | None = CLUSTER_LIMIT
         self._private = False
         self._announced = False
 
@@ -88,7 +88,7 @@ class HpcmlBackend(_AutoBatchingMixin, _ParallelBackendBase):  # type: ignore[mi
                 f"mmap_mode={mmap_mode!r}: tasks on several nodes cannot write to one array. Use 'r' (read-only), "
                 "'c' (each task may write to a copy of its own) or None (arrays are sent with each task)"
             )
-        self._max_nbytes = -1 if max_nbytes == DEFAULT_MAX_NBYTES else max_nbytes
+        self._max_nbytes = CLUSTER_LIMIT if max_nbytes == DEFAULT_MAX_NBYTES else max_nbytes
         if mmap_mode is None:
             self._max_nbytes = None
         self._private = mmap_mode == "c"

@@ -22,6 +22,9 @@ from hpcml.errors import DataError, TaskError, shut_down_error
 
 __all__ = ["Batches", "batches_of"]
 
+CLUSTER_LIMIT = -1
+"""Stands for a Cluster's own limit of data, where joblib has set none."""
+
 Pending = list[tuple[StagedContent, memoryview]]
 Work = Sequence[tuple[Call | RecordedOutcome | BaseException, FutureLike]]  # each with its future
 
@@ -63,8 +66,8 @@ class Batches:
         return self._session.workers.slots
 
     def open_call(self, max_nbytes: int | None, private: bool, wrap: Callable[[Any], Any] | None = None) -> Calls:
-        """Return the `Calls` of one Parallel; a `max_nbytes` of -1 stands for the Cluster's own limit."""
-        limit = self._max_nbytes if max_nbytes == -1 else max_nbytes
+        """Return the `Calls` of one Parallel; `max_nbytes` may be `CLUSTER_LIMIT`."""
+        limit = self._max_nbytes if max_nbytes == CLUSTER_LIMIT else max_nbytes
         data = CallData(self._session.store, limit, private)
         return Calls(data, self._session.run_journal, at_once=False, wrap=wrap)
 

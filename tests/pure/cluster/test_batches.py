@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from patience import patient
 
-from hpcml.cluster.joblib.batches import Batches
+from hpcml.cluster.joblib.batches import CLUSTER_LIMIT, Batches
 from hpcml.data.arguments import Each, Plain
 from hpcml.errors import DataError, TaskError
 
@@ -70,7 +70,7 @@ def batches(session):
 
 
 def submit(batches, calls, width=4):
-    return batches.submit_batch(calls, "group", width, batches.open_call(-1, False), lambda _: None)
+    return batches.submit_batch(calls, "group", width, batches.open_call(CLUSTER_LIMIT, False), lambda _: None)
 
 
 def numbers(length):
