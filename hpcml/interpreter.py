@@ -5,7 +5,7 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from hpcml.errors import HpcmlError
 
@@ -106,7 +106,7 @@ def program_command(executable: str, words: Sequence[str], program: Sequence[str
 
 
 def program_environment(
-    environment: Mapping[str, str], options: Sequence[str], order: Mapping[str, Any]
+    environment: Mapping[str, str], options: Sequence[str], order: Mapping[str, object]
 ) -> dict[str, str]:
     """Return the variables for a program's interpreter; one of them holds `order` for its sitecustomize.
 

@@ -8,9 +8,8 @@ import argparse
 import importlib
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from hpcml.cluster.options import Options, flags
 from hpcml.errors import HpcmlError
@@ -53,7 +52,13 @@ def _add_program(command: argparse.ArgumentParser) -> None:
 class _Program(argparse.Action):
     """Takes all words from ``-m`` or ``-c`` on."""
 
-    def __call__(self, parser: Any, namespace: Any, values: Any, option: str | None = None) -> None:
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: str | Sequence[str] | None,
+        option: str | None = None,
+    ) -> None:
         if not values:
             parser.error(f"argument {option}: expected one argument")
         namespace.program = [option, *values]
@@ -87,7 +92,7 @@ def _check_script(script: Path) -> None:
         raise HpcmlError(f"{script} is a directory without a __main__.py: give the script in it that should run")
 
 
-def _cluster_options(arguments: argparse.Namespace) -> dict[str, Any]:
+def _cluster_options(arguments: argparse.Namespace) -> dict[str, object]:
     """Return the options of the Cluster, in types of JSON."""
     given = {name: getattr(arguments, name) for name in flags()}
     return {name: str(value) if isinstance(value, Path) else value for name, value in given.items()}

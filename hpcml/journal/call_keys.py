@@ -71,7 +71,7 @@ class CallKeys:
         self._made_classes: dict[int, tuple[Any, str]] = {}  # digests of DEAP's classes, by id
         self._sorted_elements = 0
 
-    def digest(self, thing: Any) -> str:
+    def digest(self, thing: object) -> str:
         """Return the digest of any object that can be pickled, as it is now."""
         self.digests.forget()
         return self.object_digest(thing).digest
@@ -104,7 +104,7 @@ class CallKeys:
             known = self._made_classes[id(kind)] = kind, self.object_digest(kind.reduce_args).digest
         return known[1]
 
-    def object_digest(self, thing: Any) -> ObjectDigest:
+    def object_digest(self, thing: object) -> ObjectDigest:
         """Return the digest of an object that can be pickled, with its mutable objects and classes."""
         self._sorted_elements = 0
         try:
@@ -147,7 +147,7 @@ def _genome(individual: list[Any]) -> tuple[Any, list[str]]:
     return numbers(kinds.pop(), individual) if len(kinds) == 1 else None, names
 
 
-def content_key(thing: Any) -> str:
+def content_key(thing: object) -> str:
     """Return the digest of an object; "" where it has none: the error is raised when the object is packed."""
     try:
         return CallKeys().digest(thing)

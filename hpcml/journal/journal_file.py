@@ -11,9 +11,8 @@ import logging
 import os
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
 
 from hpcml.errors import HpcmlError, JournalFull, shut_down_error
 from hpcml.journal.private_files import open_private
@@ -69,7 +68,7 @@ class JournalFile:
         self._descriptor = open_private(path, os.O_RDWR | os.O_CREAT)
         self._lock = threading.Lock()  # protects the end of the file, the backlog, and the closing
         self._syncing = threading.Lock()  # protects the descriptor from being closed during a sync
-        self._backlog: deque[tuple[bytes, Any]] = deque()
+        self._backlog: deque[tuple[bytes, bytes | memoryview]] = deque()
         self._backlog_bytes = 0
         self._is_full = False
         self._is_closed = False  # for `append`
@@ -128,7 +127,7 @@ class JournalFile:
             for damage in damages:
                 file.write(os.pread(self._descriptor, damage.nbytes, damage.offset))
 
-    def append(self, head: dict[str, Any], body: bytes | memoryview = b"") -> None:
+    def append(self, head: Mapping[str, object], body: bytes | memoryview = b"") -> None:
         """Write one record.
 
         Raises
@@ -168,7 +167,7 @@ class JournalFile:
     def _write(self, line: bytes, body: bytes | memoryview) -> None:
         """Write a record behind the last one; remove it again if it cannot be written whole."""
         prefix = pack_record(self._key, self._reader.nonce, self._offset, line, body)
-        parts: list[Any] = [prefix + body + b"\n"] if len(body) < JOINED_BYTES else [prefix, body, b"\n"]
+        parts = [prefix + body + b"\n"] if len(body) < JOINED_BYTES else [prefix, body, b"\n"]
         offset = self._offset
         try:
             for part in parts:
@@ -179,7 +178,7 @@ class JournalFile:
             raise
         self._offset = offset
 
-    def _write_at(self, offset: int, content: Any) -> int:
+    def _write_at(self, offset: int, content: bytes | memoryview) -> int:
         left = memoryview(content)
         while left:
             written = os.pwrite(self._descriptor, left, offset)

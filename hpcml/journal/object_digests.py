@@ -41,7 +41,7 @@ class ObjectDigest(NamedTuple):
     """
 
     digest: str
-    places: Mapping[int, tuple[int, Any]] = {}
+    places: Mapping[int, tuple[int, object]] = {}
     classes: tuple[type, ...] = ()
 
 
@@ -49,7 +49,7 @@ class _TooLong(ValueError):
     """An object is longer than it can be without objects that share each other."""
 
 
-def are_atoms(things: Iterable[Any]) -> bool:
+def are_atoms(things: Iterable[object]) -> bool:
     """Return whether no object is of a type whose objects hold others."""
     return ATOMS.issuperset(map(type, things))
 
@@ -57,7 +57,7 @@ def are_atoms(things: Iterable[Any]) -> bool:
 class _Stream(io.BytesIO):
     """Stream of a pickle without a memo; `seen` lists the objects in it, each time that they occur."""
 
-    def __init__(self, seen: list[Any]) -> None:
+    def __init__(self, seen: list[object]) -> None:
         super().__init__()
         self._seen = seen
         self._limit = MAX_UNSHARED_BYTES
@@ -72,7 +72,7 @@ class _Stream(io.BytesIO):
         return super().write(data)
 
 
-def digest_quickly(thing: Any, keys: "CallKeys") -> ObjectDigest | None:
+def digest_quickly(thing: object, keys: "CallKeys") -> ObjectDigest | None:
     """Return the digest of an object; None where there are sets in it.
 
     Raises
@@ -80,7 +80,7 @@ def digest_quickly(thing: Any, keys: "CallKeys") -> ObjectDigest | None:
     ValueError, RecursionError
         The object contains itself, or many objects that share each other.
     """
-    seen: list[Any] = []
+    seen: list[object] = []
     stream = _Stream(seen)
     pickler = KeyPickler(stream, keys)
     # `append` returns None: each object is noted, and pickled as ever.
@@ -89,7 +89,7 @@ def digest_quickly(thing: Any, keys: "CallKeys") -> ObjectDigest | None:
     kinds = set(map(type, seen))
     if set in kinds or frozenset in kinds:
         return None
-    places: dict[int, tuple[int, Any]] = {}
+    places: dict[int, tuple[int, object]] = {}
     shared = []
     for place, one in enumerate(seen) if not kinds <= IMMUTABLE else ():
         if type(one) not in IMMUTABLE:
@@ -112,7 +112,7 @@ class _OrderedPickler(KeyPickler):
     def __init__(self, stream: io.BytesIO, keys: "CallKeys", depth: int) -> None:
         super().__init__(stream, keys)
         self._depth = depth
-        self.places: dict[int, tuple[int, Any]] = {}
+        self.places: dict[int, tuple[int, object]] = {}
 
     def persistent_id(self, thing: Any) -> Any:
         """Return a number or ordered elements in place of an object; see `pickle.Pickler.persistent_id`."""
@@ -135,7 +135,7 @@ class _OrderedPickler(KeyPickler):
         return self.keys.in_order(elements, self._depth)
 
 
-def digest_in_order(thing: Any, keys: "CallKeys", depth: int = 0) -> ObjectDigest:
+def digest_in_order(thing: object, keys: "CallKeys", depth: int = 0) -> ObjectDigest:
     """Return the digest of an object that may hold sets, and is in `depth` sets itself."""
     stream = io.BytesIO()
     pickler = _OrderedPickler(stream, keys, depth)

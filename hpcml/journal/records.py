@@ -61,7 +61,7 @@ class Damage(NamedTuple):
     torn: bool = False
 
 
-def _mac(key: bytes, *parts: Any) -> bytes:
+def _mac(key: bytes, *parts: bytes | memoryview) -> bytes:
     state = hashlib.blake2b(key=key, digest_size=MAC_BYTES)
     for part in parts:
         state.update(part)
@@ -74,7 +74,7 @@ def new_header(key: bytes) -> bytes:
     return start + _mac(key, start)
 
 
-def pack_record(key: bytes, nonce: bytes, offset: int, head: bytes, body: Any) -> bytes:
+def pack_record(key: bytes, nonce: bytes, offset: int, head: bytes, body: bytes | memoryview) -> bytes:
     """Return the bytes of a record that begins at `offset`, without its `body` and the newline after that."""
     line = head + b"\n"
     prefix = PREFIX.pack(

@@ -26,7 +26,6 @@ import threading
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from hpcml.data.digests import digest
 from hpcml.data.envelope import Call
@@ -132,7 +131,7 @@ class RunJournal:
     def _read_body(self, record: Record) -> bytes:
         return self._journal.read(record)
 
-    def begin(self, **about: Any) -> None:
+    def begin(self, **about: object) -> None:
         """Record the beginning of this session."""
         driver = self.this_driver
         identity = {"host": driver.host, "pid": driver.pid, "job": driver.job, "restart": driver.restart}
@@ -176,7 +175,7 @@ class RunJournal:
         """Adopt the file that names this run; it is deleted with an empty run."""
         self._files.append(note)
 
-    def _write(self, head: dict[str, Any], body: bytes | memoryview = b"") -> None:
+    def _write(self, head: Mapping[str, object], body: bytes | memoryview = b"") -> None:
         try:
             self._journal.append(head, body)
         except JournalFull as error:

@@ -14,7 +14,7 @@ from hpcml.journal.recorded_results import RecordedResults
 
 __all__ = ["TaskRecords"]
 
-Append = Callable[[dict[str, Any], bytes | memoryview], None]
+Append = Callable[[Mapping[str, object], bytes | memoryview], None]
 """Function that appends a record: its head and its body."""
 
 
@@ -75,7 +75,7 @@ class TaskRecords:
         failed = outcome._replace(value=None, seconds=share)
         self.finished(chunk._replace(key=chunk.keys[done], keys=()), failed, b"")
 
-    def _describe(self, call: Call, outcome: Outcome) -> dict[str, Any]:
+    def _describe(self, call: Call, outcome: Outcome) -> dict[str, object]:
         """Return the fields that the records of tasks and of chunks have in common."""
         for number, note in self._classes.take():
             if self._recorded.classes.get(number) != note:

@@ -48,7 +48,7 @@ def make_report(items: Iterable[Record | Damage], run: str = "") -> Report:
     return builder.report
 
 
-def clean(text: Any) -> str:
+def clean(text: object) -> str:
     r"""Return `text` as one line that cannot steer a terminal: characters that cannot be printed are escaped.
 
     Examples
@@ -63,7 +63,7 @@ def clean(text: Any) -> str:
     )
 
 
-def _slot_order(slot: str) -> list[Any]:
+def _slot_order(slot: str) -> list[int | str]:
     return [int(part) if number % 2 else part for number, part in enumerate(re.split(r"([0-9]+)", slot))]
 
 

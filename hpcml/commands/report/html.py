@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Sequence
 from html import escape
-from typing import Any
 
 from hpcml.commands.report.advice import advise
 from hpcml.commands.report.formatting import count, duration, memory, moment, short_name
@@ -83,7 +82,7 @@ def _section(title: str, content: str) -> str:
     return f"<section><h2>{escape(title)}</h2>{content}</section>"
 
 
-def _table(title: str, headers: str, rows: Sequence[Iterable[Any]]) -> str:
+def _table(title: str, headers: str, rows: Sequence[Iterable[object]]) -> str:
     """Return a section with a table, "" without rows. A header that begins with # is that of numbers."""
     if not rows:
         return ""

@@ -2,7 +2,6 @@
 
 import textwrap
 from collections.abc import Iterable, Sequence
-from typing import Any
 
 from hpcml.commands.report.advice import advise
 from hpcml.commands.report.formatting import clock, count, duration, memory, moment, short_name
@@ -122,7 +121,7 @@ def _opening(report: Report, width: int) -> str:
     return "\n".join(textwrap.fill(line, width, subsequent_indent="  ", break_on_hyphens=False) for line in lines)
 
 
-def _table(rows: Iterable[Iterable[Any]], headers: list[str], align: str) -> str:
+def _table(rows: Iterable[Iterable[object]], headers: list[str], align: str) -> str:
     """Return a table; `align` has a letter for each column, l or r."""
     from tabulate import tabulate
 
