@@ -12,7 +12,7 @@ from hpcml.data.digests import digest
 from hpcml.data.loading import loads_with_holes
 from hpcml.data.out_of_band import OutOfBand, Packer, reducers
 from hpcml.data.packed import LargePart
-from hpcml.data.pickling import NamingUnpicklable
+from hpcml.data.pickling import raise_unpicklable
 from hpcml.data.staging.store import DataReference, Store
 from hpcml.errors import HpcmlError
 
@@ -101,8 +101,10 @@ class Broadcast:
 def broadcast(value: Any, store: Store, known: str = "") -> Broadcast:
     """Put `value` on the nodes and return its handle; `known` is the digest of `value`, "" where it has none."""
     data = CallData(store, MIN_STAGED_NBYTES, keep=False)
-    with NamingUnpicklable("what is to be broadcast", {"": value}):
+    try:
         packed = Packer(data).pack(value)
+    except Exception as error:
+        raise_unpicklable(error, "what is to be broadcast", {"": value})
     stream, holes, buffers = (packed, (), ()) if isinstance(packed, bytes) else packed
     parts = _Parts(stream, holes, buffers)
     if len(stream) > MIN_STAGED_NBYTES:

@@ -21,7 +21,7 @@ from hpcml.data.arguments import Arguments, Each, Plain, encode_alike
 from hpcml.data.call_data import CallData
 from hpcml.data.out_of_band import Objects, Packer
 from hpcml.data.packed import Packed, Referring
-from hpcml.data.pickling import NamingUnpicklable, pack_plain
+from hpcml.data.pickling import pack_plain, raise_unpicklable
 from hpcml.data.random_state import holds_generator
 
 __all__ = ["CallPacker", "Called"]
@@ -94,8 +94,10 @@ class CallPacker:
         if is_stable and id(function) in self._functions:
             return self._functions[id(function)][1:]
         sent = function if self._wrap is None else self._wrap(function)
-        with NamingUnpicklable(f"the function {name}", {"": sent}):
+        try:
             packed, objects = self._packer.pack_function(sent, max(sends, 1))
+        except Exception as error:
+            raise_unpicklable(error, f"the function {name}", {"": sent})
         if name not in _warned and holds_generator(packed if isinstance(packed, bytes) else packed.stream):
             _warned.add(name)
             log.warning(_COPIED, name)
@@ -110,8 +112,10 @@ class CallPacker:
         packed = pack_plain(args, kwargs)
         if packed is not None:
             return packed
-        with NamingUnpicklable(f"an argument of {name}", {"args": args, "kwargs": kwargs}):
+        try:
             return self._packer.pack_arguments((args, kwargs), objects)
+        except Exception as error:
+            raise_unpicklable(error, f"an argument of {name}", {"args": args, "kwargs": kwargs})
 
     def _pack_all_arguments(
         self, calls: Sequence[tuple[Any, Any]], name: str, objects: Objects, plain: bool

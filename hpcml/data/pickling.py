@@ -3,8 +3,7 @@
 import contextlib
 import pickle
 from collections.abc import Mapping, Sequence
-from types import TracebackType
-from typing import Any, Literal
+from typing import Any, NoReturn
 
 import cloudpickle
 
@@ -13,12 +12,12 @@ from hpcml.data.unpicklable import describe_unpicklable, pickles, text_of
 from hpcml.errors import HpcmlError, TaskError
 
 __all__ = [
-    "NamingUnpicklable",
     "dumps",
     "dumps_parts",
     "is_plain",
     "pack_error",
     "pack_plain",
+    "raise_unpicklable",
 ]
 
 _PLAIN = frozenset((int, float, str, bytes, bool, type(None)))
@@ -74,11 +73,13 @@ def pack_plain(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> bytes | None
     return packed if len(packed) < _MAX_PLAIN_NBYTES else None
 
 
-class NamingUnpicklable:
-    """Context in which something is pickled; an error says which object inside it cannot be sent.
+def raise_unpicklable(error: Exception, what: str, parts: Mapping[str, Any]) -> NoReturn:
+    """Raise the error for something that could not be pickled: it says which object inside it cannot be sent.
 
     Parameters
     ----------
+    error
+        Error of the pickler; errors of this package are raised as they are.
     what
         Name of it all in the message.
     parts
@@ -87,28 +88,15 @@ class NamingUnpicklable:
     Raises
     ------
     TaskError
-        In place of any error but those of this package; the message names the innermost culprit that is found.
+        The message names the innermost culprit that is found.
     """
-
-    __slots__ = ("_parts", "_what")
-
-    def __init__(self, what: str, parts: Mapping[str, Any]) -> None:
-        self._what = what
-        self._parts = parts
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> Literal[False]:
-        if isinstance(error, Exception) and not isinstance(error, HpcmlError):
-            reason = describe_unpicklable(self._parts, self._what, error)
-            raise TaskError(
-                f"{self._what} cannot be sent to a worker: {reason}. Create it inside the function, or pass what "
-                "is needed to create it there."
-            ) from error
-        return False
+    if isinstance(error, HpcmlError):
+        raise error
+    reason = describe_unpicklable(parts, what, error)
+    raise TaskError(
+        f"{what} cannot be sent to a worker: {reason}. Create it inside the function, or pass what is needed to "
+        "create it there."
+    ) from error
 
 
 def pack_error(error: BaseException) -> bytes:

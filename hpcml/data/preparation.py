@@ -5,7 +5,7 @@ import uuid
 from collections.abc import Callable
 from typing import Any
 
-from hpcml.data.pickling import NamingUnpicklable, dumps
+from hpcml.data.pickling import dumps, raise_unpicklable
 
 __all__ = ["Preparation", "preparation_of"]
 
@@ -33,8 +33,10 @@ class Preparation:
 
     def __init__(self, function: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
         self.name = uuid.uuid4().hex
-        with NamingUnpicklable("the initializer of Parallel", {"": (function, arguments)}):
+        try:
             self.packed = dumps((function, arguments))
+        except Exception as error:
+            raise_unpicklable(error, "the initializer of Parallel", {"": (function, arguments)})
 
     def run_once(self) -> None:
         """Make the call, unless it was the last that this process has made; its exception is the task's error."""

@@ -13,7 +13,7 @@ import pytest
 import tasks
 from patience import promised
 
-from hpcml.data.pickling import NamingUnpicklable, dumps
+from hpcml.data.pickling import dumps, raise_unpicklable
 from hpcml.errors import TaskError
 
 LOCK = threading.Lock()
@@ -112,8 +112,10 @@ def test_an_argument_is_refused_with_its_path(name):
     began = time.monotonic()
     with pytest.raises(TaskError, match=re.escape(said)) as caught:
         args = (make(),)
-        with NamingUnpicklable("an argument of f", {"args": args, "kwargs": {}}):
+        try:
             dumps((args, {}))
+        except Exception as error:
+            raise_unpicklable(error, "an argument of f", {"args": args, "kwargs": {}})
     assert time.monotonic() - began < promised(10)
     assert str(caught.value).startswith("an argument of f cannot be sent to a worker: args[0]")
     assert len(str(caught.value)) < 1000

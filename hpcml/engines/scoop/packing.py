@@ -22,7 +22,7 @@ import cloudpickle
 from hpcml.data.definitions import is_found_by_name
 from hpcml.data.exceptions import attach_cause
 from hpcml.data.outcomes import RemoteTraceback
-from hpcml.data.pickling import NamingUnpicklable, dumps_parts, pack_error
+from hpcml.data.pickling import dumps_parts, pack_error, raise_unpicklable
 from hpcml.errors import TaskError
 
 __all__ = ["dumps", "name_of", "pack_outcome", "pack_task", "unpack"]
@@ -67,8 +67,10 @@ def pack_task(future: Any) -> bytes:
     name = name_of(future.callable)
     call = (future.callable, future.args, future.kargs)
     parts = {"the function": future.callable, "args": future.args, "kwargs": future.kargs}
-    with NamingUnpicklable(f"the task {name}", parts):
+    try:
         packed = dumps(call)
+    except Exception as error:
+        raise_unpicklable(error, f"the task {name}", parts)
     return _pack(future, ("task", name, packed))
 
 
