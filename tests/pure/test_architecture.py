@@ -12,7 +12,7 @@ import hpcml
 
 ROOT = Path(hpcml.__file__).parent
 
-ROOMS = {
+FOLDERS = {
     "errors": (),
     "interpreter": ("errors",),
     "slurm": ("errors",),
@@ -27,15 +27,15 @@ ROOMS = {
 }
 """Each folder or module of the package, and those that it may import."""
 
-ARROWS = {
+SHARED_MODULES = {
     ("data", "slurm"): {"commands", "process"},
     ("data.staging", "data"): {"digests"},
     ("engines", "journal"): {"private_files"},
     ("evolve", "journal"): {"checkpoint"},
 }
-"""Modules of a room or folder that another may import, where these are not all."""
+"""Modules of a folder that another folder may import, where these are not all."""
 
-SIBLINGS = {
+SUBFOLDERS = {
     "cluster": ("cluster.dispatch", "cluster.map"),
     "data": ("data.staging",),
     "engines": (),
@@ -52,12 +52,15 @@ SIBLINGS = {
     "commands.report": (),
     "commands.at_start": ("commands",),
 }
-"""Folders within a room, and those of the same room that they may import."""
+"""Folders inside a folder, and those of the same folder that they may import."""
 
-TOP = {"__init__", "__main__"}  # may import every room
+MAX_MODULE_LINES = 265
+MAX_FUNCTION_LINES = 35  # of the body, without the docstring
+
+TOP = {"__init__", "__main__"}  # may import every folder
 
 # Each foreign library may be imported in these modules only, also inside functions.
-DOORS = {
+IMPORTERS = {
     "matplotlib": {"evolve.plot"},
     "deap": {"data.deap", "evolve.algorithms", "evolve.state"},
     "cloudpickle": {"data.class_loading", "data.classes", "data.unpicklable", "data.definitions", "data.deap",
@@ -123,38 +126,39 @@ def own_imports(name):
     return {target for target in found if target in MODULES and target != name}
 
 
-def room(name):
+def folder(name):
+    """Return the folder, or the module beside the folders, at the head of a name."""
     return name.split(".")[0]
 
 
-def folder(name):
-    """Return the folder that a module is in, below its room, or its room."""
+def subfolder(name):
+    """Return the subfolder of a module, or its folder where it is in none."""
     below = ".".join(name.split(".")[:2])
-    return below if below in SIBLINGS else room(name)
+    return below if below in SUBFOLDERS else folder(name)
 
 
-def test_every_module_is_in_a_room():
-    assert {room(name) for name in MODULES} - TOP == set(ROOMS)
+def test_every_module_is_in_a_folder_of_the_table():
+    assert {folder(name) for name in MODULES} - TOP == set(FOLDERS)
 
 
-def test_rooms_import_downward():
-    """No room may import one that comes after it in the table."""
-    order = list(ROOMS)
-    for name, below in ROOMS.items():
+def test_folders_import_earlier_folders_only():
+    """A folder imports only folders before it in the table."""
+    order = list(FOLDERS)
+    for name, below in FOLDERS.items():
         assert all(order.index(one) < order.index(name) for one in below)
 
 
 @pytest.mark.parametrize("name", sorted(set(MODULES) - TOP))
-def test_imports_go_down(name):
+def test_imports_follow_the_tables(name):
     for target in own_imports(name):
         assert target not in TOP
-        here, there = room(name), room(target)
+        here, there = folder(name), folder(target)
         if here != there:
-            assert there in ROOMS[here], f"{name} imports {target}: {here} may import {ROOMS[here]}"
-        elif folder(name) in SIBLINGS and folder(target) != folder(name):
-            here, there = folder(name), folder(target)
-            assert there in SIBLINGS[here], f"{name} imports {target}"
-        only = ARROWS.get((here, there))
+            assert there in FOLDERS[here], f"{name} imports {target}: {here} may import {FOLDERS[here]}"
+        elif subfolder(name) in SUBFOLDERS and subfolder(target) != subfolder(name):
+            here, there = subfolder(name), subfolder(target)
+            assert there in SUBFOLDERS[here], f"{name} imports {target}"
+        only = SHARED_MODULES.get((here, there))
         assert only is None or target.removeprefix(f"{there}.") in only, f"{name} imports {target}: only {only}"
 
 
@@ -174,16 +178,16 @@ def test_there_is_no_cycle():
         visit(name)
 
 
-def test_foreign_libraries_have_one_door():
+def test_foreign_libraries_are_imported_by_few_modules():
     allowed = set(sys.stdlib_module_names) | {"hpcml"}
     for name, tree in MODULES.items():
         for target in imported(tree):
             library = target.split(".")[0]
             if library not in allowed:
-                assert name in DOORS.get(library, ()), f"{name} imports {target}"
+                assert name in IMPORTERS.get(library, ()), f"{name} imports {target}"
 
 
-@pytest.mark.parametrize("name", ["errors", "interpreter", *(one for one in MODULES if room(one) == "slurm")])
+@pytest.mark.parametrize("name", ["errors", "interpreter", *(one for one in MODULES if folder(one) == "slurm")])
 def test_slurm_errors_and_interpreter_import_the_standard_library_only(name):
     if name in MODULES:
         libraries = {target.split(".")[0] for target in imported(MODULES[name])}
@@ -236,16 +240,37 @@ def test_all_lists_the_public_names(name):
 def test_modules_and_functions_stay_small(name):
     path = ROOT / Path(*name.split("."))
     path = path.with_suffix(".py") if path.with_suffix(".py").exists() else path / "__init__.py"
-    assert len(path.read_text().splitlines()) <= 265
+    assert len(path.read_text().splitlines()) <= MAX_MODULE_LINES
     for node in ast.walk(MODULES[name]):
         if isinstance(node, ast.FunctionDef):
             body = node.body[1:] if ast.get_docstring(node) else node.body
             length = body[-1].end_lineno - body[0].lineno + 1 if body else 0
-            assert length <= 35, f"{name}.{node.name} has {length} lines"
+            assert length <= MAX_FUNCTION_LINES, f"{name}.{node.name} has {length} lines"
 
 
-def test_public_names_have_docstrings_and_types():
+def documented(tree):
+    """Yield name and docstring of a module and of its classes and functions; None where there is none."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.FunctionDef | ast.ClassDef):
+            yield getattr(node, "name", ""), ast.get_docstring(node)
+
+
+def test_public_names_have_docstrings():
     for name, tree in MODULES.items():
-        for node in ast.walk(tree):
-            if isinstance(node, ast.FunctionDef | ast.ClassDef) and not node.name.startswith("_"):
-                assert ast.get_docstring(node), f"{name}.{node.name} has no docstring"
+        for inner, text in documented(tree):
+            assert text or inner.startswith("_"), f"{name}.{inner} has no docstring"
+
+
+def test_docstrings_begin_with_the_thing():
+    """A first line with "What" or "How" is about a thing and does not name it."""
+    for name, tree in MODULES.items():
+        for inner, text in documented(tree):
+            assert (text or "").split(maxsplit=1)[:1] not in (["What"], ["How"]), f"{name}.{inner}: {text}"
+
+
+def test_public_docstrings_have_one_sentence_first():
+    """The first line of a docstring is a summary, which ends with a full stop."""
+    for name, tree in MODULES.items():
+        for inner, text in documented(tree):
+            summary = (text or ".").splitlines()[0]
+            assert summary.endswith(".") or inner.startswith("_"), f"{name}.{inner}: {summary}"

@@ -66,7 +66,7 @@ class HpcmlBackend(_AutoBatchingMixin, _ParallelBackendBase):  # type: ignore[mi
         self._announced = False
 
     def effective_n_jobs(self, n_jobs: int | None) -> int:
-        """Return how many tasks run at once for joblib's `n_jobs`: -1 for all slots, -2 for all but one, …"""
+        """Return how many tasks run at once for joblib's `n_jobs`: -1 for all slots, -2 for all but one."""
         if n_jobs == 0:
             raise ValueError("n_jobs == 0 in Parallel has no meaning: use n_jobs=-1 for all slots")
         if n_jobs is None or current_worker() is not None:
