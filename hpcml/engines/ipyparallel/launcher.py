@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from hpcml.data.staging.directories import DataDirectories
-from hpcml.engines.children import adopt_orphans, end_orphans, end_trees
+from hpcml.engines.descendants import adopt_orphans, end_orphans, end_trees
 from hpcml.engines.ipyparallel.engine import IMPORTS, run_engine
 from hpcml.engines.ipyparallel.message_types import Connection, Order, StartOrder
 from hpcml.engines.ipyparallel.prints import NodePrints

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 
 from hpcml.data.staging.directories import DataDirectories
 from hpcml.data.staging.file_system import LocalStaging
-from hpcml.engines.children import end_trees
+from hpcml.engines.descendants import end_trees
 from hpcml.engines.interrupts import Interrupts
 from hpcml.engines.local.executors import outlive_main, removed_after_a_kill
 from hpcml.engines.local.frames import Channels

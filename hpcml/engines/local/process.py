@@ -10,7 +10,7 @@ from concurrent.futures import Future
 from typing import Any, NamedTuple
 
 from hpcml.data.process_state import set_start_state
-from hpcml.engines.children import end_trees
+from hpcml.engines.descendants import end_trees
 from hpcml.engines.local.executors import WorkerExecutor, inheritable
 from hpcml.engines.local.frames import Channel, Channels, serve
 from hpcml.engines.streams import Pipes, Streams

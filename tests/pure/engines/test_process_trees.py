@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from hpcml.engines.children import end_trees
+from hpcml.engines.descendants import end_trees
 
 FAMILY = (
     "import subprocess, sys, time\n"
@@ -67,7 +67,7 @@ def test_a_process_that_is_gone_is_no_error():
 def test_orphans_of_a_worker_end():
     code = (
         "import os, subprocess, sys\n"
-        "from hpcml.engines.children import adopt_orphans, end_orphans\n"
+        "from hpcml.engines.descendants import adopt_orphans, end_orphans\n"
         "adopt_orphans()\n"
         "task = subprocess.Popen([sys.executable, '-c', sys.argv[1]], stdout=subprocess.PIPE, text=True)\n"
         "child = int(task.stdout.readline())\n"
