@@ -60,7 +60,8 @@ class Calls:
         self._packer = CallPacker(data, wrap)
         self._keys = CallKeys(data.digests)
         self._function_digests: dict[int, tuple[Any, ObjectDigest]] = {}
-        self.prepared: Any = None  # an initializer, which workers call before: the results may depend on it
+        # An initializer with its arguments, which workers call before: the results may depend on it.
+        self.prepared: tuple[Callable[..., Any], tuple[Any, ...]] | None = None
         self.seconds: float | None = None  # measured time of a call of this Parallel
 
     def make(

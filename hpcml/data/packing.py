@@ -17,7 +17,7 @@ import pickle
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from hpcml.data.arguments import Arguments, Each, Plain, encode_alike
+from hpcml.data.arguments import Arguments, CallArguments, Each, Plain, encode_alike
 from hpcml.data.call_data import CallData
 from hpcml.data.out_of_band import Objects, Packer
 from hpcml.data.packed import Packed, Referring
@@ -84,7 +84,7 @@ class CallPacker:
         packed, objects = self._pack_function(called)
         return packed, self._pack_arguments(args, kwargs, called.name, objects)
 
-    def pack_all(self, called: Called, calls: Sequence[tuple[Any, Any]], plain: bool) -> tuple[Packed, Arguments]:
+    def pack_all(self, called: Called, calls: Sequence[CallArguments], plain: bool) -> tuple[Packed, Arguments]:
         """Return a function and the arguments of several calls, packed, all `plain` or not; see `pack`."""
         packed, objects = self._pack_function(called)
         return packed, self._pack_all_arguments(calls, called.name, objects, plain)
@@ -118,7 +118,7 @@ class CallPacker:
             raise_unpicklable(error, f"an argument of {name}", {"args": args, "kwargs": kwargs})
 
     def _pack_all_arguments(
-        self, calls: Sequence[tuple[Any, Any]], name: str, objects: Objects, plain: bool
+        self, calls: Sequence[CallArguments], name: str, objects: Objects, plain: bool
     ) -> Arguments:
         if plain:
             return Plain(pickle.dumps(calls, pickle.HIGHEST_PROTOCOL), 0, len(calls))
