@@ -76,8 +76,8 @@ def test_prints_of_a_task_are_shown_in_order_before_its_result(cluster, capfd):
         future.result(SECONDS)
     by_slot = {}
     for line in capfd.readouterr().out.splitlines():
-        slot, _, said = line.partition("] ")
-        by_slot.setdefault(slot, []).append(said)
+        slot, _, message = line.partition("] ")
+        by_slot.setdefault(slot, []).append(message)
     assert sorted(by_slot.values()) == [[f"line {n}" for n in range(200)]] * cluster.slots
 
 

@@ -221,14 +221,14 @@ def place(request, tmp_path_factory):
 def test_recalled_objects_are_of_the_scripts_classes(place):
     place, engine = place
     expected, ran, _ = start(place, "none")
-    first, executed, said = start(place, engine)
+    first, executed, message = start(place, engine)
     assert first == expected
     assert executed == ran
-    again, executed, said = start(place, engine)
+    again, executed, message = start(place, engine)
     assert again == expected
     assert executed == []
-    assert "recorded result" not in said
-    assert "cannot be recognised" not in said
+    assert "recorded result" not in message
+    assert "cannot be recognised" not in message
 
 
 @pytest.mark.parametrize("name", EDITED)

@@ -202,12 +202,12 @@ def test_a_program_behaves_as_with_python(name, tmp_path):
 
 def test_python_itself_gives_the_expected_statuses_and_texts(tmp_path):
     """A few cases have the statuses and texts of Python's manual."""
-    for name, status, said in (("big", 7, ""), ("negative", 255, ""), ("text", 1, "no good")):
+    for name, status, message in (("big", 7, ""), ("negative", 255, ""), ("text", 1, "no good")):
         folder = tmp_path / name
         folder.mkdir()
         found = outcome(start(CASES[name], folder, []), folder)
         assert found["status"] == status
-        assert said in str(found["errors"])
+        assert message in str(found["errors"])
 
 
 def test_ctrl_c_ends_a_program_as_with_python(tmp_path):

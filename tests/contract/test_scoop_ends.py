@@ -11,7 +11,7 @@ from scoop_runs import WORK, Run, parent, processes, workers
 ENDS = {
     "list(futures.map(work, [1])); raise LookupError('lost')": (1, r"LookupError: lost"),
     "list(futures.map(work, [1])); sys.exit(7)": (7, "^$"),
-    "sys.exit('said')": (1, "^said$"),
+    "sys.exit('message')": (1, "^message$"),
     "list(futures.map(raises_needs, [1]))": (1, "Needs: this and that"),
     "list(futures.map(exit_task, [5]))": (5, "^$"),
     "list(futures.map(lock, [1]))": (1, "the result of lock on .* cannot be sent: .*lock"),
@@ -22,9 +22,9 @@ ENDS = {
 
 def test_the_exit_status_is_the_scripts_own(together):
     for main, done in together(WORK, {main: main for main in ENDS}).items():
-        status, said = ENDS[main]
+        status, message = ENDS[main]
         assert done.status == status, (main, done.err)
-        assert re.search(said, done.err), (main, done.err)
+        assert re.search(message, done.err), (main, done.err)
 
 
 def test_errors_of_tasks_can_be_caught_and_the_pool_stays_usable(run):
@@ -63,11 +63,11 @@ def test_a_script_that_workers_cannot_load_fails_with_its_error(tmp_path):
     for number, script in enumerate(scripts):
         (tmp_path / str(number)).mkdir()
         runs.append(Run(tmp_path / str(number), script))
-    for run, said in zip(runs, scripts.values(), strict=True):
+    for run, message in zip(runs, scripts.values(), strict=True):
         done = run.end()
         assert done.status == 1
         assert "ended while it started (exit code 1)" in done.err
-        assert said in done.err
+        assert message in done.err
 
 
 DEATHS = {

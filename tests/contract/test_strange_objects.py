@@ -108,9 +108,9 @@ ARGUMENTS = {
 
 @pytest.mark.parametrize("name", ARGUMENTS)
 def test_an_argument_is_refused_with_its_path(name):
-    make, said = ARGUMENTS[name]
+    make, message = ARGUMENTS[name]
     began = time.monotonic()
-    with pytest.raises(TaskError, match=re.escape(said)) as caught:
+    with pytest.raises(TaskError, match=re.escape(message)) as caught:
         args = (make(),)
         try:
             dumps((args, {}))
@@ -139,17 +139,17 @@ def with_a_late_variable():
 def test_a_function_is_refused_with_its_path(cluster):
     by_value = type(with_default)(with_default.__code__, {"__name__": "__main__"}, "f", (LOCK,))
     nested = type(with_default)((lambda: lambda: LOCK).__code__, {"__name__": "__main__", "LOCK": LOCK}, "f")
-    for function, said in (
+    for function, message in (
         (by_value, r"its default lock is a _thread\.lock"),
         (nested, r"its global LOCK is a _thread\.lock"),
         (with_a_late_variable(), r"its variable lock is a _thread\.lock"),
         (State().method, r"its \.__self__\.inner\.handle is a _thread\.lock"),
         (functools.partial(tasks.add, LOCK), r"its \.args\[0\] is a _thread\.lock"),
     ):
-        with pytest.raises(TaskError, match=rf"the function .* cannot be sent to a worker: {said}"):
+        with pytest.raises(TaskError, match=rf"the function .* cannot be sent to a worker: {message}"):
             cluster.submit(function)
-    said = r"tasks\.add cannot be sent to a worker: kwargs\['b'\] is a _thread\.lock"
-    with pytest.raises(TaskError, match=said):
+    message = r"tasks\.add cannot be sent to a worker: kwargs\['b'\] is a _thread\.lock"
+    with pytest.raises(TaskError, match=message):
         cluster.submit(tasks.add, 1, b=LOCK)
 
 

@@ -80,12 +80,12 @@ class Driver:
 
     def _open(self) -> None:
         environment = {name: value for name, value in os.environ.items() if not name.startswith("SLURM_")}
-        with open(self.place / "start", "w") as said:
+        with open(self.place / "start", "w") as errors:
             self._process = subprocess.Popen(
                 [sys.executable, HERE / "runner.py", self.executor, self.place],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
-                stderr=said,
+                stderr=errors,
                 env=environment,
                 cwd=self.place,
                 text=True,

@@ -145,12 +145,12 @@ def test_a_frozen_node_is_used_again(cluster, expected):
     assert len({pid for _, host, pid, _ in late if host == "n3"}) == 4
 
 
-SAID = {"kill": "SIGKILL", "hang": "task_timeout=2"}  # other ends: tests/contract/test_prints.py
+MESSAGES = {"kill": "SIGKILL", "hang": "task_timeout=2"}  # other ends: tests/contract/test_prints.py
 
 
 @pytest.mark.release("22.05")
-@pytest.mark.parametrize(("harm", "said"), SAID.items(), ids=SAID)
-def test_f17_a_fit_that_kills_its_workers_has_its_error_score(cluster, expected, harm, said):
+@pytest.mark.parametrize(("harm", "message"), MESSAGES.items(), ids=MESSAGES)
+def test_f17_a_fit_that_kills_its_workers_has_its_error_score(cluster, expected, harm, message):
     first, second = sorted(expected["param_alpha"])[:2]
     row = expected["param_alpha"].index(first)
     limit = 2 if harm == "hang" else None
@@ -158,7 +158,7 @@ def test_f17_a_fit_that_kills_its_workers_has_its_error_score(cluster, expected,
     results = search.finish(f"F17 {harm}")
     assert_equal(results, expected, but={row})
     assert math.isnan(results["mean_test_score"][row])
-    assert said in search.errors, search.errors[-3000:]
+    assert message in search.errors, search.errors[-3000:]
     assert "3 fits failed" in search.errors
     begun = Counter(event[0] for event in search.events("begin"))
     poisonous = [count for fit, count in begun.items() if float(fit.split("/")[0]) == first]

@@ -15,11 +15,11 @@ def test_tasks_on_three_nodes_see_plain_processes(cluster):
     found = json.loads(next(line for line in lines if line.startswith("{")))
     numbers = list(range(24))
     assert found["speak"] == [0] * 24
-    said = [line.partition("] ") for line in lines if line.startswith("[n")]
-    assert len({slot for slot, _, what in said if what.startswith("python")}) == 6
+    prints = [line.partition("] ") for line in lines if line.startswith("[n")]
+    assert len({slot for slot, _, what in prints if what.startswith("python")}) == 6
     for number in numbers:
         for what in ("python", "error", "child"):
-            assert [words for *_, words in said].count(f"{what} {number}") == 1
+            assert [words for *_, words in prints].count(f"{what} {number}") == 1
     assert found["around"] == [[f"{cluster.shared_dir}/results", "0.5", "1", 0o027]]
     assert found["loop"] == [2 * number for number in numbers]
     assert found["terminate"] == [-15] * 24
@@ -27,7 +27,7 @@ def test_tasks_on_three_nodes_see_plain_processes(cluster):
     assert found["notebook"] == [["agg", None, False, None]] * 24
     assert found["died"] == ["WorkerDied", True]
     # The death of a worker with several tasks at once counts for none of them; then 5 runs alone.
-    assert [words for *_, words in said].count("last words of 5") in (3, 4)
+    assert [words for *_, words in prints].count("last words of 5") in (3, 4)
     assert found["queue"] == numbers
     (note,) = found["unix"]
     assert "is out of reach of n" in note

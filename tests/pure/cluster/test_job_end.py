@@ -16,7 +16,7 @@ def end():
 
 def test_the_requeue_is_logged_before_slurm_ends_the_job(end, monkeypatch, caplog):
     """Slurm may kill the job before `scontrol requeue` returns."""
-    said = []
-    monkeypatch.setattr(job_end, "requeue_job", lambda *_: said.extend(caplog.messages))
+    logged = []
+    monkeypatch.setattr(job_end, "requeue_job", lambda *_: logged.extend(caplog.messages))
     end._requeue()
-    assert said[-1] == "job 7 goes back to the queue, to be resumed"
+    assert logged[-1] == "job 7 goes back to the queue, to be resumed"

@@ -34,5 +34,5 @@ def test_the_earliest_stop_counts():
 
 def test_a_task_that_ran_too_long_is_named_with_its_worker():
     task = Task(Call(b"", b"", "module.fit", "group"), Future())
-    said = str(Limits(2.5, lambda: None).timeout_error(task, WorkerDied("gone", "n1:3")))
-    assert said == "module.fit ran longer than task_timeout=2.5 s on n1:3, which was ended and is replaced"
+    message = str(Limits(2.5, lambda: None).timeout_error(task, WorkerDied("gone", "n1:3")))
+    assert message == "module.fit ran longer than task_timeout=2.5 s on n1:3, which was ended and is replaced"

@@ -27,10 +27,10 @@ def test_a_firewall_is_shown_by_address_and_node():
 
 @pytest.mark.parametrize("seen", [{}, {"127.0.0.1": "Connection refused"}], ids=["none", "loopback"])
 def test_the_error_says_when_nodes_have_no_ipv4(seen):
-    said = unreachable({"this process": seen, "n1": seen})
-    assert "no IPv4 address that others could reach" in said
-    assert "do not speak IPv6" in said
-    assert "firewall" not in said
+    message = unreachable({"this process": seen, "n1": seen})
+    assert "no IPv4 address that others could reach" in message
+    assert "do not speak IPv6" in message
+    assert "firewall" not in message
 
 
 @pytest.fixture
@@ -53,23 +53,23 @@ NODES = tuple(Node(f"n{number}", 1) for number in (1, 2, 3))
 def test_each_node_without_workers_has_its_own_reason(program):
     steps = [(NODES, program("0: fine\n1: ImportError: no module\n 2: slow\n"))]
     seen = ControllerState(program("", "controller"), ended=False, ready=True)
-    said = describe_failures(seen, steps, {"n1", "n2"}, {"n1"}, labelled=True).splitlines()
-    assert said[1:4] == [
+    message = describe_failures(seen, steps, {"n1", "n2"}, {"n1"}, labelled=True).splitlines()
+    assert message[1:4] == [
         "n2 has no worker; its log ends with",
         "    1: ImportError: no module",
         "n3 has no worker, and nothing was heard from it",
     ]
-    assert "scontrol" not in "\n".join(said)
+    assert "scontrol" not in "\n".join(message)
 
 
 def test_without_news_of_any_node_the_error_names_the_questions_to_slurm(program):
     steps = [(NODES, program("srun: error: Unable to contact slurm controller (connect failure)\n"))]
-    said = describe_failures(
+    message = describe_failures(
         ControllerState(program("", "controller"), False, False), steps, set(), set(), labelled=True
     )
-    assert "Slurm has not started the workers. `scontrol ping` tells whether it answers" in said
-    assert "`sinfo --Node --nodes=n[1-3]` whether the nodes do" in said
-    assert "    srun: error: Unable to contact slurm controller" in said
+    assert "Slurm has not started the workers. `scontrol ping` tells whether it answers" in message
+    assert "`sinfo --Node --nodes=n[1-3]` whether the nodes do" in message
+    assert "    srun: error: Unable to contact slurm controller" in message
     alone = describe_failures(
         ControllerState(program("", "controller"), False, False), steps, set(), set(), labelled=False
     )
@@ -78,10 +78,10 @@ def test_without_news_of_any_node_the_error_names_the_questions_to_slurm(program
 
 def test_a_refusal_of_slurm_differs_from_its_silence(program):
     steps = [(NODES, program("srun: error: Slurm job 1 has expired\n", status=113))]
-    said = describe_failures(
+    message = describe_failures(
         ControllerState(program("", "controller"), True, False), steps, set(), set(), labelled=True
     )
-    assert "Slurm has refused to start the workers" in said
-    assert "unset ${!SLURM_@}" in said
-    assert "    srun: error: Slurm job 1 has expired" in said
-    assert "scontrol ping" not in said
+    assert "Slurm has refused to start the workers" in message
+    assert "unset ${!SLURM_@}" in message
+    assert "    srun: error: Slurm job 1 has expired" in message
+    assert "scontrol ping" not in message

@@ -131,11 +131,11 @@ def test_unreadable_files_of_another_user_are_refused_with_the_same_message(tmp_
     try:
         (public / "key").touch(mode=0o600)
         command = [sys.executable, "-c", AS_NOBODY, str(public / "key")]
-        said = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout.splitlines()
+        seen = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout.splitlines()
     finally:
         (public / "key").unlink()
         public.rmdir()
-    assert said == [f"HpcmlError {public}/key belongs to user 0, not to you: remove it, or start a new run"] * 2
+    assert seen == [f"HpcmlError {public}/key belongs to user 0, not to you: remove it, or start a new run"] * 2
 
 
 def test_a_key_is_written_whole_or_not_at_all(tmp_path, file_limit):

@@ -21,8 +21,8 @@ def test_the_status_is_known_when_the_output_ends(tmp_path: Path):
 
 def test_lines_that_are_no_messages_go_to_the_log(tmp_path: Path):
     inbox: queue.SimpleQueue = queue.SimpleQueue()
-    said = ["7", "[1, 2]", "null", '"text"', "NaN", "{", '{"a": 1}', "0: 8", '0: {"b": 2}']
-    program = Program("child", ["printf", "%s\\n", *said], {"PATH": "/usr/bin:/bin"}, inbox, tmp_path / "log")
+    lines = ["7", "[1, 2]", "null", '"text"', "NaN", "{", '{"a": 1}', "0: 8", '0: {"b": 2}']
+    program = Program("child", ["printf", "%s\\n", *lines], {"PATH": "/usr/bin:/bin"}, inbox, tmp_path / "log")
     assert [inbox.get(timeout=patient(5))[1] for _ in range(3)] == [{"a": 1}, {"b": 2}, None]
     assert (tmp_path / "log").read_text().splitlines() == ["7", "[1, 2]", "null", '"text"', "NaN", "{", "0: 8"]
     program.stop()

@@ -157,7 +157,7 @@ class SlurmCluster(ClusterView):
         ns.send([process.pid for process in self.all_processes(node)], signal.SIGCONT)
 
     def cut_node(self, node: str) -> None:
-        """Cut a node's network; its processes go on."""
+        """Cut a node's network; its processes run on."""
         self.running_node(node)
         self._on_login("ip", "link", "set", node, "down")
 

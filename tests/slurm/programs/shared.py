@@ -49,17 +49,17 @@ def searched(jobs: int) -> tuple[list, list]:
 with hpcml.Cluster() as cluster:
     out = numpy.memmap(Path(sys.argv[1]) / "out.dat", "f8", "w+", shape=(48,))
     hosts = set(cluster.map(fill, [out] * 48, range(48)))
-    said = {"hosts": sorted(hosts), "written": numpy.fromfile(out.filename).tolist()}
+    report = {"hosts": sorted(hosts), "written": numpy.fromfile(out.filename).tolist()}
     local = numpy.memmap("/tmp/local.dat", "f8", "w+", shape=(48,))
     errors = [cluster.submit(fill, local, number).exception() for number in range(48)]
     Path("/tmp/local.dat").unlink()
-    said["local"] = sorted({f"{type(error).__name__}: {error}" for error in errors})
+    report["local"] = sorted({f"{type(error).__name__}: {error}" for error in errors})
     array = numpy.ones(300_000)
     sums = set()
     for _ in range(2):
         sums |= set(cluster.map(total, [array] * 24, range(24)))
         list(cluster.map(clean, range(4 * cluster.slots)))
         sums |= set(cluster.map(total, [array + 1] * 24, range(24)))
-    said["sums"] = sorted(sums)
-    said["equal"] = searched(-1) == searched(1)
-    print(json.dumps(said))
+    report["sums"] = sorted(sums)
+    report["equal"] = searched(-1) == searched(1)
+    print(json.dumps(report))
