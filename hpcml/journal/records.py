@@ -30,7 +30,8 @@ __all__ = ["Damage", "JournalReader", "Record", "new_header", "pack_record"]
 # | A file with another number is refused with a message, and never misread.                           |
 # +--------------------------------------------------------------------------------------------------+
 TITLE = b"hpcml journal 2\n"
-NONCE_BYTES = MAC_BYTES = 16
+NONCE_BYTES = 16
+MAC_BYTES = 16
 HEADER_BYTES = len(TITLE) + NONCE_BYTES + MAC_BYTES
 MARK = b"\x00hjr"
 PREFIX = struct.Struct(f"<4sQI{MAC_BYTES}s")

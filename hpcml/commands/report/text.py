@@ -87,7 +87,7 @@ def notes(report: Report) -> list[str]:
         if damage.tail:
             found.append(f"the last {where} are no whole record: being written just now, or cut off")
         else:
-            found.append(f"{where} are damaged: what was recorded there is not in this report")
+            found.append(f"{where} are damaged: the records there are not in this report")
     if len(report.damages) > MAX_LINES:
         found.append(f"and {len(report.damages) - MAX_LINES:,} more places are damaged")
     if report.sessions and report.sessions[-1].end_reason == "no end yet":
@@ -96,9 +96,9 @@ def notes(report: Report) -> list[str]:
     if cut:
         sessions = "session " if len(cut) == 1 else "sessions "
         sessions += ", ".join(cut[:MAX_LINES]) + ", …" * (len(cut) > MAX_LINES)
-        found.append(f"what was running when {sessions} ended is not recorded, and counts as idle")
+        found.append(f"tasks that were running when {sessions} ended are not recorded: their time counts as idle")
     if report.core_hours_used > report.core_hours_allocated:
-        found.append("the slots together had more CPUs than were there: tasks have waited for one another")
+        found.append("the slots together had more CPUs than the allocation: tasks have waited for one another")
     if report.repeated:
         found.append(f"{count(report.repeated, 'task')} ran again though done before: versions had changed")
     if report.off_clock:

@@ -34,7 +34,7 @@ def test_a_killed_session_is_cut_off():
     heads = [session(), task("n1:0", 1000.0, 1.0), session(2, 2000.0, job="8"), end(2001.0)]
     report = report_of(*heads)
     assert report.sessions[0].end_reason == "cut off"
-    assert "what was running when session 1 ended is not recorded" in render_text(report)
+    assert "tasks that were running when session 1 ended are not recorded" in render_text(report)
 
 
 def test_a_session_whose_record_is_lost_is_rebuilt_from_its_tasks():
