@@ -12,11 +12,11 @@ as left is counted down on the monotonic clock, so that the clocks of two comput
 import contextlib
 import logging
 import os
-import select
 import signal
 import threading
 import time
 from collections.abc import Callable
+from multiprocessing.connection import wait
 from types import FrameType
 
 __all__ = ["Deadline"]
@@ -85,7 +85,8 @@ class Deadline:
     def _watch(self) -> None:
         pause = 0.0 if self._query is not None else None
         while not self._closed:
-            if select.select([self._reader], [], [], pause)[0]:
+            # select(2) takes no descriptor above 1,023, and a script may have that many files open.
+            if wait([self._reader], pause):
                 for number in dict.fromkeys(os.read(self._reader, 4096)):
                     if number:
                         log.debug("signal %s", signal.Signals(number).name)

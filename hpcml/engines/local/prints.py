@@ -1,9 +1,9 @@
 """Prints of the workers of engine ``local``, read in the driver while their frames run."""
 
 import os
-import select
 import threading
 from collections.abc import Callable
+from multiprocessing.connection import wait
 
 from hpcml.engines.collector import Collector
 from hpcml.engines.streams import Pipes
@@ -31,7 +31,8 @@ class PrintReader:
 
     def _read(self) -> None:
         while True:
-            ready = select.select([self._wake, *self._collector.watched], [], [], self._collector.timeout)[0]
+            # select(2) takes no descriptor above 1,023, and a script may have that many files open.
+            ready = wait([self._wake, *self._collector.watched], self._collector.timeout)
             if self._wake in ready:
                 return
             with self.lock:

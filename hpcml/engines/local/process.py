@@ -2,11 +2,11 @@
 
 import multiprocessing
 import os
-import select
 import socket
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
+from multiprocessing.connection import wait
 from typing import Any, NamedTuple
 
 from hpcml.data.process_state import set_start_state
@@ -120,7 +120,7 @@ def _exit_with_driver(driver: int) -> None:
         ended = os.pidfd_open(driver)
         # Where the parent is another process, the driver has ended, and its id may be another process' now.
         if os.getppid() == driver:
-            select.select([ended], [], [])
+            wait([ended])
     except ProcessLookupError:
         pass
     os._exit(1)

@@ -7,11 +7,11 @@
 
 import contextlib
 import os
-import select
 import socket
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from multiprocessing.connection import wait
 
 from hpcml.engines.nodes.messages import Offer
 
@@ -55,7 +55,7 @@ class AddressOffer:
         """Greet all clients until the file descriptor `until` has something to read."""
         waited: list[socket.socket | int] = [*self._listeners, until]
         while True:
-            ready = select.select(waited, [], [])[0]
+            ready = wait(waited)
             if until in ready:
                 return
             for listener in [listener for listener in self._listeners if listener in ready]:

@@ -7,9 +7,9 @@ a command line or an environment. The end of standard input is the order to stop
 import contextlib
 import json
 import os
-import select
 import time
 from collections.abc import Mapping
+from multiprocessing.connection import wait
 from typing import Any, TypedDict
 
 from hpcml.slurm.message_lines import message_lines
@@ -58,7 +58,7 @@ class LineReader:
         deadline = None if timeout is None else time.monotonic() + timeout
         while b"\n" not in self._buffer and not self.ended:
             left = None if deadline is None else max(deadline - time.monotonic(), 0)
-            if not select.select([self.descriptor], [], [], left)[0]:
+            if not wait([self.descriptor], left):
                 return None
             block = os.read(self.descriptor, 1 << 16)
             self.ended = not block

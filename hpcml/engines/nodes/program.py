@@ -11,13 +11,12 @@ No thread is alive when a worker is forked.
 import contextlib
 import gc
 import importlib
-import math
 import os
-import select
 import signal
 import sys
 import threading
 from collections.abc import Callable, Iterable
+from multiprocessing.connection import wait
 from typing import Any, NoReturn, Protocol
 
 from hpcml.engines.nodes.addresses import reach
@@ -102,24 +101,14 @@ def watch(supervisor: Supervisor, inbox: LineReader) -> None:
     signal.signal(signal.SIGCHLD, lambda *_: None)  # without a handler the wake-up is not written
     supervisor.reap()  # those that ended before the handler was set
     while not inbox.ended:
-        ready = _readable([inbox.descriptor, wakeup, *supervisor.watched], supervisor.timeout)
+        # The pipes of 256 slots are more descriptors than select(2) takes.
+        ready = wait([inbox.descriptor, wakeup, *supervisor.watched], supervisor.timeout)
         supervisor.forward_prints()
         if wakeup in ready:
             os.read(wakeup, 4096)
             supervisor.reap()
         while (message := inbox.read(0)) is not None:
             supervisor.handle(message)
-
-
-def _readable(descriptors: Iterable[int], timeout: float | None) -> list[int]:
-    """Return the descriptors with something to read, after `timeout` seconds at most.
-
-    By poll: the pipes of 256 slots are more file descriptors than select takes (select(2), BUGS).
-    """
-    poller = select.poll()
-    for descriptor in descriptors:
-        poller.register(descriptor, select.POLLIN)
-    return [descriptor for descriptor, _ in poller.poll(None if timeout is None else math.ceil(timeout * 1000))]
 
 
 def _exit_once(*_: object) -> NoReturn:

@@ -2,7 +2,7 @@
 
 import codecs
 import os
-import select
+from multiprocessing.connection import wait
 
 from hpcml.engines.nodes.messages import send_message
 
@@ -25,7 +25,7 @@ class Printed:
     def forward(self) -> None:
         """Send whole lines that the workers have printed, and the beginning of a line that is long."""
         for _ in range(MAX_READS):
-            if not select.select([self.reader], [], [], 0)[0]:
+            if not wait([self.reader], 0):
                 return
             self._line += self._decoder.decode(os.read(self.reader, READ_BYTES))
             whole, end, rest = self._line.rpartition("\n")
