@@ -12,7 +12,8 @@ from hpcml.data.outcomes import RemoteTraceback
 class Picky(Exception):
     def __init__(self, number, reason):
         super().__init__(f"{number}: {reason}")
-        self.number, self.reason = number, reason
+        self.number = number
+        self.reason = reason
 
 
 class KeywordOnly(Exception):
@@ -45,7 +46,8 @@ class WrongReduce(Exception):
 class RightReduce(Exception):
     def __init__(self, lock, number):
         super().__init__(number)
-        self.lock, self.number = lock, number
+        self.lock = lock
+        self.number = number
 
     def __reduce__(self):
         return RightReduce, (None, self.number)
@@ -111,13 +113,16 @@ def raised_from(error, cause):
 
 
 def while_handling(error, context, *, hidden=False):
-    error.__context__, error.__suppress_context__ = context, hidden
+    error.__context__ = context
+    error.__suppress_context__ = hidden
     return error
 
 
 def circle():
     one, two = Picky(1, "a"), ValueError(2)
-    one.__context__, two.__context__, one.other = two, one, two
+    one.__context__ = two
+    two.__context__ = one
+    one.other = two
     return one
 
 

@@ -52,7 +52,8 @@ def raise_it(kind, *args):
 
 def raise_with_a_lock():
     error = ValueError("locked")
-    error.lock, error.code = threading.Lock(), 7
+    error.lock = threading.Lock()
+    error.code = 7
     raise error
 
 

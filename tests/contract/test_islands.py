@@ -91,7 +91,8 @@ def test_a_memory_that_a_selection_begins_is_each_islands_own(cluster):
 def test_islands_share_a_selection_that_cannot_be_copied(tmp_path):
     class Locked:
         def __init__(self):
-            self.lock, self.calls = threading.Lock(), 0
+            self.lock = threading.Lock()
+            self.calls = 0
 
         def __call__(self, individuals, k):
             self.calls += 1

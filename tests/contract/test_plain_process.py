@@ -70,7 +70,8 @@ def close_descriptor(_):
 def replace_streams(_):
     import io
 
-    sys.stdout, sys.stderr = io.StringIO(), None
+    sys.stdout = io.StringIO()
+    sys.stderr = None
 
 
 def wrap_stdout(_):

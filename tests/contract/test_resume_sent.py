@@ -12,7 +12,8 @@ import hpcml
 class Scaled:
     def __init__(self, function):
         functools.update_wrapper(self, function)
-        self.function, self.scale = function, 1
+        self.function = function
+        self.scale = 1
 
     def __call__(self, x):
         return self.function(x) * self.scale

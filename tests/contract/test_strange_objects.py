@@ -23,7 +23,8 @@ class Slots:
     __slots__ = ("lock", "number")
 
     def __init__(self):
-        self.lock, self.number = LOCK, 1
+        self.lock = LOCK
+        self.number = 1
 
 
 class Inner:
@@ -35,7 +36,8 @@ class State:
     """Object whose pickled state has no `lock`, but an `inner` that cannot be pickled."""
 
     def __init__(self):
-        self.lock, self.inner = LOCK, Inner()
+        self.lock = LOCK
+        self.inner = Inner()
 
     def __getstate__(self):
         return {"inner": self.inner}
@@ -195,7 +197,8 @@ class NoDict(Exception):
 class TwoWords(Exception):
     def __init__(self, first, second):
         super().__init__("two words")
-        self.first, self.second = first, second
+        self.first = first
+        self.second = second
 
 
 def make(kind, *args):
@@ -223,7 +226,8 @@ def throw_from():
         raise NoPickle
     except NoPickle as cause:
         error = ValueError("outer")
-        error.lock, error.code = threading.Lock(), 7
+        error.lock = threading.Lock()
+        error.code = 7
         raise error from cause
 
 

@@ -25,7 +25,8 @@ class scaled:  # noqa: N801  a decorator
 
     def __init__(self, function):
         functools.update_wrapper(self, function)
-        self.function, self.scale = function, 1
+        self.function = function
+        self.scale = 1
 
     def __call__(self, number):
         return self.function(number) * self.scale
@@ -40,7 +41,8 @@ class Box:
     """A class of a module."""
 
     def __init__(self, number=0):
-        self.number, self.held = number, []
+        self.number = number
+        self.held = []
 
     def step(self, number):
         self.number += 1

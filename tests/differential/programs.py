@@ -56,7 +56,8 @@ class Driver:
     """Process that runs programs with one executor; see `runner`."""
 
     def __init__(self, executor: str, place: Path) -> None:
-        self.executor, self.place = executor, place / executor
+        self.executor = executor
+        self.place = place / executor
         self.place.mkdir(parents=True, exist_ok=True)
         self._number = 0
         self._process: subprocess.Popen[str] | None = None
@@ -136,7 +137,10 @@ class Running:
     """Program that has been started."""
 
     def __init__(self, driver: Driver, folder: Path, tag: str) -> None:
-        self._driver, self._folder, self._tag, self._began = driver, folder, tag, time.monotonic()
+        self._driver = driver
+        self._folder = folder
+        self._tag = tag
+        self._began = time.monotonic()
         self._offset = driver.printed()
 
     def seen(self) -> Seen:

@@ -14,7 +14,8 @@ class NetworkFiles:
     """Replaces functions of `os`; ``link`` is the outcome of link(2): "done", "lost", "exists" or "refused"."""
 
     def __init__(self, monkeypatch, directory):
-        self.link, self.names_are_stale = "done", False
+        self.link = "done"
+        self.names_are_stale = False
         self.linked = 0
         self._directory = str(directory)
         self._opened = set()

@@ -21,8 +21,11 @@ class Guarded:
     """Run of six slots on three nodes, with counted executions; ends with its ``with`` block."""
 
     def __init__(self, cluster, name="run", **variables):
-        self.cluster, self.done, self.process = cluster, 0, None
-        self.counts, self.errors = cluster.shared_dir / f"{name}.counts", cluster.shared_dir / f"{name}.errors"
+        self.cluster = cluster
+        self.done = 0
+        self.process = None
+        self.counts = cluster.shared_dir / f"{name}.counts"
+        self.errors = cluster.shared_dir / f"{name}.errors"
         self.keys = cluster.shared_dir / f"{name}.keys"
         self.keys.mkdir(mode=0o700)
         self.env = {"PYTHONPATH": str(PROGRAMS / "site"), "HPCML_TEST_KEYS": str(self.keys), **variables}

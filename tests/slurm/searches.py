@@ -38,8 +38,10 @@ class Search:
     """Search with its ledger; ``process`` is the process on the login node."""
 
     def __init__(self, cluster, seconds=0.2, harm="", below=0.0, **options):
-        self.cluster, self.process = cluster, None
-        self.ledger, self.out = cluster.shared_dir / "ledger", cluster.shared_dir / "out"
+        self.cluster = cluster
+        self.process = None
+        self.ledger = cluster.shared_dir / "ledger"
+        self.out = cluster.shared_dir / "out"
         self.options = {
             "ledger": str(self.ledger),
             "out": str(self.out),
@@ -92,7 +94,8 @@ class Search:
         """Count the fits that were lost and repeated."""
         begun, ended = Counter(e[0] for e in self.events("begin")), Counter(e[0] for e in self.events("end"))
         times = [event[-1] for event in (*self.events("begin"), *self.events("end"))]
-        self.lost, self.repeated = FITS - len(ended), sum(begun.values()) - len(begun)
+        self.lost = FITS - len(ended)
+        self.repeated = sum(begun.values()) - len(begun)
         print(
             f"\n{name}: {sum(begun.values())} executions of {len(begun)} fits, most {max(begun.values())}, "
             f"lost {self.lost}, repeated {self.repeated}, wall {max(times) - min(times):.1f} s"

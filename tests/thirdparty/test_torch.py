@@ -22,7 +22,8 @@ def cluster(request, tmp_path_factory):
 class Net(torch.nn.Module):
     def __init__(self, width=3):
         super().__init__()
-        self.hidden, self.out = torch.nn.Linear(4, width), torch.nn.Linear(width, 1)
+        self.hidden = torch.nn.Linear(4, width)
+        self.out = torch.nn.Linear(width, 1)
         self.register_buffer("seen", torch.zeros(1))
 
     def forward(self, x):

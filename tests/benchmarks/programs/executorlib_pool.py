@@ -14,7 +14,8 @@ WORKER = "executorlib/backend"
 
 class Pool:
     def __init__(self, executor: SlurmJobExecutor, slots: int) -> None:
-        self.executor, self.slots = executor, slots
+        self.executor = executor
+        self.slots = slots
 
     def each(self, function: Callable[[int], Any]) -> list[Any]:
         """Call `function` as often as there are workers; each idle worker takes one call."""

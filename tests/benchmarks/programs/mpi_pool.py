@@ -9,7 +9,8 @@ from typing import Any
 
 class Pool:
     def __init__(self, executor: Any, slots: int) -> None:
-        self.executor, self.slots = executor, slots
+        self.executor = executor
+        self.slots = slots
 
     def map(self, function: Callable[[Any], Any], values: Sequence[Any]) -> list[Any]:
         """Map in chunks such as multiprocessing's, for by itself it sends each value alone."""

@@ -19,7 +19,8 @@ class Nodes:
     """Programs on the nodes; srun sends each line to all of them, and returns their answers."""
 
     def __init__(self, process: "subprocess.Popen[str]", count: int) -> None:
-        self._process, self._count = process, count
+        self._process = process
+        self._count = count
 
     def _order(self, word: str) -> list[str]:
         self._process.stdin.write(f"{word}\n")

@@ -40,7 +40,8 @@ class Counted(RegressorMixin, BaseEstimator):
     """Ridge regression with some noise, which writes a line for each fit."""
 
     def __init__(self, alpha=1.0, random_state=None):
-        self.alpha, self.random_state = alpha, random_state
+        self.alpha = alpha
+        self.random_state = random_state
 
     def fit(self, X, y):  # noqa: N803
         note(f"fit {self.alpha} {X.sum()}")

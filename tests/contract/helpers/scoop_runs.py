@@ -41,7 +41,8 @@ class Run:
     """Script that runs with engine scoop, in `directory`."""
 
     def __init__(self, directory, script, *args, options=("--quiet",), slots=2, main="", env=None):
-        self.directory, self.mark = directory, str(directory)
+        self.directory = directory
+        self.mark = str(directory)
         text = textwrap.dedent(script) + (GUARD + textwrap.indent(textwrap.dedent(main), "    ") if main else "")
         (directory / "script.py").write_text(text)
         # Processes that a shell starts in the background ignore two of the signals.

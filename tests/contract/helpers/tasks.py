@@ -59,7 +59,8 @@ class PickyError(Exception):
 
     def __init__(self, number, reason):
         super().__init__(f"{number}: {reason}")
-        self.number, self.reason = number, reason
+        self.number = number
+        self.reason = reason
 
 
 def picky():

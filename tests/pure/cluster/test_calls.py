@@ -16,7 +16,9 @@ class Journal:
     """In the place of a run's journal: has results by key."""
 
     def __init__(self):
-        self.results, self.key_seconds, self.given = {}, {}, []
+        self.results = {}
+        self.key_seconds = {}
+        self.given = []
 
     @property
     def reusable(self):

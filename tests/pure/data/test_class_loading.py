@@ -22,7 +22,8 @@ def pickled(source, name):
 def test_a_class_is_made_once_and_loses_what_tasks_add():
     packed = pickled("class Point:\n    x = 1", "Point")
     first, _ = load(lambda: ClassUnpickler(io.BytesIO(packed)))
-    first.x, first.added = 2, 3
+    first.x = 2
+    first.added = 3
     again, unpickler = load(lambda: ClassUnpickler(io.BytesIO(packed)))
     assert again is first
     assert again.x == 1

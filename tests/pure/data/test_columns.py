@@ -106,7 +106,8 @@ def individuals(kind):
         return [creator.ColumnSet(range(n, n + 4)) for n in range(7)]
     particles = [creator.ColumnParticle(row) for row in rows.tolist()]
     for number, particle in enumerate(particles):
-        particle.speed, particle.smin = [number * 1.0] * 5, -3.0
+        particle.speed = [number * 1.0] * 5
+        particle.smin = -3.0
         particle.best = creator.ColumnParticle(particle)
         particle.best.fitness.values = (1.0, number)
     return particles
@@ -179,7 +180,8 @@ class Loaded:
     """Function of a frame, which the worker loads again after each call."""
 
     def __init__(self, objects):
-        self.original, self.objects = objects, objects
+        self.original = objects
+        self.objects = objects
 
     def load_again(self):
         self.objects = copy.deepcopy(self.original)

@@ -71,7 +71,8 @@ def test_slots_notes_and_links():
 
 def test_attributes_that_cannot_be_pickled_are_left_out():
     error = ValueError("text", threading.Lock())
-    error.lock, error.number = threading.Lock(), 5
+    error.lock = threading.Lock()
+    error.number = 5
     found = copied(error)
     assert found.args[0] == "text"
     assert found.args[1].startswith("<unlocked _thread.lock")
@@ -101,6 +102,7 @@ def test_a_cause_is_appended_to_the_chain():
 
 def test_a_circle_of_causes_ends():
     first, second = ValueError(1), KeyError(2)
-    first.__cause__, second.__cause__ = second, first
+    first.__cause__ = second
+    second.__cause__ = first
     attach_cause(first, OSError(3))
     assert isinstance(second.__cause__, OSError)

@@ -41,7 +41,9 @@ def program(tmp_path):
         path = tmp_path / f"{name}.log"
         path.write_text(log)
         made = Program.__new__(Program)
-        made.name, made.log, made._process = name, path, SimpleNamespace(poll=lambda: status)
+        made.name = name
+        made.log = path
+        made._process = SimpleNamespace(poll=lambda: status)
         return made
 
     return make

@@ -102,7 +102,9 @@ class Supervisor:
     """Looks after one worker that has ended, and notes what `watch` calls."""
 
     def __init__(self, watched, timeout=None):
-        self.watched, self.timeout, self.calls = watched, timeout, []
+        self.watched = watched
+        self.timeout = timeout
+        self.calls = []
 
     def forward_prints(self):
         self.calls.append("prints")

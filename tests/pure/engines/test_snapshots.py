@@ -16,7 +16,8 @@ class Plain:
     shared = 1
 
     def __init__(self):
-        self.value, self.inner = 1, [1, [2]]
+        self.value = 1
+        self.inner = [1, [2]]
 
     def method(self):
         return self.value

@@ -13,7 +13,8 @@ class Node:
     """Node of a graph of mutable objects."""
 
     def __init__(self, value=0):
-        self.value, self.near = value, []
+        self.value = value
+        self.near = []
 
 
 class Given:
@@ -22,7 +23,8 @@ class Given:
     reusable = 0
 
     def __init__(self):
-        self.digests, self.key_seconds = [], {}
+        self.digests = []
+        self.key_seconds = {}
 
     def number_keys(self, digests):
         self.digests += digests

@@ -18,7 +18,8 @@ from hpcml.data.definitions import is_named
 class Scaled:
     def __init__(self, function):
         functools.update_wrapper(self, function)
-        self.function, self.scale = function, 1
+        self.function = function
+        self.scale = 1
 
     def __call__(self, x):
         return self.function(x) * self.scale
@@ -60,7 +61,9 @@ def test_the_key_of_a_module_sent_by_value_follows_its_content(library):
 def test_globals_that_a_reduction_sends_are_in_the_key(library):
     class Compiled:
         def __init__(self, function):
-            self.__name__, self.__qualname__, self.__module__ = "f", "f", "of_mine"
+            self.__name__ = "f"
+            self.__qualname__ = "f"
+            self.__module__ = "of_mine"
             self.function = function
 
         def __reduce__(self):
@@ -78,7 +81,10 @@ def test_the_key_of_an_object_sent_by_its_name_has_no_state(library):
         def __reduce__(self):
             return "ONE"
 
-    One.__module__, One.__qualname__, library.One, library.ONE = "of_mine", "One", One, One()
+    One.__module__ = "of_mine"
+    One.__qualname__ = "One"
+    library.One = One
+    library.ONE = One()
     library.ONE.state = 1
     assert is_named(library.ONE)
     before = key([library.ONE])

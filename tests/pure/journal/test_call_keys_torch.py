@@ -75,12 +75,15 @@ def test_a_version_of_the_librarys_own_string_class_is_in_the_key(tmp_path, monk
         class Version(str):
             __module__, __qualname__, __slots__ = "peculiar", "Version", ()
 
-        library.Version, library.__version__ = Version, Version(text)
+        library.Version = Version
+        library.__version__ = Version(text)
 
         def f(x):
             return x
 
-        f.__module__, f.__qualname__, library.f = "peculiar", "f", f
+        f.__module__ = "peculiar"
+        f.__qualname__ = "f"
+        library.f = f
         monkeypatch.setitem(sys.modules, "peculiar", library)
         sources._digests.clear()
         libraries.version.cache_clear()

@@ -125,7 +125,9 @@ def test_release_and_remove_do_not_touch_a_successors_lease(tmp_path):
     with pytest.raises(RunInUse):
         Lease(tmp_path, ME, unknown)
     third = Lease.__new__(Lease)
-    third._directory, third.path, third._descriptor = tmp_path, first.path, os.open(os.devnull, os.O_RDONLY)
+    third._directory = tmp_path
+    third.path = first.path
+    third._descriptor = os.open(os.devnull, os.O_RDONLY)
     third.remove()
     assert second.path.exists()
 

@@ -133,7 +133,8 @@ def test_a_disk_that_refuses_the_last_result_is_reported_by_a_required_journal_t
 def test_a_run_on_a_network_file_system_is_resumed(run, monkeypatch, link):
     """F14: no locks, no O_APPEND, no listings, late names, lost answers, wrong times, ESTALE at the first open."""
     network = NetworkFiles(monkeypatch, run)
-    network.link, network.names_are_stale = link, True
+    network.link = link
+    network.names_are_stale = True
     for session in range(1, 4):
         run_journal = opened(run)
         assert (run_journal.session, run_journal.reusable) == (session, session - 1)

@@ -80,7 +80,8 @@ def secure(peer: zmq.Socket, mechanism: str, key: str) -> None:
         peer.curve_serverkey = key.encode() if key else zmq.curve_keypair()[0]
         peer.curve_publickey, peer.curve_secretkey = zmq.curve_keypair()
     elif mechanism == "plain":
-        peer.plain_username, peer.plain_password = b"nobody", b"password"
+        peer.plain_username = b"nobody"
+        peer.plain_password = b"password"
 
 
 def open_peers(order: dict[str, Any]) -> list[zmq.Socket]:

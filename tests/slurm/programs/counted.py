@@ -26,7 +26,10 @@ class Counted(Ridge):
 
     def __init__(self, alpha=1.0, *, ledger="", seconds=0.0, harm="", below=0.0):
         super().__init__(alpha=alpha)
-        self.ledger, self.seconds, self.harm, self.below = ledger, seconds, harm, below
+        self.ledger = ledger
+        self.seconds = seconds
+        self.harm = harm
+        self.below = below
 
     def _write(self, event, X):  # noqa: N803
         if self.ledger:
