@@ -1,10 +1,14 @@
 """Division of the tests among processes: all tests on a release of Slurm in one process, others by file."""
 
+import os
 import re
 
 import pytest
 from patience import patient, slowness
 from xdist.scheduler import LoadScopeScheduling
+
+# Programs of tests buffer their output as those of users do.
+os.environ.pop("PYTHONUNBUFFERED", None)
 
 TEST_SECONDS = 180  # on the reference computer; a test that takes longer hangs
 RINGS = ("slurm", "contract", "pure")  # the slowest ring begins first

@@ -5,8 +5,10 @@ a command line or an environment. The end of standard input is the order to stop
 """
 
 import contextlib
+import io
 import json
 import os
+import sys
 import time
 from collections.abc import Mapping
 from multiprocessing.connection import wait
@@ -29,9 +31,13 @@ def claim_output() -> int:
 
     A library that prints without ending its line would otherwise make the next message a part of its line: the
     driver could not read the message, and would write it to the log with the keys in it.
+
+    The log has each line at once: the last line shows which import takes so long.
     """
     ours = os.dup(1)
     os.dup2(2, 1)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(line_buffering=True)
     return ours
 
 

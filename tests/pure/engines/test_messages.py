@@ -2,6 +2,8 @@
 
 import os
 import queue
+import subprocess
+import sys
 import threading
 
 import pytest
@@ -82,3 +84,18 @@ def test_a_long_message_without_a_label(tmp_path):
 def test_lines_of_any_text_stay_whole(text):
     lines = written([{"node": "n1", "printed": text}])
     assert all(len(b"99999: " + line + b"\n") <= LIMIT for line in lines)
+
+
+def test_a_line_that_a_module_prints_is_in_the_log_while_the_import_goes_on():
+    """As the driver reads the log of a node whose import takes too long."""
+    code = (
+        "import sys, time\nfrom hpcml.engines.nodes.messages import claim_output, send_message\n"
+        "send_message({'here': 'n1'}, claim_output())\nprint('importing')\ntime.sleep(600)"
+    )
+    command = [sys.executable, "-c", code]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as program:
+        try:
+            assert program.stdout.readline() == '{"here": "n1"}\n'
+            assert program.stderr.readline() == "importing\n"
+        finally:
+            program.kill()
