@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 
 from hpcml.data.column_encoding import PackClass, SeenObjects, encode_column
 from hpcml.data.columns import Column
+from hpcml.data.function_objects import Objects
 from hpcml.data.loading import LoadedFunction, loads_arguments
-from hpcml.data.out_of_band import Objects
 from hpcml.data.packed import LargePart, Packed, Referring, large_parts_of, nbytes
 
 __all__ = ["Alike", "Arguments", "Each", "Plain", "encode_alike", "large_parts", "size_of"]

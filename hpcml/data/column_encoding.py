@@ -11,7 +11,7 @@ from typing import Any
 from hpcml.data.arrays import Array, integers, numbers, stack
 from hpcml.data.columns import Arrays, Column, Constant, Individuals, Numbers, References, Sequences
 from hpcml.data.deap import attributes_if_new, content_type_of
-from hpcml.data.out_of_band import Objects
+from hpcml.data.function_objects import Objects
 
 __all__ = ["SeenObjects", "encode_column"]
 

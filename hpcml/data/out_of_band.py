@@ -6,23 +6,22 @@ pickler writes at once (bytes, strings). The first two are rebuilt around the no
 copied from it.
 """
 
-import enum
 import io
 import pickle
 from collections.abc import Callable, Hashable
 from concurrent.futures import Executor
-from types import CodeType, FunctionType, MethodType, ModuleType
+from types import MethodType
 from typing import Any
 
 import cloudpickle
 
-from hpcml.data.arrays import Array, address, is_constant, is_mapped, reduce_array, reduce_returned
+from hpcml.data.arrays import Array, address, is_mapped, reduce_array, reduce_returned
 from hpcml.data.call_data import CallData
 from hpcml.data.deap import reduce_individual
 from hpcml.data.decorated import reduce_decorated
-from hpcml.data.definitions import is_named
 from hpcml.data.exceptions import reduce_error
 from hpcml.data.file_maps import reduce_map, reduce_read_only
+from hpcml.data.function_objects import FunctionObjects, Objects
 from hpcml.data.map_modes import is_file_map, is_masked_map
 from hpcml.data.packed import LargePart, Packed, Payload, Referring
 from hpcml.data.random_state import reduce_generator
@@ -30,7 +29,6 @@ from hpcml.data.slotted_classes import with_slots
 from hpcml.data.staging.store import DataReference
 
 __all__ = [
-    "Objects",
     "OutOfBand",
     "Packer",
     "dumps_result",
@@ -38,10 +36,6 @@ __all__ = [
 ]
 
 PICKLER_FRAME_NBYTES = 1 << 17  # the pickler collects small parts into pieces that stay below this
-
-
-Objects = dict[int, tuple[int, Any]]
-"""Objects in a pickle by their ids: each with its number in the memo."""
 
 
 reducers: dict[type, Callable[[Any, "OutOfBand"], tuple[Any, ...]]] = {}
@@ -190,26 +184,26 @@ class Packer:
         """Pickle any object."""
         return self._dump(thing)[0]
 
-    def pack_function(self, function: Any, sends: int = 1) -> tuple[Packed, Objects]:
+    def pack_function(self, function: Any, sends: int = 1) -> tuple[Packed, FunctionObjects]:
         """Pickle a function that is going to be sent so many times.
 
-        Return also those objects in the pickle whose identity calls can see.
+        Return also the objects in the pickle.
         """
         packed, pickler = self._dump(function, sends=sends)
         self._shares = False
-        return packed, {key: entry for key, entry in pickler.memo.copy().items() if _has_identity(entry[1])}
+        return packed, FunctionObjects(pickler.memo.copy())
 
-    def pack_arguments(self, arguments: Any, objects: Objects) -> Packed | Referring:
+    def pack_arguments(self, arguments: Any, objects: FunctionObjects) -> Packed | Referring:
         """Pickle the arguments of a call of a function that consists of `objects`.
 
         An object of the function that is also in the arguments is one object on the worker too.
         """
         if not self._shares:
             packed, pickler = self._dump(arguments)
-            if not objects or objects.keys().isdisjoint(pickler.memo.copy()):
+            if not objects.are_in(pickler.memo.copy()):
                 return packed
             self._shares = True
-        return Referring(self._dump(arguments, objects)[0])
+        return Referring(self._dump(arguments, objects.by_id)[0])
 
     def _dump(self, thing: Any, objects: Objects | None = None, sends: int = 1) -> tuple[Packed, _Pickler]:
         stream = _Stream(self._data)
@@ -223,16 +217,6 @@ class Packer:
         if not stream.holes and not out_of_band.buffers:
             return packed, pickler
         return Payload(packed, tuple(stream.holes), tuple(out_of_band.buffers)), pickler
-
-
-_WITHOUT_IDENTITY = (str, bytes, int, float, complex, type(None), type, CodeType, ModuleType, enum.Enum)
-
-
-def _has_identity(thing: Any) -> bool:
-    """Return whether it matters that an object is one and the same in two places of a pickle."""
-    if isinstance(thing, _WITHOUT_IDENTITY) or is_constant(thing):
-        return False
-    return not (isinstance(thing, FunctionType) and is_named(thing))
 
 
 def dumps_result(thing: Any) -> bytes:

@@ -19,7 +19,8 @@ from typing import Any, NamedTuple
 
 from hpcml.data.arguments import Arguments, CallArguments, Each, Plain, encode_alike
 from hpcml.data.call_data import CallData
-from hpcml.data.out_of_band import Objects, Packer
+from hpcml.data.function_objects import FunctionObjects
+from hpcml.data.out_of_band import Packer
 from hpcml.data.packed import Packed, Referring
 from hpcml.data.pickling import pack_plain, raise_unpicklable
 from hpcml.data.random_state import holds_generator
@@ -69,7 +70,7 @@ class CallPacker:
         self._wrap = wrap
         self._packer = Packer(data)
         self._classes: dict[type, Packed] = {}
-        self._functions: dict[int, tuple[Any, Packed, Objects]] = {}
+        self._functions: dict[int, tuple[Any, Packed, FunctionObjects]] = {}
 
     def pack(
         self, called: Called, args: Sequence[Any], kwargs: Mapping[str, Any]
@@ -89,7 +90,7 @@ class CallPacker:
         packed, objects = self._pack_function(called)
         return packed, self._pack_all_arguments(calls, called.name, objects, plain)
 
-    def _pack_function(self, called: Called) -> tuple[Packed, Objects]:
+    def _pack_function(self, called: Called) -> tuple[Packed, FunctionObjects]:
         function, name, sends, is_stable = called
         if is_stable and id(function) in self._functions:
             return self._functions[id(function)][1:]
@@ -106,7 +107,7 @@ class CallPacker:
         return packed, objects
 
     def _pack_arguments(
-        self, args: Sequence[Any], kwargs: Mapping[str, Any], name: str, objects: Objects
+        self, args: Sequence[Any], kwargs: Mapping[str, Any], name: str, objects: FunctionObjects
     ) -> Packed | Referring:
         args = tuple(args)
         packed = pack_plain(args, kwargs)
@@ -118,11 +119,11 @@ class CallPacker:
             raise_unpicklable(error, f"an argument of {name}", {"args": args, "kwargs": kwargs})
 
     def _pack_all_arguments(
-        self, calls: Sequence[CallArguments], name: str, objects: Objects, plain: bool
+        self, calls: Sequence[CallArguments], name: str, objects: FunctionObjects, plain: bool
     ) -> Arguments:
         if plain:
             return Plain(pickle.dumps(calls, pickle.HIGHEST_PROTOCOL), 0, len(calls))
-        alike = encode_alike(calls, objects, self._pack_class)
+        alike = encode_alike(calls, objects.by_id, self._pack_class)
         if alike is not None:
             return alike
         return Each(tuple(self._pack_arguments(*call, name, objects) for call in calls))
