@@ -3,7 +3,9 @@
 import pytest
 from reports import end, report_of, session, task, two_sessions
 
+from hpcml.commands.report.model import Task
 from hpcml.commands.report.text import render_text
+from hpcml.commands.report.totals import span
 
 
 def test_counts_and_times_of_tasks():
@@ -74,3 +76,17 @@ def test_tasks_that_ran_again_are_counted():
     )
     assert report.repeated == 1
     assert "1 task ran again though done before" in render_text(report)
+
+
+@pytest.mark.parametrize(
+    ("start", "seconds", "expected"),
+    [
+        (1002.0, 3.0, (1002, 1005)),
+        (990.0, 5.0, (1000, 1005)),
+        (1008.0, 5.0, (1008, 1010)),
+        (5000.0, 1.0, (1010, 1010)),
+    ],
+)
+def test_a_task_is_cut_to_its_session(start, seconds, expected):
+    report = report_of(session(), end(1010.0))
+    assert span(report, Task(0, 0, 0, start, seconds, False)) == expected
