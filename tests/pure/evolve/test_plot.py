@@ -24,7 +24,6 @@ def test_known_columns_are_drawn_and_others_are_not(tmp_path):
     plot_convergence(logbook(min=float, avg=lambda n: n + 1.0, std=lambda n: 0.5, nevals=int), tmp_path / "a.svg")
     plot_convergence(logbook(min=float, avg=lambda n: n + 1.0, nevals=int), tmp_path / "b.svg")
     assert drawn(tmp_path / "a.svg", "FillBetween") == drawn(tmp_path / "b.svg", "FillBetween") + 1
-    assert drawn(tmp_path / "a.svg", "line2d") == drawn(tmp_path / "b.svg", "line2d")
 
 
 def test_a_statistic_of_several_objectives_is_its_first(tmp_path):
