@@ -105,5 +105,5 @@ class JobEnd:
             requeue_job(self._job, self._environment)
         except CommandError as error:
             log.error(
-                "the job cannot be requeued: %s\nSubmit it again: with --resume it goes on where it was", error
+                "the job cannot be requeued: %s\nSubmit it again: with --resume it continues", error
             )

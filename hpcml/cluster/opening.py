@@ -101,7 +101,7 @@ class Start:
         return self._outcome.result()
 
     def has_failed_with(self, error: BaseException) -> bool:
-        """Tell whether `error` is the error of this start."""
+        """Return whether `error` is the error of this start."""
         return self._outcome.done() and self._outcome.exception() is error
 
 

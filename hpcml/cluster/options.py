@@ -133,7 +133,7 @@ class Options:
         return cls(**given)
 
     def are_met_by(self, opened: "Options") -> bool:
-        """Tell whether a Cluster with options `opened` has all that these ask for; defaults ask for nothing."""
+        """Return whether a Cluster with options `opened` has all that these ask for; defaults ask for nothing."""
         return all(
             getattr(self, option.name) in (option.default, getattr(opened, option.name))
             for option in fields(self)

@@ -153,11 +153,11 @@ class Session:
         return self.running.dispatcher
 
     def is_dispatching(self) -> bool:
-        """Tell whether the caller is a callback of a future, in the dispatcher thread."""
+        """Return whether the caller is a callback of a future, in the dispatcher thread."""
         return self._running is not None and self._running.dispatcher.is_this_thread()
 
     def matches(self, options: Options) -> bool:
-        """Tell whether this session is open and has all that `options` ask for."""
+        """Return whether this session is open and has all that `options` ask for."""
         return not self._closed and options.are_met_by(self.options)
 
     def _totals(self, workers: Workers) -> Totals:

@@ -76,12 +76,12 @@ def load(make: Callable[[], ClassUnpickler]) -> tuple[Any, ClassUnpickler]:
 
 
 def holds_class(packed: bytes | memoryview) -> bool:
-    """Tell whether a pickle holds a class by value."""
+    """Return whether a pickle holds a class by value."""
     return _MARK in bytes(packed)
 
 
 def _is_registered(kind: type) -> bool:
-    """Tell whether code that is not Python's own runs when a class like this is made."""
+    """Return whether code that is not Python's own runs when a class like this is made."""
     hook = getattr(kind.__init_subclass__, "__func__", None)
     return any(
         getattr(code, "__module__", "").partition(".")[0] not in _LIBRARIES

@@ -42,7 +42,7 @@ class SeenObjects:
         self._ids: set[int] = set(self.objects)
 
     def are_new(self, values: Sequence[Any]) -> bool:
-        """Tell whether none of these objects was seen before; they count as seen from now on.
+        """Return whether none of these objects was seen before; they count as seen from now on.
 
         An object that is seen again is shared by two others, which columns cannot express.
         """

@@ -88,7 +88,7 @@ def _genome(thing: Any, base: Any) -> Any:
 
 
 def _holds_attributes_alone(base: type) -> bool:
-    """Tell whether all content of an instance is in its ``__dict__``, and its class defines no pickle."""
+    """Return whether all content of an instance is in its ``__dict__``, and its class defines no pickle."""
     if getattr(base, "__module__", "") == "deap.base":
         return True
     special = ("__init__", "__new__", "__reduce__", "__reduce_ex__", "__getstate__")
@@ -98,7 +98,7 @@ def _holds_attributes_alone(base: type) -> bool:
 
 
 def is_new(individual: Any, kind: Any) -> bool:
-    """Tell whether all attributes of an individual are as new: a fitness without values."""
+    """Return whether all attributes of an individual are as new: a fitness without values."""
     return attributes_if_new(kind, [vars(individual)]) is not None
 
 

@@ -36,7 +36,7 @@ def reduce_decorated(thing: Any) -> _Reduced | None:
 
 
 def _is_sent_by_name(thing: Any) -> bool:
-    """Tell whether workers find a decorated function by its name: not in the script, their ``__main__``."""
+    """Return whether workers find a decorated function by its name: not in the script, their ``__main__``."""
     return thing.__module__ != "__main__" and is_found_by_name(thing)
 
 

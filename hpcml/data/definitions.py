@@ -36,7 +36,7 @@ def find_by_name(module: str, name: str) -> Any:
 
 
 def is_found_by_name(thing: Any) -> bool:
-    """Tell whether a function or class is found under its own name in its module, here in this process.
+    """Return whether a function or class is found under its own name in its module, here in this process.
 
     Examples
     --------
@@ -49,7 +49,7 @@ def is_found_by_name(thing: Any) -> bool:
 
 
 def is_named(thing: object) -> bool:
-    """Tell whether the pickle of an object consists of its name, so that its state is not sent.
+    """Return whether the pickle of an object consists of its name, so that its state is not sent.
 
     An object that only carries the name of a function, as a decorator makes it, is sent with its attributes.
 
@@ -79,7 +79,7 @@ def _is_sent_by_name(thing: object) -> bool:
 
 
 def is_importable(module: types.ModuleType) -> bool:
-    """Tell whether a module is sent by its name."""
+    """Return whether a module is sent by its name."""
     return _by_reference(module)
 
 
@@ -109,7 +109,7 @@ def module_name_of(thing: object, name: str) -> str:
 
 
 def _defines(module: object, name: str, thing: object) -> bool:
-    """Tell whether a module has an object under a name; attributes that a module makes when asked do not count."""
+    """Return whether a module has an object under a name; attributes made when asked for do not count."""
     found = module
     for part in name.split("."):
         found = getattr(found, "__dict__", {}).get(part)

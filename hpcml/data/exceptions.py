@@ -94,7 +94,7 @@ def _members(error: BaseException) -> Iterator[tuple[str, Any]]:
 
 
 def _is_picklable(value: object, dumps: Callable[[object], bytes] | None) -> bool:
-    """Tell whether a value can be pickled and loaded."""
+    """Return whether a value can be pickled and loaded."""
     if dumps is None or type(value) in _PLAIN:
         return True
     if isinstance(value, BaseException):  # its own reduction leaves out attributes that cannot be pickled

@@ -78,7 +78,7 @@ _checked: dict[str, _Checked] = {}
 
 
 def are_current(about: str, modules: Mapping[str, tuple[str, str]]) -> bool:
-    """Tell whether modules, as `imported_modules` returned them, are the same in this process, or would be.
+    """Return whether modules, as `imported_modules` returned them, are the same in this process, or would be.
 
     Parameters
     ----------

@@ -24,7 +24,7 @@ def map_of(array: NDArray[Any]) -> Any:
 
 
 def is_file_map(array: NDArray[Any]) -> bool:
-    """Tell whether writing to an array writes to a file.
+    """Return whether writing to an array writes to a file.
 
     Examples
     --------
@@ -42,12 +42,12 @@ def is_file_map(array: NDArray[Any]) -> bool:
 
 
 def is_masked_map(array: NDArray[Any]) -> bool:
-    """Tell whether an array is a masked array whose data is a map that writes to its file."""
+    """Return whether an array is a masked array whose data is a map that writes to its file."""
     return isinstance(array, numpy.ma.MaskedArray) and is_file_map(array.data)
 
 
 def is_copy_on_write(array: NDArray[Any]) -> bool:
-    """Tell whether an array is of a map of mode "c": the array is writable, and its file never changes."""
+    """Return whether an array is of a map of mode "c": the array is writable, and its file never changes."""
     source = map_of(array) if array.flags.writeable else None
     return source is not None and source.mode == "c"
 

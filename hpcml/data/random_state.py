@@ -35,7 +35,7 @@ def reduce_generator(thing: object) -> tuple[Any, ...] | None:
 
 
 def holds_generator(pickled: bytes) -> bool:
-    """Tell whether a pickle holds a generator by value: each process that loads the pickle draws the same numbers.
+    """Return whether a pickle holds a generator by value: all processes that load it draw the same numbers.
 
     Examples
     --------

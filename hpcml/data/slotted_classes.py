@@ -38,6 +38,6 @@ def with_slots(thing: Any, reduced: Any) -> Any:
 
 
 def _comes_with_slots(name: str, value: Any) -> bool:
-    """Tell whether Python adds an attribute to a class for its slots."""
+    """Return whether Python adds an attribute to a class for its slots."""
     # By type, and not by the names of the slots: the descriptor of ``__x`` is called ``_Class__x``.
     return name == "__slots__" or isinstance(value, MemberDescriptorType)

@@ -64,7 +64,7 @@ class _Probe(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle has no t
 
 
 def pickles(thing: object) -> bool:
-    """Tell whether `thing` can be pickled."""
+    """Return whether `thing` can be pickled."""
     try:
         _Probe().dump(thing)
     except Exception:

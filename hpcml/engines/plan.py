@@ -49,7 +49,7 @@ class Plan:
     timeout
         Seconds until the workers must be ready.
     min_slots
-        Number of workers to go on with when not all are ready within `timeout`.
+        Number of workers to continue with when not all are ready within `timeout`.
     preload
         Modules that each node imports once, before its workers are forked.
     data_dir

@@ -204,7 +204,7 @@ class _SharedCheckpoint:
             return None
         saved = unpack_state(packed, self._about, Path(self._path))
         if self._is_first:
-            log.warning("going on from epoch %d of %s", saved["epoch"], self._path)
+            log.warning("resuming from epoch %d of %s", saved["epoch"], self._path)
         return saved
 
     def write(self, state: dict[str, Any]) -> None:

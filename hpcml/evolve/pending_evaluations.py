@@ -120,7 +120,7 @@ class PendingEvaluations:
         """Take the state that `save` returned, read from `path`."""
         saved = unpack_state(packed, ("steady_state", len(self.first)), path)
         set_strategies(self.toolbox, saved["strategies"], path)
-        log.warning("going on after %d evaluations of %s", len(saved["taken"]), path)
+        log.warning("resuming after %d evaluations of %s", len(saved["taken"]), path)
         self.population[:] = saved.pop("population")
         restore_halloffame(self.halloffame, saved.pop("halloffame"), self.population)
         set_states(saved["states"])

@@ -105,7 +105,7 @@ def _scripts_class(name: str, base: type, attributes: dict[str, Any]) -> Any:
 
 
 def _may_be_same(one: Any, other: Any) -> bool:
-    """Tell whether two values may be the same: objects of classes that cannot be compared count as equal."""
+    """Return whether two values may be the same: objects of classes that cannot be compared count as equal."""
     if isinstance(one, type):
         names = [(kind.__module__, kind.__qualname__) for kind in (one, other) if isinstance(kind, type)]
         return one is other or (len(names) == 2 and names[0] == names[1] and names[0][0] != "deap.creator")

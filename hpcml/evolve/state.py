@@ -96,7 +96,7 @@ class State:
                 f"population has {len(self.population)}: give as many, or none, or remove the file to begin anew"
             )
         set_strategies(self.toolbox, saved["strategies"], path)
-        log.warning("going on from generation %d of %s", saved["number"], path)
+        log.warning("resuming from generation %d of %s", saved["number"], path)
         vars(self.algorithm).update(vars(saved["about"]))
         self.population[:] = saved["population"]
         restore_halloffame(self.halloffame, saved["halloffame"], self.population)

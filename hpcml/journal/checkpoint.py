@@ -85,7 +85,7 @@ class Checkpoint:
         return self.path.with_name(f"{self.path.name}.{ending}")
 
     def exists(self) -> bool:
-        """Return whether there is a state to go on from."""
+        """Return whether there is a state to resume from."""
         return self.path.exists()
 
     def offer(self, state: Callable[[], bytes], last: bool = False) -> None:
@@ -134,7 +134,7 @@ class Checkpoint:
                 found = self._content(path)
                 if found is not None:
                     return found
-        raise HpcmlError(f"there is no checkpoint to go on from in {self.path}: remove the file to begin anew")
+        raise HpcmlError(f"there is no checkpoint to resume from in {self.path}: remove the file to begin anew")
 
     def _content(self, path: Path) -> bytes | None:
         """Return the state in a file, None where the file is damaged or does not exist."""

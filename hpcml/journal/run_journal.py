@@ -181,7 +181,7 @@ class RunJournal:
         except JournalFull as error:
             if self._required:
                 raise
-            log.warning("%s. The run goes on, but results from now on would be lost with it", error)
+            log.warning("%s. The run continues, but results from now on would be lost with it", error)
 
     def sync(self) -> None:
         """Return when the records of all tasks that have ended are on the disk."""

@@ -179,7 +179,7 @@ def open_run(
     except JournalFull as error:
         if found is not None or options.journal == "required":
             raise
-        log.warning("%s. The run goes on without", error)
+        log.warning("%s. The run continues without", error)
         return directory, None
     if found is None:
         _note_as_last(run_journal, script, directory)

@@ -78,7 +78,7 @@ def test_a_damaged_checkpoint_falls_back_to_the_previous_one(tmp_path, caplog):
     place.write_bytes(content)
     assert run_some(place, evolve.EaSimple(0.5, 0.2), 8).number == 8
     assert "damaged" in caplog.text
-    assert "going on from generation" in caplog.text
+    assert "resuming from generation" in caplog.text
 
 
 def test_a_checkpoint_is_written_at_its_intervals_and_at_the_end(tmp_path, caplog):
@@ -96,10 +96,10 @@ def test_a_checkpoint_is_written_at_its_intervals_and_at_the_end(tmp_path, caplo
     assert not place.exists()
     leave_in(8, every=3)  # of generations 0 to 7, which are complete, 2 and 5 are kept
     leave_in(8, every=3)
-    assert "going on from generation 5" in caplog.text
+    assert "resuming from generation 5" in caplog.text
     leave_in(None, every_seconds=1000)
     leave_in(None)
-    assert "going on from generation 9" in caplog.text
+    assert "resuming from generation 9" in caplog.text
 
 
 def test_the_checkpoint_of_another_algorithm_is_refused(tmp_path):

@@ -187,7 +187,7 @@ def test_classes_of_the_script_stay_its_own_after_resuming(kind, tmp_path):
     for ngen in ("2", "4"):
         done = run_script(tmp_path, kind, "1.0", ngen)
         assert done.returncode == 0, done.stderr
-    assert "going on from generation 2" in done.stderr
+    assert "resuming from generation 2" in done.stderr
     done = run_script(tmp_path, kind, "-1.0", "6")
     assert "HpcmlError" in done.stderr
     assert "creator.Fit is not what it was when this was written, Fitness, weights=(1.0,)" in done.stderr

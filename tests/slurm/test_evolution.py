@@ -47,7 +47,7 @@ def test_the_sbatch_file_is_requeued_and_ends_as_one_process_does(cluster, expec
     ended = cluster.wait(job, timeout=150)
     assert ended.state == "COMPLETED", ended.output
     assert f"job {job} goes back to the queue" in ended.output
-    assert "going on from generation" in ended.output
+    assert "resuming from generation" in ended.output
     assert "12 slots on" in ended.output
     assert lowest(ended.output) == expected
     again = int(re.search(r"evaluations +(\d+) in this session", ended.output)[1])

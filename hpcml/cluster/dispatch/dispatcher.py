@@ -146,7 +146,7 @@ class Dispatcher:
         return isinstance(self._broken, OutOfTime)
 
     def is_this_thread(self) -> bool:
-        """Tell whether the caller is a callback of a future."""
+        """Return whether the caller is a callback of a future."""
         return threading.current_thread() is self._thread
 
     def _loop(self) -> None:

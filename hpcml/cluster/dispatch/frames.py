@@ -87,7 +87,7 @@ class Frame:
         return frozenset(worker for task in self.tasks for worker in task.deaths)
 
     def belongs_to(self, futures: Container[FutureLike]) -> bool:
-        """Tell whether the futures of all tasks are among `futures`."""
+        """Return whether the futures of all tasks are among `futures`."""
         return all(belongs_to_any(task, futures) for task in self.tasks)
 
     def pack(self, limit: int) -> bytes:
@@ -101,7 +101,7 @@ class Frame:
 
 
 def belongs_to_any(task: Task, futures: Container[FutureLike]) -> bool:
-    """Tell whether the future of a task, or of the chunk that it was part of, is one of `futures`."""
+    """Return whether the future of a task, or of the chunk that it was part of, is one of `futures`."""
     return getattr(task.future, "whole", task.future) in futures
 
 

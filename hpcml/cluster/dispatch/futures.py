@@ -18,7 +18,7 @@ class FutureLike(Protocol):
         """Return False when the task was cancelled and must not run."""
 
     def done(self) -> bool:
-        """Tell whether the future has its result or was cancelled."""
+        """Return whether the future has its result or was cancelled."""
 
     def set_result(self, value: Any, /) -> None:
         """Take the value that the task returned."""
@@ -31,10 +31,10 @@ class Results(Protocol):
     """The results of many calls, each at a place of its own; futures of the calls fill the places."""
 
     def is_wanted(self) -> bool:
-        """Tell whether anyone still waits for the results."""
+        """Return whether anyone still waits for the results."""
 
     def has(self, place: int) -> bool:
-        """Tell whether the call at `place` has ended."""
+        """Return whether the call at `place` has ended."""
 
     def put(self, places: Sequence[int], values: Sequence[Any]) -> None:
         """Take the values that calls have returned."""
@@ -65,11 +65,11 @@ class _PlacedFuture:
         return self if self._whole is None else self._whole
 
     def set_running_or_notify_cancel(self) -> bool:
-        """Tell whether anyone still waits: results are given up as a whole, not call by call."""
+        """Return whether anyone still waits: results are given up as a whole, not call by call."""
         return self.results.is_wanted()
 
     def done(self) -> bool:
-        """Tell whether all of the calls have ended."""
+        """Return whether all of the calls have ended."""
         return all(map(self.results.has, self.places))
 
     def set_exception(self, error: BaseException | None) -> None:

@@ -61,7 +61,7 @@ class Limits:
             self._until = until
 
     def needs_clock(self, waiting: TaskQueue, in_flight: Collection[object]) -> bool:
-        """Tell whether `mark_overdue` and `final_error` must be asked again soon."""
+        """Return whether `mark_overdue` and `final_error` must be asked again soon."""
         if self.is_stopping or (self.task_timeout is not None and in_flight):
             return True
         return bool(waiting) and self.seconds_left() is not None

@@ -68,7 +68,7 @@ class TaskQueue:
         return None
 
     def fits(self, left: float) -> bool:
-        """Tell whether any waiting task will probably end within `left` seconds."""
+        """Return whether any waiting task will probably end within `left` seconds."""
         return any(group.upper_estimate <= left for group in self._ready.values())
 
     def _frame_size(self, group: Group, slots: int, in_flight: int) -> int:

@@ -48,6 +48,6 @@ def _source(generator: Any) -> Any:
 
 
 def _filters(code: CodeType) -> bool:
-    """Tell whether a generator expression may skip items, or loops within its loop."""
+    """Return whether a generator expression may skip items, or loops within its loop."""
     names = [instruction.opname for instruction in dis.get_instructions(code)]
     return names.count("FOR_ITER") != 1 or any("_IF_" in name or "JUMP_FORWARD" in name for name in names)

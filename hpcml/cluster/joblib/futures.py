@@ -46,11 +46,11 @@ class BatchFuture(Future[list[Any]]):
         return future
 
     def is_wanted(self) -> bool:
-        """Tell whether joblib still waits for the batch."""
+        """Return whether joblib still waits for the batch."""
         return not self.done()
 
     def has(self, place: int) -> bool:
-        """Tell whether the call at `place` has ended."""
+        """Return whether the call at `place` has ended."""
         return self._ended[place]
 
     def put(self, places: Sequence[int], values: Sequence[Any]) -> None:

@@ -52,7 +52,7 @@ class MapResults:
         return True
 
     def has(self, place: int) -> bool:
-        """Tell whether the task at `place` has ended."""
+        """Return whether the task at `place` has ended."""
         return self.values[place] is not _WAITING
 
     def put(self, places: Sequence[int], values: Sequence[Any]) -> None:

@@ -102,19 +102,19 @@ class Future:
                 log.exception("a callback of %r failed", self)
 
     def cancel(self) -> bool:
-        """Cancel the call if it has not begun; tell whether it was cancelled."""
+        """Cancel the call if it has not begun; return whether it was cancelled."""
         return self._inner.cancel()
 
     def cancelled(self) -> bool:
-        """Tell whether the call was cancelled."""
+        """Return whether the call was cancelled."""
         return self._inner.cancelled()
 
     def running(self) -> bool:
-        """Tell whether the call is running, or is being sent to a worker."""
+        """Return whether the call is running, or is being sent to a worker."""
         return self._inner.running()
 
     def done(self) -> bool:
-        """Tell whether the call has ended or was cancelled."""
+        """Return whether the call has ended or was cancelled."""
         return wait_until(lambda: self.isDone, 0)
 
     def result(self, timeout: float | None = None) -> Any:

@@ -43,7 +43,7 @@ class WithConstants:
 
 
 def in_driver() -> bool:
-    """Tell whether this process runs the program itself, not one of its tasks."""
+    """Return whether this process runs the program itself, not one of its tasks."""
     return current_worker() is None
 
 

@@ -121,7 +121,7 @@ def _engine_info(app: Any) -> Connection:
 
 
 def _listen(inbox: LineReader, output: int) -> None:
-    """Answer the driver's questions for a sign of life; end the controller with the driver's input."""
+    """Answer the driver's questions whether the controller is alive, until the driver's input ends."""
     while not inbox.ended:
         if inbox.read(None) is not None:
             send_message({"alive": ""}, output)

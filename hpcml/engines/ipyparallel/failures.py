@@ -47,7 +47,7 @@ def describe_failures(
     for nodes, launcher in launchers:
         for rank, node in enumerate(nodes):
             if node.name not in connected_nodes:
-                parts.append(f"{node.name} has no worker, and nothing was heard from it")
+                parts.append(f"{node.name} has no worker, and it sent no message")
             elif node.name not in nodes_with_workers:
                 tail = launcher.log_tail(label=str(rank) if labelled else None)
                 parts.append(f"{node.name} has no worker; its log ends with\n{tail}")

@@ -8,7 +8,7 @@ UNANSWERED_QUESTIONS = 8  # one a second, until the controller counts as lost
 
 
 class Liveness:
-    """Asks the controller and the launchers for a sign of life.
+    """Asks the controller and the launchers whether they are alive.
 
     Questions are counted, not seconds: this process may have been suspended, or busy, while the answers were
     waiting. A controller is lost when a launcher answers and the controller does not. When all are silent, the
@@ -31,7 +31,7 @@ class Liveness:
         self._is_serving = False
 
     def note_answer(self, node: str) -> None:
-        """Note a sign of life: of the launcher on `node`, or of the controller ("")."""
+        """Note an answer: of the launcher on `node`, or of the controller ("")."""
         if node:
             self._launcher_answered = True
         else:

@@ -91,13 +91,13 @@ class Startup:
         seconds = self._plan.timeout - max(self._deadline - time.monotonic(), 0)
         text = f"{ready} of {self._plan.slots} workers came within {seconds:.1f} s.{self._describe_failures()}"
         if self._plan.min_slots is not None and ready >= self._plan.min_slots > 0:
-            log.warning("%s\nGoing on with %d, as min_slots=%d allows.", text, ready, self._plan.min_slots)
+            log.warning("%s\nContinuing with %d, as min_slots=%d allows.", text, ready, self._plan.min_slots)
             return
         connected = self._news.connected_nodes
         enough = ready or sum(node.slots for node in self._plan.nodes if node.name in connected) or 1
         raise EngineError(
             f"{text}\nThe logs are in {self._plan.run_dir}. To give slow nodes more time: Cluster(timeout="
-            f"{4 * self._plan.timeout:g}); to go on with fewer workers: Cluster(min_slots={enough})."
+            f"{4 * self._plan.timeout:g}); to continue with fewer workers: Cluster(min_slots={enough})."
         )
 
     def _describe_failures(self) -> str:

@@ -12,7 +12,7 @@ __all__ = ["Watch"]
 
 log = logging.getLogger("hpcml")
 
-LIVENESS_SECONDS = 1.0  # without news, until the controller is asked for a sign of life
+LIVENESS_SECONDS = 1.0  # without news, until the controller is asked whether it is alive
 
 
 class Watch:

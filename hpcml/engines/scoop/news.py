@@ -42,7 +42,7 @@ class PoolNews:
         self._steps = steps
         self._inbox = inbox
         self._failure = failure
-        self._unanswered = {node.name: 0 for node in plan.nodes}  # questions for a sign of life
+        self._unanswered = {node.name: 0 for node in plan.nodes}  # questions without an answer
         self._prints: dict[str, deque[tuple[int, str]]] = {
             node.name: deque(maxlen=HELD_PRINTS) for node in plan.nodes
         }
@@ -66,7 +66,7 @@ class PoolNews:
         return f"; what was printed there ends with\n{tail(text)}" if text.strip() else ""
 
     def listen(self) -> None:
-        """Handle messages until all steps have ended, and ask the nodes for signs of life until `stop`."""
+        """Handle messages until all steps have ended, and ask the nodes whether they are alive until `stop`."""
         asked = time.monotonic()
         while not self._steps.over:
             try:
@@ -78,7 +78,7 @@ class PoolNews:
                 self._ask()
 
     def stop(self) -> None:
-        """Ask for no more signs of life."""
+        """End the questions whether nodes are alive."""
         self._stopping = True
 
     def _handle(self, program: Program | None, message: dict[str, Any] | None) -> None:
@@ -132,14 +132,14 @@ class PoolNews:
                     file.flush()
 
     def _ask(self) -> None:
-        """Ask all nodes for a sign of life; a node that is silent while others answer is lost.
+        """Ask all nodes whether they are alive; a node that is silent while others answer is lost.
 
         Questions are counted, not seconds: this process may have been suspended.
         """
         lost = [node for node, questions in self._unanswered.items() if questions >= SILENT_QUESTIONS]
         if lost and min(self._unanswered.values()) <= 1:
             text = (
-                f"{', '.join(lost)} gave no sign of life for {SILENT_QUESTIONS} s, and the tasks there are lost. "
+                f"{', '.join(lost)} did not answer for {SILENT_QUESTIONS} s, and the tasks there are lost. "
                 f"`sinfo --nodes={','.join(lost)}` tells what Slurm sees"
             )
             self._failure.fail(WorkerDied(text, lost[0]))

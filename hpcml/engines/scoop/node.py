@@ -114,7 +114,7 @@ class NodeWorkers:
             printed.forward()
 
     def handle(self, message: dict[str, Any]) -> None:
-        """Answer the question for a sign of life."""
+        """Answer the question whether this node is alive."""
         if "alive" in message:
             send_message({"alive": self.node}, self._output)
 

@@ -148,7 +148,7 @@ class Pool:
         for node in self.plan.nodes:
             missing = [str(slot) for slot in range(node.slots) if (node.name, slot) not in connected]
             if node.name not in news.connected_nodes:
-                lines.append(f"nothing was heard from {node.name}")
+                lines.append(f"{node.name} sent no message")
             elif self._broker is None and node.name not in news.reached:
                 lines.append(f"{node.name} has not tried to reach this host")
             elif self._broker is not None and missing:

@@ -59,7 +59,7 @@ def test_each_node_without_workers_has_its_own_reason(program):
     assert message[1:4] == [
         "n2 has no worker; its log ends with",
         "    1: ImportError: no module",
-        "n3 has no worker, and nothing was heard from it",
+        "n3 has no worker, and it sent no message",
     ]
     assert "scontrol" not in "\n".join(message)
 

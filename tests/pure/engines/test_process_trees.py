@@ -19,7 +19,7 @@ FAMILY = (
 
 
 def is_running(process):
-    """Tell whether there is such a process, and it is no zombie."""
+    """Return whether there is such a process, and it is no zombie."""
     with suppress(OSError):
         return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
     return False

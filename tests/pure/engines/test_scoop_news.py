@@ -105,7 +105,7 @@ def test_a_node_that_is_silent_while_others_answer_is_lost(pool):
     pool.failure.check()
     pool.news._ask()
     assert pool.steps.sent == [{"alive": True}] * (SILENT_QUESTIONS + 1)
-    with pytest.raises(WorkerDied, match=r"n2 gave no sign of life for 60 s(?s:.*)`sinfo --nodes=n2`"):
+    with pytest.raises(WorkerDied, match=r"n2 did not answer for 60 s(?s:.*)`sinfo --nodes=n2`"):
         pool.failure.check()
 
 

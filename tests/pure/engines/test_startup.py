@@ -57,7 +57,7 @@ def test_all_workers_are_a_start(start):
 def test_fewer_workers_are_a_start_where_the_plan_allows_it(start, caplog):
     assert start(ready=4, min_slots=3).run().ready == 4
     assert "4 of 6 workers came within" in caplog.text
-    assert "Going on with 4, as min_slots=3 allows." in caplog.text
+    assert "Continuing with 4, as min_slots=3 allows." in caplog.text
 
 
 def test_too_few_workers_are_an_error_that_says_what_to_do(start, tmp_path):
@@ -65,10 +65,10 @@ def test_too_few_workers_are_an_error_that_says_what_to_do(start, tmp_path):
         start(ready=4).run()
     text = str(caught.value)
     assert text.startswith("4 of 6 workers came within 0.5 s.\n")
-    assert "n3 has no worker, and nothing was heard from it" in text
+    assert "n3 has no worker, and it sent no message" in text
     assert f"The logs are in {tmp_path}." in text
     assert text.endswith(
-        "To give slow nodes more time: Cluster(timeout=2); to go on with fewer workers: Cluster(min_slots=4)."
+        "To give slow nodes more time: Cluster(timeout=2); to continue with fewer workers: Cluster(min_slots=4)."
     )
 
 

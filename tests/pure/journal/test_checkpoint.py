@@ -44,7 +44,7 @@ def test_the_previous_file_is_read_only_where_the_newest_is_damaged(tmp_path):
     path.unlink()
     with Checkpoint(path) as checkpoint:
         assert not checkpoint.exists()
-        with pytest.raises(HpcmlError, match="no checkpoint to go on from"):
+        with pytest.raises(HpcmlError, match="no checkpoint to resume from"):
             checkpoint.read()
 
 

@@ -95,7 +95,7 @@ def test_a_full_disk_is_reported_once_and_waiting_records_are_written(run, file_
         finish(run_journal, "f", digest, digest * 500)
     assert caplog.text.count("cannot take more than") == 1
     assert f"the journal {run}/journal cannot take more than its {size:,} bytes: File too large" in caplog.text
-    assert "The run goes on" in caplog.text
+    assert "The run continues" in caplog.text
     file_limit(resource.RLIM_INFINITY)
     finish(run_journal, "f", "e", "e")
     run_journal.close("ended")

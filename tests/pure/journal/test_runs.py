@@ -105,7 +105,7 @@ def test_a_run_begins_without_room_unless_its_journal_is_required(tmp_path, file
                 open_run(options, "local", ["script.py"], {})
         else:
             assert open_run(options, "local", ["script.py"], {})[1] is None
-            assert "The run goes on without" in caplog.text
+            assert "The run continues without" in caplog.text
     finally:
         file_limit(resource.RLIM_INFINITY)
     assert not list((tmp_path / "base").glob("*/key")) or limit == 40

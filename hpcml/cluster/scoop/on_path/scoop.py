@@ -8,7 +8,7 @@ from hpcml.cluster.scoop import future, futures, shared, task_context
 
 __all__ = ["CONFIGURATION", "DEBUG", "IS_ORIGIN", "IS_RUNNING", "MAIN_MODULE", "futures", "logger", "shared"]
 
-# So that `import scoop.futures` finds them. They and their functions keep their own names, by which they are pickled:
+# So that `import scoop.futures` finds them. They and their functions are pickled by the names that they have:
 # on the worker another module may be called scoop.
 sys.modules[f"{__name__}.futures"] = futures
 sys.modules[f"{__name__}.shared"] = shared
