@@ -104,6 +104,4 @@ class JobEnd:
             log.warning("job %s goes back to the queue, to be resumed", self._job)
             requeue_job(self._job, self._environment)
         except CommandError as error:
-            log.error(
-                "the job cannot be requeued: %s\nSubmit it again: with --resume it continues", error
-            )
+            log.error("the job cannot be requeued: %s\nSubmit it again: with --resume it continues", error)

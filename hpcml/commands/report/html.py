@@ -2,6 +2,8 @@
 
 from collections.abc import Iterable, Sequence
 from html import escape
+from importlib import resources
+from string import Template
 
 from hpcml.commands.report.advice import advise
 from hpcml.commands.report.formatting import count, duration, memory, moment, short_name
@@ -12,49 +14,6 @@ from hpcml.commands.report.text import FUNCTION_HEADERS, function_cells, headlin
 __all__ = ["render_html"]
 
 MAX_ROWS = 200  # of a table
-
-# The colours are those of Okabe and Ito, "Color Universal Design" (2008), without the one that is nearly red.
-STYLE = """
-:root { color-scheme: light dark; --ink: #1a1a1a; --soft: #666; --line: #ddd; --back: #fff; --card: #f5f5f5;
-  --present: #ececec; --bad: #c1121f; }
-@media (prefers-color-scheme: dark) { :root { --ink: #e8e8e8; --soft: #a0a0a0; --line: #3a3a3a; --back: #16181b;
-  --card: #202327; --present: #2a2d31; --bad: #ff6b6b; } }
-body { font: 15px/1.5 system-ui, sans-serif; color: var(--ink); background: var(--back); max-width: 1150px;
-  margin: 2em auto; padding: 0 1.5em; }
-h1 { font-size: 1.4em; margin: 0; overflow-wrap: anywhere; } h2 { font-size: 1.1em; margin: 2em 0 .5em; }
-p { margin: .3em 0; } .soft { color: var(--soft); } .bad { color: var(--bad); }
-.tiles { display: flex; flex-wrap: wrap; gap: .8em; margin: 1.2em 0; }
-.tiles div { background: var(--card); border-radius: 8px; padding: .6em 1.1em; }
-.tiles b { display: block; font-size: 1.5em; font-weight: 600; }
-.scroll { overflow-x: auto; } table { border-collapse: collapse; }
-th, td { padding: .25em 1.2em .25em 0; text-align: left; vertical-align: top; }
-tr { border-bottom: 1px solid var(--line); }
-th { color: var(--soft); font-weight: normal; } .n { text-align: right; font-variant-numeric: tabular-nums; }
-code { background: var(--card); padding: .1em .35em; border-radius: 4px; white-space: nowrap; }
-svg { width: 100%; height: auto; font: 12px system-ui, sans-serif; } svg text { fill: var(--soft); }
-.end { text-anchor: end; } .middle { text-anchor: middle; }
-.present { fill: var(--present); } .tick { stroke: var(--soft); } .limit { stroke: var(--soft); fill: none; }
-.session { stroke: var(--ink); stroke-dasharray: 4 3; fill: none; } .failed { fill: var(--bad); }
-.died { stroke: var(--bad); stroke-width: 2.5; fill: none; }
-.f0 { fill: #0072b2; } .f1 { fill: #e69f00; } .f2 { fill: #009e73; } .f3 { fill: #cc79a7; }
-.f4 { fill: #56b4e9; } .f5 { fill: #b8a800; } .other { fill: #8c8c8c; }
-.legend span { margin-right: 1.4em; white-space: nowrap; } .legend svg { width: 12px; height: 12px; }
-"""
-
-PAGE = """<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8"/>
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'"/>
-<meta name="viewport" content="width=device-width, initial-scale=1"/>
-<title>{title}</title>
-<style>{style}</style>
-</head>
-<body>
-{body}
-</body>
-</html>
-"""
 
 
 def render_html(report: Report) -> str:
@@ -69,13 +28,18 @@ def render_html(report: Report) -> str:
     """
     parts = [_opening(report), _advice(report)]
     if report.wall and report.slots:
-        parts += [_section("What each slot did when", _legend(report) + timeline_picture(report))]
-        parts += [_section("How many slots were busy when", busy_picture(report))]
+        parts += [_section("Slots over time", _legend(report) + timeline_picture(report))]
+        parts += [_section("Busy slots over time", busy_picture(report))]
     if report.tasks:
-        parts += [_section("How long tasks took", duration_picture(report)), _functions(report)]
+        parts += [_section("Durations of tasks", duration_picture(report)), _functions(report)]
     parts += [_failures(report), _deaths(report), _sessions(report), _slots(report), _versions(report)]
     body = "\n".join(part for part in parts if part)
-    return PAGE.format(title=escape(f"hpcml: {report.run}"), style=STYLE, body=body)
+    return _page().substitute(title=escape(f"hpcml: {report.run}"), body=body)
+
+
+def _page() -> Template:
+    """Return the page, with its style sheet, around a title and a body."""
+    return Template(resources.files(__package__).joinpath("page.html").read_text(encoding="utf-8"))
 
 
 def _section(title: str, content: str) -> str:
@@ -125,7 +89,7 @@ def _advice(report: Report) -> str:
     rows = [
         f"<tr><td><code>{escape(option)}</code></td><td>{escape(reason)}</td></tr>" for option, reason in found
     ]
-    return _section("What to ask Slurm for next time", f"<table>{''.join(rows)}</table>")
+    return _section("Advice for the next job", f"<table>{''.join(rows)}</table>")
 
 
 def _legend(report: Report) -> str:

@@ -43,7 +43,7 @@ def timeline_picture(report: Report) -> str:
     ]
     height = pitch * len(rows) + 4
     return _picture(
-        "What each slot did when", height, [*parts, _sessions(report, height), _time_axis(report, height)]
+        "Slots over time", height, [*parts, _sessions(report, height), _time_axis(report, height)]
     )
 
 
@@ -105,7 +105,7 @@ def busy_picture(report: Report) -> str:
         _sessions(report, HEIGHT),
         _time_axis(report, HEIGHT),
     ]
-    return _picture("How many slots were busy when", HEIGHT, parts)
+    return _picture("Busy slots over time", HEIGHT, parts)
 
 
 def duration_picture(report: Report) -> str:
@@ -128,7 +128,7 @@ def duration_picture(report: Report) -> str:
         x = LEFT + CELLS * number / len(counts)
         parts.append(f'<text x="{x:.0f}" y="{HEIGHT + 18}" class="middle">{duration(edges[number])}</text>')
     parts.append(f'<text x="{LEFT - 8}" y="10" class="end">{count(most, "task")}</text>')
-    return _picture("How long tasks took", HEIGHT, parts)
+    return _picture("Durations of tasks", HEIGHT, parts)
 
 
 def _picture(title: str, height: int, parts: list[str]) -> str:

@@ -151,7 +151,7 @@ def _functions(report: Report) -> str:
     edges, counts = histogram(report)
     if len(counts) > 1:
         bars = "".join(BLOCKS[-(-8 * number // max(counts)) - 1] if number else " " for number in counts)
-        table += f"\n\nHow long tasks took: {duration(edges[0])} │{bars}│ {duration(edges[-1])}"
+        table += f"\n\nDurations of tasks: {duration(edges[0])} │{bars}│ {duration(edges[-1])}"
     return table + _left_out(len(report.functions) - MAX_LINES, "functions")
 
 
@@ -239,7 +239,7 @@ def _block(cell: Cell) -> str:
 
 def _advice(report: Report, width: int) -> str:
     found = advise(report)
-    return _wrapped("What to ask Slurm for next time", found, width) if found else ""
+    return _wrapped("Advice for the next job", found, width) if found else ""
 
 
 def _notes(report: Report, width: int) -> str:
