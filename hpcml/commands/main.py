@@ -29,7 +29,7 @@ def parser() -> argparse.ArgumentParser:
     facts = commands.add_parser("info", help="print the allocation that was detected")
     facts.add_argument("--json", action="store_true", help="as JSON")
     facts.set_defaults(act=info.print_info)
-    report = commands.add_parser("report", help="report on a run, and on what to ask Slurm for next time")
+    report = commands.add_parser("report", help="report on a run, with advice for the next job")
     report.add_argument("run", type=Path, nargs="?", help="its directory; by default the last in .hpcml")
     report.add_argument("--json", action="store_true", help="as JSON")
     report.add_argument("--html", type=Path, metavar="FILE", help="as a page with pictures")
