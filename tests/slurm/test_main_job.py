@@ -54,7 +54,8 @@ def test_an_unmodified_search_equals_one_process(cluster, tmp_path):
 def test_the_contract_holds_on_an_allocation(cluster):
     """The contract's files that use a Cluster most; the other files run on one computer only."""
     command = [cluster.python, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-k", "ipyparallel"]
-    files = [f"tests/contract/test_{name}.py" for name in ("cluster", "joblib", "data", "deap", "prints")]
+    names = ("test_cluster", "test_joblib", "test_data", "evolve/test_deap", "test_prints")
+    files = [f"tests/contract/{name}.py" for name in names]
     done = cluster.run(
         ["salloc", "--quiet", "-N3", "-n5", *command, f"--basetemp={cluster.shared_dir}/tmp", *files],
         cwd=ROOT,

@@ -17,7 +17,7 @@ from hpcml.errors import HpcmlError
 
 pytestmark = pytest.mark.usefixtures("creator_classes")
 
-PROGRAM = Path(__file__).parent / "helpers" / "resumed_evolution.py"
+PROGRAM = Path(__file__).parents[1] / "helpers" / "resumed_evolution.py"
 
 
 def evolve_program(place, mode, **environment):

@@ -26,7 +26,7 @@ def test_islands_as_tasks_equal_those_of_one_process(cluster, topology):
 
 
 def test_islands_on_ranks_of_mpi_equal_those_of_one_process(tmp_path):
-    program = Path(__file__).parent / "helpers" / "ranks.py"
+    program = Path(__file__).parents[1] / "helpers" / "ranks.py"
     argv = ["mpiexec", "--allow-run-as-root", "--oversubscribe", "-n", "3", sys.executable, program, tmp_path]
     done = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=False, stdin=subprocess.DEVNULL)
     assert done.returncode == 0, done.stderr
