@@ -26,7 +26,7 @@ def read(path, more=(), key=KEY):
     return records, journal.damages
 
 
-def places(path, key=KEY):
+def record_offsets(path, key=KEY):
     """Return the offset of each record, and of the end of the last."""
     with open(path, "rb") as file:
         reader = JournalReader(file.fileno(), key, path)
@@ -34,5 +34,5 @@ def places(path, key=KEY):
         return [*starts, reader.end]
 
 
-def some(count, sizes=(0, 7, 40)):
+def make_records(count, sizes=(0, 7, 40)):
     return [({"task": str(n), "é": "\udc80"}, os.urandom(sizes[n % len(sizes)])) for n in range(count)]

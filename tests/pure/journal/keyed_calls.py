@@ -17,7 +17,7 @@ class Node:
         self.near = []
 
 
-class Given:
+class JournalStub:
     """Stands for a run's journal: collects the digests of calls."""
 
     reusable = 0
@@ -38,7 +38,7 @@ class Given:
 
 
 def call_keys(*calls, **settings):
-    run_journal = Given()
+    run_journal = JournalStub()
     made = Calls(CallData(None, None), run_journal, at_once=False)
     for function, args, kwargs in calls:
         made.make(function, args, kwargs, "group", **settings)

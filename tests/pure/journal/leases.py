@@ -14,7 +14,7 @@ def ended(job):
     return True
 
 
-def going(job):
+def running(job):
     return False
 
 
@@ -22,7 +22,7 @@ ME = this_process()
 OTHER = dataclasses.replace(ME, host="n2", boot="another boot", pids="pid:[1]", pid=42, started=7)
 
 
-def leave(directory, holder, number=1):
+def write_lease(directory, holder, number=1):
     """Write the lease of a holder that has ended without releasing it."""
     path = directory / f"lease-{number}"
     path.write_text(json.dumps(dataclasses.asdict(holder)))

@@ -35,19 +35,19 @@ def finish(run_journal, name, digest, value, error=None):
     return key
 
 
-def values(run_journal, *digests):
+def recorded_values(run_journal, *digests):
     """Return the recorded values of the next calls with these digests; None where there is none."""
     outcomes = [run_journal.recorded_outcome(run_journal.number_keys([digest])[0]) for digest in digests]
     return [None if outcome is None else outcome.value for outcome in outcomes]
 
 
-def heads(directory):
+def read_heads(directory):
     with open(directory / "journal", "rb") as file:
         reader = JournalReader(file.fileno(), read_secret(directory / "key"), directory / "journal")
         return [item.head for item in reader.items() if not isinstance(item, Damage)]
 
 
-def place_of(directory, wanted):
+def offsets_of(directory, wanted):
     """Return the offset of the body of the first `wanted` record in the journal, and of the record itself."""
     with open(directory / "journal", "rb") as file:
         reader = JournalReader(file.fileno(), read_secret(directory / "key"), directory / "journal")
@@ -55,13 +55,13 @@ def place_of(directory, wanted):
         return next((item.offset, item.start) for item in items if wanted(item.head))
 
 
-def flip(path, place):
+def flip_bit(path, place):
     content = bytearray(path.read_bytes())
     content[place] ^= 1
     path.write_bytes(content)
 
 
-def a_run(base, monkeypatch, argv=("script.py",), environment=None, value=1):
+def make_run(base, monkeypatch, argv=("script.py",), environment=None, value=1):
     """Make a run of a script in which one task has ended; return its directory."""
     monkeypatch.setattr(sessions, "_numbers", iter(range(9)))
     directory, run_journal = open_run(Options(run_dir=base), "local", list(argv), environment or {})
@@ -71,6 +71,6 @@ def a_run(base, monkeypatch, argv=("script.py",), environment=None, value=1):
     return directory
 
 
-def again(base, monkeypatch, resume=True, argv=("script.py",), environment=None):
+def reopen(base, monkeypatch, resume=True, argv=("script.py",), environment=None):
     monkeypatch.setattr(sessions, "_numbers", iter(range(9)))
     return open_run(Options(run_dir=base, resume=resume), "local", list(argv), environment or {})

@@ -3,7 +3,7 @@
 import types
 
 import pytest
-from keyed_calls import Given, call_keys
+from keyed_calls import JournalStub, call_keys
 
 from hpcml.cluster.calls import Calls
 from hpcml.data.call_data import CallData
@@ -24,7 +24,7 @@ def test_calls_with_other_arguments_are_other_calls():
 
 def test_a_call_is_the_same_in_a_chunk():
     calls = [(max, (1, n), {}) for n in range(3)] + [(max, (1, n), {"key": None}) for n in range(3)]
-    run_journal = Given()
+    run_journal = JournalStub()
     _, chunk = Calls(CallData(None, None), run_journal, at_once=False).make_chunk(max, calls, "group", None)
     assert run_journal.digests == call_keys(*calls)
     assert chunk.keys == tuple(run_journal.digests)
@@ -41,7 +41,7 @@ def test_a_function_that_changes_between_two_calls():
     count = 2
     assert call_keys((function, (), {})) != first
     counter = types.SimpleNamespace(n=1)
-    run_journal = Given()
+    run_journal = JournalStub()
     made = Calls(CallData(None, None), run_journal, at_once=False)
     for number in (1, 2):
         counter.n = number
@@ -62,7 +62,7 @@ def test_a_call_without_a_key_is_reported_once(caplog):
         return thing
 
     thing = Stubborn()
-    run_journal = Given()
+    run_journal = JournalStub()
     for _ in range(3):
         with pytest.raises(TaskError, match="not now"):
             calls = Calls(CallData(None, None), run_journal, at_once=False)

@@ -3,7 +3,7 @@
 import os
 
 import pytest
-from journal_files import KEY, places, read, some, write
+from journal_files import KEY, make_records, read, record_offsets, write
 
 from hpcml.errors import HpcmlError
 from hpcml.journal.journal_file import JournalFile
@@ -12,9 +12,9 @@ from hpcml.journal.records import HEADER_BYTES, MARK, PREFIX
 
 def test_a_journal_truncated_at_any_byte_keeps_its_whole_records(path, caplog):
     """F11: the whole records before the cut are read; the next session's records as well."""
-    records = some(14)
+    records = make_records(14)
     write(path, records)
-    content, starts = path.read_bytes(), places(path)
+    content, starts = path.read_bytes(), record_offsets(path)
     assert len(content) >= 1000
     new = ({"task": "new"}, b"result")
     for cut in range(len(content)):
@@ -27,7 +27,7 @@ def test_a_journal_truncated_at_any_byte_keeps_its_whole_records(path, caplog):
 
 
 def test_a_large_body_that_is_cut_is_dropped(path):
-    records = [*some(3), ({"task": "large"}, os.urandom(3 << 20))]
+    records = [*make_records(3), ({"task": "large"}, os.urandom(3 << 20))]
     write(path, records)
     content = path.read_bytes()
     for cut in (1 << 20, 2 << 20, len(content) - 1):
@@ -60,9 +60,9 @@ def damaged(path, content, starts, records, flip):
 
 def test_a_flipped_bit_costs_one_record(path, caplog):
     """F12: the record is moved aside, all others are used, and the task's next record replaces it."""
-    records = some(150, (0, 20, 300))
+    records = make_records(150, (0, 20, 300))
     write(path, records)
-    content, starts = path.read_bytes(), places(path)
+    content, starts = path.read_bytes(), record_offsets(path)
     flipped = range(HEADER_BYTES, len(content), 97)
     assert len(flipped) > 150
     for number, place in enumerate(flipped):
@@ -73,9 +73,9 @@ def test_a_flipped_bit_costs_one_record(path, caplog):
 
 @pytest.mark.parametrize("which", [2, -1])
 def test_a_flipped_bit_of_a_prefix_costs_one_record(path, which):
-    records = some(5)
+    records = make_records(5)
     write(path, records)
-    content, starts = path.read_bytes(), places(path)
+    content, starts = path.read_bytes(), record_offsets(path)
     start = starts[:-1][which]
     torn = [
         damaged(path, content, starts, records, (start + byte, bit)).torn
@@ -87,7 +87,7 @@ def test_a_flipped_bit_of_a_prefix_costs_one_record(path, which):
 
 
 def test_a_damaged_header_is_refused(path):
-    write(path, some(3))
+    write(path, make_records(3))
     content = path.read_bytes()
     for place in range(HEADER_BYTES):
         changed = bytearray(content)
@@ -99,9 +99,9 @@ def test_a_damaged_header_is_refused(path):
 
 
 def test_damage_in_several_places_and_a_torn_end_are_reported(path):
-    records = some(9)
+    records = make_records(9)
     write(path, records)
-    content, starts = bytearray(path.read_bytes()), places(path)
+    content, starts = bytearray(path.read_bytes()), record_offsets(path)
     for start in (starts[1], starts[2], starts[6]):
         content[start + 30] ^= 1
     path.write_bytes(content[:-1])
@@ -119,7 +119,7 @@ def test_damage_in_several_places_and_a_torn_end_are_reported(path):
 
 
 def test_zeros_at_the_end_are_dropped(path):
-    write(path, some(3))
+    write(path, make_records(3))
     with path.open("ab") as file:
         file.write(bytes(5000))
     found, damages = read(path, [({"n": 1}, b"x")])
@@ -131,6 +131,6 @@ def test_marks_in_bodies_do_not_mislead_the_search(path):
     fake = PREFIX.pack(MARK, 10, 1, bytes(16))
     records = [({"n": n}, fake * 20 + MARK) for n in range(5)]
     write(path, records)
-    content, starts = path.read_bytes(), places(path)
+    content, starts = path.read_bytes(), record_offsets(path)
     damaged(path, content, starts, records, (starts[1], 0))
     damaged(path, content, starts, records, (starts[3] + 50, 0))

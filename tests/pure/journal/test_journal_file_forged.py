@@ -5,7 +5,7 @@ import pickle
 import zlib
 
 import pytest
-from journal_files import KEY, places, read, some, write
+from journal_files import KEY, make_records, read, record_offsets, write
 
 from hpcml.errors import HpcmlError
 from hpcml.journal.journal_file import JournalFile
@@ -26,7 +26,7 @@ def plant(path, prefix_and_line, body):
 
 
 def test_a_forged_record_is_not_unpickled(path, tmp_path):
-    write(path, some(2))
+    write(path, make_records(2))
     body = pickle.dumps(Canary(str(tmp_path / "canary")))
     line = b'{"task":"x"}\n'
     checksum = zlib.crc32(body, zlib.crc32(line))
@@ -39,7 +39,7 @@ def test_a_forged_record_is_not_unpickled(path, tmp_path):
 def test_a_moved_record_is_not_used(path):
     records = [({"n": n}, bytes([n]) * 10) for n in range(4)]
     write(path, records)
-    content, starts = path.read_bytes(), places(path)
+    content, starts = path.read_bytes(), record_offsets(path)
     pieces = [content[a:b] for a, b in itertools.pairwise(starts)]
     path.write_bytes(content[: starts[0]] + pieces[0] + pieces[2] + pieces[1] + pieces[3])
     assert read(path)[0] == [records[0], records[3]]
@@ -56,7 +56,7 @@ def test_a_record_of_another_journal_with_the_same_key_is_not_used(path, tmp_pat
 
 
 def test_another_journal_with_another_key_is_refused(path):
-    write(path, some(2), key=b"another key")
+    write(path, make_records(2), key=b"another key")
     with pytest.raises(HpcmlError, match="was not written with the key of this run"):
         JournalFile(path, KEY)
 

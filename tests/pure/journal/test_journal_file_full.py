@@ -5,7 +5,7 @@ import resource
 import subprocess
 
 import pytest
-from journal_files import KEY, read, some, write
+from journal_files import KEY, make_records, read, write
 
 import hpcml.journal.journal_file
 from hpcml.errors import JournalFull
@@ -79,7 +79,7 @@ def test_a_new_journal_without_room_is_an_error(path, file_limit, limit):
             JournalFile(path, KEY)
     finally:
         file_limit(resource.RLIM_INFINITY)
-    write(path, some(1))
+    write(path, make_records(1))
     assert len(read(path)[0]) == 1
 
 

@@ -8,7 +8,7 @@ import sys
 import time
 
 import pytest
-from leases import ME, OTHER, ended, going, leave, unknown
+from leases import ME, OTHER, ended, running, unknown, write_lease
 from patience import promised
 
 import hpcml.journal.lease
@@ -75,7 +75,7 @@ def test_a_lease_that_was_released_is_free(tmp_path):
 
 
 def test_a_process_with_a_reused_number_is_not_the_holder(tmp_path):
-    leave(tmp_path, dataclasses.replace(ME, started=ME.started - 5))
+    write_lease(tmp_path, dataclasses.replace(ME, started=ME.started - 5))
     Lease(tmp_path, ME, unknown).release()
 
 
@@ -84,13 +84,13 @@ def test_a_process_with_a_reused_number_is_not_the_holder(tmp_path):
     [
         (OTHER, unknown, False),  # on another computer, without a job: unknown
         (dataclasses.replace(OTHER, job="5"), ended, True),
-        (dataclasses.replace(OTHER, job="5"), going, False),
+        (dataclasses.replace(OTHER, job="5"), running, False),
         (dataclasses.replace(OTHER, job="5"), unknown, False),
-        (dataclasses.replace(OTHER, job="9"), going, True),  # an earlier session of my own job
+        (dataclasses.replace(OTHER, job="9"), running, True),  # an earlier session of my own job
         (dataclasses.replace(OTHER, job="9", restart=2), ended, False),  # this session of it, on another node
         (dataclasses.replace(OTHER, job="9", restart=3), ended, False),
         (dataclasses.replace(ME, boot="before"), unknown, True),  # this computer was restarted
-        (dataclasses.replace(ME, boot="before", job="5"), going, False),
+        (dataclasses.replace(ME, boot="before", job="5"), running, False),
         (dataclasses.replace(ME, pids="pid:[1]"), unknown, False),  # in a container
         (dataclasses.replace(ME, pid=2**22 + 1), unknown, True),
         (dataclasses.replace(ME, job="9", restart=3), ended, False),  # this very process
@@ -99,7 +99,7 @@ def test_a_process_with_a_reused_number_is_not_the_holder(tmp_path):
 def test_a_holder_is_gone_or_not(tmp_path, holder, job_over, gone):
     me = dataclasses.replace(ME, job="9", restart=2)
     assert is_gone(holder, me, job_over) is gone
-    leave(tmp_path, holder)
+    write_lease(tmp_path, holder)
     if gone:
         Lease(tmp_path, me, job_over).release()
     else:
@@ -109,8 +109,8 @@ def test_a_holder_is_gone_or_not(tmp_path, holder, job_over, gone):
 
 def test_slurm_is_asked_about_the_holders_job_only(tmp_path):
     asked = []
-    leave(tmp_path, dataclasses.replace(OTHER, job="5"), 1)
-    leave(tmp_path, dataclasses.replace(OTHER, job="6"), 2)
+    write_lease(tmp_path, dataclasses.replace(OTHER, job="5"), 1)
+    write_lease(tmp_path, dataclasses.replace(OTHER, job="6"), 2)
     Lease(tmp_path, ME, lambda job: asked.append(job) or True).release()
     assert asked == ["6"]  # lease-1 was followed by lease-2, so it had ended
 
@@ -151,7 +151,7 @@ def test_a_lease_without_a_holder_is_refused(tmp_path, content):
 
 
 def test_a_lease_that_others_can_write_is_refused(tmp_path):
-    leave(tmp_path, dataclasses.replace(ME, started=0))
+    write_lease(tmp_path, dataclasses.replace(ME, started=0))
     (tmp_path / "lease-1").chmod(0o666)
     with pytest.raises(HpcmlError, match="open to other users"):
         Lease(tmp_path, ME, unknown)

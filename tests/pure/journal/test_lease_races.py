@@ -10,7 +10,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from leases import ME, leave, unknown
+from leases import ME, unknown, write_lease
 from network_files import NetworkFiles
 from patience import patient
 
@@ -43,7 +43,8 @@ def test_each_of_a_thousand_races_has_one_winner(tmp_path):
             winner.release()
         else:
             winner._close()
-            leave(directory, dataclasses.replace(ME, started=0), int(winner.path.name.removeprefix("lease-")))
+            ended_holder = dataclasses.replace(ME, started=0)
+            write_lease(directory, ended_holder, int(winner.path.name.removeprefix("lease-")))
     assert not list(tmp_path.glob("*/.lease-*"))
 
 
@@ -68,7 +69,7 @@ def test_each_race_of_processes_has_one_winner(tmp_path):
         directory = tmp_path / f"{number:03}"
         directory.mkdir(mode=0o700)
         if number % 2:
-            leave(directory, dataclasses.replace(ME, started=0))
+            write_lease(directory, dataclasses.replace(ME, started=0))
     racers = [
         subprocess.Popen([sys.executable, "-c", RACE, str(tmp_path)], stdout=subprocess.PIPE, text=True)
         for _ in range(3)
@@ -114,7 +115,7 @@ def test_a_missing_first_lease_admits_no_second_driver(tmp_path):
 
 
 def test_a_predecessor_that_vanishes_restarts_the_search(tmp_path, monkeypatch):
-    leave(tmp_path, dataclasses.replace(ME, started=0))
+    write_lease(tmp_path, dataclasses.replace(ME, started=0))
     real = Lease._make
 
     def make(lease, number, me):

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from recorded_runs import a_run, again, finish, flip, opened, place_of, values
+from recorded_runs import finish, flip_bit, make_run, offsets_of, opened, recorded_values, reopen
 
 from hpcml.errors import HpcmlError
 from hpcml.journal.private_files import create_secret, read_private, read_secret, write_atomic, write_new
@@ -19,7 +19,7 @@ from hpcml.journal.private_files import create_secret, read_private, read_secret
 def test_modes_do_not_depend_on_the_umask(tmp_path, monkeypatch, umask):
     before = os.umask(umask)
     try:
-        directory = a_run(tmp_path / "base", monkeypatch)
+        directory = make_run(tmp_path / "base", monkeypatch)
     finally:
         os.umask(before)
     modes = {path.name.partition("-")[0]: stat.S_IMODE(path.lstat().st_mode) for path in directory.iterdir()}
@@ -36,7 +36,7 @@ def test_a_link_in_place_of_a_file_is_refused(tmp_path, run, name, target):
     finish(run_journal, "f", "a", 1)
     run_journal.close("ended")
     if name == "journal.bad":
-        flip(run / "journal", place_of(run, lambda head: "session" in head)[0] - 5)
+        flip_bit(run / "journal", offsets_of(run, lambda head: "session" in head)[0] - 5)
     content = (run / name).read_bytes() if (run / name).exists() else b""
     (tmp_path / "elsewhere").write_bytes(content)
     (run / name).unlink(missing_ok=True)
@@ -60,7 +60,7 @@ def test_files_open_to_others_are_refused_with_the_command_that_closes_them(run,
     command = str(refused.value).rpartition(": ")[2]
     subprocess.run(command, shell=True, check=True)
     run_journal = opened(run)
-    assert values(run_journal, "a") == [1]
+    assert recorded_values(run_journal, "a") == [1]
     run_journal.close("ended")
 
 
@@ -73,18 +73,18 @@ def test_a_link_in_place_of_the_run_directory_is_refused(tmp_path, run, monkeypa
     with pytest.raises(HpcmlError, match="link is a link or a file, where a directory is expected: remove it"):
         opened(link)
     with pytest.raises(HpcmlError, match="is a link"):
-        again(tmp_path, monkeypatch, link)
+        reopen(tmp_path, monkeypatch, link)
 
 
 def test_a_link_in_place_of_the_note_of_the_last_run_is_refused(tmp_path, monkeypatch):
-    a_run(tmp_path, monkeypatch)
+    make_run(tmp_path, monkeypatch)
     (note,) = tmp_path.glob("last-*")
     note.rename(tmp_path / "elsewhere")
     note.symlink_to(tmp_path / "elsewhere")
     before = (tmp_path / "elsewhere").read_text()
     with pytest.raises(HpcmlError, match="is a link: remove it"):
-        again(tmp_path, monkeypatch)
-    a_run(tmp_path, monkeypatch)  # a new run replaces the link, not its target
+        reopen(tmp_path, monkeypatch)
+    make_run(tmp_path, monkeypatch)  # a new run replaces the link, not its target
     assert not note.is_symlink()
     assert (tmp_path / "elsewhere").read_text() == before
 

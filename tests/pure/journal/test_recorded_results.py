@@ -6,7 +6,7 @@ import sys
 import zlib
 
 import pytest
-from recorded_runs import ME, NEW, OLD, finish, flip, heads, opened, place_of, unknown, values
+from recorded_runs import ME, NEW, OLD, finish, flip_bit, offsets_of, opened, read_heads, recorded_values, unknown
 
 from hpcml.data.outcomes import Execution, pack_outcome
 from hpcml.journal.run_journal import RunJournal
@@ -32,7 +32,7 @@ def test_equal_calls_are_numbered(run):
         finish(run_journal, "f", "same", value)
     run_journal.close("ended")
     run_journal = opened(run)
-    assert values(run_journal, "same", "other", "same", "same", "same") == ["a", None, "b", "c", None]
+    assert recorded_values(run_journal, "same", "other", "same", "same", "same") == ["a", None, "b", "c", None]
     run_journal.close("ended")
 
 
@@ -44,7 +44,7 @@ def test_a_task_that_raised_or_has_no_key_runs_again(run):
     run_journal.close("ended")
     run_journal = opened(run)
     assert run_journal.reusable == 1
-    assert values(run_journal, "bad", "", "good") == [None, None, 6]
+    assert recorded_values(run_journal, "bad", "", "good") == [None, None, 6]
     run_journal.close("ended")
 
 
@@ -55,17 +55,17 @@ def test_results_of_other_versions_are_not_used(run):
     run_journal.close("ended")
     run_journal = opened(run, NEW)
     assert (run_journal.reusable, run_journal.outdated, run_journal.other_versions) == (0, 2, OLD)
-    assert values(run_journal, "a") == [None]
+    assert recorded_values(run_journal, "a") == [None]
     run_journal._uses.clear()
     for digest in ("a", "b"):
         finish(run_journal, "f", digest, "new")
     run_journal.close("ended")
     run_journal = opened(run, NEW)
     assert (run_journal.reusable, run_journal.outdated) == (2, 0)
-    assert values(run_journal, "a", "b") == ["new", "new"]
+    assert recorded_values(run_journal, "a", "b") == ["new", "new"]
     run_journal.close("ended")
     run_journal = opened(run, OLD)  # the versions of the first session again: its results are right
-    assert values(run_journal, "a", "b") == ["old", "old"]
+    assert recorded_values(run_journal, "a", "b") == ["old", "old"]
     run_journal.close("ended")
 
 
@@ -77,10 +77,11 @@ def test_results_are_used_though_the_record_of_their_session_is_lost(run):
         finish(run_journal, "g", f"only {value}", value)
         run_journal.close("ended")
     for session in (1, 2):
-        flip(run / "journal", place_of(run, lambda head, session=session: head.get("session") == session)[1] + 40)
+        _, start = offsets_of(run, lambda head, session=session: head.get("session") == session)
+        flip_bit(run / "journal", start + 40)
     for versions, value in ((OLD, "old"), (NEW, "new")) * 2:
         run_journal = RunJournal(run, ME, versions, unknown)
-        assert values(run_journal, "a", f"only {value}") == [value, value]
+        assert recorded_values(run_journal, "a", f"only {value}") == [value, value]
         run_journal.close("ended")  # no task has run
     assert (run / "journal").exists()
 
@@ -90,20 +91,20 @@ def test_a_damaged_task_runs_again_and_no_name_number_is_reused(run, caplog):
     for name in ("f", "g", "h"):
         finish(run_journal, name, name, name.upper())
     run_journal.close("ended")
-    flip(run / "journal", place_of(run, lambda head: head.get("task", "").endswith(":g"))[0])
-    flip(run / "journal", place_of(run, lambda head: head.get("is") == "h")[1] + 40)
+    flip_bit(run / "journal", offsets_of(run, lambda head: head.get("task", "").endswith(":g"))[0])
+    flip_bit(run / "journal", offsets_of(run, lambda head: head.get("is") == "h")[1] + 40)
     run_journal = opened(run)
     assert "is damaged in 1 places" in caplog.text  # the two records are neighbours
-    assert values(run_journal, "f", "g", "h") == ["F", None, "H"]
+    assert recorded_values(run_journal, "f", "g", "h") == ["F", None, "H"]
     run_journal._uses.clear()
     finish(run_journal, "g", "g", "again")
     finish(run_journal, "new", "new", 1)
     run_journal.close("ended")
-    names = [head["name"] for head in heads(run) if "is" in head]
+    names = [head["name"] for head in read_heads(run) if "is" in head]
     assert len(set(names)) == len(names) == 3
     assert 2 not in names  # the number whose record was lost: tasks refer to it
     run_journal = opened(run)
-    assert values(run_journal, "f", "g", "h", "new") == ["F", "again", "H", 1]
+    assert recorded_values(run_journal, "f", "g", "h", "new") == ["F", "again", "H", 1]
     run_journal.close("ended")
 
 
@@ -118,7 +119,7 @@ def test_a_result_that_cannot_be_unpickled_any_more_runs_again(run, caplog, monk
     run_journal.close("ended")
     monkeypatch.delattr(sys.modules[__name__], "Gone")
     run_journal = opened(run)
-    assert values(run_journal, "a", "b") == [None, 2]
+    assert recorded_values(run_journal, "a", "b") == [None, 2]
     assert "a recorded result cannot be used, so its task runs again" in caplog.text
     run_journal.close("ended")
 
@@ -133,7 +134,7 @@ def test_a_result_that_cannot_be_read_runs_again(run, monkeypatch, caplog):
         raise OSError(5, "Input/output error")
 
     monkeypatch.setattr(os, "pread", broken)
-    assert values(run_journal, "a") == [None]
+    assert recorded_values(run_journal, "a") == [None]
     assert "cannot be read: Input/output error" in caplog.text
     monkeypatch.undo()
     run_journal.close("ended")
@@ -154,7 +155,7 @@ def test_a_forged_body_is_never_unpickled(run, tmp_path, when):
     evil = pack_outcome(Canary(str(tmp_path / "canary")), None, Execution(1.0, 2.0, 3), sys.maxsize)
     finish(run_journal, "f", "a", b"x" * len(evil))
     run_journal.close("ended")
-    offset, start = place_of(run, lambda head: "task" in head)
+    offset, start = offsets_of(run, lambda head: "task" in head)
 
     def tamper():
         content = bytearray((run / "journal").read_bytes())
@@ -172,7 +173,7 @@ def test_a_forged_body_is_never_unpickled(run, tmp_path, when):
         with (run / "journal").open("r+b") as file:
             file.seek(offset)
             file.write(evil)
-    assert values(run_journal, "a") == [None]
+    assert recorded_values(run_journal, "a") == [None]
     assert not (tmp_path / "canary").exists()
     run_journal.close("ended")
     pickle.loads(evil)  # unpickling would have made the directory
@@ -186,5 +187,5 @@ def test_a_session_without_tasks_keeps_the_journal(run):
     for _ in range(2):
         opened(run).close("ended")
     run_journal = opened(run)
-    assert values(run_journal, "a") == [1]
+    assert recorded_values(run_journal, "a") == [1]
     run_journal.close("ended")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from network_files import NetworkFiles
-from recorded_runs import finish, opened, values
+from recorded_runs import finish, opened, recorded_values
 
 from hpcml.errors import HpcmlError, JournalFull, RunInUse
 from hpcml.journal.runs import note_last_run
@@ -100,7 +100,7 @@ def test_a_full_disk_is_reported_once_and_waiting_records_are_written(run, file_
     finish(run_journal, "f", "e", "e")
     run_journal.close("ended")
     run_journal = opened(run)
-    assert values(run_journal, *"abcde") == [b"a" * 500, "b" * 500, "c" * 500, "d" * 500, "e"]
+    assert recorded_values(run_journal, *"abcde") == [b"a" * 500, "b" * 500, "c" * 500, "d" * 500, "e"]
     run_journal.close("ended")
 
 
@@ -113,7 +113,7 @@ def test_a_full_disk_fails_the_task_of_a_required_journal(run, file_limit):
     run_journal.close("stopped")  # does not report the error again
     file_limit(resource.RLIM_INFINITY)
     run_journal = opened(run)
-    assert values(run_journal, "a") == [1]
+    assert recorded_values(run_journal, "a") == [1]
     run_journal.close("ended")
 
 
@@ -143,6 +143,6 @@ def test_a_run_on_a_network_file_system_is_resumed(run, monkeypatch, link):
         finish(run_journal, "f", f"d{session}", session)
         run_journal.close("ended")
     run_journal = opened(run)
-    assert values(run_journal, "d1", "d2", "d3") == [1, 2, 3]
+    assert recorded_values(run_journal, "d1", "d2", "d3") == [1, 2, 3]
     run_journal.close("ended")
     assert network.linked >= 4

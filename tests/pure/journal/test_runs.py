@@ -5,7 +5,7 @@ import os
 import resource
 
 import pytest
-from recorded_runs import a_run, again, values
+from recorded_runs import make_run, recorded_values, reopen
 
 from hpcml.cluster.options import Options
 from hpcml.errors import HpcmlError, JournalFull
@@ -18,23 +18,23 @@ def test_script_arguments_and_array_task_identify_a_run(tmp_path, monkeypatch):
         (("script.py",), {}), (("script.py", "--fast"), {}), (("other.py",), {}), (("script.py", "", ""), {}),
         (("script.py",), {"SLURM_ARRAY_TASK_ID": "1"}), (("script.py",), {"SLURM_ARRAY_TASK_ID": "2"}), ((), {}),
     ]  # fmt: skip
-    runs = [a_run(tmp_path, monkeypatch, *call, value=number) for number, call in enumerate(calls)]
+    runs = [make_run(tmp_path, monkeypatch, *call, value=number) for number, call in enumerate(calls)]
     for number, call in enumerate(calls):
-        directory, run_journal = again(tmp_path, monkeypatch, True, *call)
+        directory, run_journal = reopen(tmp_path, monkeypatch, True, *call)
         assert directory == runs[number]
-        assert values(run_journal, "a") == [number]
+        assert recorded_values(run_journal, "a") == [number]
         run_journal.close("ended")
 
 
 def test_where_there_is_nothing_to_resume_a_new_run_begins(tmp_path, monkeypatch, caplog):
-    directory, run_journal = again(tmp_path / "base", monkeypatch)
+    directory, run_journal = reopen(tmp_path / "base", monkeypatch)
     assert (run_journal.session, run_journal.reusable) == (1, 0)
     run_journal.close("ended")
-    gone = a_run(tmp_path, monkeypatch)
+    gone = make_run(tmp_path, monkeypatch)
     for file in gone.iterdir():
         file.unlink()
     gone.rmdir()
-    directory, run_journal = again(tmp_path, monkeypatch)
+    directory, run_journal = reopen(tmp_path, monkeypatch)
     assert directory != gone
     assert run_journal.session == 1
     run_journal.close("ended")
@@ -43,9 +43,9 @@ def test_where_there_is_nothing_to_resume_a_new_run_begins(tmp_path, monkeypatch
 
 def test_changed_versions_are_reported(tmp_path, monkeypatch, caplog):
     monkeypatch.setattr(sessions, "versions", lambda: {"python": "3", "numpy": "1", "scipy": "1"})
-    a_run(tmp_path, monkeypatch)
+    make_run(tmp_path, monkeypatch)
     monkeypatch.setattr(sessions, "versions", lambda: {"python": "3", "numpy": "2", "pandas": "1"})
-    again(tmp_path, monkeypatch)[1].close("ended")
+    reopen(tmp_path, monkeypatch)[1].close("ended")
     assert (
         "1 recorded tasks run again, for versions have changed: numpy 1 -> 2, pandas none -> 1, scipy 1 -> none"
         in (caplog.text)
@@ -56,12 +56,12 @@ def test_a_run_without_a_writable_directory_moves_to_the_temporary_one(tmp_path,
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     (tmp_path / ".hpcml").write_text("in the way")
-    directory = a_run(None, monkeypatch)
+    directory = make_run(None, monkeypatch)
     assert f"The logs go to {directory}, and so does the journal: resume with Cluster(resume='{directory}')" in (
         caplog.text
     )
-    run_journal = again(None, monkeypatch, directory)[1]
-    assert values(run_journal, "a") == [1]
+    run_journal = reopen(None, monkeypatch, directory)[1]
+    assert recorded_values(run_journal, "a") == [1]
     run_journal.close("ended")
 
 
@@ -69,10 +69,10 @@ def test_a_directory_without_a_journal_cannot_be_resumed(tmp_path, monkeypatch):
     place = tmp_path / "private"
     place.mkdir(mode=0o700)
     with pytest.raises(HpcmlError, match="holds no journal, so there is nothing to resume"):
-        again(tmp_path, monkeypatch, place)
+        reopen(tmp_path, monkeypatch, place)
     assert os.listdir(place) == []
     with pytest.raises(HpcmlError, match="cannot be used: No such file"):
-        again(tmp_path, monkeypatch, tmp_path / "nowhere")
+        reopen(tmp_path, monkeypatch, tmp_path / "nowhere")
 
 
 @pytest.mark.parametrize("name", [b"", b"../run", b"/etc", b".ssh", b"\xff\x00/"])
@@ -113,16 +113,16 @@ def test_a_run_begins_without_room_unless_its_journal_is_required(tmp_path, file
 
 def test_a_run_without_room_cannot_be_resumed(tmp_path, file_limit, monkeypatch):
     """Without the journal, all tasks would run again."""
-    directory = a_run(tmp_path, monkeypatch)
+    directory = make_run(tmp_path, monkeypatch)
     file_limit(0)
     try:
         for resume in (True, directory):
             with pytest.raises(JournalFull):
-                again(tmp_path, monkeypatch, resume)
+                reopen(tmp_path, monkeypatch, resume)
     finally:
         file_limit(resource.RLIM_INFINITY)
-    run_journal = again(tmp_path, monkeypatch)[1]
-    assert values(run_journal, "a") == [1]
+    run_journal = reopen(tmp_path, monkeypatch)[1]
+    assert recorded_values(run_journal, "a") == [1]
     run_journal.close("ended")
 
 
