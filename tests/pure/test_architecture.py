@@ -1,16 +1,11 @@
-"""Architecture of the package: imports go down only, each foreign library has few importers, modules are small."""
+"""Architecture of the package: imports go down only, each foreign library has few importers."""
 
 import ast
-import importlib
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
-
-import hpcml
-
-ROOT = Path(hpcml.__file__).parent
+from package_modules import MODULES, TOP, imported
 
 FOLDERS = {
     "errors": (),
@@ -54,11 +49,6 @@ SUBFOLDERS = {
 }
 """Folders inside a folder, and those of the same folder that they may import."""
 
-MAX_MODULE_LINES = 265
-MAX_FUNCTION_LINES = 35  # of the body, without the docstring
-
-TOP = {"__init__", "__main__"}  # may import every folder
-
 # Each foreign library may be imported in these modules only, also inside functions.
 IMPORTERS = {
     "matplotlib": {"evolve.plot"},
@@ -85,39 +75,6 @@ IMPORTERS = {
 PROGRAMS = {"commands.at_start.sitecustomize", "engines.ipyparallel.controller", "engines.ipyparallel.launcher",
             "engines.scoop.node"}  # fmt: skip
 READS_ENVIRON = {"cluster.session", "commands.main", "data.process_state", *PROGRAMS}
-
-
-def modules():
-    """Return {name: syntax tree} of all modules, without the name of the package."""
-    found = {}
-    for path in sorted(ROOT.rglob("*.py")):
-        parts = path.relative_to(ROOT).with_suffix("").parts
-        name = ".".join(parts[:-1] if parts[-1] == "__init__" and len(parts) > 1 else parts)
-        found[name] = ast.parse(path.read_text())
-    return found
-
-
-MODULES = modules()
-
-
-def run_time(tree):
-    """Yield the nodes of a tree, without those for the type checker alone."""
-    yield tree
-    for node in ast.iter_child_nodes(tree):
-        if not (isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"):
-            yield from run_time(node)
-
-
-def imported(tree):
-    """Yield every module that a tree imports, lazily or not."""
-    for node in run_time(tree):
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, "imports are absolute"
-            assert node.module
-            yield node.module
-            yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
 def own_imports(name):
@@ -216,61 +173,3 @@ def test_import_hpcml_has_no_effect():
         "assert threading.active_count() == 1\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
-
-
-@pytest.mark.parametrize("name", sorted(MODULES))
-def test_all_lists_the_public_names(name):
-    tree = MODULES[name]
-    if name in TOP - {"__init__"}:
-        return
-    module = importlib.import_module("hpcml" if name == "__init__" else f"hpcml.{name}")
-    names = set()
-    for node in tree.body:
-        if isinstance(node, ast.FunctionDef | ast.ClassDef):
-            names.add(node.name)
-    public = {item for item in names if not item.startswith("_")}
-    assert sorted(module.__all__) == module.__all__, "__all__ is sorted"
-    if name in ("__init__", "public", "evolve", "engines.local", "scoop_programs"):  # public, and made by others
-        return
-    constants = {item for item in module.__all__ if not callable(getattr(module, item)) or item.istitle()}
-    assert set(module.__all__) - constants == public - constants
-
-
-@pytest.mark.parametrize("name", sorted(MODULES))
-def test_modules_and_functions_stay_small(name):
-    path = ROOT / Path(*name.split("."))
-    path = path.with_suffix(".py") if path.with_suffix(".py").exists() else path / "__init__.py"
-    assert len(path.read_text().splitlines()) <= MAX_MODULE_LINES
-    for node in ast.walk(MODULES[name]):
-        if isinstance(node, ast.FunctionDef):
-            body = node.body[1:] if ast.get_docstring(node) else node.body
-            length = body[-1].end_lineno - body[0].lineno + 1 if body else 0
-            assert length <= MAX_FUNCTION_LINES, f"{name}.{node.name} has {length} lines"
-
-
-def documented(tree):
-    """Yield name and docstring of a module and of its classes and functions; None where there is none."""
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Module | ast.FunctionDef | ast.ClassDef):
-            yield getattr(node, "name", ""), ast.get_docstring(node)
-
-
-def test_public_names_have_docstrings():
-    for name, tree in MODULES.items():
-        for inner, text in documented(tree):
-            assert text or inner.startswith("_"), f"{name}.{inner} has no docstring"
-
-
-def test_docstrings_begin_with_the_thing():
-    """A first line with "What" or "How" is about a thing and does not name it."""
-    for name, tree in MODULES.items():
-        for inner, text in documented(tree):
-            assert (text or "").split(maxsplit=1)[:1] not in (["What"], ["How"]), f"{name}.{inner}: {text}"
-
-
-def test_public_docstrings_have_one_sentence_first():
-    """The first line of a docstring is a summary, which ends with a full stop."""
-    for name, tree in MODULES.items():
-        for inner, text in documented(tree):
-            summary = (text or ".").splitlines()[0]
-            assert summary.endswith(".") or inner.startswith("_"), f"{name}.{inner}: {summary}"
