@@ -2,7 +2,8 @@
 
 ``srun --label`` puts the number of the task and ": " before each line, and breaks lines of more than about
 1,015 bytes. A long object is therefore written in lines below that limit. All but the last of them end in a
-backslash, which no line of JSON does, and the reader joins those with the same label.
+backslash, and all but the first begin with one, as no line of JSON does. The reader joins those with the same
+label. Without the backslash at its beginning, a part such as ``5: text`` would look like a line with a label.
 """
 
 import json
@@ -26,13 +27,13 @@ def message_lines(message: Mapping[str, object]) -> Iterator[bytes]:
     >>> list(message_lines({"here": "n1"}))
     [b'{"here": "n1"}\\n']
     >>> [len(line) for line in message_lines({"printed": 1500 * "-"})]
-    [1000, 518]
+    [1000, 519]
     """
     content = json.dumps(message).encode()
     size = LINE_BYTES - len(_CONTINUED) - 1
     while len(content) > size:
         yield content[:size] + _CONTINUED + b"\n"
-        content = content[size:]
+        content = _CONTINUED + content[size:]
     yield content + b"\n"
 
 
@@ -52,7 +53,9 @@ class MessageReader:
         """
         match = _LABEL.match(line)
         label = match.group() if match else b""
-        content = self._begun.pop(label, b"") + line[len(label) :].rstrip(b"\n")
+        content = line[len(label) :].rstrip(b"\n")
+        if content.startswith(_CONTINUED):
+            content = self._begun.pop(label, b"") + content[len(_CONTINUED) :]
         if content.startswith(b"{") and content.endswith(_CONTINUED):
             self._begun[label] = content[: -len(_CONTINUED)]
             return None

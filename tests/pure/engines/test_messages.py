@@ -79,6 +79,22 @@ def test_a_long_message_without_a_label(tmp_path):
     assert received(written([FORKED, PRINTED]), tmp_path) == [FORKED, PRINTED]
 
 
+def test_a_part_of_a_message_that_looks_like_a_label(tmp_path):
+    """As prints of numbered lines, on one computer, where no srun labels the lines."""
+    printed = [{"node": "n1", "printed": " " * shift + 200 * "  12: text\n"} for shift in range(13)]
+    assert received(written(printed), tmp_path) == printed
+
+
+def test_a_message_after_one_that_was_cut_off(tmp_path):
+    """A signal can end a program between two lines; the prints that it sends at its end are read."""
+    lines = written([PRINTED])[:1] + written([REACHED, {"alive": "n1"}])
+    (tmp_path / "lines").write_bytes(b"".join(line + b"\n" for line in lines))
+    inbox = queue.SimpleQueue()
+    program = Program("step", ["cat", tmp_path / "lines"], os.environ, inbox, tmp_path / "step.log")
+    assert [inbox.get(timeout=60)[1] for _ in range(3)] == [REACHED, {"alive": "n1"}, None]
+    program.stop()
+
+
 @given(st.text(max_size=3000) | st.binary(max_size=3000).map(lambda data: data.decode("latin-1")))
 @example(3000 * "\\")
 def test_lines_of_any_text_stay_whole(text):
