@@ -72,9 +72,9 @@ def run_program(arguments: argparse.Namespace, environment: Mapping[str, str]) -
     HpcmlError
         There is no program, no such script, or this Python's options do not allow a Cluster.
     """
-    program = arguments.program or [arguments.script, *arguments.args]
-    if program[0] is None:
+    if arguments.program is None and arguments.script is None:
         raise HpcmlError("there is nothing to run: type `hpcml run script.py`, or -m module, -c code, or -")
+    program = arguments.program or [arguments.script, *arguments.args]
     if program[0] not in ("-m", "-c", "-"):
         _check_script(Path(program[0]))
     if arguments.engine == "scoop":
