@@ -42,9 +42,7 @@ def timeline_picture(report: Report) -> str:
         for number, (row, line) in enumerate(zip(rows, grid, strict=True))
     ]
     height = pitch * len(rows) + 4
-    return _picture(
-        "Slots over time", height, [*parts, _sessions(report, height), _time_axis(report, height)]
-    )
+    return _picture("Slots over time", height, [*parts, _sessions(report, height), _time_axis(report, height)])
 
 
 def _row(report: Report, row: Row, line: list[Cell], top: int, height: int) -> str:
