@@ -81,7 +81,7 @@ def _in_fork(make: Callable[[], Any]) -> Any:
 def _call_alone(
     packed: tuple[bytes, tuple[int, Any] | None], describe: Callable[[BaseException], str]
 ) -> tuple[bytes, str | None]:
-    """Call in a fork of its own where a class is sent: cloudpickle leaves what a call has added to the class."""
+    """Call in a fork of its own where a class is sent: cloudpickle keeps attributes that a call has added."""
     make = partial(_call_copy, packed, describe)
     found: tuple[bytes, str | None] = _in_fork(make) if b"_make_skeleton_" in packed[0] else make()
     return found

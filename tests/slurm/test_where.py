@@ -26,7 +26,7 @@ def per_node(seen):
 
 
 def granted(cluster, *options):
-    """Return the tasks that srun starts on each node, counted by what they print."""
+    """Return the number of tasks that srun starts on each node, counted by their prints."""
     done = cluster.run(["srun", *options, "hostname"], check=True)
     return dict(Counter(done.stdout.split()))
 

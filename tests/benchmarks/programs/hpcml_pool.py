@@ -28,7 +28,7 @@ class Pool:
 
 @contextmanager
 def open_pool(slots: int, bare: bool = False) -> Iterator[Pool]:
-    """Open the workers of this allocation; `bare`, without what the user's own imports would add."""
+    """Open the workers of this allocation; `bare`, without the cost of the user's own imports."""
     with hpcml.Cluster(progress=False, preload=() if bare else None) as cluster:
         if cluster.slots != slots:
             raise RuntimeError(f"{cluster.slots} slots, not {slots}")

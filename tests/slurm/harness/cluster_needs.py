@@ -28,7 +28,7 @@ def own_release() -> str | None:
 
 
 def missing(release: str) -> str:
-    """Return a sentence on what this computer lacks for a cluster of this release, or an empty text."""
+    """Return a sentence with the first thing that a cluster of this release lacks here, or an empty text."""
     if not sys.platform.startswith("linux"):
         return "a test cluster needs Linux"
     if os.geteuid() != 0:
