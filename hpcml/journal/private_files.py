@@ -24,6 +24,7 @@ __all__ = [
 ]
 
 SECRET_BYTES = 32
+MAX_NAME_PART = 30  # characters of a file's name in that of its temporary file, which has at most 255 bytes
 
 
 def check_directory(path: Path) -> None:
@@ -120,7 +121,7 @@ def write_new(path: Path, content: bytes) -> None:
 
 def temporary_path(path: Path) -> Path:
     """Return a hidden name beside `path` that no other process of any host uses."""
-    return path.with_name(f".{path.name}-{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex}")
+    return path.with_name(f".{path.name[:MAX_NAME_PART]}-{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex}")
 
 
 def write_atomic(path: Path, content: bytes) -> None:

@@ -77,7 +77,7 @@ def run_label(argv: Sequence[str], environment: Mapping[str, str]) -> str:
 def note_last_run(base: Path, label: str, run_dir: Path) -> Path:
     """Write the name of a script's last run to a file, and return its path."""
     note = base / f"last-{label}"
-    write_atomic(note, f"{run_dir.name}\n".encode())
+    write_atomic(note, os.fsencode(f"{run_dir.name}\n"))
     return note
 
 
@@ -91,8 +91,8 @@ def last_run(base: Path, label: str) -> Path | None:
     """
     note = base / f"last-{label}"
     try:
-        with open(open_private(note, os.O_RDONLY), errors="replace") as file:
-            name = file.read().strip()
+        with open(open_private(note, os.O_RDONLY), "rb") as file:
+            name = os.fsdecode(file.read()).strip()
     except FileNotFoundError:
         return None
     if not name or "/" in name or name.startswith("."):

@@ -179,6 +179,13 @@ def test_a_file_is_replaced_whole_or_not_at_all(tmp_path, file_limit):
     assert os.listdir(tmp_path) == ["note"]
 
 
+def test_a_file_with_a_long_name_is_replaced_on_a_host_with_a_long_name(tmp_path, monkeypatch):
+    monkeypatch.setattr("socket.gethostname", lambda: 64 * "h")
+    path = tmp_path / (60 * "\N{GEAR}" + 70 * "a")
+    write_atomic(path, b"content")
+    assert [(file.name, file.read_bytes()) for file in tmp_path.iterdir()] == [(path.name, b"content")]
+
+
 def test_a_new_file_replaces_none(tmp_path):
     write_new(tmp_path / "key", b"first")
     with pytest.raises(FileExistsError):

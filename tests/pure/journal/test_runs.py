@@ -10,7 +10,7 @@ from recorded_runs import make_run, recorded_values, reopen
 from hpcml.cluster.options import Options
 from hpcml.errors import HpcmlError, JournalFull
 from hpcml.journal import runs as sessions
-from hpcml.journal.runs import last_run, new_run_dir, open_run, run_label
+from hpcml.journal.runs import last_run, new_run_dir, note_last_run, open_run, run_label
 
 
 def test_script_arguments_and_array_task_identify_a_run(tmp_path, monkeypatch):
@@ -39,6 +39,13 @@ def test_where_there_is_nothing_to_resume_a_new_run_begins(tmp_path, monkeypatch
     assert run_journal.session == 1
     run_journal.close("ended")
     assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
+
+
+def test_a_run_is_found_whose_name_has_other_bytes_than_those_of_an_encoding(tmp_path):
+    """The names of scripts, and so of runs, are bytes for the file system."""
+    directory = new_run_dir(tmp_path, os.fsdecode(b"\xfcber"))
+    note_last_run(tmp_path, "label", directory)
+    assert last_run(tmp_path, "label") == directory
 
 
 def test_changed_versions_are_reported(tmp_path, monkeypatch, caplog):
