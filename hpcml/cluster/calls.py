@@ -62,7 +62,7 @@ class Calls:
         self._function_digests: dict[int, tuple[Any, ObjectDigest]] = {}
         # An initializer with its arguments, which workers call before: the results may depend on it.
         self.prepared: tuple[Callable[..., Any], tuple[Any, ...]] | None = None
-        self.seconds: float | None = None  # measured time of a call of this Parallel
+        self.seconds: float | None = None  # measured time of one call of this map or Parallel, once known
 
     def make(
         self,

@@ -50,7 +50,7 @@ class ScriptState:
         self._seen: tuple[object, ...] = ()
         self._variables: dict[bytes, bytes] = {}
         self._packed = b""
-        self._status = -1  # open file of proc(5), of the process with this number
+        self._status = -1  # descriptor of /proc/self/status, opened by `_process`
         self._process = 0
 
     def pack(self) -> bytes:

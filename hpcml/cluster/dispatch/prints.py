@@ -72,9 +72,8 @@ class Prints:
         self._observer = observer
         self._max_bytes = max_bytes
         self._waiting = self._left_out = 0  # bytes
-        self._lock = (
-            threading.Lock()
-        )  # protects the two numbers: engines' threads put, the dispatcher thread shows
+        # Protects the two numbers: engines' threads put, the dispatcher thread shows.
+        self._lock = threading.Lock()
 
     def put(self, worker: str, stream: int, data: bytes, ended: bool) -> None:
         """Take bytes that a worker has printed; see `hpcml.data.envelope.TaskObserver`."""

@@ -9,7 +9,7 @@ __all__ = ["CHUNK_SECONDS", "FRAME_SECONDS", "chunk_length", "chunk_lengths", "f
 # A frame hides the 5 ms of its message. A longer one would lose more when its worker dies: results that are not
 # sent yet are lost.
 FRAME_SECONDS = 0.2
-# Twice the driver's time for a message: still more frames would make the end later, not earlier.
+# Twice the 5 ms of a message: shorter frames would make the end later, not earlier.
 SHORTEST_FRAME_SECONDS = 0.01
 # Of joblib's batches, which joblib sizes itself: a quarter of a frame.
 CHUNK_SECONDS = 0.05

@@ -145,7 +145,7 @@ class HpcmlBackend(_AutoBatchingMixin, _ParallelBackendBase):  # type: ignore[mi
         return out.result()
 
     def abort_everything(self, ensure_ready: bool = True) -> None:
-        """Drop the waiting tasks of this call, and free the workers that run others."""
+        """Drop the waiting tasks of this call, and interrupt its running ones, which frees their workers."""
         futures = self._futures
         self._futures = set()
         if futures:

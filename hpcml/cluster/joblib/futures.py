@@ -14,7 +14,7 @@ __all__ = ["BatchFuture"]
 class BatchFuture(Future[list[Any]]):
     """The results of all calls of a batch, in order; fails with the error of the first that fails.
 
-    The results of the calls are its `hpcml.cluster.dispatch.futures.Results`.
+    It is the `hpcml.cluster.dispatch.futures.Results` of its calls.
 
     Examples
     --------
