@@ -59,7 +59,7 @@ def load(name: str) -> Starter:
 
 
 def import_library(name: str) -> None:
-    """Import the parts of an engine's library that the driver needs; slow, so called while the workers start."""
+    """Import all modules that the driver needs of an engine; slow, so called while the workers start."""
     if name == "ipyparallel":
         check_parts("ipyparallel.client")
-        importlib.import_module("hpcml.engines.ipyparallel.client")
+        importlib.import_module("hpcml.engines.ipyparallel.workers")

@@ -4,6 +4,7 @@ import ast
 import configparser
 import importlib.metadata
 import re
+import subprocess
 import sys
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -99,3 +100,11 @@ def test_setup_cfg_requires_the_versions_that_the_check_is_for(library):
     assert f"{library} {BOUNDS[library]}" in setup["options"]["install_requires"].splitlines()
     lowest, highest = (tuple(map(int, part.split("."))) for part in re.findall(r"[\d.]+", BOUNDS[library]))
     assert lowest <= tuple(map(int, importlib.metadata.version(library).split("."))) < highest
+
+
+def test_the_start_imports_nothing_beside_the_imports_of_the_script():
+    code = "import sys; from hpcml import engines\n"
+    code += "engines.load('ipyparallel'); engines.import_library('ipyparallel')\n"
+    code += "before = set(sys.modules); import hpcml.engines.ipyparallel.workers; print({*sys.modules} - before)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "set()\n"
