@@ -7,7 +7,7 @@ The same name may be another file on another node. A memory file system or a loc
 on any other file system, inode and length must be equal. A map that comes from another node is flushed after each
 task: a network file system promises no more than that.
 
-Recorded results hold the names of this module and of `MappedFile`, `open_view`, `_read_only` and `_returned_view`.
+Recorded results hold the names of this module and of `MappedFile`, `open_view` and `_returned_view`.
 """
 
 import functools

@@ -1,4 +1,7 @@
-"""One island, its evolution for an epoch, and the migration between islands."""
+"""One island, its evolution for an epoch, and the migration between islands.
+
+Checkpoints hold the names of this module and of `Island`.
+"""
 
 import copy
 import random
