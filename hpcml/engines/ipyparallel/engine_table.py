@@ -3,7 +3,7 @@
 import logging
 import threading
 import time
-from collections.abc import Iterable, Set
+from collections.abc import Callable, Iterable, Set
 from concurrent.futures import Future
 
 from hpcml.engines.ipyparallel.engine_state import EngineState, preference
@@ -70,9 +70,14 @@ class EngineTable:
             for number, slot in slots.items():
                 self._engines[number] = EngineState(number, Worker(host, slot))
 
-    def set_registered(self, numbers: Set[int]) -> None:
-        """Note which engines the hub has."""
+    def update_registered(self, ask: Callable[[], Set[int]]) -> None:
+        """Note which engines the hub has; `ask` returns their ids.
+
+        The question and the note are one: with an answer older than another thread's note, an engine that has just
+        registered would count as lost.
+        """
         with self.lock:
+            numbers = ask()
             for number, engine in self._engines.items():
                 if engine.registered and number not in numbers:
                     engine.lose("no longer answers", time.monotonic())

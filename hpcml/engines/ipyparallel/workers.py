@@ -85,7 +85,7 @@ class EngineWorkers:
         client.on_registration(self._note_registered)
 
     def _note_registered(self) -> None:
-        self._table.set_registered(self._client.registered)
+        self._table.update_registered(lambda: self._client.registered)
         self.on_change()
 
     def forked(self, host: str, slots: dict[int, int]) -> None:

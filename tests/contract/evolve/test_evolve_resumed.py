@@ -51,7 +51,7 @@ def test_a_run_that_is_killed_and_resumed_ends_as_the_uncut_one(mode, tmp_path):
         assert "\nRuntimeError: now\n" in done.stderr
     done = evolve_program(cut, mode)
     assert done.returncode == 0, done.stderr
-    assert "going on " in done.stderr
+    assert "resuming " in done.stderr
     assert (cut / "outcome").read_bytes() == expected
     assert (cut / "state").stat().st_mode & 0o777 == 0o600
 

@@ -1,5 +1,6 @@
 """Table of engines: news of them come from the launchers, the hub and failed requests, in any order."""
 
+import threading
 from types import SimpleNamespace
 
 import pytest
@@ -69,6 +70,38 @@ def test_an_engine_that_falls_silent_is_killed_once(engines, caplog):
         engines.workers.end_silent()
     assert engines.killed == [0]
     assert caplog.text.count("worker n1:0 no longer answers") == 1
+
+
+class SlowClient(Client):
+    """A client that announces an engine, in another thread, while its list of engines is being read."""
+
+    def __init__(self):
+        super().__init__()
+        self.announcing = None
+
+    @property
+    def registered(self):
+        numbers = set(self.numbers)
+        if self.announcing is None and numbers == {0}:
+            self.numbers = {0, 1}
+            self.announcing = threading.Thread(target=self.announce)
+            self.announcing.start()
+            self.announcing.join(0.3)
+        return numbers
+
+    @registered.setter
+    def registered(self, numbers):
+        self.numbers = numbers
+
+
+def test_an_engine_that_registers_while_others_are_noted_is_not_lost():
+    """A start would wait for that engine until its time is up."""
+    client = SlowClient()
+    client.registered = {0}
+    workers = EngineWorkers(client, lambda _: None)
+    workers.forked("n1", {0: 0, 1: 1})
+    client.announcing.join(10)
+    assert workers.ready == 2
 
 
 def test_frames_go_to_the_least_busy_engine_that_is_alive(engines):
