@@ -1,7 +1,7 @@
 """Lock of a checkpoint, held by one process at a time.
 
-The locks of `hpcml.data.staging` are others: they are of one node, wait without a message to the user, and their
-files are removed with their directories. The library filelock would not serve either: its process that waits
+The locks of `hpcml.data.staging` are others: they are of one node, no message names their holders, and their files
+are removed with their directories. The library filelock would not serve either: its process that waits
 truncates the file, which holds the holder's name, and it fails on file systems without locks.
 """
 

@@ -16,6 +16,7 @@ __all__ = ["MessageReader", "message_lines"]
 LINE_BYTES = 1000  # the end of the line included; the rest of srun's limit is for the label
 _LABEL = re.compile(rb"\s*\d+: ")
 _CONTINUED = b"\\"
+_PART_BYTES = LINE_BYTES - 2 * len(_CONTINUED) - 1
 
 
 def message_lines(message: Mapping[str, object]) -> Iterator[bytes]:
@@ -27,21 +28,21 @@ def message_lines(message: Mapping[str, object]) -> Iterator[bytes]:
     >>> list(message_lines({"here": "n1"}))
     [b'{"here": "n1"}\\n']
     >>> [len(line) for line in message_lines({"printed": 1500 * "-"})]
-    [1000, 519]
+    [999, 520]
     """
     content = json.dumps(message).encode()
-    size = LINE_BYTES - len(_CONTINUED) - 1
-    while len(content) > size:
-        yield content[:size] + _CONTINUED + b"\n"
-        content = _CONTINUED + content[size:]
-    yield content + b"\n"
+    for start in range(0, len(content), _PART_BYTES):
+        end = start + _PART_BYTES
+        before = _CONTINUED if start else b""
+        after = _CONTINUED if end < len(content) else b""
+        yield before + content[start:end] + after + b"\n"
 
 
 class MessageReader:
     """Reader of the objects in a step's output; lines of several tasks may come in any order."""
 
     def __init__(self) -> None:
-        self._begun: dict[bytes, bytes] = {}  # label: the first lines of an object, joined
+        self._begun: dict[bytes, list[bytes]] = {}  # label: the parts of an object so far
 
     def read(self, line: bytes) -> dict[str, Any] | None:
         """Return the object that `line` completes; None while the object lacks lines.
@@ -54,12 +55,15 @@ class MessageReader:
         match = _LABEL.match(line)
         label = match.group() if match else b""
         content = line[len(label) :].rstrip(b"\n")
-        if content.startswith(_CONTINUED):
-            content = self._begun.pop(label, b"") + content[len(_CONTINUED) :]
-        if content.startswith(b"{") and content.endswith(_CONTINUED):
-            self._begun[label] = content[: -len(_CONTINUED)]
+        parts: list[bytes] = []
+        if content.startswith(_CONTINUED) and label in self._begun:
+            parts = self._begun.pop(label)
+            content = content[len(_CONTINUED) :]
+        elif not content.startswith(b"{"):
+            raise ValueError(f"{line!r} is no part of a JSON object")
+        if content.endswith(_CONTINUED):
+            parts.append(content[: -len(_CONTINUED)])
+            self._begun[label] = parts
             return None
-        message = json.loads(content)
-        if not isinstance(message, dict):
-            raise ValueError(f"{line!r} is no JSON object")
+        message: dict[str, Any] = json.loads(b"".join([*parts, content]))
         return message

@@ -14,7 +14,7 @@
     launcher -> driver     {"node": …, "forked": {id: slot}, "note": …, "data": {"directories": …, "step": …}}
     launcher -> driver     {"node": …, "died": id, "status": text, "forked": {id: slot}}
     launcher -> driver     {"node": …, "slot": …, "stream": 0 or 1, "printed": its bytes as Latin-1,
-                            "readings": count; or instead, after a death, "ended": true}
+                            "readings": count, at the end of a reading; or "ended": true, after a death}
     driver -> launchers    {"kill": id}
     driver -> launchers    {"engine": null, or {…}}                   the controller is gone; there is another
     driver -> launchers    {"room": number}                           how much room have your directories?

@@ -12,6 +12,7 @@ __all__ = ["NodePrints"]
 
 FILES_PER_SLOT = 4
 OTHER_FILES = 256  # of a launcher, at most
+MESSAGE_BYTES = 1 << 16  # of prints in one message: the driver shows these while the next are sent
 
 
 class NodePrints:
@@ -73,4 +74,7 @@ class NodePrints:
 
     def _send(self, slot: int, stream: int, data: bytes, count: int) -> None:
         origin = {"node": self._node, "slot": slot, "stream": stream}
-        send_message({**origin, "printed": data.decode("latin-1"), "readings": count}, self._output)
+        *most, last = [data[start : start + MESSAGE_BYTES] for start in range(0, max(len(data), 1), MESSAGE_BYTES)]
+        for part in most:
+            send_message({**origin, "printed": part.decode("latin-1")}, self._output)
+        send_message({**origin, "printed": last.decode("latin-1"), "readings": count}, self._output)

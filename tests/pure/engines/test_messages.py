@@ -5,12 +5,15 @@ import queue
 import subprocess
 import sys
 import threading
+import time
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from patience import patient
 
 from hpcml.engines.nodes.messages import send_message
+from hpcml.slurm.message_lines import MessageReader, message_lines
 from hpcml.slurm.process import Program
 
 LIMIT = 1015  # bytes of a line, its label included, that `srun --label` does not break
@@ -93,6 +96,14 @@ def test_a_message_after_one_that_was_cut_off(tmp_path):
     program = Program("step", ["cat", tmp_path / "lines"], os.environ, inbox, tmp_path / "step.log")
     assert [inbox.get(timeout=60)[1] for _ in range(3)] == [REACHED, {"alive": "n1"}, None]
     program.stop()
+
+
+def test_the_time_for_a_message_grows_with_its_length_only():
+    message = {"printed": 8_000_000 * "x"}
+    began = time.process_time()
+    reader = MessageReader()
+    assert [found for line in message_lines(message) if (found := reader.read(line))] == [message]
+    assert time.process_time() - began < patient(3)
 
 
 @given(st.text(max_size=3000) | st.binary(max_size=3000).map(lambda data: data.decode("latin-1")))

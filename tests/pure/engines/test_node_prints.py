@@ -6,6 +6,7 @@ import resource
 import pytest
 
 from hpcml.engines import collector
+from hpcml.engines.ipyparallel import prints
 from hpcml.engines.ipyparallel.prints import FILES_PER_SLOT, OTHER_FILES, NodePrints
 from hpcml.slurm.message_lines import MessageReader
 
@@ -50,6 +51,16 @@ def test_prints_of_an_engine_are_sent_with_the_count_of_readings(node):
     assert all((message["node"], message["slot"], message["stream"]) == ("n1", 1, 0) for message in messages)
     assert messages[-1]["readings"] == 1
     assert in_engine(lambda: node.streams(1).count()) == 1
+
+
+def test_prints_of_a_long_reading_are_sent_in_several_messages_the_last_with_the_count(node, monkeypatch):
+    monkeypatch.setattr(prints, "MESSAGE_BYTES", 1000)
+    data = 2000 * b"\xe9" + b"end"
+    node._send(0, 1, data, 5)
+    messages = node.messages()
+    assert [len(message["printed"]) for message in messages] == [1000, 1000, 3]
+    assert "".join(message["printed"] for message in messages).encode("latin-1") == data
+    assert [message.get("readings") for message in messages] == [None, None, 5]
 
 
 def test_the_last_prints_of_an_engine_are_followed_by_the_end_of_both_streams(node):
