@@ -24,7 +24,7 @@ def test_fields_are_the_parameters_of_a_cluster_in_order_with_the_same_defaults(
 
 @pytest.mark.parametrize("name", PARAMETERS)
 def test_each_option_is_documented(name):
-    entries = [line.strip() for line in hpcml.Cluster.__doc__.splitlines() if line.startswith("    ")]
+    entries = inspect.getdoc(hpcml.Cluster).splitlines()
     assert any(name in entry.split(", ") for entry in entries)
 
 
