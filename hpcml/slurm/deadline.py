@@ -31,6 +31,7 @@ the prompt."""
 
 MARGIN_SECONDS = 5.0  # that are kept for the flush, the end of the workers and the requeue
 MIN_PAUSE_SECONDS = 60.0  # between two questions, for all users share one slurmctld
+MAX_PAUSE_SECONDS = 86_400.0  # poll(2) waits for 24 days at most
 JOIN_TIMEOUT_SECONDS = 1.0
 
 
@@ -94,7 +95,7 @@ class Deadline:
             else:
                 self._update_end()
                 left = self.left()
-                pause = None if left is None else max(left / 2, MIN_PAUSE_SECONDS)
+                pause = None if left is None else min(max(left / 2, MIN_PAUSE_SECONDS), MAX_PAUSE_SECONDS)
 
     def _update_end(self) -> None:
         assert self._query is not None

@@ -36,6 +36,15 @@ def test_signals_are_handled_until_the_deadline_closes():
     assert sorted(received) == sorted([signal.SIGUSR1, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR2])
 
 
+def test_a_job_may_last_for_years():
+    received = []
+    deadline = Deadline(lambda: 1e9, None, received.append)
+    wait_until(lambda: deadline.left() is not None)
+    os.kill(os.getpid(), signal.SIGUSR1)
+    wait_until(lambda: received == [signal.SIGUSR1])
+    deadline.close()
+
+
 def test_the_users_handler_stays_and_a_forked_child_dies_of_sigterm():
     code = """
 import os, signal, time
