@@ -1,5 +1,6 @@
 """Interface of a Cluster, the same in the driver and in a task."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor
 from typing import Any, Self
@@ -7,7 +8,7 @@ from typing import Any, Self
 __all__ = ["ClusterExecutor"]
 
 
-class ClusterExecutor(Executor):
+class ClusterExecutor(Executor, ABC):
     """An executor whose copy is the executor itself: a toolbox of DEAP that holds its ``map`` may be copied."""
 
     def __copy__(self) -> Self:
@@ -35,8 +36,8 @@ class ClusterExecutor(Executor):
         """
         return self._map(fn, iterables, timeout)
 
+    @abstractmethod
     def _map(
         self, fn: Callable[..., Any], iterables: Sequence[Iterable[Any]], timeout: float | None
     ) -> Iterator[Any]:
         """Return the iterator of `map`."""
-        raise NotImplementedError

@@ -75,7 +75,7 @@ class Call(NamedTuple):  # a tuple, for there may be a million of them
 
     @property
     def needs_staging(self) -> bool:
-        """Whether it refers to content that is not yet on the nodes."""
+        """True while the call refers to content that is not yet on the nodes."""
         return any(isinstance(part, DataReference) and not part.content.is_staged for part in self.large_parts)
 
 

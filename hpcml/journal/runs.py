@@ -39,11 +39,11 @@ class RunOptions(Protocol):
 
     @property
     def journal(self) -> bool | str:
-        """Whether results are recorded."""
+        """True where results are recorded; "required" where a task fails without its record."""
 
     @property
     def resume(self) -> bool | Path:
-        """Whether to resume the last run, or the directory of the run to resume."""
+        """True to resume the last run, or the directory of the run to resume."""
 
 
 def versions() -> dict[str, str]:

@@ -66,7 +66,7 @@ def test_a_monitor_logs_the_same_as_in_one_process(cluster, reachable, hide):
 
 @pytest.mark.filterwarnings("ignore:lbfgs failed to converge")
 def test_a_progress_bar_changes_no_score(cluster, reachable, monkeypatch, capsys):
-    pytest.importorskip("rich")
+    pytest.importorskip("rich", reason="scikit-learn draws its progress bar with rich, which is not installed")
     from sklearn.callback import _progressbar
 
     if not reachable:

@@ -44,9 +44,9 @@ def test_every_trait_is_that_of_a_plain_process(cluster, plain):
     assert found["main thread"]
 
 
+@pytest.mark.parametrize("cluster", ["ipyparallel"], indirect=True)
 def test_the_traits_are_the_same_after_other_requests(cluster, plain):
-    if cluster._session.engine != "ipyparallel":
-        pytest.skip("views and magics are ipyparallel's")
+    """Views and magics are those of ipyparallel alone."""
     view = cluster.client[:]
     for _ in range(2):
         shells = view.apply_sync(eval, 'type(__import__("IPython").get_ipython()).__name__')

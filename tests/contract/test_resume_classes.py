@@ -231,11 +231,10 @@ def test_recalled_objects_are_of_the_scripts_classes(place):
     assert "cannot be recognised" not in message
 
 
+@pytest.mark.parametrize("place", ["local"], indirect=True)  # the same on all engines
 @pytest.mark.parametrize("name", EDITED)
 def test_tasks_of_a_changed_class_run_again(place, name):
     place, engine = place
-    if engine != "local":
-        pytest.skip("the same on all engines")
     before, after = EDITED[name]
     assert before in SCRIPT
     (place / "main.py").write_text(SCRIPT.replace(before, after))

@@ -92,7 +92,7 @@ EXITS = {
     "in a thread": "import sys, threading; t = threading.Thread(target=sys.exit, args=(3,)); t.start(); t.join()",
     "at exit": "import atexit, sys; atexit.register(sys.exit, 5)\nimport atexit; atexit.register(lambda: 1 / 0)",
     "os._exit": "import os; print('not flushed'); os._exit(9)",
-    "terminated": "import os, signal, time; os.kill(os.getpid(), signal.SIGKILL); time.sleep(60)",
+    "terminated": "import os, signal; os.kill(os.getpid(), signal.SIGKILL); signal.pause()",
     "recursion": "def f(n): return f(n + 1) + 1\nf(0)",
     "syntax": "x = 1\ndef broken(:\n    pass\n",
     "tabs": "if 1:\n        x = 1\n\ty = 2\n",

@@ -180,7 +180,7 @@ def test_ctrl_c_frees_the_workers_and_exits_130(tmp_path):
     script = write(
         tmp_path,
         "import time, os\nfrom joblib import Parallel, delayed\n"
-        "def work(n):\n    open(f'{os.getpid()}.pid', 'w').close()\n    time.sleep(60)\n"
+        "def work(n):\n    open(f'{os.getpid()}.pid', 'w').close()\n    time.sleep(600)\n"
         "Parallel(n_jobs=2)(delayed(work)(n) for n in range(8))\n",
     )
     command = [sys.executable, "-m", "hpcml", "run", "--slots-per-node=2", str(script)]

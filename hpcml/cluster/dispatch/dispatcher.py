@@ -142,7 +142,7 @@ class Dispatcher:
 
     @property
     def is_out_of_time(self) -> bool:
-        """Whether tasks have failed because there was no time for them."""
+        """True after tasks have failed because there was no time for them."""
         return isinstance(self._broken, OutOfTime)
 
     def is_this_thread(self) -> bool:

@@ -41,12 +41,12 @@ class Limits:
 
     @property
     def is_stopping(self) -> bool:
-        """Whether no further task may start."""
+        """True when no further task may start."""
         return self._stopping is not None
 
     @property
     def refuses_calls(self) -> bool:
-        """Whether calls that are submitted now will not run."""
+        """True when calls that are submitted now will not run."""
         left = self.seconds_left()
         return self.is_stopping or (left is not None and left <= 0)
 

@@ -29,7 +29,7 @@ class Staging(Protocol):
 
     @property
     def distant(self) -> bool:
-        """Whether there may be workers on other nodes than this process."""
+        """True where workers may be on other nodes than this process."""
 
     def put(self, name: str, content: Parts) -> tuple[str, str]:
         """Write a file, and return its path on every node, and that of the one file for all (see `DataFile`).
@@ -65,7 +65,7 @@ class StagedContent:
 
     @property
     def is_staged(self) -> bool:
-        """Whether the content is on the nodes."""
+        """True while the content is on the nodes."""
         return self.staged is not None
 
 

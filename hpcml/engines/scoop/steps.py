@@ -61,7 +61,7 @@ class Steps:
 
     @property
     def over(self) -> bool:
-        """Whether all steps have ended, and their last messages are read."""
+        """True when all steps have ended, and their last messages are read."""
         return len(self.ended) == len(self._programs)
 
     def send(self, message: Order | StartOrder) -> None:

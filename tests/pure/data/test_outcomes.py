@@ -26,7 +26,7 @@ LIMIT = 1000
 
 
 def test_the_layout_in_journals_is_this():
-    """Who must change it raises the number in the title of hpcml/journal/records.py."""
+    """A change of it raises the number in the title of hpcml/journal/records.py."""
     packed = pack_outcome([1, "a"], None, EXECUTION, LIMIT)
     assert pickle.loads(packed) == ([1, "a"], None, "", 1.0, 2.0, 3, "", b"")
     packed = pack_outcome(None, ValueError("no"), EXECUTION._replace(trace="line 1"), LIMIT)

@@ -163,7 +163,7 @@ class ClusterView:
 
     @staticmethod
     def _is_sleep(process: Process, init: int | None) -> bool:
-        """When slurmd is gone the node's shell sleeps."""
+        """The node's shell sleeps when slurmd is gone."""
         return process.argv == ("sleep", "1") and ns.parent(process.pid) == init
 
     def bytes(self) -> dict[str, dict[str, int]]:
