@@ -1,13 +1,15 @@
 # make demo   the main job: a virtual environment, the library in it, and a grid search over this computer
 # make test   all tests; as root on Debian with a real Slurm of three nodes, on two of its releases
 # make test-thirdparty   libraries that were not written for hpcml; make test-torch   torch
+# make test-notebook   a notebook in JupyterLab, in headless Chromium (apt-get install chromium)
+# make test-ipyparallel   ipyparallel's own tests, on engines that hpcml started
 # make lint   ruff, mypy, shellcheck
 # make bench  figures beside those of dask, ipyparallel and executorlib (needs root)
 PYTHON ?= python3
 BIN := .venv/bin
 PIP := -m pip install --quiet --disable-pip-version-check
 
-.PHONY: demo test test-environment test-thirdparty test-torch lint bench clean
+.PHONY: demo test test-environment test-ipyparallel test-notebook test-thirdparty test-torch lint bench clean
 
 demo: .venv/demo
 	$(BIN)/python tutorials/01_grid_search.py
@@ -20,8 +22,14 @@ lint: test-environment
 	$(BIN)/mypy
 	sh tests/shell-lint
 
+test-ipyparallel: test-environment
+	$(BIN)/python tests/thirdparty/ipyparallel_tests.py
+
 test-thirdparty test-torch: test-%: .venv-%/test
 	.venv-$*/bin/python -m pytest tests/thirdparty
+
+test-notebook: .venv-browser/test
+	.venv-browser/bin/python -m pytest tests/browser
 
 bench: test-environment
 	$(BIN)/python tests/benchmarks/run

@@ -11,13 +11,14 @@ import importlib
 import sys
 from typing import Any
 
-from hpcml.interpreter import runs_program
+from hpcml.interpreter import runs_command
 
-# `hpcml run` becomes another Python at once, and needs no public names before.
-if not runs_program(sys.orig_argv):
+# `hpcml run` becomes another Python at once, and `hpcml doctor` examines environments in which an import may fail.
+if not runs_command(sys.orig_argv):
     from hpcml.public import (
         Allocation,
         AllocationError,
+        ArrayFailed,
         Broadcast,
         Cluster,
         CommandError,
@@ -25,19 +26,25 @@ if not runs_program(sys.orig_argv):
         DataMissing,
         EngineError,
         HpcmlError,
+        Job,
+        JobFailed,
         JournalFull,
         Node,
         OutOfTime,
         RunInUse,
+        SubmissionError,
         TaskError,
         TaskTimeout,
         WorkerDied,
         detect,
+        map_array,
+        submit,
     )
 
 __all__ = [
     "Allocation",
     "AllocationError",
+    "ArrayFailed",
     "Broadcast",
     "Cluster",
     "CommandError",
@@ -45,20 +52,25 @@ __all__ = [
     "DataMissing",
     "EngineError",
     "HpcmlError",
+    "Job",
+    "JobFailed",
     "JournalFull",
     "Node",
     "OutOfTime",
     "RunInUse",
+    "SubmissionError",
     "TaskError",
     "TaskTimeout",
     "WorkerDied",
     "detect",
+    "map_array",
+    "submit",
 ]
 __version__ = "0.1.0"
 
 
 def __getattr__(name: str) -> Any:
-    """Return a public name in a process of `hpcml run` that runs the script itself (``--engine scoop``)."""
+    """Return a public name in a process of the command `hpcml`, such as a script with ``--engine scoop``."""
     if name not in __all__:
         raise AttributeError(f"module 'hpcml' has no attribute {name!r}")
     return getattr(importlib.import_module("hpcml.public"), name)

@@ -8,9 +8,12 @@
     ├── DataError         data cannot be put on the nodes
     ├── DataMissing       a worker did not find data that was sent to its node
     ├── EngineError       an engine could not start, or is gone
+    ├── JobFailed         a job has ended without a result
+    │   └── ArrayFailed   calls of an array of jobs have failed, or have no result
     ├── JournalFull       the journal cannot be written
     ├── OutOfTime         the job's time is up; the remaining tasks are left for a resumed run
     ├── RunInUse          another driver is at work on the run that should be resumed
+    ├── SubmissionError   a job cannot be submitted
     ├── TaskError         a task's function, argument or result cannot be sent
     ├── TaskTimeout       a task ran longer than it may
     └── WorkerDied        the process that ran a task has ended
@@ -18,18 +21,23 @@
 A message says what happened, which value or output was seen, and what to type next.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 __all__ = [
     "AllocationError",
+    "ArrayFailed",
     "CommandError",
     "DataError",
     "DataMissing",
     "EngineError",
     "HpcmlError",
+    "JobFailed",
     "JournalFull",
     "OutOfTime",
     "RunInUse",
+    "SubmissionError",
     "TaskError",
     "TaskTimeout",
     "WorkerDied",
@@ -47,7 +55,14 @@ class AllocationError(HpcmlError):
 
 
 class CommandError(HpcmlError):
-    """A command failed; the message carries the command, its exit code and the ends of its output."""
+    """A command failed; the message carries the command, its exit code and the ends of its output.
+
+    ``errors`` is the command's standard error.
+    """
+
+    def __init__(self, message: str, errors: str = "") -> None:
+        super().__init__(message)
+        self.errors = errors
 
 
 class DataError(HpcmlError):
@@ -69,6 +84,34 @@ class EngineError(HpcmlError):
     """An engine could not start, or stopped working; the message names the log to read."""
 
 
+class JobFailed(HpcmlError):
+    """A job has ended without a result.
+
+    ``state`` is Slurm's state of the job, such as ``TIMEOUT``, and ``reason`` says in words why.
+    """
+
+    def __init__(self, message: str, state: str = "", reason: str = "") -> None:
+        super().__init__(message)
+        self.state = state
+        self.reason = reason
+
+
+class ArrayFailed(JobFailed):
+    """Calls of `hpcml.map_array` have failed, or have no result; the message names them.
+
+    ``results`` has the values that there are, and ``errors`` the error of each other call, both by the number of
+    the call, from 0.
+    """
+
+    def __init__(self, message: str, results: Mapping[int, Any], errors: Mapping[int, BaseException]) -> None:
+        super().__init__(message)
+        self.results = results
+        self.errors = errors
+
+    def __reduce__(self) -> tuple[type, tuple[object, ...]]:
+        return type(self), (str(self), self.results, self.errors)
+
+
 class JournalFull(HpcmlError):
     """The journal of a run cannot be written; the message names the file and its bytes."""
 
@@ -79,6 +122,10 @@ class OutOfTime(HpcmlError):
 
 class RunInUse(HpcmlError):
     """Another driver is at work on the run that should be resumed; the message names it."""
+
+
+class SubmissionError(HpcmlError):
+    """A job cannot be submitted; the message has Slurm's reason, and the names that are valid."""
 
 
 class TaskError(HpcmlError):

@@ -13,7 +13,7 @@ __all__ = [
     "interpreter_options",
     "program_command",
     "program_environment",
-    "runs_program",
+    "runs_command",
     "worker_options",
 ]
 
@@ -66,20 +66,20 @@ def _parse(words: Sequence[str]) -> _CommandLine:
     return _CommandLine(options, written, left)
 
 
-def runs_program(words: Sequence[str]) -> bool:
-    """Return whether a Python command line is `hpcml run`, by the command or by ``-m``.
+def runs_command(words: Sequence[str]) -> bool:
+    """Return whether a Python command line is the command `hpcml`, or a program of its folder ``commands``.
 
     Examples
     --------
-    >>> from hpcml.interpreter import runs_program
-    >>> lines = "python -Om hpcml run s.py", "python /bin/hpcml run s.py", "python s.py run", "python -c run"
-    >>> [runs_program(line.split()) for line in lines]
+    >>> from hpcml.interpreter import runs_command
+    >>> lines = "python -Om hpcml run s.py", "python /bin/hpcml info", "python s.py run", "python -c hpcml"
+    >>> [runs_command(line.split()) for line in lines]
     [True, True, False, False]
     """
     program = _parse(words).program
     if program[:1] == ["-m"]:
-        return program[1:3] == ["hpcml", "run"]
-    return bool(program) and os.path.basename(program[0]) == "hpcml" and program[1:2] == ["run"]
+        return program[1:2] == ["hpcml"] or program[1].startswith("hpcml.commands.")
+    return bool(program) and os.path.basename(program[0]) == "hpcml"
 
 
 def program_command(executable: str, words: Sequence[str], program: Sequence[str]) -> list[str]:

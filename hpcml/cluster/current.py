@@ -1,7 +1,7 @@
 """Open Clusters of this process: joblib and programs of SCOOP use the one that was opened last."""
 
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from hpcml.errors import HpcmlError
 
@@ -9,10 +9,12 @@ if TYPE_CHECKING:
     from hpcml.cluster.cluster import Cluster
     from hpcml.cluster.options import Options
     from hpcml.cluster.session import Session
+    from hpcml.cluster.workforce import Workforce
 
 __all__ = [
     "current_cluster",
     "forget_clusters",
+    "ipyparallel_workers",
     "note_closed",
     "note_opened",
     "set_shared_session",
@@ -30,7 +32,7 @@ def note_opened(cluster: "Cluster") -> None:
         _open.append(cluster)
 
 
-def note_closed(cluster: "Cluster") -> None:
+def note_closed(cluster: object) -> None:
     """Undo `note_opened`; harmless when the Cluster is not open."""
     with _lock:
         _open[:] = [opened for opened in _open if opened is not cluster]
@@ -58,6 +60,23 @@ def current_cluster(asked: str = "a Cluster was asked for") -> "Cluster":
         "        ...  # code that uses joblib, scikit-learn or hpcml.scoop_programs\n\n"
         "around it, or start the script with `hpcml run script.py`."
     )
+
+
+def ipyparallel_workers(cluster: "Workforce") -> Any:
+    """Return the workers of a Cluster with engine ipyparallel: these have a client, and connections for others.
+
+    Raises
+    ------
+    HpcmlError
+        The Cluster has another engine.
+    """
+    workers = cluster._session.workers
+    if not hasattr(workers, "connection"):
+        raise HpcmlError(
+            f"engine {cluster._session.engine!r} has no client of ipyparallel: open "
+            'Cluster(engine="ipyparallel"), or type `hpcml run --engine ipyparallel script.py`'
+        )
+    return workers
 
 
 def set_shared_session(session: "Session") -> None:

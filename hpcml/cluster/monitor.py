@@ -4,6 +4,7 @@ import logging
 import sys
 import warnings
 from collections import Counter
+from collections.abc import Callable, Mapping
 
 from hpcml.cluster.dispatch.prints import PrintedLines
 from hpcml.cluster.progress import Display, Totals
@@ -26,12 +27,17 @@ class Monitor:
         self._run_journal = run_journal
         self._done: Counter[str] = Counter()
         self._expected: Counter[str] = Counter()
+        self.on_change: Callable[[], object] = lambda: None  # called when a task has ended
         self._warned: set[tuple[object, ...]] = set()
         self._lines = PrintedLines(getattr(sys.__stdout__, "encoding", None) or "utf-8")
 
     def expect(self, group: str, tasks: int) -> None:
         """Note that `tasks` tasks of `group` are about to be submitted."""
+        if not tasks:
+            return
         self._expected[group] += tasks
+        if self._run_journal is not None:
+            self._run_journal.expect(group, self._expected[group])
 
     def finished(self, call: Call, outcome: Outcome, packed: bytes | memoryview) -> None:
         """Record an outcome, and show it; see `hpcml.data.envelope.TaskObserver`."""
@@ -42,13 +48,18 @@ class Monitor:
         except Exception as error:  # a closed pipe, a character that the terminal lacks: the task has succeeded
             log.debug("the display failed: %r", error)
 
-    def failed(self, call: Call, error: HpcmlError) -> None:
+    def failed(self, call: Call, error: HpcmlError, worker: str, seconds: float) -> None:
         """Record a call that has ended its worker too often, or ran too long."""
         self.totals.tasks += 1
         self.totals.failed += 1
         if self._run_journal is not None:
-            self._run_journal.failed(call, type(error).__name__)
+            self._run_journal.failed(call, type(error).__name__, worker, seconds)
         self._advance(call.group)
+
+    def running(self, tasks: Mapping[str, tuple[str, float] | None], waiting: int, left: float | None) -> None:
+        """Record changes in what workers do; see `hpcml.data.envelope.TaskObserver`."""
+        if self._run_journal is not None:
+            self._run_journal.running(tasks, waiting, left)
 
     def died(self, death: WorkerDied, calls: list[Call]) -> None:
         """Record the death of a worker; see `hpcml.data.envelope.TaskObserver`."""
@@ -81,6 +92,7 @@ class Monitor:
 
     def _advance(self, group: str, tasks: int = 1) -> None:
         self._done[group] += tasks
+        self.on_change()
         self.display.update(group, self._done[group], self._expected[group] or None)
 
     def _warn(self, text: str, category: type[Warning], filename: str, line: int) -> None:

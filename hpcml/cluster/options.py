@@ -1,65 +1,26 @@
 """Options of a Cluster: one field each, with its flag of `hpcml run`, and checked."""
 
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Self
 
 from hpcml import engines
+from hpcml.cluster.option_fields import Flag, about, names, path, run_to_resume, sbatch_options
 
-__all__ = ["Flag", "Options", "flags"]
+__all__ = ["Options", "flags"]
 
-
-@dataclass(frozen=True)
-class Flag:
-    """An option as `hpcml run` has it.
-
-    Parameters
-    ----------
-    help
-        Shown by ``hpcml run --help``.
-    convert
-        Makes the value of the word that follows the flag; None for a switch, which has none.
-    metavar
-        Stands for that word in the help.
-    name
-        The flag's own name, where it is not that of the option.
-    """
-
-    help: str
-    convert: Callable[[str], object] | None = None
-    metavar: str | None = None
-    name: str = ""
-
-
-def _about(
-    flag: Flag | None = None, convert: Callable[[Any], object] | None = None, must_match: bool = False
-) -> dict[str, object]:
-    """Return the metadata of a field of `Options`.
-
-    Parameters
-    ----------
-    flag
-        The option in `hpcml run`; None where that has no such option.
-    convert
-        Makes the field's value of a user's argument.
-    must_match
-        A Cluster that a script of `hpcml run` opens joins the one that is open only where that has the same value.
-    """
-    return {"flag": flag, "convert": convert, "must_match": must_match}
-
-
-def _path(argument: str | Path | None) -> Path | None:
-    return None if argument is None else Path(argument)
-
-
-def _names(argument: Iterable[str] | None) -> tuple[str, ...] | None:
-    return None if argument is None else tuple(argument)
-
-
-def _run_to_resume(argument: bool | str | Path) -> bool | Path:
-    return argument if isinstance(argument, bool) else Path(argument)
+_OF_SLOTS = ("slots_per_node", "cpus_per_slot", "max_slots")
+_WHOLE_NUMBERS = (
+    *_OF_SLOTS,
+    *("nodes", "ntasks_per_node", "cpus_per_task", "nodes_per_job", "min_slots", "retries", "max_result_nbytes"),
+)
+OF_A_REQUEST = (
+    *("ntasks_per_node", "cpus_per_task", "time", "partition", "account", "sbatch"),
+    *("nodes_per_job", "idle_timeout", "queue_timeout"),
+)
+NOT_FOR_RANKS = ("nodes", *_OF_SLOTS, "min_slots", "mpi", "stage_env", "container", "container_image")
 
 
 @dataclass(frozen=True)
@@ -71,38 +32,64 @@ class Options:
 
     engine: str = field(
         default="auto",
-        metadata=_about(Flag(", ".join(("auto", *engines.LIBRARIES, "scoop")), str), must_match=True),
+        metadata=about(Flag(", ".join(("auto", *engines.LIBRARIES, "scoop")), str), must_match=True),
     )
     slots_per_node: int | None = field(
-        default=None, metadata=_about(Flag("instead of Slurm's tasks per node", int, "N"), must_match=True)
+        default=None, metadata=about(Flag("instead of Slurm's tasks per node", int, "N"), must_match=True)
     )
     cpus_per_slot: int | None = field(
-        default=None, metadata=_about(Flag("instead of Slurm's CPUs per task", int, "N"), must_match=True)
+        default=None, metadata=about(Flag("instead of Slurm's CPUs per task", int, "N"), must_match=True)
     )
+    max_slots: int | None = field(
+        default=None, metadata=about(Flag("use no more slots, of the first nodes", int, "N"), must_match=True)
+    )
+    nodes: int | None = None
+    ntasks_per_node: int | None = None
+    cpus_per_task: int | None = None
+    time: str | int | None = None
+    partition: str | None = None
+    account: str | None = None
+    sbatch: tuple[tuple[str, str | None], ...] | None = field(
+        default=None, metadata=about(convert=sbatch_options)
+    )
+    nodes_per_job: int | None = None
+    idle_timeout: float | None = None
+    queue_timeout: float | None = None
     min_slots: int | None = field(
-        default=None, metadata=_about(Flag("start when so many workers have come", int, "N"))
+        default=None, metadata=about(Flag("start when so many workers have come", int, "N"))
     )
-    timeout: float = field(default=60.0, metadata=_about(Flag("seconds for the start (60)", float, "S")))
+    mpi: bool = field(default=False, metadata=about(must_match=True))
+    timeout: float = field(default=60.0, metadata=about(Flag("seconds for the start (60)", float, "S")))
     retries: int = 3
-    run_dir: Path | None = field(default=None, metadata=_about(Flag("where logs go (.hpcml)", Path, "DIR"), _path))
-    preload: tuple[str, ...] | None = field(default=None, metadata=_about(convert=_names))
+    run_dir: Path | None = field(default=None, metadata=about(Flag("where logs go (.hpcml)", Path, "DIR"), path))
+    preload: tuple[str, ...] | None = field(default=None, metadata=about(convert=names))
     max_nbytes: int | None = 1 << 20
-    data_dir: Path | None = field(default=None, metadata=_about(convert=_path, must_match=True))
+    data_dir: Path | None = field(default=None, metadata=about(convert=path, must_match=True))
+    stage_env: bool = field(
+        default=False, metadata=about(Flag("start workers from a copy of the virtual environment on each node"))
+    )
+    container: str | None = field(
+        default=None, metadata=about(Flag("run in this image, by Apptainer", str, "IMAGE"), must_match=True)
+    )
+    container_image: str | None = field(
+        default=None, metadata=about(Flag("run in this image, by Slurm's pyxis", str, "IMAGE"), must_match=True)
+    )
     journal: bool | str = True
     resume: bool | Path = field(
         default=False,
-        metadata=_about(
-            Flag("go on with this script's last run, if there is one"), _run_to_resume, must_match=True
+        metadata=about(
+            Flag("go on with this script's last run, if there is one"), run_to_resume, must_match=True
         ),
     )
     requeue: bool = field(
-        default=False, metadata=_about(Flag("requeue the job when its time is over; --resume"), must_match=True)
+        default=False, metadata=about(Flag("requeue the job when its time is over; --resume"), must_match=True)
     )
     task_timeout: float | None = field(
-        default=None, metadata=_about(Flag("seconds that one task may run", float, "S"), must_match=True)
+        default=None, metadata=about(Flag("seconds that one task may run", float, "S"), must_match=True)
     )
     max_result_nbytes: int = 1 << 30
-    progress: bool = field(default=True, metadata=_about(Flag("no progress and no closing line", name="quiet")))
+    comm: Any = None  # of mpi4py; then the ranks that have joined
+    progress: bool = field(default=True, metadata=about(Flag("no progress and no closing line", name="quiet")))
 
     @classmethod
     def from_arguments(cls, arguments: Mapping[str, Any]) -> Self:
@@ -140,12 +127,61 @@ class Options:
             if option.metadata.get("must_match")
         )
 
+    @property
+    def of_slots(self) -> dict[str, int | None]:
+        """Numbers of slots and CPUs that the user asks for; see `hpcml.engines.plan.make_nodes`."""
+        return {name: getattr(self, name) for name in _OF_SLOTS}
+
+    def _check_request(self) -> None:
+        """Raise ValueError for a request of nodes that makes no sense, or of ranks."""
+        for name in ("nodes", "mpi"):
+            if getattr(self, name) and self.engine not in ("auto", "ipyparallel"):
+                raise ValueError(f"Cluster({name}=…, engine={self.engine!r}): it must be 'ipyparallel' or 'auto'")
+        if self.nodes is None:
+            for name in OF_A_REQUEST:
+                value = getattr(self, name)
+                if value is not None:
+                    raise ValueError(f"Cluster({name}={value!r}) is about nodes that Slurm gives: add nodes=…")
+            return
+        for name in ("idle_timeout", "queue_timeout"):
+            value = getattr(self, name)
+            if value is not None and not value > 0:
+                raise ValueError(f"Cluster({name}={value!r}): it must be a number of seconds above 0")
+        for name, instead in zip(_OF_SLOTS, ("ntasks_per_node", "cpus_per_task", "nodes"), strict=True):
+            if getattr(self, name) is not None:
+                raise ValueError(f"Cluster(nodes=…, {name}=…): write {instead}=…, which Slurm is asked for")
+
+    def _check_ranks(self) -> None:
+        """Raise ValueError for options that workers which are ranks of the user's own cannot have."""
+        if self.comm is None:
+            return
+        if self.engine not in ("auto", "mpi"):
+            raise ValueError(f"Cluster(comm=…, engine={self.engine!r}): it must be 'mpi' or 'auto'")
+        for name in NOT_FOR_RANKS:
+            if value := getattr(self, name):
+                raise ValueError(f"Cluster(comm=…, {name}={value!r}): leave {name} out, for mpirun has the ranks")
+        if self.task_timeout is not None:
+            raise ValueError(
+                f"Cluster(comm=…, task_timeout={self.task_timeout!r}): the end of a rank is the end of all. Use "
+                "another engine, or let the task itself take care of the time"
+            )
+
     def __post_init__(self) -> None:
+        self._check_request()
+        self._check_ranks()
         if self.journal not in (True, False, "required"):
             raise ValueError(f"Cluster(journal={self.journal!r}): it must be True, False or 'required'")
         if self.resume and not self.journal:
             raise ValueError("Cluster(resume=…, journal=False): a run is resumed from its journal")
-        for name in ("slots_per_node", "cpus_per_slot", "min_slots", "retries", "max_result_nbytes"):
+        if self.container and self.container_image:
+            raise ValueError(
+                "Cluster(container=…, container_image=…): give one of them, for Apptainer or for pyxis"
+            )
+        if self.stage_env and (self.container or self.container_image):
+            raise ValueError(
+                "Cluster(stage_env=True) is for workers in no container: an image is one file already"
+            )
+        for name in _WHOLE_NUMBERS:
             value = getattr(self, name)
             if value is not None and (not isinstance(value, int) or value < 1):
                 raise ValueError(f"Cluster({name}={value!r}): it must be a whole number, 1 or more")

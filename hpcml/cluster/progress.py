@@ -11,7 +11,10 @@ __all__ = ["Bar", "Display", "Lines", "Quiet", "Totals", "closing_line", "displa
 
 @dataclass
 class Totals:
-    """Totals of a Cluster so far; times in seconds, ``opened`` on the clock of `time.monotonic`."""
+    """Totals of a Cluster so far; times in seconds, ``opened`` on the clock of `time.monotonic`.
+
+    ``slot_seconds`` and ``cpu_seconds`` are of jobs that came and went; None for slots that were always there.
+    """
 
     tasks: int = 0
     failed: int = 0
@@ -22,6 +25,8 @@ class Totals:
     cpus_per_slot: int = 1
     opened: float = 0.0
     allocated_cpus: int = 0
+    slot_seconds: float | None = None
+    cpu_seconds: float | None = None
 
 
 def closing_line(totals: Totals, now: float) -> str:
@@ -37,9 +42,9 @@ def closing_line(totals: Totals, now: float) -> str:
     'hpcml: 400 tasks on 12 slots of 3 hosts in 300.0 s, 83 % busy, 0.83 of 1.00 core-hours used'
     """
     wall = max(now - totals.opened, 1e-9)
-    busy = totals.busy / (wall * max(totals.slots, 1))
+    busy = totals.busy / (totals.slot_seconds or wall * max(totals.slots, 1))
     used = totals.busy * totals.cpus_per_slot / 3600
-    allocated = totals.allocated_cpus * wall / 3600
+    allocated = (totals.cpu_seconds or totals.allocated_cpus * wall) / 3600
     failed = f", {totals.failed} failed" if totals.failed else ""
     failed += f", and {totals.recalled} from the journal," if totals.recalled else ""
     digits = 2 if allocated >= 0.1 else 4
@@ -57,6 +62,17 @@ def _count(number: int, noun: str) -> str:
 class Display(Protocol):
     """Shows the progress of tasks; a group is a call of ``map`` or of ``joblib.Parallel``."""
 
+    def begin(self, group: str, title: str, tasks: int | None, grows: bool = False) -> None:
+        """Note that `tasks` tasks of a group (None: unknown) are submitted, in the thread of the call.
+
+        Parameters
+        ----------
+        title
+            Name of the function, for people.
+        grows
+            Further tasks of the group may be submitted.
+        """
+
     def update(self, group: str, done: int, expected: int | None) -> None:
         """Show that `done` of `expected` tasks of a group (None: unknown) have ended."""
 
@@ -68,15 +84,18 @@ class Display(Protocol):
 
 
 class Bar:
-    """A bar in a terminal or a notebook (tqdm), for all groups together."""
+    """A bar in a terminal (tqdm), for all groups together."""
 
     def __init__(self, file: TextIO) -> None:
-        from tqdm.auto import tqdm
+        from tqdm import tqdm
 
         self._tqdm = tqdm
         self._file = file
         self._bar: Any = None
         self._groups: dict[str, tuple[int, int | None]] = {}
+
+    def begin(self, group: str, title: str, tasks: int | None, grows: bool = False) -> None:
+        """Wait for the first task that ends."""
 
     def update(self, group: str, done: int, expected: int | None) -> None:
         """Move the bar."""
@@ -112,6 +131,9 @@ class Lines:
         self._next: dict[str, float] = {}
         self._began: dict[str, float] = {}
 
+    def begin(self, group: str, title: str, tasks: int | None, grows: bool = False) -> None:
+        """Wait for the first tenth."""
+
     def update(self, group: str, done: int, expected: int | None) -> None:
         """Print a line when another tenth is done."""
         began = self._began.setdefault(group, time.monotonic())
@@ -140,6 +162,9 @@ class Lines:
 class Quiet:
     """No progress: only lines that are written are shown."""
 
+    def begin(self, group: str, title: str, tasks: int | None, grows: bool = False) -> None:
+        """Show nothing."""
+
     def update(self, group: str, done: int, expected: int | None) -> None:
         """Show nothing."""
 
@@ -152,8 +177,7 @@ class Quiet:
 
 
 def display_for(progress: bool, file: TextIO) -> Display:
-    """Return the display for `file`: a bar in a terminal or notebook, else lines; `Quiet` without `progress`."""
+    """Return the display for `file`: a bar in a terminal, else lines; `Quiet` without `progress`."""
     if not progress:
         return Quiet()
-    notebook = "ipykernel" in sys.modules and hasattr(sys, "ps1")
-    return Bar(file) if file.isatty() or notebook else Lines(file)
+    return Bar(file) if file.isatty() else Lines(file)

@@ -2,9 +2,10 @@
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
-from typing import Any
+from typing import Any, NoReturn
 
 from hpcml.cluster.executor import ClusterExecutor
+from hpcml.errors import HpcmlError
 
 __all__ = ["SerialCluster"]
 
@@ -32,6 +33,10 @@ class SerialCluster(ClusterExecutor):
         except Exception as error:
             future.set_exception(error)
         return future
+
+    def comm_map(self, fn: Callable[..., Any], /, *args: Any, timeout: float | None = None) -> NoReturn:
+        """Raise HpcmlError: a task is one rank, which cannot begin a call of all."""
+        raise HpcmlError("comm_map is called in the script: a function of it uses the communicator that it gets")
 
     def _map(
         self, fn: Callable[..., Any], iterables: Sequence[Iterable[Any]], timeout: float | None

@@ -35,7 +35,7 @@ def print_info(arguments: argparse.Namespace, environment: Mapping[str, str]) ->
 def describe(allocation: "Allocation | None") -> dict[str, Any]:
     """Return the facts that ``hpcml info`` prints, as plain data."""
     if allocation is None:
-        from hpcml.cluster.session import usable_cpus
+        from hpcml.cluster.opening import usable_cpus
 
         cpus = usable_cpus()
         node = {"name": os.uname().nodename, "slots": cpus, "cpus_per_slot": 1, "cpus": cpus}

@@ -11,10 +11,12 @@ threads that outlive the main thread, and the program's own callbacks, still hav
 """
 
 import atexit
+import json
 import os
 import signal
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from importlib.machinery import PathFinder
 from pathlib import Path
 from types import TracebackType
@@ -22,10 +24,14 @@ from typing import Any
 
 from hpcml.cluster.cluster import Cluster
 from hpcml.cluster.current import set_shared_session
+from hpcml.cluster.ipyparallel.importing import serve as serve_ipyparallel
 from hpcml.cluster.joblib.default import make_default
 from hpcml.cluster.options import Options
 from hpcml.cluster.scoop.import_path import finish, serve
+from hpcml.cluster.served import open_session
 from hpcml.cluster.session import Session
+from hpcml.engines import own_ranks
+from hpcml.engines.container import enter_container
 from hpcml.engines.plan import preloads, script_imports
 from hpcml.errors import HpcmlError, OutOfTime
 
@@ -41,9 +47,16 @@ ExceptionHook = Callable[[type[BaseException], BaseException, TracebackType | No
 def begin(order: Mapping[str, Any]) -> None:
     """Open the Cluster that `order` describes, and make it joblib's default; exit where that fails."""
     try:
+        if order["inside"] is not None:
+            enter_container(order["inside"])
         program = sys.orig_argv[-order["words"] :]
-        options = Options.from_arguments({**order["options"], "preload": _preload(program)})
-        session = Session(options, program, wait=False)  # the workers start while the program begins
+        options = _options(order["options"], script_imports(program_source(program)))
+        if order["ranks"] > 1:
+            session = _open_on_ranks(options, program, order["ranks"])
+        else:
+            session = Session(options, program, wait=False)  # the workers start while the program begins
+        if order["measure"] is not None:
+            session.running  # noqa: B018 - the start of the workers would slow down the program's own beginning
         cluster = Cluster._from_session(session, options.max_nbytes)
         set_shared_session(session)
     except (HpcmlError, ValueError) as error:
@@ -53,8 +66,9 @@ def begin(order: Mapping[str, Any]) -> None:
         os._exit(INTERRUPTED)
     make_default()
     serve()
+    serve_ipyparallel()
     sys.excepthook = sys.__excepthook__ = _ExceptionHook(sys.excepthook, session).show
-    atexit.register(_end, cluster, session, os.getpid())
+    atexit.register(_end, cluster, session, os.getpid(), order["measure"])
 
 
 def status() -> int:
@@ -62,8 +76,24 @@ def status() -> int:
     return _statuses[-1] if _statuses else 0
 
 
-def _preload(program: Sequence[str]) -> tuple[str, ...]:
-    return preloads([*script_imports(program_source(program)), *sys.modules])
+def _open_on_ranks(options: Options, program: Sequence[str], ranks: int) -> Session:
+    """Open the session on the ranks of mpirun, on rank 0; any other rank serves it, and exits."""
+    module = own_ranks()
+    session = open_session(replace(options, comm=module.world(ranks)), program, wait=False)
+    if isinstance(session, Session):
+        return session
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None:
+            stream.flush()
+    module.finalize()
+    os._exit(0)  # the program is rank 0's
+
+
+def _options(given: Mapping[str, Any], imports: Sequence[str]) -> Options:
+    """Return the options of the Cluster for a program with these imports; its engine is that of its library."""
+    options = Options.from_arguments({**given, "preload": preloads([*imports, *sys.modules])})
+    needs_views = any(module.partition(".")[0] == "ipyparallel" for module in imports)
+    return replace(options, engine="ipyparallel") if needs_views and options.engine == "auto" else options
 
 
 def program_source(program: Sequence[str]) -> str:
@@ -122,7 +152,22 @@ def _print_line(line: str) -> None:
         print(line, file=sys.stderr, flush=True)
 
 
-def _end(cluster: Cluster, session: Session, process: int) -> None:
+def _write_measures(session: Session, path: str) -> None:
+    """Write the times of a program, and the slots that it had, for `hpcml scaling`."""
+    nodes = session.plan.nodes
+    found = {
+        "seconds": session.own_seconds,
+        "start": session.start.waited,
+        "tasks": session.ended_tasks,
+        "slots": session.plan.slots,
+        "used_cpus": sum(node.slots * node.cpus_per_slot for node in nodes),
+        "cpus": session.plan.cpus,
+        "nodes": len(nodes),
+    }
+    Path(path).write_text(json.dumps(found))
+
+
+def _end(cluster: Cluster, session: Session, process: int, measure: str | None) -> None:
     """Close the Cluster, after all submitted calls; after an uncaught exception at once."""
     # A forked child calls this as well, and the Cluster is its parent's.
     if os.getpid() != process:
@@ -139,6 +184,8 @@ def _end(cluster: Cluster, session: Session, process: int) -> None:
         cluster.shutdown(cancel_futures=error is not None)
         if error is None:
             finish()
+        if measure is not None:
+            _write_measures(session, measure)
     except KeyboardInterrupt:
         _statuses.append(INTERRUPTED)
         session.print_line("hpcml: interrupted")

@@ -1,4 +1,4 @@
-"""``hpcml run``: becomes the Python that runs a program on an open Cluster.
+"""``hpcml run``: becomes the Python that runs a program on an open Cluster, or starts it in a container.
 
 That Python opens the Cluster before the program's first line; see `hpcml.commands.program_cluster`. With engine
 scoop the script runs in this process; see `hpcml.commands.run_scoop`.
@@ -6,16 +6,19 @@ scoop the script runs in this process; see `hpcml.commands.run_scoop`.
 
 import argparse
 import importlib
+import json
 import os
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from hpcml.cluster.options import Options, flags
+from hpcml.commands.program import check_program
+from hpcml.commands.ranks import check_ranks, count_ranks
 from hpcml.errors import HpcmlError
 from hpcml.interpreter import interpreter_options, program_command, program_environment
 
-__all__ = ["add_arguments", "run_program"]
+__all__ = ["add_arguments", "add_program", "run_program"]
 
 
 def add_arguments(command: argparse.ArgumentParser) -> None:
@@ -30,17 +33,21 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
             command.add_argument(
                 words, dest=name, type=flag.convert, default=default, metavar=flag.metavar, help=flag.help
             )
-    _add_program(command)
+    command.add_argument("--measure", type=os.path.abspath, help=argparse.SUPPRESS)  # by `hpcml scaling`
+    command.add_argument("--inside", type=json.loads, help=argparse.SUPPRESS)  # by this command, in a container
+    add_program(command, "run", "-")
 
 
-def _add_program(command: argparse.ArgumentParser) -> None:
-    """Add a program at the end of the command line, as Python's own command line has it."""
-    command.usage = "hpcml run [option] ... [-m module | -c code | script | -] [arg] ..."
+def add_program(command: argparse.ArgumentParser, name: str, *others: str) -> None:
+    """Add a program at the end of the command line of ``hpcml NAME``, as Python's own command line has it."""
+    kinds = " | ".join(("-m module", "-c code", "script", *others))
+    command.usage = f"hpcml {name} [option] ... [{kinds}] [arg] ..."
     for option, kind in (("-m", "a module"), ("-c", "code")):
         command.add_argument(
             option, dest="program", action=_Program, nargs=argparse.REMAINDER, help=f"run {kind}, as Python does"
         )
-    script = command.add_argument("script", nargs=None, help="the script to run; - is standard input")
+    standard_input = "; - is standard input" if others else ""
+    script = command.add_argument("script", nargs=None, help=f"the script to run{standard_input}")
     words = command.add_argument(
         "args", nargs=argparse.REMAINDER, help="the arguments of the program, its sys.argv[1:]"
     )
@@ -65,31 +72,34 @@ class _Program(argparse.Action):
 
 
 def run_program(arguments: argparse.Namespace, environment: Mapping[str, str]) -> int:
-    """Become the Python that runs a program on an open Cluster; return only with engine scoop.
+    """Become the Python that runs a program on an open Cluster; return only from a container or with engine scoop.
 
     Raises
     ------
     HpcmlError
         There is no program, no such script, or this Python's options do not allow a Cluster.
     """
-    if arguments.program is None and arguments.script is None:
-        raise HpcmlError("there is nothing to run: type `hpcml run script.py`, or -m module, -c code, or -")
-    program = arguments.program or [arguments.script, *arguments.args]
-    if program[0] not in ("-m", "-c", "-"):
-        _check_script(Path(program[0]))
+    program = arguments.program or ([] if arguments.script is None else [arguments.script, *arguments.args])
+    check_program(program)
+    ranks = count_ranks(environment)
+    if ranks > 1:
+        check_ranks(ranks, arguments.engine, arguments.container or arguments.container_image)
+    if arguments.inside is None and (arguments.container or arguments.container_image):
+        from hpcml.commands.run_container import run_in_container
+
+        return run_in_container(arguments, program, environment)
     if arguments.engine == "scoop":
         return _run_with_scoop(arguments, program, environment)
     options = interpreter_options(sys.orig_argv)
-    order = {"words": len(program), "options": _cluster_options(arguments)}
+    order = {
+        "words": len(program),
+        "options": _cluster_options(arguments),
+        "inside": arguments.inside,
+        "ranks": ranks,
+        "measure": arguments.measure,
+    }
     command = program_command(sys.executable, sys.orig_argv, program)
     os.execve(sys.executable, command, program_environment(environment, options, order))
-
-
-def _check_script(script: Path) -> None:
-    if not script.exists():
-        raise HpcmlError(f"there is no script {script} in {Path.cwd()}: check its path")
-    if script.is_dir() and not (script / "__main__.py").is_file():
-        raise HpcmlError(f"{script} is a directory without a __main__.py: give the script in it that should run")
 
 
 def _cluster_options(arguments: argparse.Namespace) -> dict[str, object]:
@@ -99,11 +109,14 @@ def _cluster_options(arguments: argparse.Namespace) -> dict[str, object]:
 
 
 def _run_with_scoop(arguments: argparse.Namespace, program: list[str], environment: Mapping[str, str]) -> int:
-    from hpcml.cluster.session import usable_cpus
+    from hpcml.cluster.opening import usable_cpus
     from hpcml.commands.run_scoop import run_with_scoop
+    from hpcml.engines.container import enter_container
 
     if program[0] in ("-m", "-c", "-"):
         raise HpcmlError(f"engine 'scoop' runs scripts only, for its workers read them too: {program[0]} is none")
+    if arguments.inside is not None:
+        enter_container(arguments.inside)
     importlib.import_module("hpcml.public")  # for the script, which runs in this process
     sys.argv = program
     arguments.script = Path(program[0])

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from hpcml.cluster.options import Options
 from hpcml.engines.libraries import check_encryption
+from hpcml.engines.nodes.staged_python import staged
 from hpcml.engines.plan import Plan, make_nodes, preloads, script_imports
 from hpcml.engines.scoop.library import load
 from hpcml.engines.scoop.origin import ending_signals, run_as_origin
@@ -16,6 +17,7 @@ from hpcml.engines.scoop.script import run_as_main
 from hpcml.errors import EngineError
 from hpcml.journal.runs import new_run_dir
 from hpcml.slurm.allocation import Allocation, detect
+from hpcml.slurm.containers import own_container
 
 __all__ = ["plan_run", "refuse_options", "run_with_scoop"]
 
@@ -41,12 +43,14 @@ def plan_run(
     options = Options.from_arguments(vars(arguments))
     imports = script_imports(arguments.script.read_text(errors="replace"))
     return Plan(
-        nodes=make_nodes(allocation, cpus, True, options.slots_per_node, options.cpus_per_slot),
+        nodes=make_nodes(allocation, cpus, True, **options.of_slots),
         allocation=allocation,
         run_dir=new_run_dir(options.run_dir or Path(".hpcml"), allocation.label if allocation else "local"),
         environment=environment,
         timeout=options.timeout,
         preload=preloads(imports),
+        stage_env=options.stage_env,
+        container=own_container(),
     )
 
 
@@ -65,7 +69,11 @@ def run_with_scoop(arguments: argparse.Namespace, environment: Mapping[str, str]
     check_encryption("scoop")
     library = load()
     plan = plan_run(arguments, environment, detect(environment), cpus)
-    with ending_signals(), Pool(plan, library, arguments.script, arguments.args) as pool:
+    with (
+        ending_signals(),
+        staged(plan) as started,
+        Pool(started, library, arguments.script, arguments.args) as pool,
+    ):
         if arguments.progress:
             print(_opening_line(plan, time.monotonic() - began), file=sys.stderr, flush=True)
         return run_as_origin(library, pool.failure, lambda: run_as_main(arguments.script))

@@ -7,6 +7,7 @@
 ===========  ========================================================================================
 """
 
+import math
 import pickle
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -115,14 +116,16 @@ def large_parts(packed: "Packed | Referring | Arguments") -> list[LargePart]:
     return packed.large_parts if isinstance(packed, Plain | Each | Alike) else large_parts_of(packed)
 
 
-def encode_alike(calls: Sequence[CallArguments], objects: Objects, pack: PackClass) -> Alike | None:
+def encode_alike(
+    calls: Sequence[CallArguments], objects: Objects, pack: PackClass, limit: float = math.inf
+) -> Alike | None:
     """Return the arguments of calls as columns; None where the calls are not alike, or share an object.
 
     See `hpcml.data.column_encoding.SeenObjects` for the parameters.
     """
     if any(kwargs for _, kwargs in calls) or len({len(args) for args, _ in calls}) != 1:
         return None
-    seen = SeenObjects(objects, pack)
+    seen = SeenObjects(objects, pack, limit)
     columns = []
     for values in zip(*(args for args, _ in calls), strict=True):
         column = encode_column(values, seen)

@@ -27,7 +27,7 @@ class ClassUnpickler(pickle.Unpickler):
     """Unpickler that makes no class twice, and removes the attributes that tasks have added to a class."""
 
     registers_classes = False
-    """Whether a class was made that its metaclass or base registers, in state that may have been set before."""
+    """True after a class was made that its metaclass or base registers, in state that may have been set before."""
 
     def find_class(self, module: str, name: str) -> Any:
         """Return the object of a name in the pickle; see `pickle.Unpickler.find_class`."""

@@ -4,6 +4,7 @@
 that share a part, or whose class defines their pickle.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from itertools import chain
 from typing import Any
@@ -34,11 +35,16 @@ class SeenObjects:
         Objects of the function, with their numbers; see `hpcml.data.out_of_band.Packer.pack_function`.
     pack
         Pickles a class of DEAP's creator; None where that is not possible.
+    limit
+        Bytes of more than this have no place in a column: they are put on the nodes.
     """
 
-    def __init__(self, objects: Objects | None = None, pack: PackClass = _no_class) -> None:
+    def __init__(
+        self, objects: Objects | None = None, pack: PackClass = _no_class, limit: float = math.inf
+    ) -> None:
         self.objects = objects or {}
         self.pack = pack
+        self.limit = limit
         self._ids: set[int] = set(self.objects)
 
     def are_new(self, values: Sequence[Any]) -> bool:
@@ -62,13 +68,16 @@ def encode_column(values: Sequence[Any], seen: SeenObjects) -> Column | None:
 
 
 def _of_one_kind(kind: type, values: Sequence[Any], seen: SeenObjects) -> Column | None:
+    if kind is bytes and len(values[0]) > seen.limit:
+        return None
     if kind in _CONSTANTS:
         return Constant(values[0], len(values)) if all(value is values[0] for value in values) else None
     array = numbers(kind, values)
     if array is not None:
         return Numbers(array, kind in (bool, int, float))
     if kind in _SEQUENCES:
-        return _sequences(kind, values, seen)
+        shared = any(values) and not seen.are_new([value for value in values if value or kind is not tuple])
+        return None if shared else _sequences(kind, values, seen)
     if kind is Array:
         stacked = stack(values) if seen.are_new(values) else None
         return None if stacked is None else Arrays(stacked)
@@ -83,8 +92,6 @@ def _references(values: Sequence[Any], objects: Objects) -> Column | None:
 
 
 def _sequences(kind: type, values: Sequence[Any], seen: SeenObjects) -> Column | None:
-    if any(values) and not seen.are_new([value for value in values if value or kind is not tuple]):
-        return None
     lengths = tuple(map(len, values))
     flat = list(chain.from_iterable(values))
     items = encode_column(flat, seen) if flat else Constant(None, 0)
@@ -97,6 +104,7 @@ def _individuals(kind: Any, values: Sequence[Any], seen: SeenObjects) -> Column 
         return None
     genomes: Any = None
     if base in (list, set):
+        # The copies do not count as seen: they end here, and a later object may have the id of one.
         genomes = _sequences(list, [list(value) for value in values], seen)
     elif base is Array and (stacked := stack(values)) is not None:
         genomes = Arrays(stacked)

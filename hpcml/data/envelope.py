@@ -6,7 +6,7 @@ pickled on its own, so that one that cannot be unpickled spoils no other. Many s
 """
 
 import pickle
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from typing import Any, NamedTuple, Protocol
 
@@ -95,8 +95,22 @@ class TaskObserver(Protocol):
     def restored(self, known: RecordedOutcome) -> None:
         """Take a call whose outcome an earlier session has recorded."""
 
-    def failed(self, call: Call, error: HpcmlError) -> None:
-        """Take a call that has ended its worker too often, or ran too long."""
+    def failed(self, call: Call, error: HpcmlError, worker: str, seconds: float) -> None:
+        """Take a call that has ended its worker too often, or ran too long, after `seconds` on `worker`."""
+
+    def running(self, tasks: Mapping[str, tuple[str, float] | None], waiting: int, left: float | None) -> None:
+        """Take changes in what workers do.
+
+        Parameters
+        ----------
+        tasks
+            Of each worker with a change: the name of the call that runs there for a while already, and the time
+            since when; None for a worker without one.
+        waiting
+            Number of calls that have not begun.
+        left
+            Seconds that are left for calls; None without a time limit.
+        """
 
     def died(self, death: WorkerDied, calls: list[Call]) -> None:
         """Take the death of a worker, and the calls that were sent to it."""

@@ -69,6 +69,7 @@ class CallPacker:
     def __init__(self, data: CallData, wrap: Callable[[Any], Any] | None = None) -> None:
         self._wrap = wrap
         self._packer = Packer(data)
+        self._limit = data.limit
         self._classes: dict[type, Packed] = {}
         self._functions: dict[int, tuple[Any, Packed, FunctionObjects]] = {}
 
@@ -123,7 +124,7 @@ class CallPacker:
     ) -> Arguments:
         if plain:
             return Plain(pickle.dumps(calls, pickle.HIGHEST_PROTOCOL), 0, len(calls))
-        alike = encode_alike(calls, objects.by_id, self._pack_class)
+        alike = encode_alike(calls, objects.by_id, self._pack_class, self._limit)
         if alike is not None:
             return alike
         return Each(tuple(self._pack_arguments(*call, name, objects) for call in calls))

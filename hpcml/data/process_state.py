@@ -31,6 +31,7 @@ class _State(NamedTuple):
     path: tuple[str, ...] = ()
     argv: tuple[str, ...] = ()
     authkey: bytes = b""
+    prefixes: tuple[str, str] = ("", "")  # of the script's Python, and of that which its environment was made with
     changes: Mapping[str, str | None] = {}
 
 
@@ -58,7 +59,8 @@ class ScriptState:
         with contextlib.suppress(OSError):  # the directory has been removed
             self._directory = os.getcwd()
         key = bytes(process.current_process().authkey)
-        seen = (self._directory, self._umask(), tuple(sys.path), tuple(sys.argv), key)
+        prefixes = (sys.prefix, sys.base_prefix)
+        seen = (self._directory, self._umask(), tuple(sys.path), tuple(sys.argv), key, prefixes)
         # Not os.environ.copy(), which takes 50 times as long.
         variables: dict[bytes, bytes] = os.environ._data  # type: ignore[attr-defined]
         if seen != self._seen or variables != self._variables:
@@ -132,7 +134,8 @@ def adopt_script_state(packed: bytes) -> HpcmlError | None:
     if state.umask is not None and state.umask != _adopted.umask:
         os.umask(state.umask)
     if state.path != _adopted.path:
-        sys.path[:] = [*state.path, *(entry for entry in sys.path if entry not in state.path)]
+        path = [_here(entry, state.prefixes) for entry in state.path]
+        sys.path[:] = [*path, *(entry for entry in sys.path if entry not in path)]
     if state.argv != _adopted.argv:
         sys.argv[:] = state.argv
     process.current_process().authkey = state.authkey
@@ -140,6 +143,14 @@ def adopt_script_state(packed: bytes) -> HpcmlError | None:
     _adopted = state
     _packed = packed
     return None
+
+
+def _here(entry: str, prefixes: tuple[str, str]) -> str:
+    """Return an entry of the script's ``sys.path`` as it is here: this Python may be a copy of the script's."""
+    for there, here in zip(prefixes, (sys.prefix, sys.base_prefix), strict=True):
+        if there and there != here and entry.startswith(f"{there}/lib"):
+            return here + entry.removeprefix(there)
+    return entry
 
 
 def _change_directory(state: _State) -> None:

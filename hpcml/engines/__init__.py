@@ -7,9 +7,9 @@ An engine module has one public function, ``start(plan)``: a context manager tha
 import importlib
 import importlib.util
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from hpcml.engines.libraries import check_encryption, check_parts, missing_library, warn_of_old_encryption
 from hpcml.errors import EngineError
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
     from hpcml.engines.interface import Workers
     from hpcml.engines.plan import Plan
 
-__all__ = ["LIBRARIES", "Starter", "import_library", "load"]
+__all__ = ["LIBRARIES", "Starter", "find_mpi", "import_library", "load", "own_ranks"]
 
 Starter = Callable[["Plan"], AbstractContextManager["Workers"]]
-LIBRARIES = {"local": "loky", "ipyparallel": "ipyparallel"}  # engine: its foreign library
+LIBRARIES = {"local": "loky", "ipyparallel": "ipyparallel", "mpi": "mpi4py"}  # engine: its foreign library
 
 
 def load(name: str) -> Starter:
@@ -38,7 +38,7 @@ def load(name: str) -> Starter:
     >>> from hpcml import engines
     >>> engines.load("spark")
     Traceback (most recent call last):
-    hpcml.errors.EngineError: there is no engine 'spark': choose one of local, ipyparallel, or 'auto'
+    hpcml.errors.EngineError: there is no engine 'spark': choose one of local, ipyparallel, mpi, or 'auto'
     """
     if name == "scoop":
         raise EngineError(
@@ -50,12 +50,30 @@ def load(name: str) -> Starter:
     library = LIBRARIES[name]
     if importlib.util.find_spec(library) is None:
         raise missing_library(name, library, f"{sys.executable} -m pip install {library}")
-    if name == "ipyparallel":
+    if name == "local":
+        check_parts("loky")
+    else:
         check_encryption(name)
         warn_of_old_encryption()
-    else:
-        check_parts("loky")
     return cast(Starter, importlib.import_module(f"hpcml.engines.{name}").start)
+
+
+def find_mpi(environment: Mapping[str, str]) -> str:
+    """Return the MPI library of this computer, and Slurm's plugin for it, in words.
+
+    Raises
+    ------
+    EngineError
+        Engine mpi cannot start here: something is not installed, or Slurm has no plugin for the library.
+    """
+    load("mpi")
+    found = importlib.import_module("hpcml.engines.nodes.mpi_plugin").find_mpi(environment)
+    return f"{found.library} by {found.plugin}"
+
+
+def own_ranks() -> Any:
+    """Return the module for ranks of MPI that the user has started, `hpcml.engines.mpi.own_ranks`."""
+    return importlib.import_module("hpcml.engines.mpi.own_ranks")
 
 
 def import_library(name: str) -> None:

@@ -13,7 +13,7 @@ import time
 from collections.abc import Collection
 from pathlib import Path
 
-__all__ = ["adopt_orphans", "end_orphans", "end_trees"]
+__all__ = ["adopt_orphans", "end_orphans", "end_trees", "process_state"]
 
 PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
 TRACKERS = (b"loky.backend.resource_tracker", b"multiprocessing.resource_tracker")
@@ -76,6 +76,11 @@ def _state(process: int | str) -> tuple[str, int]:
     except OSError:
         return "", 0
     return fields[0], int(fields[1])
+
+
+def process_state(process: int) -> str:
+    """Return the state of a process, a letter of proc_pid_stat(5); "" where there is none."""
+    return _state(process)[0]
 
 
 def _children() -> dict[int, list[int]]:

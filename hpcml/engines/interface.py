@@ -43,5 +43,8 @@ class Workers(Protocol):
         taken. The future fails with `WorkerDied`.
         """
 
+    def frames_running(self) -> dict[str, "Future[bytes]"]:
+        """Return the frame that each busy worker runs now, by the name of the worker."""
+
     def interrupt(self, future: "Future[bytes]") -> None:
         """End the work on a submitted frame now, by ending its worker, which is replaced."""

@@ -23,24 +23,28 @@ SUPPORTED = {"ipyparallel": ">= 9.0, < 10", "loky": ">= 3.4, < 4"}
 
 USED: dict[str, tuple[str, ...]] = {
     "ipyparallel.client.client:Client": (
-        "_build_targets", "_handle_stranded_msgs", "_ids", "_io_loop", "_registration_callbacks", "_send",
-        "_update_engines", "history", "purge_local_results",
+        "_build_targets", "_closed", "_futures", "_handle_stranded_msgs", "_ids", "_io_loop",
+        "_registration_callbacks", "_send", "_update_engines", "create_message_futures", "history", "metadata",
+        "purge_local_results",
     ),
-    "ipyparallel.client.client:Client()": ("_mux_stream", "_query_stream"),
+    "ipyparallel.client.client:Client()": ("_control_stream", "_mux_stream", "_query_stream", "session"),
     "ipyparallel.controller.app:IPController": (
         "broadcast_scheduler_depth", "client_info", "curve_publickey", "enable_curve", "engine_info", "location",
         "loop", "next_port", "session", "write_connection_files",
     ),
     "ipyparallel.controller.app:IPController()": ("hub",),
+    "ipyparallel.controller.broadcast_scheduler:BroadcastScheduler": ("accumulated_targets", "send_to_targets"),
     "ipyparallel.controller.heartmonitor:HeartMonitor": ("max_heartmonitor_misses",),
-    "ipyparallel.controller.hub:Hub": ("monitor",),
+    "ipyparallel.controller.hub:Hub": ("monitor", "query"),
+    "ipyparallel.controller.hub:Hub()": ("query_handlers",),
     "ipyparallel.engine.app:IPEngine": (
         "_ensure_curve_keypair", "connection_info_env", "context", "curve_publickey", "curve_secretkey",
         "curve_serverkey", "enable_nanny", "id", "init_signal", "log", "max_heartbeat_misses", "redirect_output",
         "registration_url", "session", "timeout",
     ),
     "ipyparallel.engine.kernel:IPythonParallelKernel": (
-        "_publish_status", "apply_request", "execute_request", "get_engine_info", "session", "set_parent",
+        "_publish_status", "apply_request", "control_msg_types", "get_engine_info", "session", "set_parent",
+        "shutdown_request",
     ),
     "loky.backend._posix_reduction": ("DupFd",),
     "loky.backend.context:LokyContext": ("Process",),

@@ -1,15 +1,17 @@
 """Plan of the workers that a Cluster starts: pure functions from an allocation and options to a `Plan`."""
 
 import ast
+import itertools
 import socket
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from hpcml.data.staging.files import candidate_directories
 from hpcml.errors import AllocationError
 from hpcml.slurm.allocation import Allocation
+from hpcml.slurm.containers import Container
 from hpcml.slurm.nodes import Node
 
 __all__ = ["Plan", "make_nodes", "preloads", "script_imports"]
@@ -54,6 +56,14 @@ class Plan:
         Modules that each node imports once, before its workers are forked.
     data_dir
         Directory of shared data for all nodes; None: each node has a directory of its own.
+    mpi
+        Make the workers ranks of MPI, one for each slot.
+    stage_env
+        Start the programs from a copy of the virtual environment on each node, if one can be made.
+    staged_python
+        Path of the interpreter of such a copy, the same on all nodes; "" where there is none.
+    container
+        The container that the programs run in; None: in none.
     session
         Number of the session in its run, from 1; the programs of the session before may still be ending.
     unwanted
@@ -69,6 +79,10 @@ class Plan:
     min_slots: int | None = None
     preload: tuple[str, ...] = ()
     data_dir: Path | None = None
+    mpi: bool = False
+    stage_env: bool = False
+    staged_python: str = ""
+    container: Container | None = None
     session: int = 1
     unwanted: threading.Event = field(default_factory=threading.Event, compare=False, repr=False)
 
@@ -83,6 +97,11 @@ class Plan:
         return sum(node.slots for node in self.nodes)
 
     @property
+    def cpus(self) -> int:
+        """CPUs of all nodes together."""
+        return sum(node.cpus or node.slots * node.cpus_per_slot for node in self.nodes)
+
+    @property
     def data_places(self) -> tuple[str, ...]:
         """Directories in which each node may make one of its own for shared data, the best first."""
         if self.allocation is None and self.data_dir is not None:
@@ -94,8 +113,10 @@ def make_nodes(
     allocation: Allocation | None,
     cpus: int,
     everywhere: bool,
+    *,
     slots_per_node: int | None = None,
     cpus_per_slot: int | None = None,
+    max_slots: int | None = None,
 ) -> tuple[Node, ...]:
     """Return the nodes to use, with their slots.
 
@@ -109,6 +130,8 @@ def make_nodes(
         Use all nodes of the allocation, not only this one.
     slots_per_node, cpus_per_slot
         Numbers that the user asks for; None: those of Slurm.
+    max_slots
+        Most slots of all nodes together; the first nodes have theirs. None: no limit.
 
     Raises
     ------
@@ -127,13 +150,24 @@ def make_nodes(
     if not nodes:
         per_slot = cpus_per_slot or 1
         nodes = (Node(socket.gethostname(), slots=max(cpus // per_slot, 1), cpus_per_slot=per_slot, cpus=cpus),)
-    return tuple(
+    wanted = tuple(
         replace(
             node,
             slots=slots_per_node or _slots(node, cpus_per_slot),
             cpus_per_slot=cpus_per_slot or node.cpus_per_slot,
         )
         for node in nodes
+    )
+    return wanted if max_slots is None else _first_slots(wanted, max_slots)
+
+
+def _first_slots(nodes: Sequence[Node], most: int) -> tuple[Node, ...]:
+    """Return the first nodes, with `most` slots together."""
+    before = (0, *itertools.accumulate(node.slots for node in nodes))
+    return tuple(
+        replace(node, slots=min(node.slots, most - taken))
+        for node, taken in zip(nodes, before, strict=False)
+        if taken < most
     )
 
 

@@ -29,7 +29,7 @@ from hpcml.engines.managers import note_manager
 from hpcml.engines.streams import Streams
 from hpcml.errors import HpcmlError, TaskError
 
-__all__ = ["Worker", "become_worker", "current_worker", "run_frame"]
+__all__ = ["Worker", "become_worker", "current_worker", "leave_worker", "run_frame"]
 
 
 @dataclass(frozen=True)
@@ -56,6 +56,12 @@ def become_worker(host: str, slot: int, streams: Streams | None = None) -> None:
     rebind_classes()
     _worker = Worker(host, slot)
     _streams = streams
+
+
+def leave_worker() -> None:
+    """Undo `become_worker`, in a process that goes on as another."""
+    global _worker, _streams  # noqa: PLW0603  one process is one worker
+    _worker = _streams = None
 
 
 def current_worker() -> Worker | None:

@@ -34,7 +34,7 @@ class Algorithm(Protocol):
     """Steps of a generation; the attributes of the object are saved in checkpoints."""
 
     generates: ClassVar[bool]
-    """Whether the algorithm makes all its individuals and takes no first population."""
+    """True where the algorithm makes all its individuals and takes no first population."""
 
     def begin(self, population: Population, toolbox: Toolbox) -> Population:
         """Take the first population, evaluated; return the first generation."""

@@ -17,7 +17,7 @@ from pathlib import Path
 from hpcml.errors import HpcmlError, RunInUse
 from hpcml.journal.private_files import open_private, temporary_path
 
-__all__ = ["DriverIdentity", "Lease", "is_gone", "this_process"]
+__all__ = ["DriverIdentity", "Lease", "holder_that_is_gone", "is_gone", "this_process"]
 
 IsJobOver = Callable[[str], bool | None]
 """Function of a job's id: whether the job is over, None where Slurm does not answer."""
@@ -86,6 +86,32 @@ def is_gone(holder: DriverIdentity, this_driver: DriverIdentity, is_job_over: Is
     return is_job_over(holder.job) is True
 
 
+def _read_holder(path: Path) -> DriverIdentity | None:
+    """Return the holder of a lease; None when the holder has released it."""
+    with open(open_private(path, os.O_RDONLY)) as file:
+        content = file.read()
+    try:
+        return DriverIdentity(**json.loads(content)) if content else None
+    except (ValueError, TypeError) as error:
+        raise HpcmlError(
+            f"{path} does not name the process that uses this run. If no other process does: rm '{path}'"
+        ) from error
+
+
+def holder_that_is_gone(directory: Path) -> DriverIdentity | None:
+    """Return the last driver of a run if it has ended without a release of its lease, as far as seen from here.
+
+    Slurm is not asked: the end of a driver on another computer is not seen.
+    """
+    leases = [path for path in directory.glob("lease-*") if path.name[6:].isdigit()]
+    path = max(leases, key=lambda path: int(path.name[6:]), default=None)
+    with contextlib.suppress(FileNotFoundError, HpcmlError):
+        holder = None if path is None else _read_holder(path)
+        if holder is not None and is_gone(holder, this_process(), lambda _: None):
+            return holder
+    return None
+
+
 class Lease:
     """The right to write to a run, held until `release`, or until the end of this process.
 
@@ -145,8 +171,10 @@ class Lease:
             return 1
         is_last = not self._path(number + 1).exists()
         if is_last and holder is not None and not is_gone(holder, this_driver, is_job_over):
+            is_own = holder == this_driver
+            advice = "shut down its Cluster, for it is this program" if is_own else "wait for its end"
             raise RunInUse(
-                f"{self._directory} is in use by {holder}: wait for its end, or start a new run. If that process "
+                f"{self._directory} is in use by {holder}: {advice}, or start a new run. If that process "
                 f"is gone for certain: rm '{self._path(number)}'"
             )
         return number + 1
@@ -195,16 +223,7 @@ class Lease:
         raise refused or OSError(errno.EIO, "a link to it was not made", str(temporary))
 
     def _read_holder(self, number: int) -> DriverIdentity | None:
-        """Return the holder of a lease; None when the holder has released it."""
-        path = self._path(number)
-        with open(open_private(path, os.O_RDONLY)) as file:
-            content = file.read()
-        try:
-            return DriverIdentity(**json.loads(content)) if content else None
-        except (ValueError, TypeError) as error:
-            raise HpcmlError(
-                f"{path} does not name the process that uses this run. If no other process does: rm '{path}'"
-            ) from error
+        return _read_holder(self._path(number))
 
     def release(self) -> None:
         """End the lease by truncating its file: needs no disk space, and cannot remove a successor's lease."""

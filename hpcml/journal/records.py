@@ -124,9 +124,14 @@ class JournalReader:
             nbytes -= len(part)
         return b"".join(parts)
 
-    def items(self) -> Iterator[Record | Damage]:
-        """Yield the records, in order, and the damages between or after them."""
-        offset = HEADER_BYTES
+    def new_items(self) -> Iterator[Record | Damage]:
+        """Yield the items that were appended after the last authentic record that was read."""
+        self.size = os.fstat(self._descriptor).st_size
+        return self.items(self.end)
+
+    def items(self, start: int = HEADER_BYTES) -> Iterator[Record | Damage]:
+        """Yield the records from `start` on, in order, and the damages between or after them."""
+        offset = start
         while offset < self.size:
             found = self._record(offset)
             if found is None:

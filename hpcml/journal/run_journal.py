@@ -13,6 +13,8 @@ that ends has a record, whose body is the outcome as the worker packed it, and s
 ``keys``   keys of a chunk of tasks that ended, as ``task``; of all of them: ``name``, ``at``, ``t``, ``s``, ``m``
 ``code``   digest of the user's modules that a worker had imported, ``c`` of tasks; ``of``: these modules
 ``class``  number of a class of the script in pickles; ``of``: see `hpcml.data.classes.ClassNote`
+``now``    time at which ``running`` has changed: of workers, the name's number of a task that has run for more
+           than a second, and its start, or null; ``waiting`` calls; ``left`` (seconds that the job has)
 ``death``  worker that died; ``t``, ``cause``, ``tasks`` (the names of those that it had)
 ``end``    how the session ended; ``t``
 =========  ======================================================================================================
@@ -163,9 +165,18 @@ class RunJournal:
         self._empty = False
         self._records.finished(call, outcome, packed)
 
-    def failed(self, call: Call, error: str) -> None:
+    def expect(self, group: str, tasks: int) -> None:
+        """Record how many tasks of a group this session has, recorded ones included."""
+        self._write({"expect": group, "tasks": tasks})
+
+    def failed(self, call: Call, error: str, worker: str, seconds: float) -> None:
         """Record a call that has ended its worker too often, or ran too long."""
-        self._records.failed(call, error)
+        self._empty = False
+        self._records.failed(call, error, worker, seconds)
+
+    def running(self, tasks: Mapping[str, tuple[str, float] | None], waiting: int, left: float | None) -> None:
+        """Record changes in what workers do; see `hpcml.data.envelope.TaskObserver`."""
+        self._records.running(tasks, waiting, left)
 
     def died(self, worker: str, cause: str, names: Sequence[str]) -> None:
         """Record the death of a worker, and the names of the tasks that it had."""

@@ -60,11 +60,14 @@ def versions() -> dict[str, str]:
 def run_label(argv: Sequence[str], environment: Mapping[str, str]) -> str:
     """Return the label of a script's runs, made of its path, its arguments and its task of a job array.
 
-    Each Cluster that a script opens has a label, and runs, of its own. In notebooks and interactive sessions the
-    working directory identifies the run.
+    Each Cluster that a script opens has a label, and runs, of its own. A notebook has one label: its cells are run
+    again and in any order. In other interactive sessions the working directory identifies the run.
     """
     script = argv[0] if argv else ""
-    if not script or "ipykernel" in script:
+    if "ipykernel" in script and (notebook := _notebook(environment)):
+        stem = Path(notebook).stem[:40]
+        identity = [notebook]
+    elif not script or "ipykernel" in script:
         stem = "interactive"
         identity = [os.getcwd()]
     else:
@@ -72,6 +75,12 @@ def run_label(argv: Sequence[str], environment: Mapping[str, str]) -> str:
         stem = Path(script).stem[:40]
         identity = [os.path.abspath(script), *argv[1:], array_task, str(next(_numbers))]
     return f"{stem}-{digest(json.dumps(identity).encode())[:12]}"
+
+
+def _notebook(environment: Mapping[str, str]) -> str:
+    """Return the path of the notebook whose kernel this is; "" where the front end does not say."""
+    of_code = getattr(sys.modules["__main__"], "__vsc_ipynb_file__", "")  # set by Visual Studio Code
+    return environment.get("JPY_SESSION_NAME", "") or str(of_code)
 
 
 def note_last_run(base: Path, label: str, run_dir: Path) -> Path:

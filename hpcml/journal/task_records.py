@@ -109,10 +109,20 @@ class TaskRecords:
             self._append({"name": self._names[name], "is": name}, b"")
         return self._names[name]
 
-    def failed(self, call: Call, error: str) -> None:
+    def failed(self, call: Call, error: str, worker: str, seconds: float) -> None:
         """Record a call that has ended its worker too often, or ran too long."""
         key = call.key or "".join(call.keys[:1])
-        self._append({"task": key, "name": self._number(call.name), "t": time.time(), "error": error}, b"")
+        times = {"t": round(time.time() - seconds, 3), "s": round(seconds, 6)}
+        self._append({"task": key, "name": self._number(call.name), "at": worker, **times, "error": error}, b"")
+
+    def running(self, tasks: Mapping[str, tuple[str, float] | None], waiting: int, left: float | None) -> None:
+        """Record changes in what workers do; see `hpcml.data.envelope.TaskObserver`."""
+        running = {
+            worker: None if task is None else [self._number(task[0]), round(task[1], 1)]
+            for worker, task in tasks.items()
+        }
+        ends = {} if left is None else {"left": round(left)}
+        self._append({"now": round(time.time(), 1), "running": running, "waiting": waiting, **ends}, b"")
 
     def died(self, worker: str, cause: str, names: Sequence[str]) -> None:
         """Record the death of a worker, and the names of the tasks that it had."""

@@ -53,7 +53,7 @@ class Allocation:
     launch_node: str | None = None
     """The node that this process is on; None on the login node."""
     end_time: float | None = None
-    """When the time limit ends the job, in s since 1970, as planned at its start; None before Slurm 23.02.
+    """Planned end of the job by its time limit, in s since 1970, as of its start; None before Slurm 23.02.
 
     Without a limit Slurm plans a year."""
     restart_count: int = 0

@@ -9,13 +9,26 @@ import re
 from collections.abc import Mapping, Sequence
 
 __all__ = [
+    "accounting_query",
+    "cancel",
+    "cancel_pending",
+    "configuration_query",
     "controller_step",
+    "driver_step",
     "end_time_query",
+    "job_record",
     "job_state_query",
+    "mpi_plugins_query",
+    "own_jobs_query",
+    "partition_query",
     "requeue",
     "sbcast",
+    "signal_step",
     "step_environment",
+    "submission_environment",
+    "submit",
     "time_left_query",
+    "user_limits_query",
     "worker_step",
 ]
 
@@ -47,7 +60,30 @@ def step_environment(env: Mapping[str, str]) -> dict[str, str]:
     return {**kept, "SLURM_EXIT_ERROR": str(SLURM_FAILED)}
 
 
-def _step(nodes: Sequence[str], name: str, het_group: int | None, together: bool = False) -> list[str]:
+def submission_environment(env: Mapping[str, str]) -> dict[str, str]:
+    """Return `env` for commands about other jobs: without the variables of the job that this process is in.
+
+    ``SBATCH_*`` variables stay, for they are the user's own defaults.
+
+    Examples
+    --------
+    >>> from hpcml.slurm.commands import submission_environment
+    >>> submission_environment({"SLURM_JOB_ID": "7", "SLURM_CONF": "/etc/slurm.conf", "SBATCH_QOS": "long"})
+    {'SLURM_CONF': '/etc/slurm.conf', 'SBATCH_QOS': 'long'}
+    """
+    return {
+        name: value
+        for name, value in env.items()
+        if not name.startswith(
+            ("SLURM_", "SLURMD_", "SALLOC_", "SRUN_", "SQUEUE_", "SINFO_", "SACCT_", "PMI_", "PMIX_")
+        )
+        or name in ("SLURM_CONF", "SLURM_CLUSTERS", "SLURM_JWT", "SLURM_SACK_JWKS")
+    }
+
+
+def _step(
+    nodes: Sequence[str], name: str, het_group: int | None, together: bool = False, mpi: str = "none"
+) -> list[str]:
     """Return the options of all steps: one task a node, which shares the CPUs and memory of other steps."""
     ends = ["--kill-on-bad-exit=1", "--wait=0"] if together else ["--kill-on-bad-exit=0", "--wait=0", "--no-kill"]
     group = [] if het_group is None else [f"--het-group={het_group}"]
@@ -63,29 +99,47 @@ def _step(nodes: Sequence[str], name: str, het_group: int | None, together: bool
         "--ntasks-per-node=1",
         f"--nodelist={','.join(nodes)}",
         *ends,
-        "--mpi=none",
+        f"--mpi={mpi}",
         "--export=ALL",
         "--quit-on-interrupt",
     ]
 
 
 def worker_step(
-    nodes: Sequence[str], program: Sequence[str], het_group: int | None = None, *, together: bool = False
+    nodes: Sequence[str],
+    program: Sequence[str],
+    het_group: int | None = None,
+    *,
+    together: bool = False,
+    mpi: str = "none",
+    options: Sequence[str] = (),
 ) -> list[str]:
     """Return the command of the step that runs `program` once on each of `nodes`, on all its CPUs.
 
-    With `together` the whole step ends when a node is lost or its program fails.
+    With `together` the whole step ends when a node is lost or its program fails. `mpi` is Slurm's plugin for MPI.
+    `options` are srun's, too.
 
     srun sends its standard input to every task, and labels standard output and error with the number of the task,
     which is that of the node in `nodes`. Lines of up to 1,015 bytes stay whole: with ``--unbuffered``, srun would
     put labels and line ends into lines that follow each other quickly.
     """
-    return [*_step(nodes, "hpcml-workers", het_group, together), "--label", *program]
+    return [*_step(nodes, "hpcml-workers", het_group, together, mpi), "--label", *options, *program]
 
 
-def controller_step(node: str, program: Sequence[str], het_group: int | None = None) -> list[str]:
+def controller_step(
+    node: str, program: Sequence[str], het_group: int | None = None, options: Sequence[str] = ()
+) -> list[str]:
     """Return the command of the step that runs `program` on `node`, without a GPU."""
-    return [*_step([node], "hpcml-controller", het_group), "--gres=none", *program]
+    return [*_step([node], "hpcml-controller", het_group), "--gres=none", *options, *program]
+
+
+def driver_step(
+    node: str, program: Sequence[str], het_group: int | None = None, options: Sequence[str] = ()
+) -> list[str]:
+    """Return the command of the step that runs the user's script in a container on `node`, on all its CPUs."""
+    step = _step([node], "hpcml-driver", het_group)
+    step.remove("--quit-on-interrupt")  # the script ends in order
+    return [*step, *options, *program]
 
 
 def sbcast(step: str, source: str, target: str, nbytes: int) -> list[str]:
@@ -103,6 +157,11 @@ def sbcast(step: str, source: str, target: str, nbytes: int) -> list[str]:
     return ["sbcast", f"--jobid={step}", "--force", f"--size={block}", source, target]
 
 
+def mpi_plugins_query() -> list[str]:
+    """Return the command that prints Slurm's plugins for MPI; see `hpcml.engines.nodes.mpi_plugin`."""
+    return ["srun", "--mpi=list"]
+
+
 def job_state_query(job: str) -> list[str]:
     """Return the command that prints a job's state, or nothing when the job has ended."""
     return ["squeue", "--noheader", f"--jobs={job}", "--format=%T"]
@@ -111,6 +170,64 @@ def job_state_query(job: str) -> list[str]:
 def time_left_query(job: str) -> list[str]:
     """Return the command that prints the time that a job has left, see `hpcml.slurm.queries.parse_time_left`."""
     return ["squeue", "--noheader", f"--jobs={job}", "--format=%L"]
+
+
+def own_jobs_query(fields: str) -> list[str]:
+    """Return the command that prints `fields` of this user's jobs, see `hpcml.slurm.jobs.states.parse_jobs`."""
+    return ["squeue", "--noheader", "--me", "--states=all", f"--Format={fields}"]
+
+
+def job_record(job: str) -> list[str]:
+    """Return the command that prints Slurm's record of a job, which it forgets minutes after the job's end."""
+    return ["scontrol", "--oneliner", "show", "job", job]
+
+
+def accounting_query(jobs: Sequence[str]) -> list[str]:
+    """Return the command that prints how jobs have ended, see `hpcml.slurm.jobs.states.parse_accounting`."""
+    options = ["--noheader", "--parsable2", "--allocations", "--format=JobID,State,ExitCode"]
+    return ["sacct", *options, f"--jobs={','.join(jobs)}"]
+
+
+def partition_query() -> list[str]:
+    """Return the command that prints partitions and their nodes; see `hpcml.slurm.jobs.partitions`."""
+    return ["sinfo", "--noheader", "--exact", "--format=%P|%a|%l|%D|%c|%m|%G|%s"]
+
+
+def user_limits_query(user: str) -> list[str]:
+    """Return the command that prints ``account|qos,…`` for each association of a user (sacctmgr(1))."""
+    return ["sacctmgr", "--noheader", "--parsable2", "show", "associations", f"user={user}", "format=account,qos"]
+
+
+def submit(options: Sequence[str], script: str) -> list[str]:
+    """Return the command that submits a job file, and prints the job's number."""
+    return ["sbatch", "--parsable", *options, script]
+
+
+def cancel(jobs: Sequence[str]) -> list[str]:
+    """Return the command that cancels jobs, and mentions those that there are not."""
+    return ["scancel", "--verbose", *jobs]
+
+
+def signal_step(step: str, name: str) -> list[str]:
+    """Return the command that sends a signal to the processes of a step, named as ``job.step``.
+
+    Examples
+    --------
+    >>> from hpcml.slurm.commands import signal_step
+    >>> signal_step("7.0", "TERM")
+    ['scancel', '--signal=TERM', '7.0']
+    """
+    return ["scancel", f"--signal={name}", step]
+
+
+def cancel_pending(jobs: Sequence[str]) -> list[str]:
+    """Return the command that cancels those of the jobs that have not started."""
+    return ["scancel", "--state=PENDING", *jobs]
+
+
+def configuration_query() -> list[str]:
+    """Return the command that prints Slurm's configuration; see `hpcml.slurm.queries.parse_array_size`."""
+    return ["scontrol", "show", "config"]
 
 
 def end_time_query(job_id: int) -> list[str]:

@@ -11,19 +11,33 @@ import time
 from collections import deque
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from hpcml.errors import CommandError
 from hpcml.slurm.message_lines import MessageReader
+from hpcml.slurm.relay import RelayedChild, run_relayed, start_relayed
 
-__all__ = ["Inbox", "Program", "run", "tail"]
+__all__ = ["Inbox", "Program", "relay_commands", "run", "run_for_errors", "tail"]
 
+Child = subprocess.Popen[bytes] | RelayedChild
 EXIT_AFTER_OUTPUT_SECONDS = 5.0  # that a program may take from the end of its output to its own end
+
+_relays: list[str] = []  # the socket of the relay, in a container
+
+
+def relay_commands(path: str) -> None:
+    """Have all commands started outside this container, by the `hpcml.slurm.relay.Relay` at `path`."""
+    _relays[:] = [path]
 
 
 def tail(text: str, lines: int = 20) -> str:
     """Return the last `lines` lines of `text`, indented for a message."""
     return "\n".join("    " + line for line in text.strip().splitlines()[-lines:]) or "    (nothing)"
+
+
+def _shown(argv: Sequence[str]) -> str:
+    """Return a command for a message, without the programs among its words."""
+    return " ".join("…" if "\n" in word else word for word in argv)
 
 
 def run(
@@ -45,18 +59,26 @@ def run(
     >>> run(["echo", "hello"])
     'hello\\n'
     """
-    shown = " ".join(argv)
+    return _complete(argv, env, timeout, inherit).stdout
+
+
+def run_for_errors(argv: Sequence[str], env: Mapping[str, str] | None = None, timeout: float = 30.0) -> str:
+    """Run a command and return its standard error: some commands of Slurm print errors and exit with 0.
+
+    Raises
+    ------
+    CommandError
+        As for `run`.
+    """
+    return _complete(argv, env, timeout, ()).stderr
+
+
+def _complete(
+    argv: Sequence[str], env: Mapping[str, str] | None, timeout: float, inherit: Sequence[int]
+) -> "subprocess.CompletedProcess[str]":
+    shown = _shown(argv)
     try:
-        done = subprocess.run(
-            argv,
-            env=env,
-            timeout=timeout,
-            capture_output=True,
-            text=True,
-            check=False,
-            stdin=subprocess.DEVNULL,
-            pass_fds=inherit,
-        )
+        done = _run(argv, env, timeout, inherit)
     except OSError as error:
         raise CommandError(f"`{shown}` cannot be started: {error}") from error
     except subprocess.TimeoutExpired as error:
@@ -64,9 +86,49 @@ def run(
     if done.returncode:
         raise CommandError(
             f"`{shown}` failed with exit code {done.returncode}; its standard error ended with\n"
-            f"{tail(done.stderr)}\nand its standard output with\n{tail(done.stdout)}"
+            f"{tail(done.stderr)}\nand its standard output with\n{tail(done.stdout)}",
+            done.stderr,
         )
-    return done.stdout
+    return done
+
+
+def _run(
+    argv: Sequence[str], env: Mapping[str, str] | None, timeout: float, inherit: Sequence[int]
+) -> "subprocess.CompletedProcess[str]":
+    if _relays:
+        return run_relayed(_relays[0], argv, env, timeout, inherit)
+    return subprocess.run(
+        argv,
+        env=env,
+        timeout=timeout,
+        capture_output=True,
+        text=True,
+        check=False,
+        stdin=subprocess.DEVNULL,
+        pass_fds=inherit,
+    )
+
+
+def _start(argv: Sequence[str], env: Mapping[str, str], errors: IO[bytes]) -> Child:
+    if _relays:
+        return start_relayed(_relays[0], argv, env, errors)
+    return subprocess.Popen(
+        argv,
+        env=env,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=errors,
+        start_new_session=True,  # Ctrl-C is for the driver, which then stops the program
+    )
+
+
+def _signal(child: Child, number: int) -> None:
+    """Send a signal to the process group of a child."""
+    if isinstance(child, RelayedChild):
+        child.send_signal(number)
+    else:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(child.pid, number)
 
 
 class Program:
@@ -98,16 +160,9 @@ class Program:
         self._inbox = inbox
         with open(os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600), "wb") as errors:
             try:
-                self._process = subprocess.Popen(
-                    argv,
-                    env=env,
-                    stdin=subprocess.PIPE,
-                    stdout=subprocess.PIPE,
-                    stderr=errors,
-                    start_new_session=True,  # Ctrl-C is for the driver, which then stops the program
-                )
+                self._process = _start(argv, env, errors)
             except OSError as error:
-                raise CommandError(f"`{' '.join(argv)}` cannot be started: {error}") from error
+                raise CommandError(f"`{_shown(argv)}` cannot be started: {error}") from error
         self._reader = threading.Thread(target=self._read, name=f"hpcml-read-{name}", daemon=True)
         self._reader.start()
 
@@ -156,8 +211,7 @@ class Program:
 
     def terminate(self) -> None:
         """Order the program to end, by SIGTERM to its process group, without waiting."""
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self._process.pid, signal.SIGTERM)
+        _signal(self._process, signal.SIGTERM)
 
     def wait(self, deadline: float) -> bool:
         """Wait for the program's end until `deadline` on the monotonic clock; return whether it has ended."""
@@ -171,8 +225,7 @@ class Program:
         for sign in (signal.SIGTERM, signal.SIGKILL):
             if self.wait(time.monotonic() + grace):
                 break
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(self._process.pid, sign)
+            _signal(self._process, sign)
         self.wait(time.monotonic() + grace)
         self._reader.join(grace)
         if self._process.stdout is not None and not self._reader.is_alive():

@@ -4,13 +4,33 @@ Each function runs one command, built by `hpcml.slurm.commands`, and parses its 
 """
 
 import datetime
+import re
 from collections.abc import Mapping
 
 from hpcml.errors import CommandError
-from hpcml.slurm.commands import end_time_query, job_state_query, requeue, step_environment, time_left_query
+from hpcml.slurm.commands import (
+    configuration_query,
+    end_time_query,
+    job_state_query,
+    requeue,
+    step_environment,
+    submission_environment,
+    time_left_query,
+)
 from hpcml.slurm.process import run
 
-__all__ = ["end_time", "is_job_over", "parse_end_time", "parse_time_left", "requeue_job", "time_left"]
+__all__ = [
+    "array_size",
+    "end_time",
+    "is_job_over",
+    "parse_array_size",
+    "parse_end_time",
+    "parse_time_left",
+    "requeue_job",
+    "time_left",
+]
+
+ARRAY_SIZE = 1001  # Slurm's own default of MaxArraySize, see slurm.conf(5)
 
 QUERY_TIMEOUT_SECONDS = 10.0
 REQUEUE_TIMEOUT_SECONDS = 20.0
@@ -96,3 +116,26 @@ def requeue_job(job: str, environment: Mapping[str, str]) -> None:
         Slurm refuses, or does not answer.
     """
     run(requeue(job), step_environment(environment), REQUEUE_TIMEOUT_SECONDS)
+
+
+def array_size(environment: Mapping[str, str]) -> int:
+    """Return the most elements of one job array; Slurm's default where Slurm does not answer."""
+    try:
+        return parse_array_size(run(configuration_query(), submission_environment(environment)))
+    except CommandError:
+        return ARRAY_SIZE
+
+
+def parse_array_size(text: str) -> int:
+    """Return the most elements of a job array, from the output of `configuration_query`.
+
+    The largest index is one less than MaxArraySize, and the first one is 0 (slurm.conf(5)).
+
+    Examples
+    --------
+    >>> from hpcml.slurm.queries import parse_array_size
+    >>> parse_array_size("MaxArraySize            = 101\\nMaxBatchRequeue         = 5\\n")
+    101
+    """
+    match = re.search(r"^MaxArraySize\s*=\s*(\d+)", text, re.MULTILINE)
+    return int(match[1]) if match else ARRAY_SIZE

@@ -19,7 +19,7 @@ from slurm_cluster import SlurmCluster, reap
 
 PROGRAMS = HERE / "programs"
 BATCH = (str(HERE / "batch"), str(HERE / "batch-job"))
-OURS = ("hpcml", "loky")  # run by this Python; the others by the peers'
+OURS = ("hpcml", "hpcml_ipyparallel", "loky")  # run by this Python; the others by the peers'
 NODES, CPUS, MEMORY = 3, 12, 16_000  # memory of each node, in MB
 LEAST_MEMORY = 3e9  # bytes; with less left on this computer, a program must end
 POLL = 0.2  # seconds between two looks at a program that runs
@@ -78,6 +78,8 @@ def _command(run: Run, words: list[str], base: dict[str, str]) -> tuple[list[str
     A batch run takes the nodes' whole memory, of which dask gives each worker a share, and not more. As job
     scripts do, it says how many threads a worker has: not every peer binds its workers to their CPUs.
     """
+    if run.login:
+        return words, base
     if not run.batch:
         return ["salloc", "--quiet", *run.allocation, *words], base
     threads = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")

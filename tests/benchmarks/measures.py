@@ -46,6 +46,7 @@ class Run:
     pool: whose workers it uses; "hpcml" is ours. A run gives values for all `measures`.
     batch: sbatch starts it, on the first node of its allocation; else salloc, on the login node.
     repeats: at most so many, for figures that hardly differ from one to the next.
+    login: the program runs on the login node, outside any allocation.
     """
 
     pool: str
@@ -56,6 +57,7 @@ class Run:
     timeout: float = 120
     batch: bool = False
     repeats: int = 100
+    login: bool = False
 
 
 def _measure(name: str, unit: str, limits: dict[str, float] | None = None, **goals: Goal) -> Measure:
@@ -82,6 +84,7 @@ def _search(size: int) -> tuple[Measure, ...]:
 MEASURES = (
     _measure("start_12", "s", dask=Goal(0.35), executorlib=Goal(0.5)),
     _measure("start_36", "s", dask=Goal(0.12)),
+    _measure("provisioned_12", "s", dask_jobqueue=Goal(0.4)),
     _measure("joblib_noop", "tasks/s", dask=Goal(4, at_least=True)),
     _measure("map_sleep_1ms", "x ideal", {IDEAL: 1.0}, ideal=Goal(1.18)),
     _measure("map_sleep_10ms", "x ideal", {IDEAL: 1.0}, ideal=Goal(1.08)),
@@ -115,6 +118,32 @@ MEASURES = (
         for slots, goals in ((2, (0.9, 0.85, 0.8, 0.8)), (12, (0.85, 0.85, 0.8, 0.8)))
         for name, goal in zip(("school", "scoop", "arrays", "trees"), goals, strict=True)
     ),
+    # submitit writes the arguments of each call.
+    _measure("map_array_written", "x data", {**_ONCE, "submitit": 1000.0}, ideal=Goal(1.1)),
+    _measure("map_array_seconds", "x ideal", {IDEAL: 1.0}, ideal=Goal(1.2)),
+    _measure("job_questions", "in a minute", {"limit": 1.0}, limit=Goal(1.0)),
+    *(
+        measure
+        for slots in (4, 12)
+        for measure in (
+            _measure(
+                f"frames_map_{slots}",
+                "tasks/s",
+                mpi_futures=Goal(10, at_least=True),
+                mpi_futures_100=Goal(1.5, at_least=True),
+            ),
+            _measure(f"frames_call_{slots}", "ms", {"limit": 0.5}, limit=Goal(1.0), mpi_futures=Goal(0.3)),
+            _measure(f"frames_joblib_{slots}", "tasks/s", hpcml_ipyparallel=Goal(2, at_least=True)),
+            _measure(f"frames_start_{slots}", "s", hpcml_ipyparallel=Goal(1.2)),
+        )
+    ),
+    *(
+        _measure(f"frames_population_{n}", "of ideal", {IDEAL: 1.0}, ideal=Goal(0.88, at_least=True))
+        for n in (4, 12)
+    ),
+    _measure("frames_idle_12", "% of a core", {"limit": 1.0}, limit=Goal(1.0)),
+    _measure("scale_driver", "frames/s"),
+    *(_measure(f"scale_{seconds}s", "slots", {"limit": 100_000}) for seconds in (1, 10, 100)),
     _measure("steady_state", "x generations", {"generations": 1.0}, generations=Goal(1.5, at_least=True)),
 )
 
@@ -125,6 +154,9 @@ _TRANSFER = ("broadcast_100mb", "broadcast_500mb", "broadcast_used_100mb", "broa
 _JOURNAL = ("journal_write", "journal_bytes", "journal_key", "resume_10000")
 _FAULTS = ("recovery_killed", "recovery_replaced", "recovery_frozen", "recovery_controller", "deaths_every_3s")
 _EVOLUTION = ("evolution_10us", "evolution_1ms", "evolution_10ms")
+_ARRAYS = ("map_array_written", "map_array_seconds", "job_questions")
+_FRAMES = ("map", "call", "joblib", "start", "population")
+_SCALE = ("scale_driver", "scale_1s", "scale_10s", "scale_100s")
 _SCHOOL = ("school", "scoop", "arrays", "trees")
 _SYSTEMS = ("hpcml", "dask", "dask_scatter", "ipyparallel")
 
@@ -132,6 +164,11 @@ _SYSTEMS = ("hpcml", "dask", "dask_scatter", "ipyparallel")
 def _figures(size: int) -> tuple[str, ...]:
     """Return the measures of a search whose memory is not sampled."""
     return tuple(f"search_{what}_{size}mb" for what in ("seconds", "received", "driver"))
+
+
+def _frames(slots: int, *names: str) -> tuple[str, ...]:
+    """Return measures of small tasks over MPI."""
+    return tuple(f"frames_{name}_{slots}" for name in names)
 
 
 def _search_run(pool: str, *measures: str, repeats: int = 100) -> Run:
@@ -155,6 +192,10 @@ GROUPS = (
         Run("hpcml", "start", 36, ("start_36",), THIRTY_SIX),
         Run("dask", "start", 36, ("start_36",), THIRTY_SIX, timeout=300),
         Run("dask_nanny", "start", 36, ("start_36",), THIRTY_SIX, timeout=300),
+    ),
+    (
+        Run("hpcml", "provision", 12, ("provisioned_12",), (), login=True),
+        Run("dask_jobqueue", "provision", 12, ("provisioned_12",), (), login=True),
     ),
     (
         Run("hpcml", "throughput", 12, _THROUGHPUT, TWELVE),
@@ -203,6 +244,18 @@ GROUPS = (
         Run("dask", "evolution", 12, _EVOLUTION, TWELVE, timeout=240),
         *(Run(pool, "evolution", 12, _EVOLUTION, None, 240) for pool in ("multiprocessing", "mpi", "scoop")),
     ),
+    *(
+        (
+            Run("hpcml", "frames", slots, _frames(slots, *_FRAMES, *idle), where),
+            Run("hpcml_ipyparallel", "frames", slots, _frames(slots, *_FRAMES), where),
+            Run("mpi_futures", "frames", slots, _frames(slots, "map", "call"), where),
+            Run("multiprocessing", "frames", slots, _frames(slots, "population"), None),
+            Run("mpi_futures_100", "frames", slots, _frames(slots, "map"), where),
+        )
+        for slots, where, idle in ((4, None, ()), (12, TWELVE, ("idle",)))
+    ),
+    (Run("hpcml", "scale", 12, _SCALE, TWELVE, timeout=300, batch=True, repeats=1),),
+    (Run("hpcml", "jobs", 12, _ARRAYS, (), timeout=600, repeats=1, login=True),),
     (
         Run("hpcml", "school", 2, tuple(f"{name}_2_slots" for name in _SCHOOL), None),
         Run("hpcml", "school", 12, tuple(f"{name}_12_slots" for name in _SCHOOL), TWELVE, timeout=240),

@@ -49,6 +49,30 @@ def test_large_arrays_in_functions_arguments_and_containers_are_mapped(cluster):
     assert cluster.submit(lambda tree: about(tree["a"][0][0]), nested).result() == expected[0]
 
 
+def test_bytes_that_are_sent_are_counted_large_data_once_for_each_node(cluster):
+    before = cluster.sent_nbytes
+    whole = RANDOM.normal(size=(1000, 200))
+    assert list(cluster.map(lambda number: number + len(whole), range(8))) == list(range(1000, 1008))
+    once = cluster.sent_nbytes - before
+    rows = list(RANDOM.normal(size=(1000, 200)))
+    assert list(cluster.map(len, [rows] * 8)) == [1000] * 8
+    in_each = cluster.sent_nbytes - before - once
+    nodes = len(cluster.hosts)
+    assert nodes * whole.nbytes <= once < 1.2 * nodes * whole.nbytes
+    assert 8 * whole.nbytes <= in_each < 1.2 * 8 * whole.nbytes
+
+
+def length_after(data, number):
+    time.sleep(0.002)
+    return len(data) + number
+
+
+def test_large_bytes_that_all_calls_of_a_map_share_are_sent_once(cluster):
+    data, before = os.urandom(1 << 21), cluster.sent_nbytes
+    assert list(cluster.map(length_after, [data] * 60, range(60))) == [len(data) + number for number in range(60)]
+    assert cluster.sent_nbytes - before < 1.5 * len(data) * len(cluster.hosts)
+
+
 def test_large_frames_sparse_matrices_and_bytes_arrive_equal(cluster):
     frame = pd.DataFrame(LARGE)
     assert cluster.submit(lambda f: float(f.to_numpy().sum()), frame).result() == LARGE.sum()

@@ -18,13 +18,20 @@ import hpcml
 
 # Each is a trait that no program may depend on, or that is nearer to plain Python than loky's worker is.
 DIFFERENT = {
-    "local": {"start method"},  # loky's own cannot start multiprocessing.Process (case K); here the default holds
+    "local": {
+        "start method",  # loky's own cannot start multiprocessing.Process (case K); here the default holds
+        "group",  # Ctrl-C in a terminal or a notebook is for the driver, which ends the tasks that are to end
+    },
     "ipyparallel": {
         "start method",
         "flags",  # -P: a random.py in the working directory must not be ours
         "warnings",  # two filters of IPython's and tornado's for their own warnings
         "main",  # loky's has the name of the program that started it, this one is empty
         "group",  # processes that a task starts end with its worker
+    },
+    "mpi": {
+        *("start method", "flags", "main", "group"),  # as ipyparallel's
+        "warnings",  # a library that is imported before the fork adds its filter then (scipy.special)
     },
 }
 

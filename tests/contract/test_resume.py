@@ -14,7 +14,8 @@ import pytest
 from engines import ENGINES
 
 PROGRAM = Path(__file__).parent / "helpers" / "resumable.py"
-KILLED = (1, 17, 30)  # tasks after which the driver is killed, in each session
+# Tasks after which the driver is killed, in each session: what is recorded when does not depend on the engine.
+KILLED = {"local": (1, 17, 30), "ipyparallel": (17,), "mpi": (30,)}
 
 
 class Session(NamedTuple):
@@ -61,13 +62,24 @@ def expected(tmp_path_factory):
     return session.results
 
 
+class Sessions(NamedTuple):
+    """Sessions of a run: those whose driver was killed after so many tasks each, and three that ended."""
+
+    limits: tuple[int, ...]
+    killed: list[Session]
+    last: Session
+    again: Session
+    other: Session
+
+
 @pytest.fixture(scope="module", params=ENGINES)
 def sessions(request, tmp_path_factory):
     """Kill the program a few times, let it end, start it once more, and once with other versions."""
     place = tmp_path_factory.mktemp(request.param)
-    found = [start(place, request.param, limit) for limit in KILLED]
-    found += [start(place, request.param), start(place, request.param)]
-    return [*found, start(place, request.param, OTHER_VERSION="1")]
+    limits = KILLED[request.param]
+    killed = [start(place, request.param, limit) for limit in limits]
+    last, again = start(place, request.param), start(place, request.param)
+    return Sessions(limits, killed, last, again, start(place, request.param, OTHER_VERSION="1"))
 
 
 def compare(found, expected, timings):
@@ -85,19 +97,19 @@ def compare(found, expected, timings):
 
 def test_a_killed_driver_leaves_its_finished_tasks_recorded(sessions):
     known = 0
-    for number, (session, limit) in enumerate(zip(sessions, KILLED, strict=False)):
+    for number, (session, limit) in enumerate(zip(sessions.killed, sessions.limits, strict=True)):
         assert session.code == -signal.SIGKILL, session.errors
         assert (session.number, session.known) == (number + 1, known)
         known += limit
-    assert (sessions[3].number, sessions[3].known) == (4, known)
+    assert (sessions.last.number, sessions.last.known) == (len(sessions.limits) + 1, known)
 
 
 def test_no_finished_call_runs_again(sessions):
     """The tasks that ran in the last session and the recorded ones are all tasks together."""
-    last, again, other = sessions[3:]
+    _, _, last, again, other = sessions
     assert last.code == 0, last.errors
     everything = Counter(other.executed)
-    assert len(last.executed) == everything.total() - sum(KILLED)
+    assert len(last.executed) == everything.total() - sum(sessions.limits)
     assert not Counter(last.executed) - everything
     assert everything.total() > 70
     assert again.executed == ["refuse 1"]  # only the task that raised runs again
@@ -105,40 +117,41 @@ def test_no_finished_call_runs_again(sessions):
 
 def test_only_tasks_in_flight_run_again(sessions):
     """Only the frames of short tasks whose outcome had not arrived run again."""
-    ran = Counter(line for session in sessions[:4] for line in session.executed)
-    repeated = (ran - Counter(sessions[5].executed)).total()
-    assert repeated <= sum(len(session.executed) - limit for session, limit in zip(sessions, KILLED, strict=False))
+    ran = Counter(line for session in (*sessions.killed, sessions.last) for line in session.executed)
+    repeated = (ran - Counter(sessions.other.executed)).total()
+    in_flight = zip(sessions.killed, sessions.limits, strict=True)
+    assert repeated <= sum(len(session.executed) - limit for session, limit in in_flight)
 
 
 def test_results_equal_those_of_one_process(sessions, expected):
-    for session in sessions[3:]:
+    for session in sessions[2:]:
         found = {name: value for name, value in session.results.items() if name not in ("tickets", "refused")}
         compare(found, {name: value for name, value in expected.items() if name != "tickets"}, timings=False)
         assert session.results["refused"] == "KeyError(1)"
 
 
 def test_recorded_times_are_used_again(sessions):
-    compare(sessions[4].results, sessions[3].results, timings=True)
+    compare(sessions.again.results, sessions.last.results, timings=True)
 
 
 def test_equal_calls_have_a_result_each(sessions):
-    tickets = sessions[3].results["tickets"]
+    tickets = sessions.last.results["tickets"]
     assert len(set(tickets)) == 5
-    assert sessions[4].results["tickets"] == tickets
-    assert not set(sessions[5].results["tickets"]) & set(tickets)
+    assert sessions.again.results["tickets"] == tickets
+    assert not set(sessions.other.results["tickets"]) & set(tickets)
 
 
 def test_no_warning_is_printed(sessions):
-    for session in (sessions[0], sessions[3], sessions[4]):
+    for session in (sessions.killed[0], sessions.last, sessions.again):
         assert "cannot be recognised" not in session.errors
         assert "recorded" not in session.errors
         assert "Traceback" not in session.errors
-    assert sessions[4].errors == ""
+    assert sessions.again.errors == ""
 
 
 def test_other_versions_run_all_tasks_again_with_a_message(sessions):
-    other = sessions[5]
+    other = sessions.other
     assert other.code == 0, other.errors
-    assert (other.number, other.known) == (6, 0)
+    assert (other.number, other.known) == (len(sessions.limits) + 3, 0)
     count = len(other.executed) - 1  # without the task that raised
     assert f"{count} recorded tasks run again, for versions have changed: scipy" in other.errors

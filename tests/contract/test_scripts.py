@@ -131,7 +131,7 @@ def test_a_missing_script_is_an_error(tmp_path):
 def test_an_unknown_engine_lists_the_known(tmp_path):
     done = hpcml_command("run", "--engine=spark", write(tmp_path, ""), cwd=tmp_path)
     assert done.returncode == 1
-    assert done.stderr == "hpcml: there is no engine 'spark': choose one of local, ipyparallel, or 'auto'\n"
+    assert done.stderr == "hpcml: there is no engine 'spark': choose one of local, ipyparallel, mpi, or 'auto'\n"
 
 
 @pytest.mark.parametrize(("engine", "library"), [("local", "loky"), ("ipyparallel", "ipyparallel")])

@@ -15,8 +15,8 @@ FOLDERS = {
     "journal": ("data", "slurm", "errors"),
     "engines": ("journal", "data", "slurm", "interpreter", "errors"),
     "evolve": ("journal", "data", "errors"),
-    "cluster": ("engines", "journal", "data", "slurm", "errors"),
-    "commands": ("cluster", "engines", "journal", "data", "slurm", "interpreter", "errors"),
+    "cluster": ("engines", "journal", "data", "slurm", "interpreter", "errors"),
+    "commands": ("cluster", "evolve", "engines", "journal", "data", "slurm", "interpreter", "errors"),
     "scoop_programs": ("cluster",),
     "public": ("cluster", "data", "slurm", "errors"),
 }
@@ -31,50 +31,75 @@ SHARED_MODULES = {
 """Modules of a folder that another folder may import, where these are not all."""
 
 SUBFOLDERS = {
-    "cluster": ("cluster.dispatch", "cluster.map"),
+    "slurm": (),
+    "slurm.jobs": ("slurm",),
+    "cluster": ("cluster.dispatch", "cluster.fleet", "cluster.map", "cluster.notebook"),
     "data": ("data.staging",),
     "engines": (),
-    "commands": ("commands.report",),
+    "commands": ("commands.doctor", "commands.report", "commands.jobs", "commands.jupyter", "commands.top"),
     "engines.nodes": ("engines",),
     "engines.local": ("engines",),
     "engines.ipyparallel": ("engines", "engines.nodes"),
+    "engines.mpi": ("engines", "engines.nodes"),
     "engines.scoop": ("engines", "engines.nodes"),
     "cluster.dispatch": (),
+    "cluster.fleet": ("cluster",),
+    "cluster.notebook": ("cluster", "cluster.fleet"),
     "cluster.map": ("cluster", "cluster.dispatch"),
+    "cluster.ipyparallel": ("cluster", "cluster.joblib"),
     "cluster.joblib": ("cluster", "cluster.dispatch"),
+    "cluster.jobs": ("cluster", "cluster.joblib", "cluster.scoop"),
     "cluster.scoop": ("cluster",),
     "data.staging": ("data",),
+    "commands.doctor": (),
     "commands.report": (),
+    "commands.jupyter": ("commands.jobs",),
+    "commands.scaling": ("commands", "commands.jobs"),
+    "commands.tutorial": ("commands.report", "commands.scaling"),
+    "commands.jobs": ("commands", "commands.report"),
+    "commands.top": ("commands.jobs", "commands.report"),
     "commands.at_start": ("commands",),
 }
 """Folders inside a folder, and those of the same folder that they may import."""
 
 # Each foreign library may be imported in these modules only, also inside functions.
 IMPORTERS = {
-    "matplotlib": {"evolve.plot"},
-    "deap": {"data.deap", "evolve.algorithms", "evolve.state"},
+    "matplotlib": {"commands.scaling.picture", "evolve.plot"},
+    "deap": {"commands.tutorial.graders.genetic_algorithm", "commands.tutorial.graders.islands", "data.deap",
+             "evolve.algorithms", "evolve.state"},
     "cloudpickle": {"data.class_loading", "data.classes", "data.unpicklable", "data.definitions", "data.deap",
                     "data.out_of_band", "data.pickling", "journal.call_keys", "engines.scoop.packing"},
     "ipykernel": set(),
-    "ipyparallel": {"engines.ipyparallel.client", "engines.ipyparallel.controller",
-                    "engines.ipyparallel.engine"},
-    "joblib": {"cluster.joblib.library", "cluster.session", "data.envelope"},
+    "ipyparallel": {"cluster.ipyparallel.launchers", "cluster.ipyparallel.parts", "engines.ipyparallel.client",
+                    "engines.ipyparallel.controller", "engines.ipyparallel.engine", "engines.ipyparallel.requests",
+                    "engines.ipyparallel.views"},
+    "joblib": {"cluster.joblib.library", "cluster.opening", "data.envelope"},
     "loky": {"engines.local.executors"},
-    "numpy": {"data.arrays", "evolve.random_streams", "data.file_maps", "data.map_modes", "data.random_state"},
+    "mpi4py": {"engines.mpi.own_ranks", "engines.nodes.rank_start"},
+    "numpy": {"commands.scaling.fits", "commands.tutorial.graders.data_once",
+              "commands.tutorial.graders.data_parallel", "commands.tutorial.graders.genetic_algorithm",
+              "commands.tutorial.graders.grid_search", "commands.tutorial.graders.one_map", "data.arrays",
+              "data.file_maps", "data.map_modes", "data.random_state", "evolve.random_streams"},
     "psutil": {"engines.nodes.addresses"},
+    "rich": {"commands.top.command", "commands.top.screen"},
     "scoop": {"engines.scoop.library"},
-    "sklearn": {"data.callbacks", "cluster.joblib.error_score"},
-    "tabulate": {"commands.info", "commands.report.text"},
+    "sklearn": {"commands.tutorial.graders.data_parallel", "commands.tutorial.graders.grid_search",
+                "data.callbacks", "cluster.joblib.error_score"},
+    "tabulate": {"commands.info", "commands.jobs.listing", "commands.report.text",
+                 "commands.scaling.text", "commands.tutorial.text"},
     "threadpoolctl": {"data.envelope"},
     "tqdm": {"cluster.progress"},
     "xxhash": {"data.digests"},
-    "zmq": {"engines.ipyparallel.engine", "engines.scoop.curve"},
+    "zmq": {"engines.ipyparallel.client", "engines.ipyparallel.engine", "engines.ipyparallel.requests",
+            "engines.mpi.link", "engines.nodes.curve"},
 }  # fmt: skip
 
 # Programs that run in a process of their own.
-PROGRAMS = {"commands.at_start.sitecustomize", "engines.ipyparallel.controller", "engines.ipyparallel.launcher",
-            "engines.scoop.node"}  # fmt: skip
-READS_ENVIRON = {"cluster.session", "commands.main", "data.process_state", *PROGRAMS}
+PROGRAMS = {"cluster.fleet.holder", "cluster.jobs.program", "commands.at_start.sitecustomize",
+            "commands.doctor.probe", "commands.image_start", "commands.jupyter.server",
+            "engines.ipyparallel.controller", "engines.ipyparallel.launcher", "engines.mpi.launcher",
+            "engines.nodes.rank_holder", "engines.scoop.node"}  # fmt: skip
+READS_ENVIRON = {"cluster.jobs.scheduler", "cluster.session", "commands.main", "data.process_state", *PROGRAMS}
 
 
 def own_imports(name):

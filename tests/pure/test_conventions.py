@@ -11,23 +11,58 @@ MAX_MODULE_LINES = 250
 MAX_FUNCTION_LINES = 30  # of the body, without the docstring
 
 REACHED_THROUGH = {
+    "hpcml.submit, map_array": {
+        "cluster.jobs.array", "cluster.jobs.array_results", "cluster.jobs.job", "cluster.jobs.local",
+        "cluster.jobs.one_call", "cluster.jobs.program", "cluster.jobs.scheduler", "cluster.jobs.submission",
+        "cluster.jobs.watcher",
+    },
     "hpcml.Cluster": {
         "cluster.cluster", "cluster.dispatch.chunks", "cluster.dispatch.returned_frames", "cluster.executor",
+        "cluster.fleet.fleet", "cluster.fleet.lifeline", "cluster.fleet.queue_watch", "cluster.fleet.size",
+        "cluster.fleet.upkeep", "cluster.lifetime", "cluster.option_fields", "cluster.workforce",
         "cluster.map.map_call", "cluster.session", "engines.ipyparallel.engine_table", "engines.ipyparallel.watch",
         "engines.local.engine", "engines.local.process",
+    },
+    "engine mpi": {
+        "engines.mpi", "engines.mpi.launcher", "engines.mpi.message_types", "engines.mpi.news",
+        "engines.mpi.ranks", "engines.mpi.recovery", "engines.mpi.relay_process", "engines.mpi.startup",
+        "engines.mpi.step", "engines.mpi.workers", "engines.nodes.failures",
+    },
+    "Cluster(mpi=True)": {"engines.ipyparallel.ranks", "engines.nodes.rank_start"},
+    "a notebook": {
+        "cluster.notebook.bars", "cluster.notebook.interactive", "cluster.notebook.shell",
+        "cluster.notebook.shown",
     },
     "hpcml.scoop_programs": {"cluster.scoop.futures", "cluster.scoop.on_path.scoop", "cluster.scoop.shared"},
     "hpcml.evolve": {
         "evolve.algorithms", "evolve.archipelago", "evolve.interface", "evolve.loop", "evolve.steady",
     },
     "hpcml run": {
-        "commands.at_start.sitecustomize", "commands.program_cluster", "commands.run", "engines.scoop.broker",
+        "cluster.ipyparallel.parts", "commands.at_start.sitecustomize", "commands.run", "engines.scoop.broker",
         "engines.scoop.packing", "engines.scoop.patches", "engines.scoop.pool", "engines.scoop.script",
         "engines.scoop.steps",
     },
+    "mpirun": {
+        "cluster.served", "engines.mpi.exchange", "engines.mpi.own_ranks", "engines.mpi.rank_thread",
+        "engines.mpi.serving",
+    },
+    "hpcml jobs, logs, wait, cancel": {
+        "commands.jobs.follow", "commands.jobs.listing", "commands.jobs.runs", "commands.program",
+    },
+    "hpcml scaling": {"commands.scaling.command", "commands.scaling.measuring"},
+    "hpcml tutorial": {
+        "commands.tutorial.command", "commands.tutorial.graders", "commands.tutorial.graders.grid_search",
+    },
+    "hpcml doctor": {
+        "commands.doctor.checks.environment", "commands.doctor.checks.files", "commands.doctor.checks.network",
+        "commands.doctor.checks.nodes", "commands.doctor.checks.resources", "commands.doctor.checks.slurm",
+        "commands.doctor.checks.software", "commands.doctor.command", "commands.doctor.probe",
+        "commands.doctor.step",
+    },
     "programs on nodes": {
-        "engines.ipyparallel.controller", "engines.ipyparallel.launcher", "engines.ipyparallel.plain",
-        "engines.scoop.node", "engines.scoop.worker",
+        "engines.ipyparallel.controller", "engines.ipyparallel.engine", "engines.ipyparallel.launcher",
+        "engines.ipyparallel.plain", "engines.ipyparallel.view_output", "engines.scoop.node",
+        "engines.scoop.worker",
     },
     "data.packing": {
         "data.arrays", "data.file_maps", "data.function_objects", "data.slotted_classes", "data.tensors",

@@ -34,6 +34,12 @@ def assert_equal(results, expected, but=()):
                     assert found == wanted, (name, row)
 
 
+def send(cluster, host, pid, number):
+    """Send a signal to a process, which has its node's process id."""
+    command = cluster.node_command(host, ["kill", f"-{int(number)}", str(pid)])
+    subprocess.run(command, check=True, timeout=patient(10))
+
+
 class Search:
     """Search with its ledger; ``process`` is the process on the login node."""
 

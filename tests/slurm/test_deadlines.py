@@ -11,14 +11,9 @@ from pathlib import Path
 
 import pytest
 from patience import patient, wait_until
-from searches import SLOTS, Search, assert_equal, one_process
+from searches import SLOTS, Search, assert_equal
 
 ROOT = Path(__file__).parents[2]
-
-
-@pytest.fixture(scope="session")
-def expected(tmp_path_factory):
-    return one_process(tmp_path_factory.mktemp("expected") / "out")
 
 
 def submit(search, *options, flags="--requeue"):
@@ -123,7 +118,7 @@ def test_f7_a_killed_driver_is_resumed(cluster, expected):
 
 @pytest.mark.release("22.05")
 def test_a_second_driver_of_a_run_is_refused(cluster, expected):
-    search = Search(cluster, resume=True, seconds=patient(0.8)).start()  # time for the second to be refused
+    search = Search(cluster, resume=True, seconds=patient(0.4)).start()  # time for the second to be refused
     search.wait_ended(12)
     second = cluster.run(search.command)
     assert second.returncode == 1

@@ -53,3 +53,14 @@ def test_the_sbatch_file_is_requeued_and_ends_as_one_process_does(cluster, expec
     again = int(re.search(r"evaluations +(\d+) in this session", ended.output)[1])
     assert 0 < again < 25 * 60
     assert (cluster.shared_dir / "evolution.png").stat().st_size > 1000
+
+
+@pytest.mark.release("22.05")
+def test_short_tasks_over_mpi_end_as_one_process_does(cluster, expected):
+    in_the_directory(cluster)
+    arguments = ["--dimensions", "3", "--generations", "25", "--ms", "0"]
+    job = cluster.sbatch(ROOT / "sbatch/short_tasks_mpi.sbatch", cwd=cluster.shared_dir, args=arguments)
+    ended = cluster.wait(job, timeout=100)
+    assert ended.state == "COMPLETED", ended.output
+    assert "hpcml: engine mpi, 12 slots on n1, n2, n3" in ended.output
+    assert lowest(ended.output) == expected

@@ -77,7 +77,7 @@ def slurmctld_frozen(cluster):
 def test_a_node_that_imports_for_too_long_is_shown_with_its_log(cluster):
     slow = "import os, time\nprint('slowly')\nos.uname().nodename == 'n2' and time.sleep(600)\n"
     directory = cluster.write("slow_module.py", slow).parent
-    limit = patient(8)
+    limit = patient(6)
     with salloc(cluster, PYTHONPATH=f"{directory}:{os.environ.get('PYTHONPATH', '')}") as script:
         failed = script.open(timeout=limit, preload=["slow_module"])
         assert f"4 of 6 workers came within {limit:.1f} s" in failed["error"]

@@ -7,12 +7,7 @@ import time
 
 import pytest
 from patience import patient, wait_until
-from searches import SLOTS, Search, assert_equal, one_process
-
-
-@pytest.fixture(scope="session")
-def expected(tmp_path_factory):
-    return one_process(tmp_path_factory.mktemp("expected") / "out")
+from searches import SLOTS, Search, assert_equal
 
 
 def kill_srun(cluster):

@@ -114,9 +114,10 @@ def test_salloc_with_the_interactive_step(make_cluster):
     assert sum(per_node(workers_of(shown.decode())).values()) == 7
 
 
-def test_a_heterogeneous_job(cluster):
+@pytest.mark.parametrize("engine", ["ipyparallel", "mpi"])
+def test_a_heterogeneous_job(cluster, engine):
     script = "#!/bin/bash\n#SBATCH -N1 -n2 -c1\n#SBATCH hetjob\n#SBATCH -N2 -n2 -c2\n"
-    job = cluster.sbatch(script + f"exec {cluster.python} {WORKERS}")
+    job = cluster.sbatch(script + f"exec {cluster.python} {WORKERS} engine='\"{engine}\"'")
     cluster.wait(job)
     seen = workers_of((cluster.shared_dir / f"slurm-{job}.out").read_text())
     assert sorted(per_node(seen).values()) == [1, 1, 2]

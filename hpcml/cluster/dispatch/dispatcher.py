@@ -6,7 +6,7 @@
     joblib callbacks ────────┤──> inbox ──> dispatcher ────┤
     engine threads ──done────┘   (queue)     (thread)      └── Future.set_result ──> callers, callbacks
 
-Only the dispatcher thread touches the waiting queue, the frames in flight and the measured times, so
+Only the dispatcher thread changes the waiting queue, the frames in flight and the measured times, so
 nothing here needs a lock. Futures are resolved in that thread too: callbacks must be short, and may submit.
 """
 
@@ -14,16 +14,18 @@ import logging
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Set
 from concurrent.futures import Future
+from functools import partial
 from typing import Any, TypeVar
 
-from hpcml.cluster.dispatch.frames import Frame, Task, fail_all
+from hpcml.cluster.dispatch.frames import Frame, Task, belongs_to_any, fail_all
 from hpcml.cluster.dispatch.futures import FutureLike, resolve_recorded
 from hpcml.cluster.dispatch.limits import Limits
 from hpcml.cluster.dispatch.prints import Inbox, Prints
 from hpcml.cluster.dispatch.queue import TaskQueue
 from hpcml.cluster.dispatch.returned_frames import ReturnedFrames
+from hpcml.cluster.dispatch.running import RunningTasks
 from hpcml.data.envelope import Call, RecordedOutcome, TaskObserver
 from hpcml.engines.interface import Workers
 from hpcml.errors import OutOfTime, TaskError, WorkerDied, shut_down_error
@@ -31,9 +33,8 @@ from hpcml.errors import OutOfTime, TaskError, WorkerDied, shut_down_error
 __all__ = ["Dispatcher"]
 
 INBOX_BLOCK_TASKS = 256  # put into the inbox as one order
-BURST_SECONDS = 0.005  # a burst of submissions is framed together, but no longer than this
+BURST_SECONDS = 0.005  # a burst of submissions is framed together, but the workers wait no longer than this
 CLOCK_INTERVAL_SECONDS = 0.2  # between two checks of the limits
-
 log = logging.getLogger("hpcml")
 FutureT = TypeVar("FutureT", bound=FutureLike)
 Work = Call | RecordedOutcome | BaseException
@@ -78,10 +79,11 @@ class Dispatcher:
             self._waiting, observer, limits, restore=restore, retries=retries, fail_all=self._fail_all
         )
         self._in_flight: dict[Future[bytes], Frame] = {}
+        self._running = RunningTasks(workers, observer, self._in_flight, self._fail_all)
         self._broken: BaseException | None = None
         self._closed = False
         self._idle_waiters: list[threading.Event] = []
-        self.last_worker_loss = 0.0  # when a worker died or was ended, on the clock of time.monotonic
+        self.sent_nbytes, self.last_worker_loss = 0, 0.0  # the loss on the clock of time.monotonic
         self.prints = Prints(self._inbox, observer)
         workers.on_change = lambda: self._inbox.put((lambda _: None, None))
         workers.on_print = self.prints.put
@@ -92,8 +94,7 @@ class Dispatcher:
     def submit(self, calls: Iterable[Work], new_future: Callable[[], FutureT]) -> list[FutureT]:
         """Queue `calls` and return the futures that `new_future` made for them, in order.
 
-        Their callbacks run in the dispatcher thread, never within this method. A recorded outcome or an exception
-        can take the place of a call.
+        Their callbacks run in the dispatcher thread. A recorded outcome or an exception can take a call's place.
         """
         if self._closed:
             raise shut_down_error()
@@ -109,15 +110,19 @@ class Dispatcher:
                     self._inbox.put((self._enqueue, block))
                     block = []
                     time.sleep(0)  # gives the interpreter to the threads that feed the workers
-        except BaseException:  # the caller gets no futures: none of these calls may run
-            self.abandon(futures)
+        except BaseException:
+            self.abandon(futures)  # the caller gets none of them: none of these calls may run
             raise
         self._inbox.put((self._enqueue, block))
         return futures
 
     def abandon(self, futures: Iterable[FutureLike]) -> None:
         """Give up `futures`: waiting tasks are cancelled, running ones are interrupted and free their workers."""
-        self._inbox.put((self._abandon, set(futures)))
+        self._inbox.put((self._abandon, partial(belongs_to_any, futures=set(futures))))
+
+    def abandon_groups(self, groups: Set[str]) -> None:
+        """Give up all tasks of `groups`, as `abandon` does."""
+        self._inbox.put((self._abandon, lambda task: task.call.group in groups))
 
     def stop(self, error: BaseException, seconds: float = 0.0) -> None:
         """Start no further task; after the running ones, or after `seconds`, fail the rest with `error`."""
@@ -128,8 +133,7 @@ class Dispatcher:
         """End the dispatcher: with `wait` after the last task, at most `timeout` seconds from now."""
         self._closed = True
         if wait and not self.is_this_thread():
-            idle = threading.Event()
-            self._inbox.put((self._idle_waiters.append, idle))
+            self._inbox.put((self._idle_waiters.append, idle := threading.Event()))
             idle.wait(timeout)
         self._inbox.put((self._fail_all, RuntimeError("the Cluster was shut down before this task ended")))
         self._inbox.put(None)
@@ -139,6 +143,10 @@ class Dispatcher:
     def seconds(self, group: str, name: str = "") -> float | None:
         """Return the measured seconds per call of a group, or of a function; None if unknown."""
         return None if self._broken or self._limits.refuses_calls else self._waiting.seconds(group, name)
+
+    def counts(self) -> tuple[int, int]:
+        """Number of calls that are sent to workers, and that wait. Any thread may ask for it."""
+        return sum(frame.calls for frame in list(self._in_flight.values())), self._waiting.calls
 
     @property
     def is_out_of_time(self) -> bool:
@@ -152,25 +160,24 @@ class Dispatcher:
     def _loop(self) -> None:
         last_sent = 0.0
         while (order := self._next()) is not None:
-            act, subject = order
             try:
-                act(subject)
+                order[0](order[1])
             except Exception as error:  # a defect of hpcml: no caller may wait for ever because of it
                 log.exception("the dispatcher failed")
                 self._fail_all(error)
-            del order, subject  # it may hold a large result
-            # See BURST_SECONDS: the workers must not wait for the end of a long burst.
+            del order  # it may hold a large result
             if self._inbox.empty() or time.monotonic() > last_sent + BURST_SECONDS:
                 self._send_waiting()
                 while self._idle_waiters and not self._waiting and not self._in_flight:
                     self._idle_waiters.pop().set()
                 last_sent = time.monotonic()
+                self._running.look(last_sent, self._waiting.calls, self._limits.seconds_left())
 
     def _next(self) -> tuple[Callable[..., None], Any] | None:
-        """Return the next order; a check of the limits where that is due and no other order comes."""
-        needs_clock = self._limits.needs_clock(self._waiting, self._in_flight)
+        """Return the next order; a check of the limits where no other order comes for a while."""
+        is_timed = self._limits.needs_clock(self._waiting, self._in_flight)
         try:
-            return self._inbox.get(timeout=CLOCK_INTERVAL_SECONDS if needs_clock else None)
+            return self._inbox.get(timeout=CLOCK_INTERVAL_SECONDS if is_timed else self._running.pause)
         except queue.Empty:
             return self._check_limits, None
 
@@ -200,7 +207,8 @@ class Dispatcher:
 
     def _send(self, frame: Frame) -> None:
         try:
-            future = self._workers.submit(frame.pack(self._limits.max_result_nbytes), frame.avoid)
+            future = self._workers.submit(message := frame.pack(self._limits.max_result_nbytes), frame.avoid)
+            self.sent_nbytes += len(message)
         except Exception as error:
             self._waiting.frame_done(frame)
             fail_all(frame.tasks, error)
@@ -209,12 +217,11 @@ class Dispatcher:
         future.add_done_callback(lambda done: self._inbox.put((self._receive, done)))
 
     def _receive(self, future: "Future[bytes]") -> None:
-        frame = self._in_flight.pop(future, None)
-        if frame is None:  # it has failed with all others
+        if (frame := self._in_flight.pop(future, None)) is None:  # it has failed with all others
             return
         self._waiting.frame_done(frame)
         if frame.abandoned:
-            fail_all(frame.tasks, TaskError("this task was interrupted because its call was abandoned"))
+            fail_all(frame.tasks, TaskError("this task was ended: its call was interrupted or abandoned"))
         elif isinstance(error := future.exception(), WorkerDied):
             self.last_worker_loss = time.monotonic()
             self._returned.retry(frame, error)
@@ -224,12 +231,12 @@ class Dispatcher:
             self.prints.end_frame(future.result())
             self._returned.finish(frame, future.result())
 
-    def _abandon(self, futures: set[FutureLike]) -> None:
-        fail_all(self._waiting.remove(futures), TaskError("this task was abandoned before it started"))
-        unwanted = {sent: frame for sent, frame in self._in_flight.items() if frame.belongs_to(futures)}
-        for frame in unwanted.values():
-            frame.abandoned = True
-        self._interrupt(unwanted)
+    def _abandon(self, is_unwanted: Callable[[Task], bool]) -> None:
+        self._waiting.cancel(is_unwanted)
+        for sent, frame in list(self._in_flight.items()):
+            if all(map(is_unwanted, frame.tasks)):
+                frame.abandoned = True
+                self._interrupt([sent])
 
     def _interrupt(self, futures: "Iterable[Future[bytes]]") -> None:
         for sent in futures:

@@ -2,7 +2,7 @@
 
 import time
 from collections import deque
-from collections.abc import Container, Iterable
+from collections.abc import Callable, Container, Iterable
 from dataclasses import dataclass, field
 
 from hpcml.cluster.dispatch.futures import FutureLike, resolve
@@ -29,13 +29,14 @@ class Task:
 
 @dataclass(eq=False)
 class Group:
-    """Tasks of one kind: the waiting ones, the number of frames in flight, and the seconds of one task.
+    """Tasks of one kind: the waiting ones, with their number of calls; the frames in flight; a task's seconds.
 
     ``seconds`` is a moving mean, ``mean_deviation`` that of the distances from it.
     """
 
     name: str
     waiting: deque[Task] = field(default_factory=deque)
+    waiting_calls: int = 0
     frames: int = 0
     seconds: float | None = None
     mean_deviation: float = 0.0
@@ -51,6 +52,21 @@ class Group:
         """Upper estimate of a task's seconds: mean + 4 deviations, as TCP's timeout (RFC 6298); 0 if unknown."""
         return 0.0 if self.seconds is None else self.seconds + 4 * self.mean_deviation
 
+    def add(self, task: Task, first: bool) -> None:
+        """Add a waiting task, as the last or the first."""
+        (self.waiting.appendleft if first else self.waiting.append)(task)
+        self.waiting_calls += task.call.length
+
+    def remove(self, is_unwanted: Callable[[Task], bool]) -> list[Task]:
+        """Remove unwanted tasks and return them."""
+        removed: list[Task] = []
+        kept: deque[Task] = deque()
+        for task in self.waiting:
+            (removed if is_unwanted(task) else kept).append(task)
+        self.waiting = kept
+        self.waiting_calls -= sum(task.call.length for task in removed)
+        return removed
+
     def take(self, size: int) -> list[Task]:
         """Pop tasks of up to `size` calls, without cancelled ones; a task that must be alone comes alone."""
         taken: list[Task] = []
@@ -59,6 +75,7 @@ class Group:
             if taken and (self.waiting[0].alone or self.waiting[0].script_state != taken[0].script_state):
                 break
             task = self.waiting.popleft()
+            self.waiting_calls -= task.call.length
             if task.running or task.future.set_running_or_notify_cancel():
                 task.running = True
                 taken.append(task)
@@ -86,9 +103,10 @@ class Frame:
         """The workers that died while they ran its tasks."""
         return frozenset(worker for task in self.tasks for worker in task.deaths)
 
-    def belongs_to(self, futures: Container[FutureLike]) -> bool:
-        """Return whether the futures of all tasks are among `futures`."""
-        return all(belongs_to_any(task, futures) for task in self.tasks)
+    @property
+    def calls(self) -> int:
+        """Number of its calls."""
+        return sum(task.call.length for task in self.tasks)
 
     def pack(self, limit: int) -> bytes:
         """Return the message for a worker, which may return `limit` bytes of each task."""

@@ -99,6 +99,10 @@ class Prints:
         for stream, data in enumerate(head.printed):
             self._observer.printed(head.worker, stream, data, True)
 
+    def call_in_thread(self, function: Callable[..., None], argument: Any) -> None:
+        """Have the thread that shows prints call a function, after all that has been put before."""
+        self._inbox.put((function, argument))
+
     def show_rest(self) -> None:
         """Show the remaining prints, when the thread has ended."""
         while True:

@@ -1,11 +1,11 @@
 """Queue of the tasks that wait for a worker, in groups; gives the frame that is sent next."""
 
-from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from concurrent.futures import Future
 
-from hpcml.cluster.dispatch.frames import Frame, Group, Task, belongs_to_any
-from hpcml.cluster.dispatch.futures import FutureLike
+from hpcml.cluster.dispatch.frames import Frame, Group, Task, fail_all
 from hpcml.cluster.dispatch.sizes import frame_size
+from hpcml.errors import TaskError
 
 __all__ = ["TaskQueue"]
 
@@ -35,6 +35,11 @@ class TaskQueue:
     def __bool__(self) -> bool:
         return bool(self._ready)
 
+    @property
+    def calls(self) -> int:
+        """Number of calls that wait. Any thread may ask for it."""
+        return sum(group.waiting_calls for group in list(self._ready.values()))
+
     def add(self, task: Task, first: bool = False) -> None:
         """Add `task` to its group, as the last or the first."""
         name = task.call.group
@@ -42,7 +47,7 @@ class TaskQueue:
         if group is None:
             group = self._groups[name] = Group(name, seconds=self._seconds.get(task.call.name))
         self._ready.setdefault(name, group)
-        (group.waiting.appendleft if first else group.waiting.append)(task)
+        group.add(task, first)
 
     def add_again(self, tasks: list[Task]) -> None:
         """Add `tasks` in front of all others of their groups, in order."""
@@ -108,19 +113,20 @@ class TaskQueue:
         if task.call.group.startswith(task.call.name):  # not of joblib: the next Parallel calls another function
             self._seconds[task.call.name] = group.seconds or 0.0
 
-    def remove(self, futures: set[FutureLike]) -> list[Task]:
-        """Remove the tasks of `futures` and return them."""
-        removed: list[Task] = []
-        for group in self._ready.values():
-            removed += [task for task in group.waiting if belongs_to_any(task, futures)]
-            group.waiting = deque(task for task in group.waiting if not belongs_to_any(task, futures))
+    def remove(self, is_unwanted: Callable[[Task], bool]) -> list[Task]:
+        """Remove unwanted tasks and return them."""
+        removed = [task for group in self._ready.values() for task in group.remove(is_unwanted)]
         self._ready = {name: group for name, group in self._ready.items() if group.waiting}
         return removed
 
+    def cancel(self, is_unwanted: Callable[[Task], bool]) -> None:
+        """Cancel unwanted tasks; those whose futures cannot be cancelled fail."""
+        removed = self.remove(is_unwanted)
+        for task in removed:
+            if isinstance(task.future, Future):
+                task.future.cancel()
+        fail_all(removed, TaskError("this task has not run: its call was interrupted or abandoned"))
+
     def clear(self) -> Iterable[Task]:
         """Remove all tasks and return them."""
-        tasks = [task for group in self._ready.values() for task in group.waiting]
-        for group in self._ready.values():
-            group.waiting.clear()
-        self._ready.clear()
-        return tasks
+        return self.remove(lambda _: True)

@@ -1,5 +1,6 @@
 """Frames that come back from the workers: outcomes are recorded and resolve futures, lost tasks wait again."""
 
+import time
 from collections.abc import Callable
 
 from hpcml.cluster.dispatch.frames import Frame, Group, Task
@@ -76,5 +77,5 @@ class ReturnedFrames:
             if error is None:
                 self._waiting.add(task, first=True)
             else:
-                self._observer.failed(task.call, error)
+                self._observer.failed(task.call, error, death.worker, time.monotonic() - frame.sent)
                 resolve(task.future, error=error)

@@ -126,7 +126,7 @@ class HpcmlBackend(_AutoBatchingMixin, _ParallelBackendBase):  # type: ignore[mi
         """Return how many tasks joblib should put in the next batch."""
         if not self._announced:  # the first call: nothing is taken from the iterator yet
             self._announced = True
-            self._batches.expect(self._call, number_of_calls(self.parallel) or 0)
+            self._batches.begin_call(self._call, number_of_calls(self.parallel))
         return int(super().compute_batch_size())
 
     def submit(self, func: Any, callback: "Callable[[Future[Any]], object]") -> "Future[Any]":

@@ -148,9 +148,9 @@ class Batches:
         self._abandoned.update(batches)
         self._session.dispatcher.abandon(part for future in batches for part in future.parts)
 
-    def expect(self, group: str, tasks: int) -> None:
-        """Announce to the progress that `tasks` tasks of `group` are about to be submitted."""
-        self._session.monitor.expect(group, tasks)
+    def begin_call(self, group: str, tasks: int | None) -> None:
+        """Announce to the progress that `tasks` tasks of `group` (None: unknown) are about to be submitted."""
+        self._session.begin_call(group, "joblib.Parallel", tasks)
 
 
 def _chunks(

@@ -71,7 +71,14 @@ class MapCall:
         return self._calls.make(self._function, work, {}, self._group, sends=self._sends)
 
     def submit(self, slots: int) -> None:
-        """Submit the calls to `slots` workers."""
+        """Submit the calls to `slots` workers: all, or after Ctrl-C or an error none."""
+        try:
+            self._submit_all(slots)
+        except BaseException:
+            self._dispatcher.abandon(self.futures)
+            raise
+
+    def _submit_all(self, slots: int) -> None:
         self._slots = slots
         self._began = time.monotonic()
         self._calls.seconds = self._dispatcher.seconds(self._group, self._name)

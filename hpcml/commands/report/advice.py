@@ -6,7 +6,8 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from hpcml.commands.report.formatting import count, duration, memory, slurm_time
+from hpcml.cluster.notebook.words import count
+from hpcml.commands.report.formatting import duration, memory, slurm_time
 from hpcml.commands.report.model import Report
 
 __all__ = ["Advice", "advise", "enough_slots", "wall_with"]

@@ -2,19 +2,7 @@
 
 import datetime
 
-__all__ = ["clock", "count", "duration", "memory", "moment", "short_name", "slurm_time"]
-
-
-def count(number: int, noun: str) -> str:
-    """Return a number with its noun.
-
-    Examples
-    --------
-    >>> from hpcml.commands.report.formatting import count
-    >>> count(1, "task"), count(1200, "task")
-    ('1 task', '1,200 tasks')
-    """
-    return f"{number} {noun}" if number == 1 else f"{number:,} {noun}s"
+__all__ = ["clock", "duration", "memory", "moment", "short_name", "slurm_time"]
 
 
 def duration(seconds: float) -> str:

@@ -85,6 +85,7 @@ class _ReportBuilder:
         self._failures: dict[tuple[str, str], Failure] = {}
         self._is_open = False  # whether the last session has no end yet
         self._is_begin_lost = False  # whether the record of its beginning is lost
+        self._expected: dict[str, int] = {}  # tasks of each group in the last session
         self._done: set[str] = set()
         self._failed: set[str] = set()
 
@@ -93,11 +94,17 @@ class _ReportBuilder:
         if "session" in head:
             self._begin_session(head)
         elif "task" in head:
-            self._add_task(head)
+            if "at" in head:
+                self._add_task(head)
         elif "keys" in head:
             self._add_chunk(head)
         elif "death" in head:
             self._add_death(head)
+        elif "now" in head:
+            self._session_at(head["now"])
+        elif "expect" in head:
+            self._expected[head["expect"]] = head["tasks"]
+            self.report.expected = sum(self._expected.values())
         elif "end" in head:
             self._end_session(head)
         elif "is" in head:
@@ -115,6 +122,8 @@ class _ReportBuilder:
     def _begin_session(self, head: Mapping[str, Any]) -> None:
         """Begin a session; a former session without an end was cut off."""
         session = Session(head["session"], head["began"], head["began"])
+        self._expected = {}
+        self.report.expected = 0
         for name in ("host", "job", "engine"):
             setattr(session, name, clean(head.get(name, getattr(session, name))))
         for name in ("restart", "cpus", "cpus_per_slot"):

@@ -5,8 +5,9 @@ from html import escape
 from importlib import resources
 from string import Template
 
+from hpcml.cluster.notebook.words import count
 from hpcml.commands.report.advice import advise
-from hpcml.commands.report.formatting import count, duration, memory, moment, short_name
+from hpcml.commands.report.formatting import duration, memory, moment, short_name
 from hpcml.commands.report.model import Report
 from hpcml.commands.report.svg import COLOURS, busy_picture, colour_of, duration_picture, timeline_picture
 from hpcml.commands.report.text import FUNCTION_HEADERS, function_cells, headline, idle_line, lost_tasks, notes
@@ -16,8 +17,13 @@ __all__ = ["render_html"]
 MAX_ROWS = 200  # of a table
 
 
-def render_html(report: Report) -> str:
+def render_html(report: Report, refresh: int | None = None) -> str:
     """Return the report as a whole HTML page, which is well-formed XML too.
+
+    Parameters
+    ----------
+    refresh
+        Seconds after which a browser loads the page again; None: never.
 
     Examples
     --------
@@ -34,7 +40,8 @@ def render_html(report: Report) -> str:
         parts += [_section("Durations of tasks", duration_picture(report)), _functions(report)]
     parts += [_failures(report), _deaths(report), _sessions(report), _slots(report), _versions(report)]
     body = "\n".join(part for part in parts if part)
-    return _page().substitute(title=escape(f"hpcml: {report.run}"), body=body)
+    again = "" if refresh is None else f'<meta http-equiv="refresh" content="{refresh}"/>\n'
+    return _page().substitute(title=escape(f"hpcml: {report.run}"), refresh=again, body=body)
 
 
 def _page() -> Template:

@@ -126,6 +126,8 @@ class Report:
     ----------
     done, failed
         Tasks that returned, and tasks that raised.
+    expected
+        Tasks of the last session's calls of ``map`` and of joblib, as far as their number was known.
     done_later, repeated
         Failed tasks that were done in a later session, and tasks that were done more than once.
     off_clock
@@ -151,6 +153,7 @@ class Report:
     damages: list[Damage] = field(default_factory=list)
     done: int = 0
     failed: int = 0
+    expected: int = 0
     done_later: int = 0
     repeated: int = 0
     off_clock: int = 0
@@ -167,6 +170,11 @@ class Report:
     def efficiency(self) -> float:
         """Part of the slots' time in which tasks ran."""
         return self.busy / self.slot_seconds if self.slot_seconds else 0.0
+
+    @property
+    def goes_on(self) -> bool:
+        """Return whether the last session has no end yet."""
+        return bool(self.sessions) and self.sessions[-1].end_reason == "no end yet"
 
     @property
     def hosts(self) -> list[str]:

@@ -6,7 +6,8 @@ from collections import defaultdict
 from html import escape
 from typing import TypeVar
 
-from hpcml.commands.report.formatting import count, duration, memory, moment, short_name
+from hpcml.cluster.notebook.words import count
+from hpcml.commands.report.formatting import duration, memory, moment, short_name
 from hpcml.commands.report.model import Report
 from hpcml.commands.report.timeline import Cell, Row, busy_slots, histogram, make_grid, make_rows, session_offsets
 

@@ -3,8 +3,9 @@
 import textwrap
 from collections.abc import Iterable, Sequence
 
+from hpcml.cluster.notebook.words import count
 from hpcml.commands.report.advice import advise
-from hpcml.commands.report.formatting import clock, count, duration, memory, moment, short_name
+from hpcml.commands.report.formatting import clock, duration, memory, moment, short_name
 from hpcml.commands.report.model import Death, Function, Report
 from hpcml.commands.report.timeline import Cell, histogram, make_grid, make_rows, session_offsets
 
@@ -42,7 +43,8 @@ def headline(report: Report) -> str:
     """Return one line with the numbers of tasks that are done and failed, of dead workers and of sessions."""
     if not report.tasks and not report.deaths:
         return "no task has ended yet"
-    parts = [f"{count(report.done, 'task')} done"]
+    of_all = f" of {report.expected:,}" if report.expected > report.done else ""
+    parts = [f"{count(report.done, 'task')} done{of_all}"]
     if report.failed:
         parts.append(
             f"{report.failed:,} failed" + f" ({report.done_later:,} done later)" * bool(report.done_later)
@@ -90,7 +92,7 @@ def notes(report: Report) -> list[str]:
             found.append(f"{where} are damaged: the records there are not in this report")
     if len(report.damages) > MAX_LINES:
         found.append(f"and {len(report.damages) - MAX_LINES:,} more places are damaged")
-    if report.sessions and report.sessions[-1].end_reason == "no end yet":
+    if report.goes_on:
         found.append(f"the last session has no end yet; its last record is of {moment(report.sessions[-1].ended)}")
     cut = [str(session.number) for session in report.sessions if session.end_reason in ("requeued", "cut off")]
     if cut:

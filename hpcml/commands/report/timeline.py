@@ -8,7 +8,7 @@ import math
 from collections import defaultdict
 from typing import NamedTuple
 
-from hpcml.commands.report.formatting import count
+from hpcml.cluster.notebook.words import count
 from hpcml.commands.report.model import Report
 from hpcml.commands.report.totals import span
 

@@ -14,7 +14,7 @@ import fcntl
 import mmap
 import os
 import resource
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from hpcml.data.digests import digest
@@ -28,9 +28,12 @@ __all__ = [
     "directory_in",
     "open_map",
     "unverified_path",
+    "use_directories",
 ]
 
 DIRECTORY_PREFIX = "hpcml-"  # of directories for data
+
+_directories: tuple[str, ...] = ()  # of this worker's node, for files that have a name alone
 
 
 class DataFile(NamedTuple):
@@ -39,7 +42,8 @@ class DataFile(NamedTuple):
     Parameters
     ----------
     path
-        Its name on each node, in a directory of that node.
+        Its path on each node, in a directory of that node; or its name alone, which is in one of the directories
+        that `use_directories` has set there.
     nbytes, digest
         Its length and the digest of its content.
     shared
@@ -92,6 +96,22 @@ def directory_in(place: str, name: str) -> str:
     return os.path.join(place, DIRECTORY_PREFIX + name)
 
 
+def use_directories(paths: Sequence[str]) -> None:
+    """Set the directories of this worker's node: jobs of one Cluster that share a node have different ones."""
+    global _directories  # noqa: PLW0603  one process is one worker
+    _directories = tuple(paths)
+
+
+def _with_path(file: DataFile) -> DataFile:
+    """Return a file with its path on this node; a file that is missing is expected in the first directory."""
+    paths = [os.path.join(place, file.path) for place in _directories]
+    present = (path for path in paths if os.path.exists(path) or os.path.exists(unverified_path(path)))
+    path = next(present, paths[0] if paths else "")
+    if not path:
+        raise DataMissing(f"there is no directory for {file.path}", file.digest)
+    return file._replace(path=path)
+
+
 def open_map(file: DataFile) -> mmap.mmap:
     """Map a file of shared data into this process, copy-on-write: no other process sees a change.
 
@@ -103,6 +123,8 @@ def open_map(file: DataFile) -> mmap.mmap:
     DataMissing
         The file is missing, or does not have the content that was sent.
     """
+    if not os.path.isabs(file.path):
+        file = _with_path(file)
     try:
         descriptor = os.open(file.path, os.O_RDONLY)
     except FileNotFoundError:

@@ -14,7 +14,7 @@ from hpcml.errors import CommandError, DataError
 from hpcml.slurm.commands import sbcast
 from hpcml.slurm.process import run
 
-__all__ = ["Nodes", "SbcastStaging"]
+__all__ = ["Nodes", "SbcastStaging", "write_source"]
 
 MIN_BYTES_PER_SECOND = 1e7  # a slower transfer is given up
 
@@ -34,6 +34,30 @@ class Nodes(Protocol):
 
     def free_bytes(self) -> Mapping[str, Mapping[str, int]]:
         """Return for each node the free bytes of its directories; nodes that do not answer are lost."""
+
+
+def write_source(scratch: Sequence[str], content: Parts) -> BinaryIO:
+    """Write content to a file without a name, in the first of the directories `scratch` that takes it.
+
+    Raises
+    ------
+    DataError
+        No directory has room.
+    """
+    failures = []
+    for place in scratch:
+        try:
+            source: BinaryIO = tempfile.TemporaryFile(dir=place, buffering=0)  # noqa: SIM115  # the caller's
+            write_all(source, content)
+            return source
+        except OSError as error:  # the file has no name: the collector closes and so removes it
+            failures.append(f"{place}: {failure_reason(error)}")
+    nbytes = total_nbytes(content)
+    raise DataError(
+        f"{nbytes:,} bytes of data cannot be written on this host, to be sent to the nodes:\n    "
+        + "\n    ".join(failures)
+        + "\nSet TMPDIR to a directory with room, or name one that all nodes share: Cluster(data_dir=…)"
+    )
 
 
 class SbcastStaging:
@@ -57,17 +81,9 @@ class SbcastStaging:
 
     def put(self, name: str, content: Parts) -> tuple[str, str]:
         """Send the content; see `hpcml.data.staging.store.Staging`."""
-        source = self._write_source(content)
-
-        def _send_to(path: str) -> None:
-            try:
-                self._send_to_living(source.fileno(), path)
-            except BaseException:
-                self._nodes.remove(path)
-                raise
-
+        source = write_source(self._scratch, content)
         try:
-            path = self._places.try_each(_send_to, name, total_nbytes(content), self._nodes.free_bytes())
+            path = self.send(source, name)
         except BaseException:
             source.close()
             raise
@@ -78,21 +94,24 @@ class SbcastStaging:
             source.close()
         return path, ""
 
-    def _write_source(self, content: Parts) -> BinaryIO:
-        failures = []
-        for place in self._scratch:
+    def send(self, source: BinaryIO, name: str) -> str:
+        """Send a file of this host to the nodes, and return its path there.
+
+        Raises
+        ------
+        DataError
+            No directory of the nodes has space.
+        """
+
+        def _send_to(path: str) -> None:
             try:
-                source: BinaryIO = tempfile.TemporaryFile(dir=place, buffering=0)  # noqa: SIM115  # the caller's
-                write_all(source, content)
-                return source
-            except OSError as error:  # the file has no name: the collector closes and so removes it
-                failures.append(f"{place}: {failure_reason(error)}")
-        nbytes = total_nbytes(content)
-        raise DataError(
-            f"{nbytes:,} bytes of data cannot be written on this host, to be sent to the nodes:\n    "
-            + "\n    ".join(failures)
-            + "\nSet TMPDIR to a directory with room, or name one that all nodes share: Cluster(data_dir=…)"
-        )
+                self._send_to_living(source.fileno(), path)
+            except BaseException:
+                self._nodes.remove(path)
+                raise
+
+        nbytes = os.fstat(source.fileno()).st_size
+        return self._places.try_each(_send_to, name, nbytes, self._nodes.free_bytes())
 
     def _send_to_living(self, source: int, path: str) -> None:
         """Send a file, and once more without the nodes that were lost meanwhile."""
@@ -136,3 +155,8 @@ class SbcastStaging:
         if source is not None:
             source.close()
         self._nodes.remove(path)
+
+    def remove_name(self, name: str) -> None:
+        """Remove a file that `send` has sent, on all nodes and in whichever directory."""
+        for directory in self._places.directories:
+            self._nodes.remove(os.path.join(directory, name))

@@ -94,6 +94,7 @@ class Store:
         self._staging = staging
         self._process = os.getpid()
         self.distant = staging.distant
+        self.put_nbytes = 0  # of all files, each counted once
         self._contents: weakref.WeakValueDictionary[str, StagedContent] = weakref.WeakValueDictionary()
         self._files: weakref.WeakValueDictionary[str, _StagedFile] = weakref.WeakValueDictionary()
         self._kept: dict[Hashable, tuple[Any, StagedContent]] = {}
@@ -133,6 +134,7 @@ class Store:
         name = new[0][0].name if len(new) == 1 else digest(*parts)
         # The name of the file is never used again, so that a late removal does no harm.
         path, shared = self._staging.put(f"{name}-{secrets.token_hex(4)}", parts)
+        self.put_nbytes += length
         staged = self._files[name] = _StagedFile(DataFile(path, length, name, shared))
         weakref.finalize(staged, self._remove, path).atexit = False
         for content, _ in new:

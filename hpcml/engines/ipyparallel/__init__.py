@@ -8,6 +8,7 @@ Without an allocation the same programs run on this computer. See `message_types
     startup ──> fleet                  starts the programs: controller and launchers
     fleet ── inbox ──> news            messages: to node_data, controller_address, liveness and workers
     watch ──> recovery                 after the start: lost programs are started again
+    news ──> world                     with Cluster(mpi=True): the engines are ranks of MPI, all replaced with one
     workers ──> client ──> controller  frames to the engines, and their outcomes back
 """
 
@@ -16,6 +17,7 @@ from contextlib import contextmanager
 
 from hpcml.engines.interface import Workers
 from hpcml.engines.ipyparallel.startup import Startup
+from hpcml.engines.nodes.staged_python import staged
 from hpcml.engines.plan import Plan
 
 __all__ = ["start"]
@@ -24,8 +26,9 @@ __all__ = ["start"]
 @contextmanager
 def start(plan: Plan) -> Iterator[Workers]:
     """Start the controller and the engines; at the end no process, step or file of theirs is left."""
-    startup = Startup(plan)
-    try:
-        yield startup.run()
-    finally:
-        startup.stop()
+    with staged(plan) as started:
+        startup = Startup(started)
+        try:
+            yield startup.run()
+        finally:
+            startup.stop()

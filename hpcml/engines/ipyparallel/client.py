@@ -4,22 +4,26 @@ Names of ipyparallel that are not public are in the table of `hpcml.engines.libr
 """
 
 import contextlib
+import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 from ipyparallel import Client
 from ipyparallel.client.futures import MessageFuture
 from ipyparallel.error import NoEnginesRegistered, RemoteError
+from zmq import Context
 
-from hpcml.engines.ipyparallel.engine import FRAME_KEY
 from hpcml.engines.ipyparallel.message_types import Connection
+from hpcml.engines.ipyparallel.requests import FRAME_KEY
 from hpcml.engines.libraries import check_object
 
-__all__ = ["EngineClient", "EngineFailed"]
+__all__ = ["EngineClient", "EngineFailed", "FrameClient"]
 
 # Seconds that the client waits before it fails the requests of a dead engine: an answer that left the engine
 # before its death has arrived by then.
 LATE_ANSWER_SECONDS = 0.5
+CONTEXT_END_SECONDS = 1.0  # that the end of a context takes at most where no node is lost
 
 
 class EngineFailed(Exception):
@@ -36,8 +40,17 @@ class EngineFailed(Exception):
         self.is_alive = is_alive
 
 
+class FrameClient(Client):  # type: ignore[misc]  # ipyparallel has no types
+    """ipyparallel's client, without the magics that it would make in IPython: those are for views."""
+
+    def activate(self, targets: str = "all", suffix: str = "") -> None:
+        """Make no magics."""
+
+
 class EngineClient:
-    """Client of one controller; ``plain`` is ipyparallel's own, for views and magics.
+    """Client of one controller for frames; ``plain`` is that of ipyparallel.
+
+    ``connection`` are the arguments of ipyparallel's Client for another one, of the same controller.
 
     Parameters
     ----------
@@ -55,8 +68,19 @@ class EngineClient:
     """
 
     def __init__(self, info: Connection, directory: Path, timeout: float) -> None:
-        self.plain = Client(info, profile_dir=str(directory), ipython_dir=str(directory), timeout=timeout)
-        check_object("ipyparallel.client.client:Client()", self.plain)
+        self.connection = {
+            "connection_info": info,
+            "profile_dir": str(directory),
+            "ipython_dir": str(directory),
+        }
+        # Not the context that a script gets by Context.instance() and may end.
+        self._context = Context()
+        try:
+            self.plain = FrameClient(**self.connection, context=self._context, timeout=timeout)
+            check_object("ipyparallel.client.client:Client()", self.plain)
+        except BaseException:
+            self._end_context()
+            raise
         self._await_late_answers()
 
     def _await_late_answers(self) -> None:
@@ -106,16 +130,22 @@ class EngineClient:
             [identity], _ = self.plain._build_targets(engine)
         except (IndexError, NoEnginesRegistered):
             return False
+        self._request(identity, [frame], receive)
+        return True
+
+    def _request(
+        self, identity: bytes, buffers: list[bytes], receive: Callable[[bytes | Exception], None]
+    ) -> MessageFuture:
         request = self.plain._send(
             self.plain._mux_stream,
             "apply_request",
             content={FRAME_KEY: True},
-            buffers=[frame],
+            buffers=buffers,
             ident=identity,
             track_outstanding=True,
         )
         request.add_done_callback(lambda done: self._pass_on(done, receive))
-        return True
+        return request
 
     def _pass_on(self, done: MessageFuture, receive: Callable[[bytes | Exception], None]) -> None:
         answer = done.result()
@@ -129,9 +159,25 @@ class EngineClient:
             self.plain.history.clear()  # it would keep the number of each frame
 
     def probe(self, timeout: float) -> None:
-        """Call a function without effect on every engine: the connections are then open in both directions."""
-        self.plain[:].apply_async(int).get(timeout)
+        """Send a request without a frame to every engine: the connections are then open in both directions."""
+        identities, _ = self.plain._build_targets("all")
+        requests = [self._request(identity, [], lambda _: None) for identity in identities]
+        deadline = time.monotonic() + timeout
+        for request in requests:
+            request.result(max(deadline - time.monotonic(), 0))
 
     def close(self) -> None:
         """Close the connections; requests that have no answer yet get none."""
         self.plain.close(linger=0)
+        self._end_context()
+
+    def _end_context(self) -> None:
+        """End the context of the connections; in a thread, for that never ends where a peer's node is lost.
+
+        Seen with libzmq 4.3.5 and a linger of 0, when messages to that node were under way.
+        """
+        ending = threading.Thread(
+            target=self._context.destroy, kwargs={"linger": 0}, name="hpcml-context", daemon=True
+        )
+        ending.start()
+        ending.join(CONTEXT_END_SECONDS)

@@ -15,7 +15,7 @@ from typing import Any
 from hpcml.engines.ipyparallel.message_types import Connection
 from hpcml.engines.libraries import check_object, check_parts
 from hpcml.engines.nodes.addresses import AddressOffer
-from hpcml.engines.nodes.forked import die_with_parent
+from hpcml.engines.nodes.forked import end_forks_with_parent
 from hpcml.engines.nodes.messages import LineReader, claim_output, send_message
 from hpcml.errors import EngineError
 
@@ -74,30 +74,59 @@ def serve(address: str, profile: str, ping: int, inbox: LineReader, output: int)
     from ipyparallel.controller.app import IPController
 
     os.environ["IPYTHONDIR"] = profile  # the home directory may not be writable here
+    _complete_broadcasts()
     app = IPController.instance()
     app.next_port = Ports(address).next_port
     app.write_connection_files = False  # the driver sends the connection information; no key is on a disk
-    app.initialize(
-        [
-            f"--profile-dir={profile}",
-            f"--ip={address}",
-            f"--location={address}",
-            f"--ping={ping}",
-            "--nodb",
-            f"--HeartMonitor.max_heartmonitor_misses={HEARTBEAT_TIMEOUT_MILLISECONDS // ping}",
-            "--IPController.enable_curve=True",
-            "--IPController.broadcast_scheduler_depth=0",
-            "--log-level=ERROR",
-        ]
-    )
+    app.initialize(_options(address, profile, ping))
     check_object("ipyparallel.controller.app:IPController()", app)
     # The option concerns the lines that are shown; a record would still be made of each heartbeat.
     app.log.setLevel("ERROR")
     app.hub.monitor.socket.unsubscribe(b"")  # else the hub reads every frame and outcome, to keep a record of it
     app.hub.monitor.socket.subscribe(b"heartmonitor")
+    check_object("ipyparallel.controller.hub:Hub()", app.hub)
+    app.hub.query_handlers["shutdown_request"] = lambda *request: _refuse_to_end(app, *request)
     app.loop.add_callback(lambda: send_message({"client": _client_info(app), "engine": _engine_info(app)}, output))
     threading.Thread(target=_listen, args=(inbox, output), daemon=True).start()
     app.start()
+
+
+def _options(address: str, profile: str, ping: int) -> list[str]:
+    """Return the options of ipyparallel's controller."""
+    return [
+        f"--profile-dir={profile}",
+        f"--ip={address}",
+        f"--location={address}",
+        f"--ping={ping}",
+        "--nodb",
+        f"--HeartMonitor.max_heartmonitor_misses={HEARTBEAT_TIMEOUT_MILLISECONDS // ping}",
+        "--IPController.enable_curve=True",
+        "--IPController.broadcast_scheduler_depth=0",
+        "--log-level=ERROR",
+    ]
+
+
+def _refuse_to_end(app: Any, client: bytes, request: Any) -> None:
+    """Answer a client's request to end, and go on: the controller is the Cluster's, and ends with it."""
+    app.session.send(app.hub.query, "shutdown_reply", content={"status": "ok"}, ident=client, parent=request)
+
+
+def _complete_broadcasts() -> None:
+    """Have the one scheduler for broadcasts name the engines of a coalesced reply with their ids.
+
+    ipyparallel's own leaves the ids to the scheduler above it. There is none, for each is a process of its own.
+    """
+    from ipyparallel.controller.broadcast_scheduler import BroadcastScheduler
+
+    scheduler_class: Any = BroadcastScheduler
+    send = scheduler_class.send_to_targets
+
+    def _send(scheduler: Any, message: Any, message_id: str, *others: Any) -> None:
+        send(scheduler, message, message_id, *others)
+        if message_id in scheduler.accumulated_targets:
+            scheduler.accumulated_targets[message_id] = message["metadata"]["targets"]
+
+    scheduler_class.send_to_targets = _send
 
 
 def _shared_info(app: Any) -> Connection:
@@ -145,7 +174,7 @@ def main(engines: int) -> None:
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     # ipyparallel forks helper processes; without this they would outlive a controller that is killed.
-    os.register_at_fork(after_in_child=die_with_parent)
+    end_forks_with_parent()
     inbox = LineReader(0)
     output = claim_output()
     address = agree_on_address(inbox, output)

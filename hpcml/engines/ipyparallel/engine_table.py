@@ -3,11 +3,12 @@
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable, Set
+from collections.abc import Callable, Iterable, Mapping, Set
 from concurrent.futures import Future
 
 from hpcml.engines.ipyparallel.engine_state import EngineState, preference
 from hpcml.engines.worker import Worker
+from hpcml.errors import WorkerDied
 
 __all__ = ["EngineTable"]
 
@@ -83,16 +84,16 @@ class EngineTable:
                     engine.lose("no longer answers", time.monotonic())
                 engine.registered = number in numbers
 
-    def end(self, number: int, status: str) -> bool:
-        """Note that an engine has ended, as its launcher reports; return False when the table lacks it."""
+    def end(self, number: int, status: str) -> EngineState | None:
+        """Note that an engine has ended, as its launcher reports; return None when the table lacks it."""
         with self.lock:
             engine = self._engines.get(number)
             if engine is None:  # of a controller that is gone
-                return False
+                return None
             engine.end(f"ended: {status}")
         level = logging.DEBUG if engine.killed else logging.WARNING
         log.log(level, "worker %s ended: %s; another takes its place", engine.worker, status)
-        return True
+        return engine
 
     def take_silent(self) -> list[EngineState]:
         """Return the engines whose silence their launcher has had the time to explain, each once."""
@@ -112,6 +113,11 @@ class EngineTable:
                 engine.last_sent = time.monotonic()
             return engine
 
+    def first_frames(self) -> dict[str, "Future[bytes]"]:
+        """Return the first frame of each engine that has one, by its worker."""
+        with self.lock:
+            return {str(engine.worker): engine.outstanding[0] for engine in self.usable() if engine.outstanding}
+
     def refuse(self, engine: EngineState, future: "Future[bytes]") -> None:
         """Take a frame back from an engine that the client no longer has: the client got the news first."""
         with self.lock:
@@ -125,6 +131,47 @@ class EngineTable:
             for engine in engines:
                 engine.end(engine.death or reason)
             return _take_frames(engines)
+
+    def replace_all(
+        self, forked: Mapping[str, Mapping[int, int]], reason: str
+    ) -> list[tuple["Future[bytes]", WorkerDied]]:
+        """Have other engines in place of all: of each host their ids and slots.
+
+        Return the futures of the frames that the former have, each with its error: a death counts for the frame
+        alone that a dead engine was running.
+        """
+        failed = []
+        with self.lock:
+            for engine in self._engines.values():
+                for future in engine.outstanding:
+                    started = bool(engine.death) and engine.fail_first(future)
+                    text = f"{engine.worker} {engine.death}" if engine.death else reason
+                    failed.append((future, WorkerDied(text, str(engine.worker), started)))
+                engine.outstanding = []
+            self._engines = {
+                number: EngineState(number, Worker(host, slot))
+                for host, slots in forked.items()
+                for number, slot in slots.items()
+            }
+        return sorted(failed, key=lambda pair: not pair[1].started)  # what has ended the others comes first
+
+    def withdraw(self, number: int) -> None:
+        """Send no frame to any engine, where engine `number` is among them: all are about to be replaced."""
+        with self.lock:
+            for engine in self._engines.values() if number in self._engines else ():
+                engine.killed = True
+
+    def give_to_all(self) -> list[tuple[EngineState, "Future[bytes]"]] | None:
+        """Give a frame to each engine; return the engines in order with the futures, None where one is missing."""
+        with self.lock:
+            engines = self.usable()
+            if not engines or len(engines) < len(self._engines):
+                return None
+            pairs: list[tuple[EngineState, Future[bytes]]] = [(engine, Future()) for engine in engines]
+            for engine, future in pairs:
+                engine.outstanding.append(future)
+                engine.last_sent = time.monotonic()
+            return pairs
 
     def clear(self) -> list["Future[bytes]"]:
         """Remove all engines; return the futures of their frames."""

@@ -5,8 +5,9 @@ import time
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 
-from hpcml.engines.ipyparallel.commands import controller_node, idle_steps, programs
+from hpcml.engines.ipyparallel.commands import controller_node, programs
 from hpcml.engines.ipyparallel.message_types import Order
+from hpcml.engines.nodes.steps import idle_steps
 from hpcml.engines.plan import Plan
 from hpcml.slurm.commands import step_environment
 from hpcml.slurm.hostlist import compress
@@ -42,6 +43,7 @@ class Fleet:
         self._programs: list[Program] = []
         self._orders: list[Order] = []  # those for launchers that are started later
         self._restarted_without = False
+        self._rank_steps = 0
         self._launched = 0  # launchers' steps, those that have ended included
         self._generation = 0
         self._lost: set[str] = set()
@@ -81,6 +83,11 @@ class Fleet:
             start = order.get("start")
             launcher.send({"start": {**start, "generation": self._generation}} if start else order)
 
+    def start_ranks(self, command: Sequence[str], environment: dict[str, str]) -> Program:
+        """Start the holders of the places of ranks; see `hpcml.engines.ipyparallel.world`."""
+        self._rank_steps += 1
+        return self._start(f"ranks-{self._rank_steps - 1}", command, environment)
+
     def send_and_remember(self, order: Order) -> None:
         """Send an order to all launchers, and later to those that are started then."""
         self._orders.append(order)
@@ -91,13 +98,14 @@ class Fleet:
         for _, launcher in self.launchers:
             launcher.send(order)
 
-    def restart_without(self, silent: Collection[str]) -> None:
+    def restart_without(self, silent: Collection[str]) -> set[str]:
         """Start steps again, once, without their nodes that are `silent` or out of reach.
 
-        srun starts no task of a step before all its nodes are there.
+        srun starts no task of a step before all its nodes are there. Return the nodes of these steps.
         """
+        restarted: set[str] = set()
         if self._restarted_without:
-            return
+            return restarted
         self._restarted_without = True
         for nodes, launcher in list(self.launchers):
             answering = tuple(node for node in nodes if node.name not in silent)
@@ -106,6 +114,8 @@ class Fleet:
                 launcher.terminate()
                 self.drop(launcher)
                 self.start_again(answering)
+                restarted |= {node.name for node in nodes}
+        return restarted
 
     def nodes_of(self, launcher: Program) -> tuple[Node, ...]:
         """Return the nodes of a launchers' step, none for any other program."""

@@ -17,13 +17,16 @@ from pathlib import Path
 from typing import Any, cast
 
 from hpcml.data.staging.directories import DataDirectories
+from hpcml.data.staging.files import use_directories
+from hpcml.engines.communicator import become_rank
 from hpcml.engines.descendants import adopt_orphans, end_orphans, end_trees
 from hpcml.engines.ipyparallel.engine import IMPORTS, run_engine
-from hpcml.engines.ipyparallel.message_types import Connection, Order, StartOrder
-from hpcml.engines.ipyparallel.prints import NodePrints
+from hpcml.engines.ipyparallel.message_types import Connection, Order, StartOrder, WorldOrder
 from hpcml.engines.nodes.forked import ForkedWorkers
 from hpcml.engines.nodes.messages import send_message
+from hpcml.engines.nodes.prints import NodePrints
 from hpcml.engines.nodes.program import answer_probe, ignore_end_signals, import_modules, introduce, watch
+from hpcml.engines.nodes.rank_places import RankPlaces, take_place
 from hpcml.engines.worker import become_worker
 from hpcml.journal.private_files import own_directory
 from hpcml.slurm.slots import slot_cpus
@@ -59,6 +62,9 @@ class Launcher:
         self._young_deaths = [0] * self.slots
         self._forked_at = [0.0] * self.slots
         self._prints = NodePrints(node, self.slots, output)
+        self.are_ranks = order.get("ranks", False)
+        self._world: WorldOrder | None = None
+        self._places = RankPlaces("", 0, self._profile)
 
     def fork(self, slot: int, predecessor: int | None = None) -> int:
         """Fork an engine for `slot` and return its id; ids are never used twice."""
@@ -74,7 +80,12 @@ class Launcher:
         """Run the engine of `slot` in this forked process; return the exit status."""
         with os.fdopen(os.dup(2), "w") as log:  # the standard streams will be the tasks'
             try:
+                if self._world is not None:
+                    place = self._places.places[slot]
+                    become_rank(take_place(place, os.environ, self._world["size"], self._profile).COMM_WORLD)
+                    self._places.close(kept=place)
                 become_worker(self.node, slot, self._prints.streams(slot))
+                use_directories(self.directories.paths)
                 if "numpy.random" in sys.modules:  # all would draw the same; `random` seeds itself after a fork
                     sys.modules["numpy.random"].seed()
                 engine = self._engines[slot]
@@ -91,6 +102,9 @@ class Launcher:
             end_orphans(self._workers.living)
             self._prints.drain(slot)
             print(f"hpcml: engine {engine} (slot {slot}) ended: {cause}", file=sys.stderr, flush=True)
+            if self.are_ranks:  # the others end with it, and the driver orders another world
+                send_message({"node": self.node, "died": engine, "status": cause, "forked": {}}, self._output)
+                continue
             hopeless = self._count_young_deaths(slot) > YOUNG_DEATHS
             forked = {} if hopeless else {self.fork(slot, predecessor=engine): slot}
             send_message({"node": self.node, "died": engine, "status": cause, "forked": forked}, self._output)
@@ -116,15 +130,31 @@ class Launcher:
     def change_controller(self, engine_info: Connection | None) -> None:
         """End the engines, whose controller has ended (None); fork them again for another controller."""
         self._waiting_slots += self._end_engines()
-        if engine_info is not None:
+        if engine_info is not None and self.are_ranks:
+            self._engine_info = engine_info
+        elif engine_info is not None:
             slots = self._waiting_slots
             self._waiting_slots = []
             self._engine_info = engine_info
             send_message({"node": self.node, "forked": {self.fork(slot): slot for slot in slots}}, self._output)
 
+    def begin_world(self, world: WorldOrder) -> None:
+        """End the engines; others are forked as ranks of MPI when the holders of their places have come."""
+        self._end_engines()
+        self._places.close()
+        self._world = world
+        self._places = RankPlaces(world["meeting"], self.slots, self._profile)
+
+    def _fork_ranks(self) -> None:
+        assert self._world is not None
+        for slot in range(self.slots):
+            self._generation[slot] = self._world["number"]
+            self.fork(slot, predecessor=self._engines.get(slot))
+
     def stop(self) -> None:
         """End all engines, and remove their directories."""
         self._end_engines()
+        self._places.close()
         self._prints.close()
         self.directories.close()
         for directory in filter(None, (self._profile, self._shared)):
@@ -134,7 +164,7 @@ class Launcher:
     @property
     def watched(self) -> list[int]:
         """See `hpcml.engines.nodes.program.Supervisor`."""
-        return self._prints.watched
+        return [*self._prints.watched, *self._places.watched]
 
     @property
     def timeout(self) -> float | None:
@@ -142,8 +172,10 @@ class Launcher:
         return self._prints.timeout
 
     def forward_prints(self) -> None:
-        """Send the prints of the engines to the driver."""
+        """Send the prints of the engines to the driver; fork ranks that can be forked now."""
         self._prints.look()
+        if self._places.look():
+            self._fork_ranks()
 
     def handle(self, message: dict[str, Any]) -> None:
         """Follow an order of the driver."""
@@ -152,6 +184,9 @@ class Launcher:
             self.kill(order["kill"])
         elif "engine" in order:
             self.change_controller(order["engine"])
+        elif "world" in order:
+            self.begin_world(order["world"])
+            send_message({"alive": self.node}, self._output)
         elif "probe" in order:
             answer_probe(order["probe"], self.node, self._output)
         elif "alive" in order:
@@ -184,7 +219,7 @@ def main() -> None:
     adopt_orphans()
     launcher = Launcher(node, start, output)
     try:
-        forked = {launcher.fork(slot): slot for slot in range(launcher.slots)}
+        forked = {} if launcher.are_ranks else {launcher.fork(slot): slot for slot in range(launcher.slots)}
         step = f"{os.environ.get('SLURM_JOB_ID')}.{os.environ.get('SLURM_STEP_ID')}"
         data = {"directories": launcher.directories.paths, "step": step}
         note = launcher.note or f"imported in {time.monotonic() - began:.1f} s on {socket.gethostname()}"

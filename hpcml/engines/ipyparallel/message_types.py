@@ -10,18 +10,20 @@
     controller -> driver   {"client": {…}, "engine": {…}}             ipyparallel's connection information
     driver -> launchers    {"start": {"engine": …, "nodes": {name: …}, "stride": …, "directory": …,
                                       "data": {"name": …, "places": …, "shared": …},
-                                      "generation": of the first engines, when a step is started again}}
+                                      "generation": of the first engines, when a step is started again,
+                                      "ranks": true, where no engine is forked before there is a world}}
     launcher -> driver     {"node": …, "forked": {id: slot}, "note": …, "data": {"directories": …, "step": …}}
     launcher -> driver     {"node": …, "died": id, "status": text, "forked": {id: slot}}
     launcher -> driver     {"node": …, "slot": …, "stream": 0 or 1, "printed": its bytes as Latin-1,
                             "readings": count, at the end of a reading; or "ended": true, after a death}
+    driver -> launchers    {"world": {"number": …, "meeting": name, "size": …}}   fork engines as ranks of MPI
     driver -> launchers    {"kill": id}
     driver -> launchers    {"engine": null, or {…}}                   the controller is gone; there is another
     driver -> launchers    {"room": number}                           how much room have your directories?
     launcher -> driver     {"node": …, "room": {directory: bytes}, "asked": number}
     holder -> driver       {"node": …, "holds": "job.step"}           a step on the nodes that are left
     driver -> all          {"alive": true}                            are you there?
-    all -> driver          {"alive": node, or "" for the controller}
+    all -> driver          {"alive": node, or "" for the controller}  the answer, and that to "world"
     driver -> launchers    {"remove": path}                           of a file of shared data
 
 A holder is an idle step for sbcast. How messages are written and read is in `hpcml.engines.nodes.messages`.
@@ -29,9 +31,9 @@ A holder is an idle step for sbcast. How messages are written and read is in `hp
 
 from typing import Any, TypedDict
 
-from hpcml.engines.nodes.messages import Offer
+from hpcml.engines.nodes.messages import DataOrder, NodeNews, NodeOrder, Offer
 
-__all__ = ["Connection", "DataOrder", "News", "NodeShare", "Order", "ReportedData", "StartOrder"]
+__all__ = ["Connection", "News", "NodeShare", "Order", "StartOrder", "WorldOrder"]
 
 Connection = dict[str, Any]  # ipyparallel's connection information
 
@@ -45,12 +47,12 @@ class NodeShare(TypedDict):
     first: int
 
 
-class DataOrder(TypedDict):
-    """Directories for data that a launcher makes, and in the end removes."""
+class WorldOrder(TypedDict):
+    """Order to replace all engines by ranks of MPI: of its world the number, the holders' socket and the ranks."""
 
-    name: str
-    places: tuple[str, ...]
-    shared: str
+    number: int
+    meeting: str
+    size: int
 
 
 class _FirstStart(TypedDict):
@@ -62,12 +64,13 @@ class _FirstStart(TypedDict):
 
 
 class StartOrder(_FirstStart, total=False):
-    """Order to fork the engines; ``generation`` is there when a step is started again."""
+    """Order to fork the engines; ``generation`` is there when a step is started again, ``ranks`` with MPI."""
 
     generation: int
+    ranks: bool
 
 
-class Order(TypedDict, total=False):
+class Order(NodeOrder, total=False):
     """Order of the driver to its launchers, or to its controller: one of these."""
 
     alive: bool
@@ -75,39 +78,21 @@ class Order(TypedDict, total=False):
     engine: Connection | None
     kill: int
     probe: Offer
-    remove: str
-    room: int
     start: StartOrder
+    world: WorldOrder
 
 
-class ReportedData(TypedDict):
-    """Directories for data that a launcher has made, and the Slurm step that it belongs to."""
-
-    directories: list[str]
-    step: str
-
-
-class News(TypedDict, total=False):
+class News(NodeNews, total=False):
     """Message of a program to the driver; the table above says which keys come together."""
 
     addresses: list[tuple[str, int]]
     alive: str
-    asked: int
     client: Connection
-    data: ReportedData
     died: int
-    ended: bool
     engine: Connection
     forked: dict[str, int]
     here: str
-    holds: str
-    node: str
     note: str
-    printed: str
     reached: dict[str, str]
-    readings: int
-    room: dict[str, int]
-    slot: int
     status: str
-    stream: int
     token: str

@@ -8,8 +8,9 @@ from hpcml.engines.ipyparallel.controller_address import Address
 from hpcml.engines.ipyparallel.fleet import Fleet
 from hpcml.engines.ipyparallel.liveness import Liveness
 from hpcml.engines.ipyparallel.message_types import Connection, News, NodeShare, Order, StartOrder
-from hpcml.engines.ipyparallel.node_data import NodeData
 from hpcml.engines.ipyparallel.recovery import Recovery
+from hpcml.engines.ipyparallel.world import World
+from hpcml.engines.nodes.node_data import NodeData
 from hpcml.engines.plan import Plan
 from hpcml.slurm.process import Inbox, Program
 
@@ -45,6 +46,9 @@ class NewsHandler:
         self.liveness = Liveness(self.fleet)
         self.data = NodeData(plan, lambda order: inbox.put((None, dict(order))), self.fleet.start_idle_steps)
         self.recovery = Recovery(plan, self.fleet, self.address, self.liveness, self.data)
+        self.world = World(plan, self.fleet) if plan.mpi else None
+        if self.world is not None:
+            self.recovery.on_lost = self.world.remove_nodes
         self.connected_nodes: set[str] = set()
         self.workers: EngineWorkers | None = None
         self._inbox = inbox
@@ -56,6 +60,8 @@ class NewsHandler:
         if message is None:
             if program is not None:
                 self.fleet.ended.append(program)
+                if self.world is not None:
+                    self.world.note_end(program)
         elif program is None:
             self.fleet.send(cast(Order, message))
         else:
@@ -71,6 +77,8 @@ class NewsHandler:
             self.address.take(message)
         elif "alive" in message:
             self.liveness.note_answer(message["alive"])
+            if self.world is not None:
+                self.world.note_answer(message["alive"])
         elif "client" in message:
             self._connect(message)
         elif self.workers is not None:
@@ -82,14 +90,33 @@ class NewsHandler:
             workers.delayed.take(message, workers.on_print)
         elif "forked" in message:
             if "died" in message:
-                workers.died(message["died"], message["status"])
+                self._note_death(message, workers)
             if "note" in message:
                 log.debug("launcher on %s: %s", message["node"], message["note"])
             if "data" in message:
                 self.data.add_node(message["node"], message["data"])
-            self.recovery.given_up += "died" in message and not message["forked"]
+                if self.world is not None:
+                    self.world.add_node(message["node"])
             slots = {int(number): slot for number, slot in message["forked"].items()}
             workers.forked(message["node"], slots)
+
+    def _note_death(self, message: News, workers: "EngineWorkers") -> None:
+        engine = workers.died(message["died"], message["status"])
+        if self.world is None:
+            self.recovery.given_up += not message["forked"]
+        elif engine is not None:
+            self.world.end(f"{engine.worker} {engine.death}", engine.number, by_order=engine.killed)
+
+    def end_silent(self, workers: "EngineWorkers") -> None:
+        """End engines that are silent; see `EngineWorkers.end_silent`."""
+        for engine in workers.end_silent():
+            if self.world is not None:
+                self.world.end(f"{engine.worker} {engine.death}", engine.number)
+
+    def begin_world(self) -> None:
+        """Begin another world of MPI where there is none: see `World`."""
+        if self.world is not None and self.workers is not None:
+            self.world.look(self.workers)
 
     def ask_hub(self) -> None:
         """Ask the hub for engines that are missing, now and then."""
@@ -103,12 +130,23 @@ class NewsHandler:
         if self.workers is not None:
             self.workers.connect(self._client(message["client"]))
             self.fleet.send_and_remember({"engine": message["engine"]})
+            if self.world is not None:
+                self.world.end("the controller was started again", by_order=True)
             return
         self.fleet.send_and_remember({"start": self._start_order(message["engine"])})
         from hpcml.engines.ipyparallel.workers import EngineWorkers
 
         self.workers = EngineWorkers(self._client(message["client"]), self._kill)
         self.workers.on_change = lambda: self._inbox.put((None, None))
+        if self.world is not None:
+            self.workers.become_ranks(self._restart_ranks)
+            self.world.begin(self.workers)
+
+    def _restart_ranks(self, reason: str, engine: int) -> None:
+        """End the ranks of an engine, by order of another thread; the thread for news begins others."""
+        assert self.world is not None
+        self.world.end(reason, engine, by_order=True)
+        self._inbox.put((None, None))
 
     def _start_order(self, engine: Connection) -> StartOrder:
         """Return the order to fork the first engines."""
@@ -122,13 +160,16 @@ class NewsHandler:
                 "first": first,
             }
             first += node.slots
-        return {
+        order: StartOrder = {
             "engine": engine,
             "nodes": shares,
             "stride": first,
             "directory": self.plan.directory,
             "data": self.data.order(),
         }
+        if self.world is not None:
+            order["ranks"] = True
+        return order
 
     def _client(self, info: Connection) -> "EngineClient":
         from hpcml.engines.ipyparallel.client import EngineClient

@@ -24,6 +24,8 @@ _MISSING = object()
 class PlainProcess:
     """State of Python before there is a shell; made before the engine is initialized.
 
+    ``is_hidden``: tasks see no shell at present.
+
     Parameters
     ----------
     environment
@@ -39,7 +41,7 @@ class PlainProcess:
         self._modules["__main__"] = ModuleType("__main__")
         self._shell: list[tuple[object, str, object]] = []  # hidden attributes: their object, name and value
         self._has_begun = False
-        self._is_hidden = False
+        self.is_hidden = False
         self._policy: object = None
         self._context = contextvars.Context()
 
@@ -62,7 +64,7 @@ class PlainProcess:
 
     def hide(self) -> None:
         """Hide the shell from tasks."""
-        if self._is_hidden:
+        if self.is_hidden:
             return
         if not self._has_begun:
             self._has_begun = True
@@ -71,6 +73,7 @@ class PlainProcess:
             faulthandler.enable(2)  # as in loky's workers: a crash prints the task's traceback
         plain: list[tuple[object, str, object]] = [(sys, "displayhook", sys.__displayhook__)]
         plain += [(sys, "excepthook", sys.__excepthook__)]
+        plain += [(sys, "stdout", sys.stdout), (sys, "stderr", sys.stderr)]  # `Streams.mend` sets those of tasks
         plain += [(sys, name, _MISSING) for name in ("ps1", "ps2", "ps3")]
         plain += [(builtins, name, _MISSING) for name in set(vars(builtins)) - self._builtins]
         plain += [(kind, "_instance", None) for kind in _singletons()]
@@ -78,15 +81,15 @@ class PlainProcess:
         for place, name, value in plain:
             _set(place, name, value)
         self._exchange_modules()
-        self._is_hidden = True
+        self.is_hidden = True
 
     def show(self) -> None:
         """Show the shell again."""
-        if self._is_hidden:
+        if self.is_hidden:
             for place, name, value in self._shell:
                 _set(place, name, value)
             self._exchange_modules()
-            self._is_hidden = False
+            self.is_hidden = False
 
     def _exchange_modules(self) -> None:
         for name, module in self._modules.items():

@@ -4,12 +4,13 @@ import logging
 import math
 import time
 from collections import Counter
+from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING
 
 from hpcml.engines.ipyparallel.controller_address import Address
 from hpcml.engines.ipyparallel.fleet import Fleet
 from hpcml.engines.ipyparallel.liveness import Liveness
-from hpcml.engines.ipyparallel.node_data import NodeData
+from hpcml.engines.nodes.node_data import NodeData
 from hpcml.engines.plan import Plan
 from hpcml.slurm.hostlist import compress
 from hpcml.slurm.nodes import Node
@@ -47,6 +48,7 @@ class Recovery:
         self._separate: set[str] = set()  # nodes that did not begin together: each gets a step of its own
         self.given_up = 0
         self.deadline = 0.0
+        self.on_lost: Callable[[Collection[str], str], None] = lambda *_: None  # with the nodes, and the reason
 
     def note_message(self, node: str) -> None:
         """Note that the launcher of `node` has sent a message."""
@@ -85,6 +87,7 @@ class Recovery:
         chosen = tuple(node for node in nodes if node.name in usable and self._starts[node.name] < STEP_RESTARTS)
         again = {node.name for node in chosen}
         workers.lose(names, f"the workers' step ended with status {ended.status}")
+        self.on_lost(names, f"the workers' step ended with status {ended.status}")
         self._fleet.drop(ended)
         self._data.remove_nodes(names, awaited=again)
         self._returned -= names

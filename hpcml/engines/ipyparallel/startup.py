@@ -49,14 +49,20 @@ class Startup:
             Too few workers have come in time; the message has the reason for each node.
         """
         self._fleet.start()
+        if self._news.world is not None:
+            self._news.world.prepare()
         import_library("ipyparallel")  # while the nodes start
         late_start = time.monotonic() + self._plan.timeout / 3
         while not self._is_complete() and time.monotonic() < self._deadline and not self._is_hopeless():
             self._handle_next(min(self._deadline, time.monotonic() + 0.5))
             is_late = time.monotonic() > late_start
             self._news.ask_hub()
+            self._news.begin_world()
             if is_late and self._plan.min_slots is not None:
-                self._fleet.restart_without({node.name for node in self._plan.nodes} - self._news.connected_nodes)
+                silent = {node.name for node in self._plan.nodes} - self._news.connected_nodes
+                restarted = self._fleet.restart_without(silent)
+                if restarted and self._news.world is not None:
+                    self._news.world.remove_nodes(restarted, "some nodes are silent")
             self._news.address.choose(force=is_late)
         self._check_started()
         workers = self._news.workers
@@ -74,7 +80,8 @@ class Startup:
         return self._news.workers is not None and self._ready() + self._news.recovery.given_up >= self._plan.slots
 
     def _is_hopeless(self) -> bool:
-        return self._fleet.is_unreachable() or self._plan.unwanted.is_set()
+        has_failed = self._news.world is not None and bool(self._news.world.failure)
+        return has_failed or self._fleet.is_unreachable() or self._plan.unwanted.is_set()
 
     def _handle_next(self, until: float) -> None:
         try:
@@ -88,6 +95,8 @@ class Startup:
         ready = self._ready()
         if ready >= self._plan.slots:
             return
+        if self._news.world is not None and self._news.world.failure:
+            raise EngineError(f"{self._news.world.failure}{self._describe_failures()}")
         seconds = self._plan.timeout - max(self._deadline - time.monotonic(), 0)
         text = f"{ready} of {self._plan.slots} workers came within {seconds:.1f} s.{self._describe_failures()}"
         if self._plan.min_slots is not None and ready >= self._plan.min_slots > 0:

@@ -52,9 +52,10 @@ class Watch:
             except Exception as error:  # a controller that ends while the client connects to it
                 log.warning("the news of %s could not be used: %s", program.name if program else "this run", error)
             if not self._is_stopping and news.workers is not None:
-                news.workers.end_silent()
+                news.end_silent(news.workers)
                 news.workers.delayed.release_complete()
                 news.ask_hub()
+                news.begin_world()
                 news.recovery.replace_lost(news.workers, program if message is None else None, is_silent)
 
     def announce_stop(self) -> None:

@@ -172,6 +172,11 @@ class LocalWorkers:
         new = self._slots[self._slots.index(slot)] = self._new_slot(slot.worker)
         return new
 
+    def frames_running(self) -> dict[str, "Future[bytes]"]:
+        """Return the frame that each busy worker runs now."""
+        with self._lock:
+            return {str(slot.worker): slot.outstanding[0] for slot in self._slots if slot.outstanding}
+
     def interrupt(self, future: "Future[bytes]") -> None:
         """End the work on a frame by ending its worker, now or when the frame's turn comes."""
         self._interrupts.interrupt(future)

@@ -4,6 +4,8 @@ Names of loky that are not public are in the table of `hpcml.engines.libraries`.
 """
 
 import contextlib
+import os
+import signal
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
@@ -16,13 +18,14 @@ from loky.backend.process import LokyProcess
 
 from hpcml.engines.libraries import check_object
 
-__all__ = ["WorkerExecutor", "inheritable", "outlive_main", "removed_after_a_kill"]
+__all__ = ["WorkerExecutor", "inheritable", "leave_driver_group", "outlive_main", "removed_after_a_kill"]
 
 
 class _Popen(Popen):  # type: ignore[misc]  # loky has no types
     """loky's, but it leaves the script's standard streams alone: a worker may start while the script prints.
 
     loky flushes them first; that raises where a disk is full, and the new process has none of their content.
+    Ctrl-C is for the driver alone: until `leave_driver_group` the new process does not take it.
     """
 
     __module__ = Popen.__module__  # the program of the new process
@@ -30,7 +33,11 @@ class _Popen(Popen):  # type: ignore[misc]  # loky has no types
     def __init__(self, process: LokyProcess) -> None:
         self.returncode: int | None = None
         self._fds: list[int] = []
-        self._launch(process)
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            self._launch(process)
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 class _Process(LokyProcess):  # type: ignore[misc]
@@ -72,6 +79,17 @@ class WorkerExecutor(ProcessPoolExecutor):  # type: ignore[misc]
     def kill(self, wait: bool) -> None:
         """End the process; with `wait` return when loky's thread has ended as well."""
         self.shutdown(wait=wait, kill_workers=True)
+
+
+def leave_driver_group() -> None:
+    """Leave the driver's process group, all of whose processes get the Ctrl-C of a terminal or a notebook.
+
+    A worker calls this first. The driver ends the tasks that are to end.
+    """
+    os.setpgid(0, 0)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # drops one that came while the process started
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def inheritable(descriptor: int) -> object:

@@ -10,9 +10,10 @@ from multiprocessing.connection import wait
 from typing import Any, NamedTuple
 
 from hpcml.data.process_state import set_start_state
+from hpcml.engines.channel import Channel, serve
 from hpcml.engines.descendants import end_trees
-from hpcml.engines.local.executors import WorkerExecutor, inheritable
-from hpcml.engines.local.frames import Channel, Channels, serve
+from hpcml.engines.local.executors import WorkerExecutor, inheritable, leave_driver_group
+from hpcml.engines.local.frames import Channels
 from hpcml.engines.streams import Pipes, Streams
 from hpcml.engines.worker import Worker, become_worker, run_frame
 
@@ -51,8 +52,9 @@ class LocalProcess:
         on_outcome: Callable[[bytes], None],
     ) -> None:
         self._channels = channels
-        self._channel = Channel(on_outcome)
-        with self._channel.worker_end as worker_end:
+        own_end, worker_end = socket.socketpair()
+        self._channel = Channel(on_outcome, own_end)
+        with worker_end:
             ends = _InheritedEnds(worker_end.fileno(), pipes)
             self._executor = WorkerExecutor(_initialize, (worker, os.getpid(), ends, settings), settings.variables)
             self.started: Future[int] = self._executor.submit(os.getpid)
@@ -100,6 +102,7 @@ _frames: socket.socket | None = None  # this worker's end of its socket
 
 def _initialize(worker: Worker, driver: int, ends: tuple[socket.socket, Pipes], settings: ProcessSettings) -> None:
     global _frames
+    leave_driver_group()
     set_start_state(settings.directory, settings.environment)
     multiprocessing.set_start_method(None, force=True)  # loky's own is for its own processes
     _frames, pipes = ends

@@ -13,7 +13,7 @@ from typing import NoReturn
 from hpcml.engines.nodes.memory import oom_kills
 from hpcml.slurm.slots import gpus_of_slot
 
-__all__ = ["ForkedWorkers", "die_with_parent"]
+__all__ = ["ForkedWorkers", "die_with_parent", "end_forks_with_parent"]
 
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
@@ -21,6 +21,21 @@ PR_SET_PDEATHSIG = 1  # linux/prctl.h
 def die_with_parent() -> None:
     """Have the kernel kill this process when its parent ends, however that ends."""
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def end_forks_with_parent() -> None:
+    """Have each process that is forked from now on end with its parent, also where that ends during the fork."""
+    forking = [0]
+
+    def _note_parent() -> None:
+        forking[0] = os.getpid()
+
+    def _follow() -> None:
+        die_with_parent()
+        if os.getppid() != forking[0]:  # the parent has ended before the kernel was asked
+            os._exit(1)
+
+    os.register_at_fork(before=_note_parent, after_in_child=_follow)
 
 
 class ForkedWorkers:

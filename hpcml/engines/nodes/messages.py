@@ -16,7 +16,16 @@ from typing import Any, TypedDict
 
 from hpcml.slurm.message_lines import message_lines
 
-__all__ = ["LineReader", "Offer", "claim_output", "send_message"]
+__all__ = [
+    "DataOrder",
+    "LineReader",
+    "NodeNews",
+    "NodeOrder",
+    "Offer",
+    "ReportedData",
+    "claim_output",
+    "send_message",
+]
 
 
 class Offer(TypedDict):
@@ -24,6 +33,43 @@ class Offer(TypedDict):
 
     addresses: list[tuple[str, int]]
     token: str
+
+
+class DataOrder(TypedDict):
+    """Directories for data that a node program makes, and in the end removes."""
+
+    name: str
+    places: tuple[str, ...]
+    shared: str
+
+
+class ReportedData(TypedDict):
+    """Directories for data that a node program has made, and the Slurm step that it belongs to."""
+
+    directories: list[str]
+    step: str
+
+
+class NodeOrder(TypedDict, total=False):
+    """Order about the data of a node: one of these."""
+
+    remove: str
+    room: int
+
+
+class NodeNews(TypedDict, total=False):
+    """News of the prints and of the data of a node."""
+
+    asked: int
+    data: ReportedData
+    ended: bool
+    holds: str
+    node: str
+    printed: str
+    readings: int
+    room: dict[str, int]
+    slot: int
+    stream: int
 
 
 def claim_output() -> int:
@@ -59,10 +105,15 @@ class LineReader:
         self.ended = False
         self._buffer = b""
 
+    @property
+    def has_line(self) -> bool:
+        """Return whether an object has been read from the descriptor, which `read` returns at once."""
+        return b"\n" in self._buffer
+
     def read(self, timeout: float | None) -> dict[str, Any] | None:
         """Return the next object; None after `timeout` seconds, or at the end (``ended``)."""
         deadline = None if timeout is None else time.monotonic() + timeout
-        while b"\n" not in self._buffer and not self.ended:
+        while not self.has_line and not self.ended:
             left = None if deadline is None else max(deadline - time.monotonic(), 0)
             if not wait([self.descriptor], left):
                 return None

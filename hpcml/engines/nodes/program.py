@@ -22,7 +22,15 @@ from typing import Any, NoReturn, Protocol
 from hpcml.engines.nodes.addresses import reach
 from hpcml.engines.nodes.messages import LineReader, Offer, claim_output, send_message
 
-__all__ = ["Supervisor", "answer_probe", "ignore_end_signals", "import_modules", "introduce", "watch"]
+__all__ = [
+    "Supervisor",
+    "answer_probe",
+    "end_on_signals",
+    "ignore_end_signals",
+    "import_modules",
+    "introduce",
+    "watch",
+]
 
 _END_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
@@ -61,8 +69,7 @@ def introduce(node: str, prepare: Callable[[], None]) -> tuple[LineReader, int]:
     tuple
         The reader of the driver's messages, and the file descriptor for messages to the driver.
     """
-    for signum in _END_SIGNALS:
-        signal.signal(signum, _exit_once)
+    end_on_signals()
     inbox = LineReader(0)
     output = claim_output()
     send_message({"here": node}, output)
@@ -73,6 +80,12 @@ def introduce(node: str, prepare: Callable[[], None]) -> tuple[LineReader, int]:
     prepare()
     prober.join()
     return inbox, output
+
+
+def end_on_signals() -> None:
+    """End this program in order at a signal of Slurm's."""
+    for signum in _END_SIGNALS:
+        signal.signal(signum, _exit_once)
 
 
 def import_modules(modules: Iterable[str]) -> None:
@@ -101,8 +114,10 @@ def watch(supervisor: Supervisor, inbox: LineReader) -> None:
     signal.signal(signal.SIGCHLD, lambda *_: None)  # without a handler the wake-up is not written
     supervisor.reap()  # those that ended before the handler was set
     while not inbox.ended:
-        # The pipes of 256 slots are more descriptors than select(2) takes.
-        ready = wait([inbox.descriptor, wakeup, *supervisor.watched], supervisor.timeout)
+        # The pipes of 256 slots are more descriptors than select(2) takes. A message that came together with an
+        # earlier one is no longer in the pipe.
+        timeout = 0.0 if inbox.has_line else supervisor.timeout
+        ready = wait([inbox.descriptor, wakeup, *supervisor.watched], timeout)
         supervisor.forward_prints()
         if wakeup in ready:
             os.read(wakeup, 4096)

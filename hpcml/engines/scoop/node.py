@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import Any, cast
 
 from hpcml.engines.libraries import check_encryption
+from hpcml.engines.nodes.curve import KeyPair, read_keys
 from hpcml.engines.nodes.forked import ForkedWorkers
 from hpcml.engines.nodes.messages import send_message
 from hpcml.engines.nodes.program import ignore_end_signals, import_modules, introduce, watch
-from hpcml.engines.scoop.curve import KeyPair, read_keys
 from hpcml.engines.scoop.library import load
 from hpcml.engines.scoop.message_types import StartOrder
 from hpcml.engines.scoop.output import Printed
@@ -64,7 +64,8 @@ class NodeWorkers:
             become_worker(self.node, slot)
             run_worker(self._pool, self.node, slot, self._keys)
         except BaseException:  # SystemExit included: by the script's top level, as it is loaded
-            traceback.print_exc()
+            # In one piece: the lines of another worker, which fails alike, must not come between.
+            sys.stderr.write(traceback.format_exc())
             return 1
         finally:
             with contextlib.suppress(Exception):

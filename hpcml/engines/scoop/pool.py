@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from hpcml.engines.nodes.addresses import common_addresses, offered_addresses, unreachable
+from hpcml.engines.nodes.curve import create_keys, secured
 from hpcml.engines.plan import Plan
 from hpcml.engines.scoop.broker import BrokerThread
-from hpcml.engines.scoop.curve import create_keys, secured
 from hpcml.engines.scoop.message_types import NodeShare, PoolSettings
 from hpcml.engines.scoop.news import PoolNews
 from hpcml.engines.scoop.origin import PoolFailure, patch_origin

@@ -6,7 +6,7 @@ import os
 import time
 from pathlib import Path
 
-from hpcml.engines.nodes.steps import PYTHON, describe_refusal, worker_steps
+from hpcml.engines.nodes.steps import describe_refusal, python_module, worker_steps
 from hpcml.engines.plan import Plan
 from hpcml.engines.scoop.message_types import Order, StartOrder
 from hpcml.engines.scoop.node import KEY_FILE
@@ -38,7 +38,7 @@ class Steps:
         environment = step_environment(plan.environment)
         environment.pop("PYTHONWARNINGS", None)  # meant for the script
         environment[KEY_FILE] = str(key)
-        program = [*PYTHON, f"{__package__}.node"]
+        program = python_module(plan, f"{__package__}.node")
         if plan.allocation is None:
             steps = [(plan.nodes, [*program, plan.nodes[0].name, *plan.preload])]
         else:

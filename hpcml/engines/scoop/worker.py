@@ -5,8 +5,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from hpcml.engines.nodes.curve import KeyPair, secured
 from hpcml.engines.scoop.broker import SLOT_KEY
-from hpcml.engines.scoop.curve import KeyPair, secured
 from hpcml.engines.scoop.library import load
 from hpcml.engines.scoop.message_types import PoolSettings
 from hpcml.engines.scoop.patches import patch, patch_worker

@@ -1,3 +1,3 @@
 """Engines that run the contract tests."""
 
-ENGINES = ("local", "ipyparallel")
+ENGINES = ("local", "ipyparallel", "mpi")

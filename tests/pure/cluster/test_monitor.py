@@ -27,11 +27,17 @@ class Journal:
     def __init__(self):
         self.entries = []
 
+    def expect(self, group, tasks):
+        self.entries.append(("expect", group, tasks))
+
     def finished(self, call, outcome, packed):
         self.entries.append(("finished", call.name, bytes(packed)))
 
-    def failed(self, call, error):
-        self.entries.append(("failed", call.name, error))
+    def failed(self, call, error, worker, seconds):
+        self.entries.append(("failed", call.name, error, worker, seconds))
+
+    def running(self, *changes):
+        self.entries.append(("running", *changes))
 
     def died(self, worker, cause, names):
         self.entries.append(("died", worker, cause, names))
@@ -50,7 +56,11 @@ def test_an_outcome_is_recorded_and_counted(monitor):
     monitor.expect("group", 4)
     monitor.finished(CALL, Outcome(value=1, seconds=2.0), b"packed")
     monitor.finished(CHUNK, Outcome(value=[1, 2, 3], seconds=3.0), memoryview(b"chunk"))
-    assert monitor._run_journal.entries == [("finished", "work", b"packed"), ("finished", "work", b"chunk")]
+    assert monitor._run_journal.entries == [
+        ("expect", "group", 4),
+        ("finished", "work", b"packed"),
+        ("finished", "work", b"chunk"),
+    ]
     assert (monitor.totals.tasks, monitor.totals.failed, monitor.totals.busy) == (4, 0, 5.0)
     assert monitor.display.shown == [("group", 1, 4), ("group", 4, 4)]
 
@@ -66,10 +76,10 @@ def test_without_a_known_number_none_is_shown(monitor):
 
 
 def test_a_lost_task_and_a_death_are_recorded(monitor):
-    monitor.failed(CALL, TaskTimeout("late"))
+    monitor.failed(CALL, TaskTimeout("late"), "n1:3", 2.0)
     monitor.died(WorkerDied("killed", "n1:3"), [CALL, CHUNK])
     assert monitor._run_journal.entries == [
-        ("failed", "work", "TaskTimeout"),
+        ("failed", "work", "TaskTimeout", "n1:3", 2.0),
         ("died", "n1:3", "killed", ["work", "work"]),
     ]
     assert (monitor.totals.tasks, monitor.totals.failed) == (1, 1)

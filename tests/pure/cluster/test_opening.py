@@ -1,15 +1,22 @@
 """The start of workers, in the caller's thread or in one of its own."""
 
+import itertools
 import os
+import tempfile
 import threading
 import time
+from functools import partial
+from pathlib import Path
 
 import pytest
 
 from hpcml.cluster import opening
-from hpcml.cluster.opening import Running, Start
+from hpcml.cluster.opening import Running, Start, make_plan
+from hpcml.cluster.options import Options
 from hpcml.engines.plan import Plan
 from hpcml.errors import EngineError
+from hpcml.slurm.allocation import Allocation
+from hpcml.slurm.nodes import Node
 
 READY = Running(None, None, None, None)
 
@@ -88,3 +95,35 @@ def test_forks_of_other_threads_wait_for_the_end_of_the_start(plan):
     if child == 0:
         os._exit(0 if ended else 1)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
+@pytest.fixture
+def project():
+    """Directory with an image and a stand-in for Apptainer; not in /tmp, which each container shows."""
+    with tempfile.TemporaryDirectory(dir="/var/tmp") as directory:
+        path = Path(directory)
+        (path / "apptainer").touch(0o755)
+        (path / "ml.sif").touch()
+        for name in ("work", "modules", "data"):
+            (path / name).mkdir()
+        yield path
+
+
+def test_workers_in_a_container_see_the_directories_of_the_script_and_of_data(project, monkeypatch):
+    monkeypatch.chdir(project / "work")
+    monkeypatch.setattr("sys.path", [str(project / "modules")])
+    made = partial(
+        make_plan,
+        allocation=Allocation(7, (Node("n1", 2),), "batch"),
+        options=Options(container="../ml.sif", data_dir=project / "data"),
+        environment={"PATH": str(project)},
+        cpus=2,
+        run_dir=project / "work/.hpcml/run",
+        session=1,
+    )
+    words = made(engine="ipyparallel").container.command
+    shown = {after for before, after in itertools.pairwise(words) if before == "--bind"}
+    assert shown == {"/tmp", *(str(project / name) for name in ("work", "modules", "data"))}
+    assert words[-1] == str(project / "ml.sif")
+    with pytest.raises(EngineError, match="these are on this computer"):
+        made(engine="local")

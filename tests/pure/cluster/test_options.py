@@ -34,12 +34,14 @@ def test_hpcml_run_without_flags_asks_for_the_defaults():
 
 
 def test_flags_set_their_options():
-    words = ["--engine=local", "--slots-per-node=2", "--cpus-per-slot=3", "--min-slots=1", "--timeout=7.5"]
-    words += ["--run-dir=runs", "--resume", "--requeue", "--task-timeout=9", "--quiet", "script.py"]
+    words = ["--engine=local", "--slots-per-node=2", "--cpus-per-slot=3", "--max-slots=5", "--min-slots=1"]
+    words += ["--timeout=7.5", "--run-dir=runs", "--resume", "--requeue", "--task-timeout=9", "--quiet"]
+    words += ["--container=ml.sif", "script.py"]
     assert Options.from_arguments(vars(parser().parse_args(["run", *words]))) == Options(
         engine="local",
         slots_per_node=2,
         cpus_per_slot=3,
+        max_slots=5,
         min_slots=1,
         timeout=7.5,
         run_dir=Path("runs"),
@@ -47,8 +49,9 @@ def test_flags_set_their_options():
         requeue=True,
         task_timeout=9.0,
         progress=False,
+        container="ml.sif",
     )
-    assert len(words) - 1 == len(flags())
+    assert len(words) - 1 == len(flags()) - len(("stage_env", "container_image"))  # which do not go with container
 
 
 def test_paths_and_sequences_are_converted():
@@ -94,6 +97,9 @@ def test_a_cluster_joins_the_open_one_where_that_has_all_it_asks_for(asked, met)
         {"timeout": -1.0},
         {"max_nbytes": -1},
         {"data_dir": "/nowhere/at/all"},
+        {"comm": "of the user", "task_timeout": 5.0},
+        {"comm": "of the user", "slots_per_node": 2},
+        {"comm": "of the user", "engine": "ipyparallel"},
     ],
 )
 def test_a_value_that_an_option_cannot_have_is_named(wrong):

@@ -4,15 +4,20 @@ import json
 import os
 import subprocess
 import sys
+import threading
 import xml.etree.ElementTree as ET
+from contextlib import closing
 from pathlib import Path
 
 import pytest
-from reports import SVG, evil, two_sessions, write
+from patience import patient, wait_until
+from reports import SVG, evil, task, two_sessions, write
 
 from hpcml.commands import main as cli
 from hpcml.commands.report.command import find_run, plain_data
 from hpcml.errors import HpcmlError
+from hpcml.journal.journal_file import JournalFile
+from hpcml.journal.private_files import read_secret
 
 
 def test_names_in_json_are_whole():
@@ -90,3 +95,42 @@ def test_a_reader_that_closes_the_pipe_is_no_error(tmp_path):
     done = subprocess.run(command, stdout=written, stderr=subprocess.PIPE, timeout=60, check=True)
     os.close(written)
     assert done.stderr == b""
+
+
+def test_a_page_is_renewed_until_the_run_ends(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("hpcml.commands.report.command.REFRESH_SECONDS", 0.05)
+    *heads, end = two_sessions()
+    directory, page = write(tmp_path / "run", heads), tmp_path / "page.html"
+    following = threading.Thread(target=report_main, args=(directory, "--html", page, "--follow"))
+    following.start()
+    wait_until(lambda: page.exists() and 'http-equiv="refresh"' in page.read_text(), 20)
+    assert "4 tasks done" in page.read_text()
+    with closing(JournalFile(directory / "journal", read_secret(directory / "key"))) as journal:
+        journal.append(task("n2:1", 2003.0, 1.0, "e"))
+        journal.append(end)
+    following.join(patient(20))
+    assert not following.is_alive()
+    assert "5 tasks done" in page.read_text()
+    assert "refresh" not in page.read_text()
+    assert not list(tmp_path.glob(".page*"))
+
+
+def test_a_page_may_go_to_a_pipe_and_through_a_link(tmp_path):
+    directory = write(tmp_path / "run", two_sessions())
+    pipe, page, link = tmp_path / "pipe", tmp_path / "page.html", tmp_path / "link.html"
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    assert report_main(directory, "--html", pipe) == 0
+    assert os.read(reader, 1 << 20).startswith(b"<")
+    os.close(reader)
+    assert pipe.is_fifo()
+    link.symlink_to(page)
+    assert report_main(directory, "--html", link) == 0
+    assert link.is_symlink()
+    assert "4 tasks done" in page.read_text()
+
+
+def test_follow_without_a_page_is_an_error(tmp_path, capsys):
+    directory = write(tmp_path / "run", two_sessions())
+    assert report_main(directory, "--follow") == 1
+    assert "name one with --html FILE" in capsys.readouterr().err

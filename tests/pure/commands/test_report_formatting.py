@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hpcml.commands.report.formatting import count, duration, memory, short_name, slurm_time
+from hpcml.cluster.notebook.words import count
+from hpcml.commands.report.formatting import duration, memory, short_name, slurm_time
 
 
 @pytest.mark.parametrize(

@@ -30,6 +30,14 @@ def test_a_run_that_has_not_ended_has_a_report():
     assert "so far" in advise(report)[-1].reason
 
 
+def test_the_number_of_expected_tasks_is_that_of_the_last_session():
+    expected = [{"expect": "map #0", "tasks": 7}, {"expect": "map #0", "tasks": 9}, {"expect": "f #1", "tasks": 3}]
+    heads = [session(), *expected, session(2, 2000.0), *expected[1:], task("n1:0", 2000.0, 1.0)]
+    report = report_of(*heads)
+    assert (report.done, report.expected) == (1, 12)
+    assert "1 task done of 12" in render_text(report)
+
+
 def test_a_killed_session_is_cut_off():
     heads = [session(), task("n1:0", 1000.0, 1.0), session(2, 2000.0, job="8"), end(2001.0)]
     report = report_of(*heads)

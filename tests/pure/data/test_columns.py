@@ -134,6 +134,14 @@ def test_individuals_arrive_as_their_pickles_would(kind, evaluated):
     assert found[1].fitness.values == expected[1].fitness.values
 
 
+def test_individuals_within_individuals_are_a_column_whatever_memory_is_reused():
+    for held in range(100):
+        holes = [[] for _ in range(held)]
+        people = individuals("particles")
+        assert returned(people) is not None, held
+        del holes
+
+
 def test_individuals_that_share_a_part_are_refused():
     shared = [1.0, 2.0]
     assert encode_column([shared, shared], SeenObjects()) is None

@@ -19,7 +19,7 @@ def state(tmp_path, monkeypatch):
 
 
 def unpacked(packed):
-    names = ("directory", "moved", "umask", "path", "argv", "authkey", "changes")
+    names = ("directory", "moved", "umask", "path", "argv", "authkey", "prefixes", "changes")
     return dict(zip(names, pickle.loads(packed), strict=True))
 
 
@@ -65,6 +65,7 @@ from hpcml.data.process_state import adopt_script_state, set_start_state
 
 def adopt(directory, moved, changes, **more):
     state = dict(directory=directory, moved=moved, umask=0o077, path=("/new",), argv=("prog",), authkey=b"key")
+    state["prefixes"] = ("", "")
     return adopt_script_state(pickle.dumps((*(state | more).values(), changes)))
 
 start = os.getcwd()
@@ -86,3 +87,19 @@ assert os.getcwd() == start and "NEW" not in os.environ
 
 def test_a_worker_adopts_what_differs(tmp_path):
     subprocess.run([sys.executable, "-c", WORKER], cwd=tmp_path, check=True, timeout=100)
+
+
+def test_the_path_of_a_worker_names_the_copy_of_the_scripts_python(tmp_path):
+    program = (
+        "import os, sys; from hpcml.data.process_state import adopt_script_state\n"
+        "real = sys.path[:]\n"
+        "sys.prefix, sys.base_prefix = '/copy/env', '/copy/base'\n"
+        "assert adopt_script_state(sys.stdin.buffer.read()) is None\n"
+        "print([entry for entry in sys.path if entry not in real])"
+    )
+    path = ("/home/me", "/home/me/lib/python3.11/site-packages", "/opt/python/lib/python3.11", "/home/me/src")
+    prefixes = ("/home/me", "/opt/python")
+    packed = pickle.dumps((str(tmp_path), False, None, path, (), b"", prefixes, {}))
+    done = subprocess.run([sys.executable, "-c", program], input=packed, capture_output=True, check=True)
+    expected = ["/home/me", "/copy/env/lib/python3.11/site-packages", "/copy/base/lib/python3.11", "/home/me/src"]
+    assert done.stdout.decode().strip() == str(expected)

@@ -4,7 +4,7 @@ import stat
 
 import pytest
 
-from hpcml.engines.scoop.curve import create_keys, read_keys
+from hpcml.engines.nodes.curve import create_keys, read_keys
 from hpcml.errors import HpcmlError
 
 

@@ -3,8 +3,8 @@
 import pytest
 
 from hpcml.data.outcomes import join_outcomes
-from hpcml.engines.ipyparallel import delayed_outcomes
-from hpcml.engines.ipyparallel.delayed_outcomes import DelayedOutcomes
+from hpcml.engines.nodes import delayed_outcomes
+from hpcml.engines.nodes.delayed_outcomes import DelayedOutcomes
 from hpcml.engines.worker import Worker
 
 WORKER = Worker("n1", 0)

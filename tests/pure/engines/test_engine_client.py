@@ -5,18 +5,20 @@ from types import SimpleNamespace
 
 import pytest
 from ipyparallel.error import NoEnginesRegistered, RemoteError
+from zmq import Context
 
 from hpcml.engines.ipyparallel import client as clients
 from hpcml.engines.ipyparallel.client import LATE_ANSWER_SECONDS, EngineClient, EngineFailed
-from hpcml.engines.ipyparallel.engine import FRAME_KEY
+from hpcml.engines.ipyparallel.requests import FRAME_KEY
 from hpcml.errors import EngineError
 
 
 class Plain:
     """ipyparallel's client, as far as it is used."""
 
-    def __init__(self, info, **options):
-        self.info = info
+    def __init__(self, *, connection_info, context, **options):
+        self.info = connection_info
+        self.context = context
         self.options = options
         self.sent = []
         self.later = []
@@ -27,6 +29,8 @@ class Plain:
         self._registration_callbacks = []
         self._mux_stream = "mux"
         self._query_stream = "query"
+        self._control_stream = "control"
+        self.session = "session"
         self._io_loop = SimpleNamespace(call_later=lambda *call: self.later.append(call))
 
     def _handle_stranded_msgs(self, *engine):
@@ -35,6 +39,8 @@ class Plain:
     def _build_targets(self, number):
         if not self._ids:
             raise NoEnginesRegistered("none")
+        if number == "all":
+            return [f"uuid-{one}".encode() for one in self._ids], list(self._ids)
         if number not in self._ids:
             raise IndexError(number)
         return [f"uuid-{number}".encode()], [number]
@@ -48,14 +54,19 @@ class Plain:
     def _update_engines(self, engines):
         self._ids = sorted({*self._ids, *map(int, engines)})
 
+    def close(self, linger):
+        pass
+
     def purge_local_results(self, message):
         self.purged.append(message)
 
 
 @pytest.fixture
 def client(monkeypatch, tmp_path):
-    monkeypatch.setattr(clients, "Client", Plain)
-    return EngineClient({"key": "k"}, tmp_path, timeout=3.0)
+    monkeypatch.setattr(clients, "FrameClient", Plain)
+    client = EngineClient({"key": "k"}, tmp_path, timeout=3.0)
+    yield client
+    client.close()
 
 
 def test_the_runs_directory_is_the_profile(client, tmp_path):
@@ -63,13 +74,40 @@ def test_the_runs_directory_is_the_profile(client, tmp_path):
     assert client.plain.options == {"profile_dir": str(tmp_path), "ipython_dir": str(tmp_path), "timeout": 3.0}
 
 
+def test_another_client_is_connected_by_the_same_arguments(client, tmp_path):
+    directory = str(tmp_path)
+    assert client.connection == {
+        "connection_info": {"key": "k"}, "profile_dir": directory, "ipython_dir": directory
+    }  # fmt: skip
+
+
+def test_a_script_that_ends_zmqs_context_does_not_end_this_clients(client):
+    assert client.plain.context is not Context.instance()
+
+
+def test_a_probe_is_a_request_without_a_frame_to_each_engine(client):
+    def answer(*sent, **content):
+        request = send(*sent, **content)
+        request.set_result(b"")
+        return request
+
+    send = client.plain._send
+    client.plain._send = answer
+    client.probe(1.0)
+    assert [content["ident"] for _, _, content, _ in client.plain.sent] == [b"uuid-0", b"uuid-1"]
+    assert all(content["buffers"] == [] for _, _, content, _ in client.plain.sent)
+    client.plain._send = send
+    with pytest.raises(TimeoutError):
+        client.probe(0.0)
+
+
 def test_a_client_without_its_streams_is_an_error(monkeypatch, tmp_path):
     class Changed(Plain):
-        def __init__(self, *arguments, **options):
-            super().__init__(*arguments, **options)
+        def __init__(self, **options):
+            super().__init__(**options)
             del self._mux_stream
 
-    monkeypatch.setattr(clients, "Client", Changed)
+    monkeypatch.setattr(clients, "FrameClient", Changed)
     with pytest.raises(EngineError, match=r"Client\(\)\._mux_stream of ipyparallel >= 9"):
         EngineClient({}, tmp_path, timeout=3.0)
 

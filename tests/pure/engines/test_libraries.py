@@ -19,7 +19,8 @@ from hpcml.errors import EngineError
 
 ENGINES = Path(hpcml.__file__).parent / "engines"
 PACKAGES = ("ipyparallel.client", "ipyparallel.controller", "ipyparallel.engine", "loky")
-USERS = ("ipyparallel/client.py", "ipyparallel/controller.py", "ipyparallel/engine.py", "local/executors.py")
+USERS = ("ipyparallel/client.py", "ipyparallel/controller.py", "ipyparallel/engine.py", "ipyparallel/requests.py",
+         "ipyparallel/views.py", "local/executors.py")  # fmt: skip
 PAIRS = [(path, name) for path, names in USED.items() for name in names]
 
 

@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from patience import patient, wait_until
 
-from hpcml.engines.local.frames import Channel, Channels, serve
+from hpcml.engines.channel import Channel, serve
+from hpcml.engines.local.frames import Channels
 
 LENGTHS = (0, 1, 7, 8, 65_527, 65_528, 65_536, 300_000, 5_000_000)
 
@@ -27,9 +28,10 @@ class Served:
 
     def __init__(self, channels, run):
         self.came = []
-        self.channel = Channel(self.came.append)
+        own, far = socket.socketpair()
+        self.channel = Channel(self.came.append, own)
         channels.open(self.channel)
-        self.thread = threading.Thread(target=serve, args=(self.channel.worker_end, run))
+        self.thread = threading.Thread(target=serve, args=(far, run))
         self.thread.start()
 
 
@@ -66,12 +68,13 @@ def test_a_busy_worker_delays_no_other(channels):
 
 def test_outcomes_that_a_worker_has_sent_before_its_end_are_passed_on(channels):
     came = []
-    channel = Channel(came.append)
+    own, far = socket.socketpair()
+    channel = Channel(came.append, own)
     channels.open(channel)
     child = os.fork()
     if child == 0:
-        serve(channel.worker_end, lambda frame: frame if frame != b"end" else os._exit(0))
-    channel.worker_end.close()
+        serve(far, lambda frame: frame if frame != b"end" else os._exit(0))
+    far.close()
     channels.send(channel, b"first")
     channels.send(channel, b"end")
     os.waitpid(child, 0)
@@ -84,8 +87,9 @@ def test_outcomes_that_a_worker_has_sent_before_its_end_are_passed_on(channels):
 @given(st.lists(st.binary(max_size=50)), st.lists(st.integers(1, 40)))
 def test_outcomes_arrive_whole_however_the_stream_is_cut(outcomes, cuts):
     came = []
-    channel = Channel(came.append)
-    with channel.worker_end as far:
+    own, far = socket.socketpair()
+    channel = Channel(came.append, own)
+    with far:
         stream = b"".join(len(one).to_bytes(8, "little") + one for one in outcomes)
         for cut in cuts:
             far.sendall(stream[:cut])

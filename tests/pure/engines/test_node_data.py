@@ -5,8 +5,8 @@ import threading
 import pytest
 from driver_side import job_plan
 
-from hpcml.engines.ipyparallel import node_data
-from hpcml.engines.ipyparallel.node_data import NodeData
+from hpcml.engines.nodes import node_data
+from hpcml.engines.nodes.node_data import NodeData
 from hpcml.errors import DataError
 
 SHARED_MEMORY = {"/dev/shm/a": 100}

@@ -6,8 +6,8 @@ import resource
 import pytest
 
 from hpcml.engines import collector
-from hpcml.engines.ipyparallel import prints
-from hpcml.engines.ipyparallel.prints import FILES_PER_SLOT, OTHER_FILES, NodePrints
+from hpcml.engines.nodes import prints
+from hpcml.engines.nodes.prints import FILES_PER_SLOT, OTHER_FILES, NodePrints
 from hpcml.slurm.message_lines import MessageReader
 
 

@@ -136,6 +136,21 @@ def test_messages_are_handled_until_the_input_ends(signals):
     assert [call for call in supervisor.calls if isinstance(call, dict)] == [{"one": 1}, {"two": 2}]
 
 
+def test_a_message_that_came_together_with_an_earlier_one_is_handled_at_once(signals):
+    """The reader has it already: nothing more comes that would end a wait for the input."""
+    reader, writer = os.pipe()
+    os.write(writer, b'{"start": 1}\n{"world": 2}\n')
+    inbox = LineReader(reader)
+    assert inbox.read(None) == {"start": 1}
+    supervisor = Supervisor([], timeout=20.0)
+    supervisor.handle = lambda message: (supervisor.calls.append(message), os.close(writer))
+    began = time.monotonic()
+    watch(supervisor, inbox)
+    os.close(reader)
+    assert {"world": 2} in supervisor.calls
+    assert time.monotonic() - began < supervisor.timeout
+
+
 def test_prints_of_more_slots_than_select_can_watch(signals):
     """The pipes of 256 slots are more than 1,024 file descriptors."""
     limits = resource.getrlimit(resource.RLIMIT_NOFILE)

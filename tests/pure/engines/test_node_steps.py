@@ -3,7 +3,7 @@
 from pathlib import Path
 from types import SimpleNamespace
 
-from hpcml.engines.nodes.steps import PYTHON, describe_refusal, worker_steps
+from hpcml.engines.nodes.steps import describe_refusal, python_module, worker_steps
 from hpcml.engines.plan import Plan
 from hpcml.slurm.allocation import Allocation
 from hpcml.slurm.commands import SLURM_FAILED
@@ -31,7 +31,7 @@ def test_a_job_of_one_component_has_one_step_without_a_group():
 
 
 def test_the_interpreter_does_not_import_from_the_working_directory():
-    assert PYTHON[-2:] == ("-P", "-m")
+    assert python_module(plan((), 1), "module")[-3:] == ["-P", "-m", "module"]
 
 
 def test_the_advice_is_given_only_where_slurm_refused_every_step():

@@ -26,6 +26,13 @@ def test_options_override_the_allocation():
     assert slots(make_nodes(UNEVEN, 64, True, cpus_per_slot=7)) == {"n1": (4, 7), "n2": (1, 7)}
 
 
+def test_the_first_nodes_have_the_slots_that_are_wanted():
+    for most, found in ((1, {"n1": (1, 1)}), (28, {"n1": (28, 1)}), (30, {"n1": (28, 1), "n2": (2, 1)})):
+        assert slots(make_nodes(UNEVEN, 64, True, max_slots=most)) == found
+    assert slots(make_nodes(UNEVEN, 64, True, max_slots=99)) == slots(make_nodes(UNEVEN, 64, True))
+    assert slots(make_nodes(UNEVEN, 64, True, slots_per_node=2, max_slots=3)) == {"n1": (2, 1), "n2": (1, 1)}
+
+
 def test_the_local_engine_takes_this_node_of_the_allocation():
     assert slots(make_nodes(UNEVEN, 64, False)) == {"n1": (28, 1)}
 

@@ -2,6 +2,7 @@
 
 import logging
 import threading
+from contextlib import closing
 
 import pytest
 from journal_files import KEY, read, write
@@ -76,3 +77,19 @@ def test_appends_of_many_threads_are_whole(path):
 def test_a_packed_record_depends_on_its_offset():
     at = [pack_record(KEY, bytes(16), offset, b"{}", b"") for offset in (0, 1)]
     assert at[0] != at[1]
+
+
+def test_new_records_are_read_as_they_are_appended(path):
+    with closing(JournalFile(path, KEY)) as journal:
+        journal.append({"n": 1})
+        with open(path, "rb") as file:
+            reader = JournalReader(file.fileno(), KEY, path)
+            assert [record.head for record in reader.new_items()] == [{"n": 1}]
+            assert list(reader.new_items()) == []
+            journal.append({"n": 2})
+            with open(path, "ab") as torn:
+                torn.write(b"\x00hj")  # the next record is being written
+            (record, damage) = reader.new_items()
+            assert (record.head, damage.torn) == ({"n": 2}, True)
+            journal.append({"n": 3})
+            assert [record.head for record in reader.new_items()] == [{"n": 3}]

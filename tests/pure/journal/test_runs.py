@@ -98,6 +98,11 @@ def test_the_label_of_a_run(tmp_path, monkeypatch):
     kernel = ["/lib/ipykernel_launcher.py", "-f", "/run/kernel-1.json"]
     assert run_label([""], {}) == run_label([""], {}) == run_label(kernel, {})
     assert run_label([""], {}).startswith("interactive-")
+    one, other = ({"JPY_SESSION_NAME": f"/home/u/{name}.ipynb"} for name in ("one", "other"))
+    assert run_label(kernel, one) == run_label([kernel[0], "-f", "/run/kernel-2.json"], one)
+    assert run_label(kernel, one) != run_label(kernel, other)
+    assert run_label(kernel, one).startswith("one-")
+    assert run_label([""], one) == run_label([""], {}), "an interpreter that the notebook has started"
 
 
 @pytest.mark.parametrize("limit", [0, 20, 40])

@@ -78,9 +78,20 @@ def test_modules_of_a_worker_are_recorded_once(records, appended):
 
 
 def test_deaths_and_failures_have_no_body(records, appended):
-    records.failed(call(key="", keys=("a", "b")), "WorkerDied")
+    records.failed(call(key="", keys=("a", "b")), "WorkerDied", "n1:0", 2.5)
     records.died("n1:0", "signal SIGKILL", ["f", "g"])
     assert [body for _, body in appended] == [b""] * 3
     assert [(head.get("task"), head.get("error"), head.get("death")) for head, _ in appended[1:]] == [
         ("a", "WorkerDied", None), (None, None, "n1:0")
     ]  # fmt: skip
+    assert (appended[1][0]["at"], appended[1][0]["s"]) == ("n1:0", 2.5)
+
+
+def test_changes_in_what_workers_do_are_one_record(records, appended):
+    records.running({"n1:0": ("f", 100.04), "n1:1": None, "n2:0": ("f", 101.0)}, 7, 59.6)
+    (name, _), (head, body) = appended
+    assert name == {"name": 0, "is": "f"}
+    assert {**head, "now": 0} == {
+        "now": 0, "running": {"n1:0": [0, 100.0], "n1:1": None, "n2:0": [0, 101.0]}, "waiting": 7, "left": 60
+    }  # fmt: skip
+    assert body == b""

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hpcml.slurm.commands import controller_step, end_time_query, step_environment, worker_step
+from hpcml.slurm.commands import controller_step, driver_step, end_time_query, step_environment, worker_step
 
 COMMON = [
     "--overlap",
@@ -103,3 +103,10 @@ def test_the_users_own_variables_are_kept(env):
 
 def test_end_time_query():
     assert end_time_query(7) == ["squeue", "--noheader", "--jobs=7", "--Format=EndTime"]
+
+
+def test_the_step_of_a_contained_script_ends_in_order_and_has_the_options_of_its_container():
+    command = driver_step("n1", ["python"], options=["--container-image=x"])
+    assert command == ["srun", "--job-name=hpcml-driver", *COMMON, *(
+        "--nodes=1", "--ntasks=1", "--ntasks-per-node=1", "--nodelist=n1"
+    ), *REST[:-1], "--container-image=x", "python"]  # fmt: skip

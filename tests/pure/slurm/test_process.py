@@ -3,9 +3,11 @@
 import queue
 from pathlib import Path
 
+import pytest
 from patience import patient
 
-from hpcml.slurm.process import Program
+from hpcml.errors import CommandError
+from hpcml.slurm.process import Program, run
 
 
 def test_the_status_is_known_when_the_output_ends(tmp_path: Path):
@@ -26,3 +28,9 @@ def test_lines_that_are_no_messages_go_to_the_log(tmp_path: Path):
     assert [inbox.get(timeout=patient(5))[1] for _ in range(3)] == [{"a": 1}, {"b": 2}, None]
     assert (tmp_path / "log").read_text().splitlines() == ["7", "[1, 2]", "null", '"text"', "NaN", "{", "0: 8"]
     program.stop()
+
+
+def test_a_message_shows_a_command_without_the_programs_among_its_words():
+    with pytest.raises(CommandError, match=r"^`sh -c … srun` ") as caught:
+        run(["sh", "-c", "true\nexit 3", "srun"])
+    assert "exit 3" not in str(caught.value)

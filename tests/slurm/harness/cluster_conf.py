@@ -27,6 +27,8 @@ class Shape:
     gpus: fake GPUs per node; /dev/null stands for each.
     interactive_step: salloc's shell runs on the first node instead of the login node.
     loopback_names: a node's own name resolves to 127.0.1.1 there, as Debian's installer sets it up.
+    cloud: nodes that are off until a job needs them; ResumeProgram then makes the file resumed.NODE in the
+        cluster's directory, and the test boots the node.
     conf: slurm.conf parameters that replace or extend those written here.
     binds: directories of this computer to show at the same path in a release that has its own root.
     """
@@ -37,6 +39,7 @@ class Shape:
     gpus: int = 0
     interactive_step: bool = False
     loopback_names: bool = False
+    cloud: tuple[str, ...] = ()
     conf: Mapping[str, str] = field(default_factory=dict)
     binds: tuple[str, ...] = ()
 
@@ -91,6 +94,9 @@ def _parameters(shape: Shape, state: Path) -> dict[str, str]:
         # Everything shares a few real cores here, so an answer may take a while.
         "MessageTimeout": "30", "DefMemPerCPU": str(DEF_MEM_PER_CPU),
     }
+    if shape.cloud:
+        programs = {f"{name}Program": f"{state}/{name.lower()}" for name in ("Resume", "Suspend")}
+        parameters |= programs | {"SuspendTime": "3600", "ResumeTimeout": "300", "SuspendTimeout": "5"}
     if shape.interactive_step:
         parameters["LaunchParameters"] = "use_interactive_step"
     return parameters
@@ -99,7 +105,8 @@ def _parameters(shape: Shape, state: Path) -> dict[str, str]:
 def _node_line(shape: Shape, node: str, cpus: int) -> str:
     gres = f" Gres=gpu:{shape.gpus}" if shape.gpus else ""
     return (f"NodeName={node} NodeAddr={shape.address(node)} CPUs={cpus} Boards=1 SocketsPerBoard=1 "
-            f"CoresPerSocket={cpus} ThreadsPerCore=1 RealMemory={shape.memory}{gres} State=UNKNOWN")
+            f"CoresPerSocket={cpus} ThreadsPerCore=1 RealMemory={shape.memory}{gres} "
+            f"State={'CLOUD' if node in shape.cloud else 'UNKNOWN'}")
 
 
 def gres_conf(shape: Shape, state: Path) -> str:

@@ -47,7 +47,8 @@ class SlurmCluster(ClusterView):
             self.update(shape=asdict(shape), nodes={}, owner=owner and [owner, ns.start_time(owner)])
             self._start_login(shape)
             for node in shape.nodes:
-                self.boot_node(node)
+                if node not in shape.cloud:
+                    self.boot_node(node)
             self.wait_idle()
         except BaseException as error:
             logs = self._log_tails()
@@ -79,6 +80,11 @@ class SlurmCluster(ClusterView):
             directory.chmod(mode)
         texts = {"slurm.conf": conf.slurm_conf(shape, self.state), "cgroup.conf": conf.cgroup_conf(shape),
                  "gres.conf": conf.gres_conf(shape, self.state)}
+        if shape.cloud:
+            for name, command in (("resume", f'touch "{self.state}/resumed.$1"'), ("suspend", "true")):
+                program = self.state / name
+                program.write_text(f"#!/bin/sh\n{command}\n")
+                program.chmod(0o755)
         texts |= {f"hosts.{node}": conf.hosts(shape, node) for node in (LOGIN, *shape.nodes)}
         for name, text in texts.items():
             (self.state / name).write_text(text)
@@ -123,7 +129,8 @@ class SlurmCluster(ClusterView):
         if self.init_pid(node):
             raise ClusterError(f"node {node} runs already")
         argv = ["unshare", "-m", "-u", "-i", "-n", "-p", "--kill-child", "--mount-proc",
-                "sh", str(HERE / "node-boot"), str(self.state), node]
+                "sh", str(HERE / "node-boot"), str(self.state), node,
+                *(["cloud"] if node in self.shape.cloud else [])]
         with _pipe() as (read_end, write_end):
             pid = self._start(ns.enter(self.holder, argv), f"node.{node}", read_end)
             self.update(nodes=self.record()["nodes"] | {node: pid})
@@ -179,8 +186,13 @@ class SlurmCluster(ClusterView):
 
     def wait_idle(self, timeout: float = READY_TIMEOUT) -> None:
         """Wait until Slurm's state of every node is idle."""
-        ns.wait_for(lambda: all(self.node_states().get(node) == "idle" for node in self.nodes), timeout,
-                    "all nodes idle", 0.2)
+        off = dict.fromkeys(self.shape.cloud, "idle")  # sinfo does not show cloud nodes that are off, or as idle~
+
+        def is_idle() -> bool:
+            states = off | self.node_states()
+            return all(states.get(node, "").rstrip("~") == "idle" for node in self.nodes)
+
+        ns.wait_for(is_idle, timeout, "all nodes idle", 0.2)
 
     # -- help ------------------------------------------------------------------------------------------------
     def _start(self, argv: Sequence[str], log: str, stdin: int = subprocess.DEVNULL) -> int:

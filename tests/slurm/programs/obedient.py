@@ -1,6 +1,6 @@
 """Opens Clusters on orders: each line of standard input is an order in JSON, each answer a line of JSON.
 
-{"open": {option: value, …}}  opens a Cluster; the answer has its slots, hosts and address, or the error
+{"open": {option: value, …}}  opens a Cluster; the answer has slots, hosts and address (ipyparallel), or the error
 {"run": [N, S]}               runs N tasks of S seconds; the answer is their sum
 {"close": true}               closes it; the end of the input does too
 Every answer has the seconds that the order took.
@@ -27,8 +27,10 @@ def obey(order: dict[str, Any]) -> dict[str, Any]:
             opened.append(hpcml.Cluster(progress=False, **order["open"]))
         except hpcml.HpcmlError as error:
             return {"error": f"{type(error).__name__}: {error}"}
-        client = opened[-1].client
-        return {"slots": opened[-1].slots, "hosts": opened[-1].hosts, "address": client._config["location"]}
+        found = {"slots": opened[-1].slots, "hosts": opened[-1].hosts}
+        if order["open"].get("engine") == "mpi":  # it has no client of ipyparallel
+            return found
+        return {**found, "address": opened[-1].client._config["location"]}
     if "run" in order:
         count, seconds = order["run"]
         return {"sum": sum(opened[-1].map(work, range(count), [seconds] * count))}

@@ -1,0 +1,3 @@
+"""Checks of ``hpcml doctor``: pure functions from `Facts` to lists of `Finding`."""
+
+__all__: list[str] = []
