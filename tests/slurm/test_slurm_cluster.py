@@ -52,7 +52,7 @@ def test_loopback_names_are_those_of_the_node_itself_only():
 def test_conf_replaces_a_parameter():
     text = conf.slurm_conf(Shape(conf={"KillWait": "9"}), Path("/state"))
     assert "KillWait=9\n" in text
-    assert "KillWait=5\n" not in text
+    assert "KillWait=10\n" not in text
 
 
 def test_unknown_release_lists_the_known():

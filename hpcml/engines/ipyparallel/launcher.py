@@ -25,7 +25,15 @@ from hpcml.engines.ipyparallel.message_types import Connection, Order, StartOrde
 from hpcml.engines.nodes.forked import ForkedWorkers
 from hpcml.engines.nodes.messages import send_message
 from hpcml.engines.nodes.prints import NodePrints
-from hpcml.engines.nodes.program import answer_probe, ignore_end_signals, import_modules, introduce, watch
+from hpcml.engines.nodes.program import (
+    answer_probe,
+    end_on_signals,
+    hold_end_signals,
+    ignore_end_signals,
+    import_modules,
+    introduce,
+    watch,
+)
 from hpcml.engines.nodes.rank_places import RankPlaces, take_place
 from hpcml.engines.worker import become_worker
 from hpcml.journal.private_files import own_directory
@@ -154,9 +162,9 @@ class Launcher:
     def stop(self) -> None:
         """End all engines, and remove their directories."""
         self._end_engines()
+        self.directories.close()  # first, for Slurm kills a program that takes too long to end
         self._places.close()
         self._prints.close()
-        self.directories.close()
         for directory in filter(None, (self._profile, self._shared)):
             shutil.rmtree(directory, ignore_errors=True)
 
@@ -217,8 +225,10 @@ def main() -> None:
     if Path(start["directory"]).is_dir():
         os.chdir(start["directory"])
     adopt_orphans()
+    hold_end_signals()
     launcher = Launcher(node, start, output)
     try:
+        end_on_signals()
         forked = {} if launcher.are_ranks else {launcher.fork(slot): slot for slot in range(launcher.slots)}
         step = f"{os.environ.get('SLURM_JOB_ID')}.{os.environ.get('SLURM_STEP_ID')}"
         data = {"directories": launcher.directories.paths, "step": step}

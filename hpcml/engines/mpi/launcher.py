@@ -26,7 +26,7 @@ from hpcml.engines.mpi.relay_process import RelayProcess
 from hpcml.engines.nodes.forked import ForkedWorkers
 from hpcml.engines.nodes.messages import LineReader, claim_output, send_message
 from hpcml.engines.nodes.prints import NodePrints
-from hpcml.engines.nodes.program import end_on_signals, ignore_end_signals, import_modules, watch
+from hpcml.engines.nodes.program import end_on_signals, hold_end_signals, ignore_end_signals, import_modules, watch
 from hpcml.engines.nodes.stopped import StoppedWorkers
 from hpcml.engines.worker import become_worker, run_frame
 from hpcml.slurm.slots import slot_cpus
@@ -78,9 +78,11 @@ class Launcher:
         data = self._order["data"]
         cpus, note = slot_cpus(os.sched_getaffinity(0), share["slots"], share["cpus_per_slot"], share["cpus"])
         self._workers = ForkedWorkers(share["slots"], cpus, self._output, os.environ)
-        self.directories = DataDirectories(data["name"], data["places"], again=self._order["generation"] > 0)
         self._stopped = StoppedWorkers()
         self._prints = NodePrints(self.node, share["slots"], self._output)
+        hold_end_signals()
+        self.directories = DataDirectories(data["name"], data["places"], again=self._order["generation"] > 0)
+        end_on_signals()
         for slot in range(share["slots"]):
             self._fork(slot)
         step = f"{os.environ.get('SLURM_JOB_ID')}.{os.environ.get('SLURM_STEP_ID')}"
@@ -142,11 +144,11 @@ class Launcher:
         """
         if together:
             self._relay.close(together)
-        if hasattr(self, "_prints"):
+        if hasattr(self, "directories"):
             end_trees(list(self._workers.living))
             self._workers.wait()
-            self._prints.close()
             self.directories.close()
+            self._prints.close()
         if shared := self._order["data"]["shared"]:
             shutil.rmtree(shared, ignore_errors=True)
         if not together:

@@ -26,6 +26,7 @@ __all__ = [
     "Supervisor",
     "answer_probe",
     "end_on_signals",
+    "hold_end_signals",
     "ignore_end_signals",
     "import_modules",
     "introduce",
@@ -33,6 +34,7 @@ __all__ = [
 ]
 
 _END_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_held: list[int] = []  # signals that came while they were held
 
 
 class Supervisor(Protocol):
@@ -83,9 +85,17 @@ def introduce(node: str, prepare: Callable[[], None]) -> tuple[LineReader, int]:
 
 
 def end_on_signals() -> None:
-    """End this program in order at a signal of Slurm's."""
+    """End this program in order at a signal of Slurm's, also at one that was held."""
     for signum in _END_SIGNALS:
         signal.signal(signum, _exit_once)
+    if _held:
+        _exit_once()
+
+
+def hold_end_signals() -> None:
+    """Hold signals back until `end_on_signals`: a directory that is made meanwhile is known to the orderly end."""
+    for signum in _END_SIGNALS:
+        signal.signal(signum, lambda number, _: _held.append(number))
 
 
 def import_modules(modules: Iterable[str]) -> None:

@@ -1,5 +1,7 @@
 """Programs of nodes: their workers, forked and reaped, and their loop."""
 
+import fcntl
+import json
 import os
 import resource
 import signal
@@ -9,7 +11,7 @@ import time
 from contextlib import suppress
 
 import pytest
-from patience import patient
+from patience import patient, wait_until
 
 from hpcml.engines.nodes.forked import ForkedWorkers
 from hpcml.engines.nodes.messages import LineReader
@@ -26,6 +28,11 @@ def workers():
         os.kill(process, signal.SIGKILL)
     made.wait()
     os.close(output)
+
+
+def opened_files(process):
+    """Return the paths of the files that a process has open."""
+    return {os.path.realpath(entry.path) for entry in os.scandir(f"/proc/{process}/fd")}
 
 
 def reaped(workers, count):
@@ -190,3 +197,27 @@ def test_a_program_that_waits_for_its_driver_ends_at_a_signal(program):
             assert process.wait(patient(20)) == 1
         finally:
             process.kill()
+
+
+def test_a_program_that_is_ended_while_it_makes_its_directories_leaves_none(tmp_path):
+    """The launcher waits to take a directory over when the signal comes."""
+    path = tmp_path / "hpcml-run"
+    path.mkdir(0o700)
+    share = {"slots": 1, "first": 0, "cpus_per_slot": 1, "cpus": []}
+    data = {"name": "run", "places": [str(tmp_path)], "shared": ""}
+    start = {"nodes": {"n1": share}, "data": data, "engine": {}, "stride": 1, "generation": 1, "ranks": True}
+    orders = [{"probe": {"addresses": [], "token": ""}}, {"start": {**start, "directory": str(tmp_path)}}]
+    command = [sys.executable, "-m", "hpcml.engines.ipyparallel.launcher", "n1"]
+    temporary = {**os.environ, "TMPDIR": str(tmp_path)}
+    with (
+        (path / "owner").open("w") as owner,
+        subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=temporary) as process,
+    ):
+        fcntl.flock(owner, fcntl.LOCK_EX)
+        process.stdin.write("".join(f"{json.dumps(order)}\n" for order in orders).encode())
+        process.stdin.flush()
+        wait_until(lambda: str(path / "owner") in opened_files(process.pid))
+        process.send_signal(signal.SIGTERM)
+        owner.close()
+        assert process.wait(patient(20)) == 1
+    assert list(tmp_path.iterdir()) == []

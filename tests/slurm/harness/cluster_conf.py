@@ -89,7 +89,7 @@ def _parameters(shape: Shape, state: Path) -> dict[str, str]:
         "SlurmdParameters": "config_overrides",
         "SchedulerType": "sched/backfill", "SchedulerParameters": "sched_interval=1,bf_interval=1",
         "PreemptType": "preempt/partition_prio", "PreemptMode": "REQUEUE",
-        "ReturnToService": "2", "KillWait": "5", "JobRequeue": "1", "MpiDefault": "none",
+        "ReturnToService": "2", "KillWait": "10", "JobRequeue": "1", "MpiDefault": "none",
         "MailProg": "/bin/true",
         # Everything shares a few real cores here, so an answer may take a while.
         "MessageTimeout": "30", "DefMemPerCPU": str(DEF_MEM_PER_CPU),
