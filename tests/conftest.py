@@ -1,4 +1,4 @@
-"""Division of the tests among processes: all tests on a release of Slurm in one process, others by file."""
+"""Division of the tests among processes: by file, and those on a release of Slurm by half of the alphabet."""
 
 import os
 import re
@@ -11,15 +11,19 @@ from xdist.scheduler import LoadScopeScheduling
 os.environ.pop("PYTHONUNBUFFERED", None)
 
 TEST_SECONDS = 180  # on the reference computer; a test that takes longer hangs
+MIDDLE = "test_j"  # of the files with tests on Slurm, by the time that they take
 RINGS = ("slurm", "contract", "pure")  # the slowest ring begins first
 
 
 class ByRelease(LoadScopeScheduling):
-    """Gives one process all tests of a file, or of a release of Slurm."""
+    """Gives one process all tests of a file, or of half the files with tests on a release of Slurm."""
 
     def _split_scope(self, nodeid: str) -> str:
-        on_release = re.match(r"tests/slurm/.*\[.*(\d\d\.\d\d)", nodeid)
-        return on_release[1] if on_release else super()._split_scope(nodeid)
+        on_release = re.match(r"tests/slurm/(\w+).*\[.*(\d\d\.\d\d)", nodeid)
+        if on_release is None:
+            return super()._split_scope(nodeid)
+        file, release = on_release.groups()
+        return f"{release} {file < MIDDLE}"
 
 
 @pytest.hookimpl(tryfirst=True)  # before pytest-timeout reads its options
