@@ -3,13 +3,16 @@
 # make test-thirdparty   libraries that were not written for hpcml; make test-torch   torch
 # make test-notebook   a notebook in JupyterLab, in headless Chromium (apt-get install chromium)
 # make test-ipyparallel   ipyparallel's own tests, on engines that hpcml started
+# make docs   the book, as HTML in build/docs; warnings are errors
 # make lint   ruff, mypy, shellcheck
 # make bench  figures beside those of dask, ipyparallel and executorlib (needs root)
 PYTHON ?= python3
 BIN := .venv/bin
 PIP := -m pip install --quiet --disable-pip-version-check
 
-.PHONY: demo test test-environment test-ipyparallel test-notebook test-thirdparty test-torch lint bench clean
+BOOK := $(BIN)/python -m sphinx --fail-on-warning --keep-going --quiet --doctree-dir build/doctrees tutorials/book
+
+.PHONY: demo docs test test-environment test-ipyparallel test-notebook test-thirdparty test-torch lint bench clean
 
 demo: .venv/demo
 	$(BIN)/python tutorials/01_grid_search.py
@@ -21,6 +24,9 @@ lint: test-environment
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	sh tests/shell-lint
+
+docs: .venv/test
+	$(BOOK) build/docs
 
 test-ipyparallel: test-environment
 	$(BIN)/python tests/thirdparty/ipyparallel_tests.py
@@ -52,5 +58,5 @@ clean:
 
 .venv/test: setup.cfg
 	$(PYTHON) -m venv .venv
-	$(BIN)/python $(PIP) --editable '.[test,lint]'
+	$(BIN)/python $(PIP) --editable '.[test,lint,docs]'
 	touch $@

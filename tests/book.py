@@ -1,0 +1,171 @@
+"""Pages of the book and the README, and a run of their code blocks in the order of the page, as a reader runs it.
+
+A block with ``:caption: NAME`` is saved as the file NAME in the page's own directory; ``~`` is the reader's home.
+In README.rst it has ``:name: NAME``, for package indexes know no captions. Other blocks are run by their language:
+
+python  as a program, by ``python``
+bash    by ``bash -e``; the word JOB stands for the number of the page's last job
+text    not at all: output of a program, or a line of usage
+
+A block with ``:class: fails`` must end with a status other than 0. A page that asks for Slurm is read on the login
+node of a cluster, README.rst in a copy of the repository. pip installs nothing: PIP_DRY_RUN is set.
+"""
+
+import os
+import re
+import shutil
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+import docutils.parsers.rst.directives as known
+from docutils import nodes
+from docutils.core import publish_doctree
+from docutils.parsers.rst import Directive
+from docutils.parsers.rst.directives.body import CodeBlock
+
+ROOT = Path(__file__).parents[1]
+BOOK = ROOT / "tutorials" / "book"
+BIN = Path(sys.executable).parent
+NEEDS_SLURM = re.compile(
+    r"^\s*(sbatch|salloc|srun|squeue|scancel|sinfo|scontrol|hpcml (submit|jobs|logs|wait|cancel|jupyter))\b"
+    r"|Cluster\([^)]*\bnodes=",
+    re.MULTILINE,
+)
+OF_SPHINX = ("toctree", "automodule", "autoclass", "autofunction", "autoexception", "command-line", "figures-of")
+VARIABLES = {"PIP_DRY_RUN": "1", "PIP_NO_DEPS": "1", "PIP_NO_BUILD_ISOLATION": "0", "PYTHONWARNINGS": "error"}
+SETTINGS = {"report_level": 5, "syntax_highlight": "none", "file_insertion_enabled": False}
+
+Execute = Callable[[list[str], Path], tuple[int, str]]
+"""Runs words in a directory; returns the exit status and the output."""
+
+
+class BookError(AssertionError):
+    """A page is wrong; the message names its line."""
+
+
+@dataclass(frozen=True)
+class Block:
+    """Code block: its language, the name of the file that it is, its text, and its place."""
+
+    language: str
+    file: str
+    text: str
+    place: str
+    fails: bool
+
+
+@dataclass(frozen=True)
+class Page:
+    """Page of the book, or the README: its name and its code blocks."""
+
+    name: str
+    blocks: tuple[Block, ...]
+
+    @property
+    def needs_slurm(self) -> bool:
+        return any(
+            block.language in ("bash", "python") and not block.file and NEEDS_SLURM.search(block.text)
+            for block in self.blocks
+        )
+
+
+class _Code(CodeBlock):
+    """Code block with the options that Sphinx knows too."""
+
+    option_spec: ClassVar = {
+        **CodeBlock.option_spec,
+        "caption": known.unchanged,
+        "emphasize-lines": known.unchanged,
+    }
+
+    def run(self) -> list[nodes.Node]:
+        (block,) = super().run()
+        language = self.arguments[0] if self.arguments else ""
+        block.attributes.update(language=language, line=self.lineno, caption=self.options.get("caption", ""))
+        return [block]
+
+
+class _Elsewhere(Directive):
+    """Directive of Sphinx that has no code blocks."""
+
+    has_content = True
+    optional_arguments = 9
+
+    def run(self) -> list[nodes.Node]:
+        return []
+
+
+def pages() -> list[Page]:
+    """Return the pages with code blocks."""
+    paths = [*sorted(BOOK.rglob("*.rst"))]
+    found = [read(path.relative_to(BOOK).with_suffix("").as_posix(), path.read_text()) for path in paths]
+    return [page for page in found if page.blocks]
+
+
+def read(name: str, text: str) -> Page:
+    """Return a page."""
+    for directive in OF_SPHINX:
+        known.register_directive(directive, _Elsewhere)
+    known.register_directive("code-block", _Code)
+    try:
+        tree = publish_doctree(text, settings_overrides=SETTINGS)
+    finally:
+        known.register_directive("code-block", CodeBlock)
+    for message in tree.findall(nodes.system_message):
+        if "Unknown directive type" in message.astext():
+            raise BookError(f"{name}.rst: {message.astext()}; add it to tests/book.py")
+    found = [
+        node for node in tree.findall(nodes.literal_block) if not isinstance(node.parent, nodes.system_message)
+    ]
+    return Page(name, tuple(_block(name, node) for node in found))
+
+
+def _block(page: str, node: nodes.literal_block) -> Block:
+    language = node.get("language", "")
+    file = node.get("caption", "") or (node["names"][0] if page == "README" and node["names"] else "")
+    place = f"{page}.rst, line {node.get('line', node.line)}"
+    if not file and language not in ("python", "bash", "text"):
+        raise BookError(f"{place}: a block is python, bash, text, or has a caption, and this one is {language!r}")
+    return Block(language, file, node.astext() + "\n", place, "fails" in node["classes"])
+
+
+def read_through(page: Page, directory: Path, execute: Execute, last_job: Callable[[], str] = str) -> None:
+    """Save and run the blocks of a page; BookError for one that does not do what it is there for."""
+    here, home = directory / "here", directory / "home"
+    for folder in (here, home):
+        folder.mkdir(exist_ok=True)
+    for block in page.blocks:
+        if block.file:
+            path = here / block.file.replace("~", str(home))
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(block.text)
+        elif block.language != "text":
+            _run(block, here, execute, last_job)
+
+
+def _run(block: Block, here: Path, execute: Execute, last_job: Callable[[], str]) -> None:
+    words = ["bash", "-e", "-c", block.text]
+    if block.language == "python":
+        program = here / f"program-{block.place.rsplit(maxsplit=1)[-1]}.py"
+        program.write_text(block.text)
+        words = ["python", program.name]
+    elif re.search(r"\bJOB\b", block.text):
+        words[-1] = re.sub(r"\bJOB\b", last_job(), block.text)
+    status, output = execute(words, here)
+    if (status != 0) != block.fails:
+        raise BookError(f"{block.place}: exit status {status}\n{block.text}\n{output[-4000:]}")
+
+
+def environment(directory: Path) -> dict[str, str]:
+    """Return the variables of a reader: a home of its own, and hpcml's Python first in PATH."""
+    path = os.pathsep.join([str(BIN), os.environ.get("PATH", os.defpath)])
+    return {"HOME": str(directory / "home"), "PATH": path, **VARIABLES}
+
+
+def copied_repository(here: Path) -> None:
+    """Make a copy of the repository, as a reader of the README has cloned it."""
+    ignored = shutil.ignore_patterns(".git", ".venv*", "build", "__pycache__", ".hpcml", ".*_cache", "*.egg-info")
+    shutil.copytree(ROOT, here, ignore=ignored)

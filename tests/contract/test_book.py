@@ -1,0 +1,111 @@
+"""Code blocks of the book and of the README, on this computer; those of pages that need Slurm: tests/slurm."""
+
+import os
+import subprocess
+
+import book
+import pytest
+from patience import patient
+
+BLOCK_SECONDS = 120
+PAGES = [page for page in book.pages() if not page.needs_slurm]
+
+
+def execute(directory):
+    """Return a function that runs words as a reader of a page does, whose directory is given."""
+    variables = {**os.environ, **book.environment(directory)}
+
+    def run(words, here):
+        options = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+        done = subprocess.run(
+            words, cwd=here, env=variables, text=True, timeout=patient(BLOCK_SECONDS), check=False, **options
+        )
+        return done.returncode, done.stdout
+
+    return run
+
+
+def read_through(page, directory):
+    book.read_through(page, directory, execute(directory))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_the_code_blocks_of_a_page_run(page, tmp_path):
+    if page.name == "README":
+        book.copied_repository(tmp_path / "here")
+    read_through(page, tmp_path)
+
+
+TEXT = """
+Title
+=====
+
+.. code-block:: python
+   :caption: folder/count.py
+
+   import sys
+   sys.exit(len(sys.argv) - 1)
+
+.. note::
+
+   .. code-block:: bash
+
+      python folder/count.py
+      hpcml info >~/facts
+
+   See :doc:`another`.
+
+.. code-block:: python
+
+   import hpcml, pathlib
+   assert pathlib.Path("~/facts").expanduser().read_text()
+
+.. code-block:: text
+
+   exit 1
+"""
+
+
+def test_blocks_are_saved_and_run_in_order(tmp_path):
+    read_through(book.read("a", TEXT), tmp_path)
+    with pytest.raises(book.BookError, match=r"a\.rst, line 13: exit status 2"):
+        read_through(book.read("a", TEXT.replace("count.py\n      hpcml", "count.py 1 2\n      hpcml")), tmp_path)
+
+
+def test_a_block_that_is_meant_to_fail_fails(tmp_path):
+    text = ".. code-block:: bash\n   :class: fails\n\n   exit 3\n"
+    read_through(book.read("a", text), tmp_path)
+    with pytest.raises(book.BookError, match="exit status 0"):
+        read_through(book.read("a", text.replace("exit 3", "exit 0")), tmp_path)
+
+
+def test_a_warning_is_an_error(tmp_path):
+    text = '.. code-block:: python\n\n   import warnings\n   warnings.warn("old")\n'
+    with pytest.raises(book.BookError, match="UserWarning: old"):
+        read_through(book.read("a", text), tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("Print::\n\n   print(1)\n", "a.rst, line 3: a block is python, bash, text"),
+        (".. code-block:: yaml\n\n   a: 1\n", "has a caption, and this one is 'yaml'"),
+        (".. unheard-of::\n\n   .. code-block:: bash\n\n      exit 1\n", "unheard-of"),
+    ],
+)
+def test_a_block_that_is_neither_run_nor_text_is_refused(text, message):
+    with pytest.raises(book.BookError, match=message):
+        book.read("a", text)
+
+
+@pytest.mark.parametrize(
+    ("line", "needs"),
+    [
+        ("sbatch job.sbatch", True),
+        ("hpcml submit a.py", True),
+        ("cat sbatch.txt", False),
+        ("hpcml run a.py", False),
+    ],
+)
+def test_pages_that_ask_for_slurm_are_known(line, needs):
+    assert bool(book.read("a", f".. code-block:: bash\n\n   ls\n   {line}\n").needs_slurm) == needs
