@@ -1,19 +1,28 @@
 """Configuration of the book, which ``make docs`` builds in build/docs."""
 
+import os
 import sys
 from pathlib import Path
 
 import hpcml
 
 sys.path.insert(0, str(Path(__file__).parent / "extensions"))
+os.environ["COLUMNS"] = "80"  # of the usage of commands
 
 project = "hpcml"
 version = release = hpcml.__version__
 copyright = "the authors of hpcml; MIT license"
-extensions = []
-exclude_patterns = []
+extensions = ["command_line", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
 nitpicky = True
+# Names of other libraries have no pages here, and backquotes in docstrings are for parameters too.
+nitpick_ignore_regex = [("py:.*", r"(?!hpcml\b).*"), ("py:obj", ".*")]
+default_role = "py:obj"
+smartquotes = False
 highlight_language = "text"
+autodoc_typehints_format = "short"
+autodoc_member_order = "bysource"
+maximum_signature_line_length = 88
+napoleon_google_docstring = False
 html_theme = "furo"
 html_title = f"hpcml {release}"
 html_show_sphinx = False
