@@ -12,7 +12,7 @@ os.environ["COLUMNS"] = "80"  # of the usage of commands
 project = "hpcml"
 version = release = hpcml.__version__
 copyright = "the authors of hpcml; MIT license"
-extensions = ["command_line", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
+extensions = ["command_line", "exercise_pages", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
 nitpicky = True
 # Names of other libraries have no pages here, and backquotes in docstrings are for parameters too.
 nitpick_ignore_regex = [("py:.*", r"(?!hpcml\b).*"), ("py:obj", ".*")]
