@@ -6,13 +6,23 @@ from pathlib import Path
 
 import hpcml
 
-sys.path.insert(0, str(Path(__file__).parent / "extensions"))
+HERE = Path(__file__).parent
+sys.path += [str(HERE / "extensions"), str(HERE.parents[1] / "tests" / "benchmarks")]
 os.environ["COLUMNS"] = "80"  # of the usage of commands
 
 project = "hpcml"
 version = release = hpcml.__version__
 copyright = "the authors of hpcml; MIT license"
-extensions = ["command_line", "exercise_pages", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
+extensions = [
+    "command_line",
+    "exercise_pages",
+    "figures",
+    "matplotlib.sphinxext.plot_directive",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.napoleon",
+]
+plot_formats = ["svg"]
+plot_html_show_formats = plot_html_show_source_link = False
 nitpicky = True
 # Names of other libraries have no pages here, and backquotes in docstrings are for parameters too.
 nitpick_ignore_regex = [("py:.*", r"(?!hpcml\b).*"), ("py:obj", ".*")]

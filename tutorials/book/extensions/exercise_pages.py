@@ -7,7 +7,7 @@ from sphinx.application import Sphinx
 from hpcml.commands.tutorial.exercises import find
 
 KINDS = {"exercises": ("", "[0-9][0-9]_*"), "broken_jobs": ("broken-", "broken/*")}
-"""Folder of the pages in the book, what stands before a number on the command line, and the folders of the files."""
+"""Folder of the pages in the book, what is before a number on the command line, and the folders of the files."""
 CONTENTS = "contents.txt"
 
 
