@@ -23,7 +23,6 @@ from typing import ClassVar
 import docutils.parsers.rst.directives as known
 from docutils import nodes
 from docutils.core import publish_doctree
-from docutils.parsers.rst import Directive
 from docutils.parsers.rst.directives.body import CodeBlock
 
 ROOT = Path(__file__).parents[1]
@@ -34,7 +33,7 @@ NEEDS_SLURM = re.compile(
     r"|Cluster\([^)]*\bnodes=",
     re.MULTILINE,
 )
-OF_SPHINX = ("toctree", "automodule", "autoclass", "autofunction", "autoexception", "command-line", "figures-of")
+NOT_READ = re.compile(r"code-block|literalinclude")  # in the text of a directive that only Sphinx knows
 VARIABLES = {"PIP_DRY_RUN": "1", "PIP_NO_DEPS": "1", "PIP_NO_BUILD_ISOLATION": "0", "PYTHONWARNINGS": "error"}
 SETTINGS = {"report_level": 5, "syntax_highlight": "none", "file_insertion_enabled": False}
 
@@ -59,10 +58,11 @@ class Block:
 
 @dataclass(frozen=True)
 class Page:
-    """Page of the book, or the README: its name and its code blocks."""
+    """Page of the book, or the README: its name, its code blocks, and those that are no such blocks."""
 
     name: str
     blocks: tuple[Block, ...]
+    mistakes: tuple[str, ...] = ()
 
     @property
     def needs_slurm(self) -> bool:
@@ -88,52 +88,43 @@ class _Code(CodeBlock):
         return [block]
 
 
-class _Elsewhere(Directive):
-    """Directive of Sphinx that has no code blocks."""
-
-    has_content = True
-    optional_arguments = 9
-
-    def run(self) -> list[nodes.Node]:
-        return []
-
-
 def pages() -> list[Page]:
     """Return the pages with code blocks."""
     paths = [*sorted(BOOK.rglob("*.rst"))]
     found = [read(path.relative_to(BOOK).with_suffix("").as_posix(), path.read_text()) for path in paths]
-    return [page for page in found if page.blocks]
+    return [page for page in found if page.blocks or page.mistakes]
 
 
 def read(name: str, text: str) -> Page:
     """Return a page."""
-    for directive in OF_SPHINX:
-        known.register_directive(directive, _Elsewhere)
     known.register_directive("code-block", _Code)
     try:
         tree = publish_doctree(text, settings_overrides=SETTINGS)
     finally:
         known.register_directive("code-block", CodeBlock)
-    for message in tree.findall(nodes.system_message):
-        if "Unknown directive type" in message.astext():
-            raise BookError(f"{name}.rst: {message.astext()}; add it to tests/book.py")
-    found = [
-        node for node in tree.findall(nodes.literal_block) if not isinstance(node.parent, nodes.system_message)
-    ]
-    return Page(name, tuple(_block(name, node) for node in found))
+    messages = [message.astext() for message in tree.findall(nodes.system_message)]
+    blocks, mistakes = [], [message for message in messages if NOT_READ.search(message)]
+    for node in tree.findall(nodes.literal_block):
+        if not isinstance(node.parent, nodes.system_message):
+            block = _block(name, node)
+            blocks.append(block)
+            if not block.file and block.language not in ("python", "bash", "text"):
+                mistakes.append(
+                    f"{block.place}: neither python, bash, text, nor with a caption: {block.language!r}"
+                )
+    return Page(name, tuple(blocks), tuple(mistakes))
 
 
 def _block(page: str, node: nodes.literal_block) -> Block:
-    language = node.get("language", "")
     file = node.get("caption", "") or (node["names"][0] if page == "README" and node["names"] else "")
     place = f"{page}.rst, line {node.get('line', node.line)}"
-    if not file and language not in ("python", "bash", "text"):
-        raise BookError(f"{place}: a block is python, bash, text, or has a caption, and this one is {language!r}")
-    return Block(language, file, node.astext() + "\n", place, "fails" in node["classes"])
+    return Block(node.get("language", ""), file, node.astext() + "\n", place, "fails" in node["classes"])
 
 
 def read_through(page: Page, directory: Path, execute: Execute, last_job: Callable[[], str] = str) -> None:
     """Save and run the blocks of a page; BookError for one that does not do what it is there for."""
+    if page.mistakes:
+        raise BookError("\n".join(page.mistakes))
     here, home = directory / "here", directory / "home"
     for folder in (here, home):
         folder.mkdir(exist_ok=True)

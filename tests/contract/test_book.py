@@ -88,14 +88,14 @@ def test_a_warning_is_an_error(tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("Print::\n\n   print(1)\n", "a.rst, line 3: a block is python, bash, text"),
-        (".. code-block:: yaml\n\n   a: 1\n", "has a caption, and this one is 'yaml'"),
+        ("Print::\n\n   print(1)\n", "line 3: neither python, bash, text"),
+        (".. code-block:: yaml\n\n   a: 1\n", "line 1: .*: 'yaml'"),
         (".. unheard-of::\n\n   .. code-block:: bash\n\n      exit 1\n", "unheard-of"),
     ],
 )
-def test_a_block_that_is_neither_run_nor_text_is_refused(text, message):
+def test_a_block_that_is_neither_run_nor_text_is_refused(text, message, tmp_path):
     with pytest.raises(book.BookError, match=message):
-        book.read("a", text)
+        read_through(book.read("a", text), tmp_path)
 
 
 @pytest.mark.parametrize(
