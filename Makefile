@@ -3,16 +3,17 @@
 # make test-thirdparty   libraries that were not written for hpcml; make test-torch   torch
 # make test-notebook   a notebook in JupyterLab, in headless Chromium (apt-get install chromium)
 # make test-ipyparallel   ipyparallel's own tests, on engines that hpcml started
-# make docs   the book, as HTML in build/docs; warnings are errors
+# make docs   the book, as HTML in build/docs; warnings are errors. make docs-links   its links to other sites
+# make test-book   the book in headless Chromium
 # make lint   ruff, mypy, shellcheck
 # make bench  figures beside those of dask, ipyparallel and executorlib (needs root)
 PYTHON ?= python3
 BIN := .venv/bin
 PIP := -m pip install --quiet --disable-pip-version-check
 
-BOOK := $(BIN)/python -m sphinx --fail-on-warning --keep-going --quiet --doctree-dir build/doctrees tutorials/book
+BOOK := $(BIN)/python -m sphinx --fail-on-warning --keep-going --quiet --doctree-dir build/doctrees
 
-.PHONY: demo docs test test-environment test-ipyparallel test-notebook test-thirdparty test-torch lint bench clean
+.PHONY: demo docs docs-links test test-book test-environment test-ipyparallel test-notebook test-thirdparty test-torch lint bench clean
 
 demo: .venv/demo
 	$(BIN)/python tutorials/01_grid_search.py
@@ -26,7 +27,10 @@ lint: test-environment
 	sh tests/shell-lint
 
 docs: .venv/test
-	$(BOOK) build/docs
+	$(BOOK) tutorials/book build/docs
+
+docs-links: .venv/test
+	$(BOOK) --builder linkcheck tutorials/book build/links
 
 test-ipyparallel: test-environment
 	$(BIN)/python tests/thirdparty/ipyparallel_tests.py
@@ -35,7 +39,10 @@ test-thirdparty test-torch: test-%: .venv-%/test
 	.venv-$*/bin/python -m pytest tests/thirdparty
 
 test-notebook: .venv-browser/test
-	.venv-browser/bin/python -m pytest tests/browser
+	.venv-browser/bin/python -m pytest tests/browser/test_jupyterlab_page.py
+
+test-book: docs .venv-browser/test
+	.venv-browser/bin/python -m pytest tests/browser/test_book_in_browser.py
 
 bench: test-environment
 	$(BIN)/python tests/benchmarks/run

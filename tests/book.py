@@ -90,7 +90,7 @@ class _Code(CodeBlock):
 
 def pages() -> list[Page]:
     """Return the pages with code blocks."""
-    paths = [*sorted(BOOK.rglob("*.rst"))]
+    paths = [*sorted(BOOK.glob("*.rst")), *sorted(BOOK.glob("guide/*.rst"))]
     found = [read(path.relative_to(BOOK).with_suffix("").as_posix(), path.read_text()) for path in paths]
     return [page for page in found if page.blocks or page.mistakes]
 
