@@ -34,7 +34,14 @@ NEEDS_SLURM = re.compile(
     re.MULTILINE,
 )
 NOT_READ = re.compile(r"code-block|literalinclude")  # in the text of a directive that only Sphinx knows
-VARIABLES = {"PIP_DRY_RUN": "1", "PIP_NO_DEPS": "1", "PIP_NO_BUILD_ISOLATION": "0", "PYTHONWARNINGS": "error"}
+OF_PIP = "ignore::DeprecationWarning:pip._internal.metadata.importlib._envs"
+VARIABLES = {
+    "PIP_DRY_RUN": "1",
+    "PIP_NO_DEPS": "1",
+    "PIP_NO_BUILD_ISOLATION": "0",  # pip's word for yes: the build needs no network
+    "PYTHONWARNINGS": f"error,{OF_PIP}",
+}
+NEEDS_MPI = re.compile(r"\bmpirun\b|\bmpi=True|--engine[ =]mpi|engine=.mpi|\bcomm=")
 SETTINGS = {"report_level": 5, "syntax_highlight": "none", "file_insertion_enabled": False}
 
 Execute = Callable[[list[str], Path], tuple[int, str]]
@@ -67,9 +74,14 @@ class Page:
     @property
     def needs_slurm(self) -> bool:
         return any(
-            block.language in ("bash", "python") and not block.file and NEEDS_SLURM.search(block.text)
+            NEEDS_SLURM.search(block.text)
             for block in self.blocks
+            if not block.file and block.language in ("bash", "python")
         )
+
+    @property
+    def needs_mpi(self) -> bool:
+        return any(NEEDS_MPI.search(block.text) for block in self.blocks if block.language in ("bash", "python"))
 
 
 class _Code(CodeBlock):

@@ -1,6 +1,8 @@
 """Code blocks of the book and of the README, on this computer; those of pages that need Slurm: tests/slurm."""
 
+import importlib.util
 import os
+import shutil
 import subprocess
 
 import book
@@ -8,6 +10,7 @@ import pytest
 from patience import patient
 
 BLOCK_SECONDS = 120
+MPI = shutil.which("mpirun") and importlib.util.find_spec("mpi4py")
 PAGES = [page for page in book.pages() if not page.needs_slurm]
 
 
@@ -29,7 +32,17 @@ def read_through(page, directory):
     book.read_through(page, directory, execute(directory))
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize(
+    "page",
+    [
+        pytest.param(
+            page,
+            id=page.name,
+            marks=pytest.mark.skipif(page.needs_mpi and not MPI, reason="there is no mpirun, or no mpi4py"),
+        )
+        for page in PAGES
+    ],
+)
 def test_the_code_blocks_of_a_page_run(page, tmp_path):
     if page.name == "README":
         book.copied_repository(tmp_path / "here")
@@ -79,6 +92,14 @@ def test_a_block_that_is_meant_to_fail_fails(tmp_path):
         read_through(book.read("a", text.replace("exit 3", "exit 0")), tmp_path)
 
 
+def test_pip_installs_nothing(tmp_path):
+    book.copied_repository(tmp_path / "here")
+    text = ".. code-block:: bash\n\n   python -m pip install '.[sklearn]' | grep 'Would install hpcml'\n"
+    read_through(book.read("a", text), tmp_path)
+    with pytest.raises(book.BookError, match="exit status 1"):
+        read_through(book.read("a", text.replace("'.[", "'./no[")), tmp_path)
+
+
 def test_a_warning_is_an_error(tmp_path):
     text = '.. code-block:: python\n\n   import warnings\n   warnings.warn("old")\n'
     with pytest.raises(book.BookError, match="UserWarning: old"):
@@ -105,6 +126,7 @@ def test_a_block_that_is_neither_run_nor_text_is_refused(text, message, tmp_path
         ("hpcml submit a.py", True),
         ("cat sbatch.txt", False),
         ("hpcml run a.py", False),
+        ("python -c 'hpcml.Cluster(slots_per_node=2, nodes=2)'", True),
     ],
 )
 def test_pages_that_ask_for_slurm_are_known(line, needs):
