@@ -35,7 +35,9 @@ NEEDS_SLURM = re.compile(
 )
 NOT_READ = re.compile(r"code-block|literalinclude")  # in the text of a directive that only Sphinx knows
 OF_PIP = "ignore::DeprecationWarning:pip._internal.metadata.importlib._envs"
+AS_ROOT = {f"{name}_ALLOW_RUN_AS_ROOT{end}": "1" for name in ("OMPI", "PRTE") for end in ("", "_CONFIRM")}
 VARIABLES = {
+    **AS_ROOT,  # for mpirun
     "PIP_DRY_RUN": "1",
     "PIP_NO_DEPS": "1",
     "PIP_NO_BUILD_ISOLATION": "0",  # pip's word for yes: the build needs no network
