@@ -19,7 +19,7 @@ extensions = [
     "figures",
     "matplotlib.sphinxext.plot_directive",
     "sphinx.ext.autodoc",
-    "sphinx.ext.napoleon",
+    "numpydoc",
 ]
 plot_formats = ["svg"]
 plot_html_show_formats = plot_html_show_source_link = False
@@ -32,7 +32,8 @@ highlight_language = "text"
 autodoc_typehints_format = "short"
 autodoc_member_order = "bysource"
 maximum_signature_line_length = 88
-napoleon_google_docstring = False
+numpydoc_show_class_members = False
+numpydoc_xref_param_type = True
 html_theme = "furo"
 html_title = f"hpcml {release}"
 html_show_sphinx = False
