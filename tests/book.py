@@ -104,8 +104,9 @@ class _Code(CodeBlock):
 
 def pages() -> list[Page]:
     """Return the pages with code blocks."""
-    paths = [*sorted(BOOK.glob("*.rst")), *sorted(BOOK.glob("guide/*.rst"))]
-    found = [read(path.relative_to(BOOK).with_suffix("").as_posix(), path.read_text()) for path in paths]
+    paths = {path.relative_to(BOOK): path for path in (*BOOK.glob("*.rst"), *BOOK.glob("guide/*.rst"))}
+    paths[Path("README.rst")] = ROOT / "README.rst"
+    found = [read(name.with_suffix("").as_posix(), path.read_text()) for name, path in sorted(paths.items())]
     return [page for page in found if page.blocks or page.mistakes]
 
 

@@ -1,8 +1,8 @@
-"""Pages of the book that are made from the package name all of it."""
+"""Pages of the book, and the README that leads to them: names, and paths of files."""
 
 import re
 
-from book import BOOK
+from book import BOOK, ROOT
 
 import hpcml
 import hpcml.evolve
@@ -14,3 +14,9 @@ def test_the_page_of_the_interface_has_all_public_names():
     )
     public = [f"{module.__name__}.{name}" for module in (hpcml, hpcml.evolve) for name in module.__all__]
     assert sorted(set(named) - {"hpcml.scoop_programs"}) == sorted(public)
+
+
+def test_files_that_the_readme_links_are_there():
+    links = re.findall(r"<([\w./]+)>`__?", (ROOT / "README.rst").read_text())
+    assert len(links) > 10
+    assert [link for link in links if not (ROOT / link).is_file()] == []
