@@ -18,11 +18,12 @@ def write_pages(app: Sphinx) -> None:
         texts = {CONTENTS: ".. toctree::\n   :maxdepth: 1\n\n"}
         for readme in sorted(book.parent.glob(f"{pattern}/README.rst")):
             name, title = readme.parent.name, readme.read_text().splitlines()[0]
-            number = int(name.partition("_")[0])
+            number = name.partition("_")[0]
+            word = f"{before}{number}" if before else number.lstrip("0")
             texts[f"{name}.rst"] = _page(
                 f"../../{readme.relative_to(book.parent)}", readme.parent, f"{before}{number}"
             )
-            texts[CONTENTS] += f"   {number}. {title} <{kind}/{name}>\n"
+            texts[CONTENTS] += f"   {number.lstrip('0')}. {title} <{kind}/{name}>\n"
         _write(book / kind, texts)
 
 
