@@ -77,3 +77,19 @@ def test_every_exercise_has_a_page_with_its_picture(built):
         page = (built / "exercises" / f"{folder.name}.html").read_text()
         assert re.search(r'<img [^>]*src="[^"]*expected\d*\.png"', page)
         assert f"hpcml tutorial start {int(folder.name[:2])} " in re.sub("<[^>]*>", "", page)
+
+
+def test_the_page_of_the_commands_has_all_options_of_their_help(built):
+    page = re.sub("<[^>]*>", "", (built / "commands.html").read_text())
+
+    def shown(*words):
+        command = [sys.executable, "-m", "hpcml", *words, "--help"]
+        return subprocess.run(command, capture_output=True, text=True, timeout=patient(60), check=True).stdout
+
+    names = re.findall(r"^    (\w+) ", shown(), re.MULTILINE)
+    assert {"run", "submit", "tutorial"} < set(names)
+    options = {option for name in names for option in re.findall(r"--[a-z-]+", shown(name))}
+    options |= set(re.findall(r"--[a-z-]+", shown("tutorial", "check")))
+    assert {"--resume", "--dry-run", "--no-run"} < options
+    assert [name for name in names if f"hpcml {name}" not in page] == []
+    assert [option for option in sorted(options - {"--help"}) if option not in page] == []

@@ -20,9 +20,7 @@ def write_pages(app: Sphinx) -> None:
             name, title = readme.parent.name, readme.read_text().splitlines()[0]
             number = name.partition("_")[0]
             word = f"{before}{number}" if before else number.lstrip("0")
-            texts[f"{name}.rst"] = _page(
-                f"../../{readme.relative_to(book.parent)}", readme.parent, f"{before}{number}"
-            )
+            texts[f"{name}.rst"] = _page(f"../../{readme.relative_to(book.parent)}", readme.parent, word)
             texts[CONTENTS] += f"   {number.lstrip('0')}. {title} <{kind}/{name}>\n"
         _write(book / kind, texts)
 
