@@ -96,9 +96,9 @@ class _Code(CodeBlock):
     }
 
     def run(self) -> list[nodes.Node]:
+        given = {name: self.options.get(name, "") for name in ("caption", "name")}
         (block,) = super().run()
-        language = self.arguments[0] if self.arguments else ""
-        block.attributes.update(language=language, line=self.lineno, caption=self.options.get("caption", ""))
+        block.attributes.update(language="".join(self.arguments), line=self.lineno, given=given)
         return [block]
 
 
@@ -131,7 +131,7 @@ def read(name: str, text: str) -> Page:
 
 
 def _block(page: str, node: nodes.literal_block) -> Block:
-    file = node.get("caption", "") or (node["names"][0] if page == "README" and node["names"] else "")
+    file = node.get("given", {}).get("name" if page == "README" else "caption", "")
     place = f"{page}.rst, line {node.get('line', node.line)}"
     return Block(node.get("language", ""), file, node.astext() + "\n", place, "fails" in node["classes"])
 

@@ -64,7 +64,6 @@ class Measured(SphinxDirective):
         found = {}
         for line in self.content:
             name, _, words = line.partition(":")
-            self.env.note_dependency(str(FOLDER / f"{name}.json"))
             found[name] = (measure(name), words.strip())
         self.env.metadata[self.env.docname].setdefault("measures", []).extend(found)
         columns = [
@@ -88,6 +87,8 @@ class Machines(SphinxDirective):
     """Table of the machines, and the versions of what was compared."""
 
     def run(self) -> list[nodes.Node]:
+        for path in FOLDER.glob("*.json"):
+            self.env.note_dependency(str(path))
         first = [measure(name)[0] for name in all_measures()]
         machines = sorted({tuple(str(one["machine"][key]) for key in MACHINE) for one in first})
         head = ["Date", "Processor", "Cores", "Memory, GiB", "System", "Python", "Slurm"]
