@@ -127,6 +127,10 @@ def read(name: str, text: str) -> Page:
                 mistakes.append(
                     f"{block.place}: neither python, bash, text, nor with a caption: {block.language!r}"
                 )
+    commands = "".join(block.text for block in blocks if block.language == "bash" and not block.file)
+    for block in blocks:
+        if "#SBATCH" in block.text and block.file not in commands:
+            mistakes.append(f"{block.place}: no block submits {block.file}")
     return Page(name, tuple(blocks), tuple(mistakes))
 
 
@@ -172,6 +176,7 @@ def environment(directory: Path) -> dict[str, str]:
 
 
 def copied_repository(here: Path) -> None:
-    """Make a copy of the repository, as a reader of the README has cloned it."""
+    """Make a copy of the repository, as a reader of the README has cloned it, with a virtual environment."""
     ignored = shutil.ignore_patterns(".git", ".venv*", "build", "__pycache__", ".hpcml", ".*_cache", "*.egg-info")
     shutil.copytree(ROOT, here, ignore=ignored)
+    (here / ".venv").symlink_to(sys.prefix)

@@ -111,6 +111,7 @@ def test_a_warning_is_an_error(tmp_path):
     [
         ("Print::\n\n   print(1)\n", "line 3: neither python, bash, text"),
         (".. code-block:: yaml\n\n   a: 1\n", "line 1: .*: 'yaml'"),
+        (".. code-block:: bash\n   :caption: a.sh\n\n   #SBATCH -n1\n", "line 1: no block submits a.sh"),
         (".. unheard-of::\n\n   .. code-block:: bash\n\n      exit 1\n", "unheard-of"),
     ],
 )

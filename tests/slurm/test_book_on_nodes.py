@@ -16,6 +16,8 @@ def last_job(cluster):
 
 def read_through(page, cluster):
     """Run the blocks of a page, and wait until its jobs have ended."""
+    if page.name == "README":
+        book.copied_repository(cluster.shared_dir / "here")
     variables = book.environment(cluster.shared_dir)
 
     def execute(words, here):
