@@ -1,4 +1,4 @@
-"""Code blocks of the book and of the README, on this computer; those of pages that need Slurm: tests/slurm."""
+"""Code blocks of the book, on this computer; those of pages that need Slurm, as the README does: tests/slurm."""
 
 import importlib.util
 import os
@@ -44,8 +44,6 @@ def read_through(page, directory):
     ],
 )
 def test_the_code_blocks_of_a_page_run(page, tmp_path):
-    if page.name == "README":
-        book.copied_repository(tmp_path / "here")
     read_through(page, tmp_path)
 
 
