@@ -25,6 +25,7 @@ __all__ = [
     "Running",
     "Start",
     "begin_record",
+    "end_record",
     "make_plan",
     "opening_line",
     "place_of",
@@ -196,6 +197,12 @@ def begin_record(run_journal: RunJournal, engine: str, plan: Plan, workers: Work
         cpus_per_slot=plan.nodes[0].cpus_per_slot,
         memory={node.name: node.memory for node in plan.nodes if node.memory is not None},
     )
+
+
+def end_record(run_journal: RunJournal, running: Running | None, stopped: bool, wait: bool) -> None:
+    """Record the end of a session: stopped for want of time, after its last task (`wait`), or before that."""
+    reason = "out of time" if stopped else "ended" if wait else "stopped"
+    run_journal.close(reason, running.dispatcher.sent_nbytes if running is not None else 0)
 
 
 def resumed_line(run_dir: Path, run_journal: RunJournal | None) -> str:

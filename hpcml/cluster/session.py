@@ -226,7 +226,7 @@ class Session:
             self.interactive.close()
             stopped = running is not None and running.dispatcher.is_out_of_time
             if self.run_journal is not None:
-                self.run_journal.close("out of time" if stopped else "ended" if wait else "stopped")
+                opening.end_record(self.run_journal, running, stopped, wait)
             with contextlib.suppress(OSError):  # a directory that holds logs or a journal stays
                 self.run_dir.rmdir()
                 self.run_dir.parent.rmdir()

@@ -75,19 +75,20 @@ def _add_scaling(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 
 def _add_tutorial(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    tutorial = commands.add_parser("tutorial", help="exercises: list, copy, check, and grade those of a class")
+    tutorial = commands.add_parser("tutorial", help="exercises and broken jobs: list, copy, check, grade")
     actions = tutorial.add_subparsers(dest="action", required=True, metavar="ACTION")
     found = {
         "list": actions.add_parser("list", help="list the exercises"),
         "start": actions.add_parser("start", help="copy an exercise into a new folder"),
-        "check": actions.add_parser("check", help="run an exercise's start.py, and grade its results"),
+        "check": actions.add_parser("check", help="run an exercise or a broken job, and grade its results"),
         "grade": actions.add_parser("grade", help="grade the results of a class, without a run"),
     }
     for name in ("start", "check"):
-        found[name].add_argument("number", help="of the exercise")
+        found[name].add_argument("number", help="of the exercise, or the name of a broken job")
         found[name].add_argument("directory", nargs="?", type=Path, help="of the student's files")
     found["check"].add_argument("--no-run", action="store_true", help="grade the results that are there")
     found["check"].add_argument("--full", action="store_true", help="run without --quick")
+    found["check"].add_argument("--sbatch", metavar="OPTIONS", help="submit a broken job, with options of sbatch")
     found["check"].add_argument("--schema", action="store_true", help="list the fields of the results")
     found["check"].add_argument("--timeout", type=_seconds, default=600.0, metavar="S", help="for the run (600)")
     found["grade"].add_argument("directories", nargs="+", type=Path, metavar="DIR", help="a student's folder each")

@@ -16,7 +16,7 @@ that ends has a record, whose body is the outcome as the worker packed it, and s
 ``now``    time at which ``running`` has changed: of workers, the name's number of a task that has run for more
            than a second, and its start, or null; ``waiting`` calls; ``left`` (seconds that the job has)
 ``death``  worker that died; ``t``, ``cause``, ``tasks`` (the names of those that it had)
-``end``    how the session ended; ``t``
+``end``    how the session ended; ``t``, ``sent`` (bytes that were sent with the tasks)
 =========  ======================================================================================================
 
 Times are seconds since the epoch, by the clock of the computer that measured them.
@@ -198,10 +198,16 @@ class RunJournal:
         """Return when the records of all tasks that have ended are on the disk."""
         self._journal.sync()
 
-    def close(self, reason: str) -> None:
-        """Record the end of this session, and release the run; the files of an empty run are removed."""
+    def close(self, reason: str, sent_nbytes: int = 0) -> None:
+        """Record the end of this session, and release the run; the files of an empty run are removed.
+
+        Parameters
+        ----------
+        sent_nbytes
+            Bytes that were sent with the session's tasks.
+        """
         try:
-            self._write({"end": reason, "t": time.time()})
+            self._write({"end": reason, "t": time.time(), "sent": sent_nbytes})
         except JournalFull as error:
             log.warning("%s", error)
         finally:

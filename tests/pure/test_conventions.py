@@ -50,9 +50,7 @@ REACHED_THROUGH = {
         "commands.jobs.follow", "commands.jobs.listing", "commands.jobs.runs", "commands.program",
     },
     "hpcml scaling": {"commands.scaling.command", "commands.scaling.measuring"},
-    "hpcml tutorial": {
-        "commands.tutorial.command", "commands.tutorial.graders", "commands.tutorial.graders.grid_search",
-    },
+    "hpcml tutorial": {"commands.tutorial.graders.grid_search"},
     "hpcml doctor": {
         "commands.doctor.checks.environment", "commands.doctor.checks.files", "commands.doctor.checks.network",
         "commands.doctor.checks.nodes", "commands.doctor.checks.resources", "commands.doctor.checks.slurm",

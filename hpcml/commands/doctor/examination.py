@@ -1,6 +1,7 @@
 """Examination by ``hpcml doctor``: the facts are collected, then all checks judge them."""
 
 import os
+import sys
 import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -115,7 +116,7 @@ def collect(environment: Mapping[str, str], timeout: float) -> Facts:
         here = _Here(environment)
     except FileNotFoundError as error:
         raise HpcmlError("the working directory is gone: change to another, for instance by `cd`") from error
-    facts = Facts(Computer(os.uname().nodename), environment)
+    facts = Facts(Computer(os.uname().nodename), environment, prefix=os.path.realpath(sys.prefix))
     allocation = None
     try:
         allocation = detect(environment)

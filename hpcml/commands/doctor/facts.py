@@ -181,8 +181,8 @@ class Facts:
 
     Parameters
     ----------
-    environment
-        Environment variables of the driver.
+    environment, prefix
+        Environment variables of the driver, and the directory of its Python's environment.
     allocation, problem
         The allocation that the driver is in; or the error of its variables.
     nodes, seen
@@ -211,6 +211,7 @@ class Facts:
     run_dir_error: str = ""
     lock_error: str = ""
     hung_stage: str = ""
+    prefix: str = ""
 
     @property
     def computers(self) -> dict[str, Computer]:

@@ -15,7 +15,8 @@ from hpcml.commands.report.advice import advise
 from hpcml.commands.report.from_journal import make_report
 from hpcml.commands.report.html import render_html
 from hpcml.commands.report.model import Report
-from hpcml.commands.report.text import notes, render_text
+from hpcml.commands.report.notes import notes
+from hpcml.commands.report.text import render_text
 from hpcml.commands.report.timeline import histogram, make_grid, make_rows
 from hpcml.errors import HpcmlError
 from hpcml.journal.lease import holder_that_is_gone

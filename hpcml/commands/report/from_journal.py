@@ -117,6 +117,7 @@ class _ReportBuilder:
             session.end_reason = clean(head["end"])
             # The clocks of the hosts may differ.
             session.ended = max(session.began, head["t"])
+            session.sent_nbytes = head.get("sent", 0)
         self._is_open = False
 
     def _begin_session(self, head: Mapping[str, Any]) -> None:

@@ -9,8 +9,9 @@ from hpcml.cluster.notebook.words import count
 from hpcml.commands.report.advice import advise
 from hpcml.commands.report.formatting import duration, memory, moment, short_name
 from hpcml.commands.report.model import Report
+from hpcml.commands.report.notes import notes
 from hpcml.commands.report.svg import COLOURS, busy_picture, colour_of, duration_picture, timeline_picture
-from hpcml.commands.report.text import FUNCTION_HEADERS, function_cells, headline, idle_line, lost_tasks, notes
+from hpcml.commands.report.text import FUNCTION_HEADERS, function_cells, headline, idle_line, lost_tasks
 
 __all__ = ["render_html"]
 

@@ -38,6 +38,8 @@ class Session:
         The reason that its end gives; else "cut off", "requeued", or for the last session "no end yet".
     memory
         MB that Slurm granted on each node; empty where the journal does not say.
+    sent_nbytes
+        Bytes that were sent with the tasks, without large data; 0 where the journal does not say.
     """
 
     number: int
@@ -58,6 +60,7 @@ class Session:
     failed: int = 0
     deaths: int = 0
     busy: float = 0.0
+    sent_nbytes: int = 0
 
 
 @dataclass

@@ -7,9 +7,10 @@ from hpcml.cluster.notebook.words import count
 from hpcml.commands.report.advice import advise
 from hpcml.commands.report.formatting import clock, duration, memory, moment, short_name
 from hpcml.commands.report.model import Death, Function, Report
+from hpcml.commands.report.notes import notes
 from hpcml.commands.report.timeline import Cell, histogram, make_grid, make_rows, session_offsets
 
-__all__ = ["FUNCTION_HEADERS", "function_cells", "headline", "idle_line", "lost_tasks", "notes", "render_text"]
+__all__ = ["FUNCTION_HEADERS", "function_cells", "headline", "idle_line", "lost_tasks", "render_text"]
 
 BLOCKS = "▁▂▃▄▅▆▇█"
 PLAIN = str.maketrans({**dict(zip(BLOCKS, ".:-=+*%#", strict=True)), "·": " ", "…": "~", "µ": "u", "│": "|"})
@@ -79,35 +80,6 @@ def lost_tasks(death: Death) -> str:
     """Return the tasks of a dead worker, by function."""
     tasks = [f"{number} of " * (number > 1) + short_name(name) for name, number in death.tasks.items()]
     return ", ".join(tasks[:3]) + ", …" * (len(tasks) > 3) or "no task"
-
-
-def notes(report: Report) -> list[str]:
-    """Return remarks about the journal itself: damages, sessions without an end, clocks that differ."""
-    found = []
-    for damage in report.damages[:MAX_LINES]:
-        where = f"{damage.nbytes:,} bytes of the journal at offset {damage.offset:,}"
-        if damage.tail:
-            found.append(f"the last {where} are no whole record: being written just now, or cut off")
-        else:
-            found.append(f"{where} are damaged: the records there are not in this report")
-    if len(report.damages) > MAX_LINES:
-        found.append(f"and {len(report.damages) - MAX_LINES:,} more places are damaged")
-    if report.goes_on:
-        found.append(f"the last session has no end yet; its last record is of {moment(report.sessions[-1].ended)}")
-    cut = [str(session.number) for session in report.sessions if session.end_reason in ("requeued", "cut off")]
-    if cut:
-        sessions = "session " if len(cut) == 1 else "sessions "
-        sessions += ", ".join(cut[:MAX_LINES]) + ", …" * (len(cut) > MAX_LINES)
-        found.append(f"tasks that were running when {sessions} ended are not recorded: their time counts as idle")
-    if report.core_hours_used > report.core_hours_allocated:
-        found.append("the slots together had more CPUs than the allocation: tasks have waited for one another")
-    if report.repeated:
-        found.append(f"{count(report.repeated, 'task')} ran again though done before: versions had changed")
-    if report.off_clock:
-        found.append(
-            f"the times of {count(report.off_clock, 'task')} are outside their session: clocks of hosts differ"
-        )
-    return found
 
 
 def _opening(report: Report, width: int) -> str:

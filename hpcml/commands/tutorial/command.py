@@ -3,28 +3,27 @@
 import argparse
 import csv
 import shutil
-import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from hpcml.commands.tutorial.checks import Check
-from hpcml.commands.tutorial.exercises import Exercise, exercises, find, folder_of
+from hpcml.commands.tutorial.exercises import BrokenJob, Exercise, broken_jobs, exercises, find, folder_of
 from hpcml.commands.tutorial.graders import grader
+from hpcml.commands.tutorial.graders.broken import ends_of, fault_named
 from hpcml.commands.tutorial.results import NoResults, read_results
+from hpcml.commands.tutorial.running import run_job, run_program
 from hpcml.commands.tutorial.text import class_rows, class_table, listing, outcome, schema
 from hpcml.errors import HpcmlError
 
 __all__ = ["check_exercise", "grade_class", "grade_results", "list_exercises", "start_exercise"]
 
-PROGRAM = "start.py"
-RUN_SECONDS = 600.0
-NOT_COPIED = shutil.ignore_patterns("solution", "trap", "results", "__pycache__")
+NOT_COPIED = shutil.ignore_patterns("solution", "trap", "mended", "results", "__pycache__")
 
 
 def list_exercises(arguments: argparse.Namespace, environment: Mapping[str, str]) -> int:
-    """Print all exercises."""
-    print(listing(exercises()))
+    """Print all exercises and broken jobs."""
+    print(listing([*exercises(), *broken_jobs()]))
     return 0
 
 
@@ -37,20 +36,20 @@ def start_exercise(arguments: argparse.Namespace, environment: Mapping[str, str]
         There is no such exercise, or the folder exists.
     """
     exercise = find(arguments.number)
-    target = arguments.directory or Path(exercise.folder)
+    target = arguments.directory or Path(Path(exercise.folder).name)
     try:
         shutil.copytree(folder_of(exercise), target, ignore=NOT_COPIED)
     except FileExistsError as error:
         raise HpcmlError(f"{target} exists already: name another folder after the number") from error
     except OSError as error:
         raise HpcmlError(f"{target} cannot be written: {error}") from error
-    print(f"{exercise.title}\n\nread  {target}/README.rst\nedit  {target}/{PROGRAM}")
-    print(f"then  hpcml tutorial check {exercise.number} {target}")
+    print(f"{exercise.title}\n\nread  {target}/README.rst\nedit  {target}/{exercise.program}")
+    print(f"then  hpcml tutorial check {exercise.label} {target}")
     return 0
 
 
 def check_exercise(arguments: argparse.Namespace, environment: Mapping[str, str]) -> int:
-    """Run a student's program, and grade its results; return 0 where all checks pass, else 1.
+    """Run a student's program or job, and grade its results; return 0 where all checks pass, else 1.
 
     Raises
     ------
@@ -58,31 +57,31 @@ def check_exercise(arguments: argparse.Namespace, environment: Mapping[str, str]
         There is no such exercise, no program, or this computer lacks a library of the grader.
     """
     exercise = find(arguments.number)
+    fields, _ = grader(exercise.grader)
     if arguments.schema:
-        print(schema(exercise, grader(exercise.name).fields))
+        print(schema(exercise, fields))
         return 0
     directory = arguments.directory or Path()
     if not arguments.no_run:
-        _run(exercise, directory, arguments.timeout, arguments.full)
+        _run(exercise, directory, arguments, environment)
     checks = grade_results(exercise, directory)
     print(outcome(exercise, checks))
     return 0 if all(check.passed for check in checks) else 1
 
 
-def _run(exercise: Exercise, directory: Path, seconds: float, full: bool) -> None:
-    program = directory / PROGRAM
-    if not program.is_file():
+def _run(
+    exercise: Exercise, directory: Path, arguments: argparse.Namespace, environment: Mapping[str, str]
+) -> None:
+    if isinstance(exercise, BrokenJob):
+        options = {"sbatch": arguments.sbatch, "environment": environment}
+        run_job(exercise, directory, arguments.timeout, arguments.full, **options)
+        return
+    if arguments.sbatch is not None:
         raise HpcmlError(
-            f"there is no {program}: type `hpcml tutorial start {exercise.number}`, or name the folder that has it"
+            f"--sbatch is for broken jobs: type `sbatch job.sbatch` in {directory}, and at its end "
+            f"`hpcml tutorial check {exercise.label} --no-run`"
         )
-    (directory / exercise.results).unlink(missing_ok=True)  # those of an earlier run prove nothing
-    words = [sys.executable, PROGRAM, *([] if full else ["--quick"])]
-    try:
-        done = subprocess.run(words, cwd=directory, stdin=subprocess.DEVNULL, timeout=seconds, check=False)
-    except subprocess.TimeoutExpired as error:
-        raise HpcmlError(f"{program} has not ended after {seconds:g} s: --timeout gives it more") from error
-    if done.returncode:
-        raise HpcmlError(f"{program} ended with exit status {done.returncode}, and is not graded")
+    run_program(exercise, directory, arguments.timeout, arguments.full)
 
 
 def grade_results(exercise: Exercise, directory: Path) -> list[Check]:
@@ -93,26 +92,34 @@ def grade_results(exercise: Exercise, directory: Path) -> list[Check]:
     HpcmlError
         This computer lacks a library of the grader.
     """
-    fields, grade = grader(exercise.name)
+    fields, grade = grader(exercise.grader)
+    checks = ends_of(exercise, directory) if isinstance(exercise, BrokenJob) else []
     try:
-        return list(grade(read_results(directory / exercise.results, fields)))
+        results = read_results(directory / exercise.results, fields)
+        if isinstance(exercise, BrokenJob):
+            checks.append(fault_named(exercise, results))
+            if not checks[-1].passed:
+                return checks
+        return [*checks, *grade(results)]
     except NoResults as error:
-        hint = f"`hpcml tutorial check {exercise.number} --schema` lists all fields"
-        return [Check("results", False, f"{exercise.results} with all its fields", str(error), hint)]
+        hint = f"`hpcml tutorial check {exercise.label} --schema` lists all fields"
+        return [*checks, Check("results", False, f"{exercise.results} with all its fields", str(error), hint)]
     except ImportError as error:
         raise HpcmlError(f"the grader needs {error.name}: {sys.executable} -m pip install {error.name}") from error
 
 
 def grade_class(arguments: argparse.Namespace, environment: Mapping[str, str]) -> int:
     """Grade the results in the folders of a class, as a table and CSV; return the exit status."""
-    graded: dict[str, dict[int, Sequence[Check]]] = {}
+    everything = [*exercises(), *broken_jobs()]
+    graded: dict[str, dict[str, Sequence[Check]]] = {}
     for folder in arguments.directories:
         graded[folder.name or str(folder)] = {
-            exercise.number: grade_results(exercise, place)
-            for exercise in exercises()
+            exercise.label: grade_results(exercise, place)
+            for exercise in everything
             if (place := _place(folder, exercise)) is not None
         }
-    rows = class_rows(graded, exercises())
+    shown = [exercise for exercise in everything if any(exercise.label in found for found in graded.values())]
+    rows = class_rows(graded, shown)
     print(class_table(rows))
     if arguments.csv is not None:
         with arguments.csv.open("w", newline="") as file:
@@ -122,5 +129,7 @@ def grade_class(arguments: argparse.Namespace, environment: Mapping[str, str]) -
 
 def _place(folder: Path, exercise: Exercise) -> Path | None:
     """Return where in a student's folder the results of an exercise are; None where there are none."""
-    places = (folder / exercise.folder, folder)
-    return next((place for place in places if (place / exercise.results).exists()), None)
+    whole = Path(exercise.folder)
+    files = (exercise.results, exercise.ends) if isinstance(exercise, BrokenJob) else (exercise.results,)
+    places = (folder / whole, folder / whole.name, folder)
+    return next((place for place in places if any((place / file).exists() for file in files)), None)

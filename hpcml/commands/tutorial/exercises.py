@@ -1,4 +1,4 @@
-"""Exercises, and the folders that have their files."""
+"""Exercises and broken jobs, and the folders that have their files."""
 
 import importlib.metadata
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from pathlib import Path
 import hpcml
 from hpcml.errors import HpcmlError
 
-__all__ = ["Exercise", "exercises", "find", "folder_of", "tutorials"]
+__all__ = ["BrokenJob", "Exercise", "Run", "broken_jobs", "exercises", "find", "folder_of", "tutorials"]
 
 INSTALLED = "share/hpcml/tutorials"
 
@@ -32,14 +32,80 @@ class Exercise:
     minutes: int
 
     @property
+    def label(self) -> str:
+        """The word that names it on the command line."""
+        return str(self.number)
+
+    @property
     def folder(self) -> str:
-        """Name of its folder."""
+        """Its folder, in that of all exercises."""
         return f"{self.number:02}_{self.name}"
+
+    @property
+    def program(self) -> str:
+        """File that is run, in the student's folder."""
+        return "start.py"
+
+    @property
+    def grader(self) -> str:
+        """Module of its grader."""
+        return self.name
 
     @property
     def results(self) -> Path:
         """File of the results, in the student's folder."""
         return Path("results", f"{self.number:02}.json")
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run of a job file: the words after the file, and whether a mended job fails there."""
+
+    words: tuple[str, ...] = ()
+    fails: bool = False
+
+
+@dataclass(frozen=True)
+class BrokenJob(Exercise):
+    """A job with a fault that a student finds and mends.
+
+    Parameters
+    ----------
+    stages
+        Runs of the job file by which the mended job is graded; those of a stage run at the same time.
+    """
+
+    stages: tuple[tuple[Run, ...], ...] = ((Run(),),)
+
+    @property
+    def label(self) -> str:
+        """The word that names it on the command line."""
+        return f"broken-{self.number:02}"
+
+    @property
+    def folder(self) -> str:
+        """Its folder, in that of all exercises."""
+        return f"broken/{self.number:02}_{self.name}"
+
+    @property
+    def program(self) -> str:
+        """File that is run, in the student's folder."""
+        return "job.sbatch"
+
+    @property
+    def grader(self) -> str:
+        """Module of its grader."""
+        return f"broken.{self.name}"
+
+    @property
+    def results(self) -> Path:
+        """File of the results, in the student's folder."""
+        return Path("results", f"{self.label}.json")
+
+    @property
+    def ends(self) -> Path:
+        """File in which ``hpcml tutorial check`` notes how the job has ended."""
+        return Path("results", f"{self.label}-ends.json")
 
 
 EXERCISES = (
@@ -52,6 +118,30 @@ EXERCISES = (
     Exercise(8, "speedup", "The speed-up plot, honestly", 30),
 )
 
+BROKEN = (
+    BrokenJob(1, "works_by_hand", "It works by hand, and fails in the job", 10),
+    BrokenJob(2, "slower_than_one", "Two cores are slower than one", 10),
+    BrokenJob(3, "small_input_only", "It works with a small input only", 15),
+    BrokenJob(4, "wrong_sum", "The sum is wrong on two nodes", 15),
+    BrokenJob(5, "repeated_lines", "The first line comes many times", 10),
+    BrokenJob(6, "too_sure", "An error of 0, and the wrong pi", 10),
+    BrokenJob(7, "completed", "COMPLETED, but without results", 10, ((Run(("--broken",), True),), (Run(),))),
+    BrokenJob(
+        8,
+        "lost_table",
+        "Two jobs, and one table",
+        10,
+        ((Run(("--seed", "1")), Run(("--seed", "2"))), (Run(("--collect",)),)),
+    ),
+    BrokenJob(9, "half_done", "It ends before its work is done", 10),
+    BrokenJob(10, "no_speedup", "Two slots are as slow as one", 15),
+)
+
+
+def broken_jobs() -> tuple[BrokenJob, ...]:
+    """Return all broken jobs, in order."""
+    return BROKEN
+
 
 def exercises() -> tuple[Exercise, ...]:
     """Return all exercises, in order."""
@@ -59,7 +149,7 @@ def exercises() -> tuple[Exercise, ...]:
 
 
 def find(number: str) -> Exercise:
-    """Return the exercise with a number, as it is typed.
+    """Return the exercise with a number, or the broken job with a word, as they are typed.
 
     Raises
     ------
@@ -71,12 +161,16 @@ def find(number: str) -> Exercise:
     >>> from hpcml.commands.tutorial.exercises import find
     >>> find("01").folder
     '01_grid_search'
+    >>> find("broken-3").title
+    'It works with a small input only'
     """
-    for exercise in EXERCISES:
-        if number.lstrip("0") == str(exercise.number):
+    kind, dash, digits = number.rpartition("-")
+    among: tuple[Exercise, ...] = BROKEN if (kind, dash) == ("broken", "-") else EXERCISES if not dash else ()
+    for exercise in among:
+        if digits.lstrip("0") == str(exercise.number):
             return exercise
-    last = EXERCISES[-1].number
-    raise HpcmlError(f"there is no exercise {number}: `hpcml tutorial list` shows them, 1 to {last}")
+    known = f"1 to {EXERCISES[-1].number}, and broken-01 to {BROKEN[-1].label}"
+    raise HpcmlError(f"there is no exercise {number}: `hpcml tutorial list` shows them, {known}")
 
 
 def tutorials() -> Path:

@@ -16,8 +16,9 @@ DANGEROUS = ("=", "+", "-", "@", "\t", "\r")  # at the beginning of a cell, spre
 
 def listing(exercises: Iterable[Exercise]) -> str:
     """Return the list of the exercises."""
-    rows = [(one.number, one.title, f"{one.minutes} min") for one in exercises]
-    return tabulate(rows, ("", "exercise", "time"), "simple") + "\n\nhpcml tutorial start 1   copies the first"
+    rows = [(one.label, one.title, f"{one.minutes} min") for one in exercises]
+    table = tabulate(rows, ("", "exercise", "time"), "simple", disable_numparse=True)
+    return table + "\n\nhpcml tutorial start 1   copies the first"
 
 
 def schema(exercise: Exercise, fields: Mapping[str, Field]) -> str:
@@ -28,7 +29,7 @@ def schema(exercise: Exercise, fields: Mapping[str, Field]) -> str:
 
 def outcome(exercise: Exercise, checks: Sequence[Check]) -> str:
     """Return the checks of a student, and for each that has failed what was expected and found, and a hint."""
-    lines = [f"{exercise.number}. {exercise.title}", ""]
+    lines = [f"{exercise.label}. {exercise.title}", ""]
     for check in checks:
         lines.append(f"{'passed' if check.passed else 'FAILED'}  {check.name}")
         if not check.passed:
@@ -42,15 +43,15 @@ def outcome(exercise: Exercise, checks: Sequence[Check]) -> str:
 
 
 def class_rows(
-    graded: Mapping[str, Mapping[int, Sequence[Check]]], exercises: Sequence[Exercise]
+    graded: Mapping[str, Mapping[str, Sequence[Check]]], exercises: Sequence[Exercise]
 ) -> list[list[str]]:
     """Return the rows of a class: a student each, with the checks passed of all, and the first that has failed."""
     head = ["student", *(exercise.folder for exercise in exercises), "first failed check"]
     rows = [head]
     for student, found in sorted(graded.items()):
-        cells = [_share(found.get(exercise.number)) for exercise in exercises]
+        cells = [_share(found.get(exercise.label)) for exercise in exercises]
         failed = [
-            f"{number}: {check.name}" for number, checks in found.items() for check in checks if not check.passed
+            f"{label}: {check.name}" for label, checks in found.items() for check in checks if not check.passed
         ]
         rows.append([_cell(student), *cells, (failed or [""])[0]])
     return rows

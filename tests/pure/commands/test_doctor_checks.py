@@ -277,6 +277,12 @@ FAULTS = {
         "environment variables",
         "VIRTUAL_ENV=/v, CONDA",
     ),
+    "programs of another environment": (
+        job(environment={"VIRTUAL_ENV": "/v"}, prefix="/home/me/.venv"),
+        Severity.SLOW,
+        "environment variables",
+        "VIRTUAL_ENV=/v, but this is Python of /home/me/.venv",
+    ),
     "an old job": (
         laptop(problem="SLURM_JOB_NODELIST is missing"),
         Severity.WILL_FAIL,

@@ -4,6 +4,7 @@ import pytest
 from reports import end, report_of, session, task, two_sessions
 
 from hpcml.commands.report.model import Task
+from hpcml.commands.report.notes import notes
 from hpcml.commands.report.text import render_text
 from hpcml.commands.report.totals import span
 
@@ -90,3 +91,11 @@ def test_tasks_that_ran_again_are_counted():
 def test_a_task_is_cut_to_its_session(start, seconds, expected):
     report = report_of(session(), end(1010.0))
     assert span(report, Task(0, 0, 0, start, seconds, False)) == expected
+
+
+def test_much_data_with_each_task_is_noted():
+    tasks = [task("n1:0", 1000.0 + number, 1.0, str(number)) for number in range(8)]
+    little, much = (report_of(session(), *tasks, end(1010.0) | {"sent": sent}) for sent in (4_000_000, 24_000_000))
+    assert much.sessions[0].sent_nbytes == 24_000_000
+    assert not notes(little)
+    assert "24 MB were sent with 8 tasks, 3 MB with each" in " ".join(render_text(much).split())

@@ -1,5 +1,6 @@
 """Checks of environment variables that have surprised users of clusters."""
 
+import os
 from collections.abc import Mapping
 
 from hpcml.commands.doctor.facts import Facts
@@ -13,7 +14,7 @@ _BINDING = ("OMP_PROC_BIND", "OMP_PLACES", "GOMP_CPU_AFFINITY", "KMP_AFFINITY")
 def check_variables(facts: Facts) -> list[Finding]:
     """Check the driver's variables; each that surprises is a finding of its own."""
     env = facts.environment
-    found = [*_export(env), *_binding(env), *_srun_inputs(env, facts), *_python(env)]
+    found = [*_export(env), *_binding(env), *_srun_inputs(env, facts), *_python(env, facts.prefix)]
     return found or fine("environment variables", "none of those that surprise")
 
 
@@ -57,7 +58,7 @@ def _srun_inputs(env: Mapping[str, str], facts: Facts) -> list[Finding]:
     return found
 
 
-def _python(env: Mapping[str, str]) -> list[Finding]:
+def _python(env: Mapping[str, str], prefix: str) -> list[Finding]:
     found = []
     for name in ("PYTHONHOME", "LD_PRELOAD"):
         if env.get(name):
@@ -67,6 +68,10 @@ def _python(env: Mapping[str, str]) -> list[Finding]:
     if own and conda:
         why = "two environments are active: `python` and `hpcml` are those that PATH has first, in jobs too"
         found.append(_finding(f"VIRTUAL_ENV={own}, CONDA_PREFIX={conda}", why, "conda deactivate"))
+    elif own and prefix and os.path.realpath(own) != prefix:
+        seen = f"VIRTUAL_ENV={own}, but this is Python of {prefix}"
+        why = "a task that starts `python` by its name runs that of the first; tasks themselves run in the second"
+        found.append(_finding(seen, why, f"source {prefix}/bin/activate   (after all modules of the job script)"))
     return found
 
 

@@ -109,7 +109,7 @@ def test_what_a_student_writes_cannot_steer_a_terminal_or_a_spreadsheet():
     (exercise, *_) = exercises()
     hostile = same("check", "\x1b[31mred\n", "a", "hint")
     assert "\x1b" not in outcome(exercise, [hostile])
-    rows = class_rows({"=1+1": {1: [hostile]}, "ann": {}}, [exercise])
+    rows = class_rows({"=1+1": {"1": [hostile]}, "ann": {}}, [exercise])
     assert rows[1:] == [["'=1+1", "0 of 1", "1: check"], ["ann", "", ""]]
     assert "ann" in class_table(rows)
 
