@@ -43,7 +43,11 @@ def start_exercise(arguments: argparse.Namespace, environment: Mapping[str, str]
         raise HpcmlError(f"{target} exists already: name another folder after the number") from error
     except OSError as error:
         raise HpcmlError(f"{target} cannot be written: {error}") from error
-    print(f"{exercise.title}\n\nread  {target}/README.rst\nedit  {target}/{exercise.program}")
+    print(f"{exercise.title}\n\nread  {target}/README.rst")
+    if isinstance(exercise, BrokenJob):
+        print(f"run   bash {exercise.program} --quick   (there)\nmend  script.py, or {exercise.program}")
+    else:
+        print(f"edit  {target}/{exercise.program}")
     print(f"then  hpcml tutorial check {exercise.label} {target}")
     return 0
 

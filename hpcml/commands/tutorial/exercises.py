@@ -120,7 +120,7 @@ EXERCISES = (
 
 BROKEN = (
     BrokenJob(1, "works_by_hand", "It works by hand, and fails in the job", 10),
-    BrokenJob(2, "slower_than_one", "Two cores are slower than one", 10),
+    BrokenJob(2, "slower_than_one", "Busy slots, right results, and slow", 10),
     BrokenJob(3, "small_input_only", "It works with a small input only", 15),
     BrokenJob(4, "wrong_sum", "The sum is wrong on two nodes", 15),
     BrokenJob(5, "repeated_lines", "The first line comes many times", 10),
@@ -134,7 +134,7 @@ BROKEN = (
         ((Run(("--seed", "1")), Run(("--seed", "2"))), (Run(("--collect",)),)),
     ),
     BrokenJob(9, "half_done", "It ends before its work is done", 10),
-    BrokenJob(10, "no_speedup", "Two slots are as slow as one", 15),
+    BrokenJob(10, "no_speedup", "More slots make it slower", 15),
 )
 
 
