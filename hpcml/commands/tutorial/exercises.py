@@ -3,6 +3,7 @@
 import importlib.metadata
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import hpcml
 from hpcml.errors import HpcmlError
@@ -26,6 +27,9 @@ class Exercise:
         Time that a student needs.
     """
 
+    kind: ClassVar[str] = ""
+    program: ClassVar[str] = "start.py"  # the file that is run
+
     number: int
     name: str
     title: str
@@ -34,27 +38,22 @@ class Exercise:
     @property
     def label(self) -> str:
         """The word that names it on the command line."""
-        return str(self.number)
+        return f"{self.kind}-{self.number:02}" if self.kind else str(self.number)
 
     @property
     def folder(self) -> str:
         """Its folder, in that of all exercises."""
-        return f"{self.number:02}_{self.name}"
-
-    @property
-    def program(self) -> str:
-        """File that is run, in the student's folder."""
-        return "start.py"
+        return f"{self.kind}/{self.number:02}_{self.name}".lstrip("/")
 
     @property
     def grader(self) -> str:
         """Module of its grader."""
-        return self.name
+        return f"{self.kind}.{self.name}".lstrip(".")
 
     @property
     def results(self) -> Path:
         """File of the results, in the student's folder."""
-        return Path("results", f"{self.number:02}.json")
+        return Path("results", f"{self.label:0>2}.json")
 
 
 @dataclass(frozen=True)
@@ -75,32 +74,10 @@ class BrokenJob(Exercise):
         Runs of the job file by which the mended job is graded; those of a stage run at the same time.
     """
 
+    kind: ClassVar[str] = "broken"
+    program: ClassVar[str] = "job.sbatch"
+
     stages: tuple[tuple[Run, ...], ...] = ((Run(),),)
-
-    @property
-    def label(self) -> str:
-        """The word that names it on the command line."""
-        return f"broken-{self.number:02}"
-
-    @property
-    def folder(self) -> str:
-        """Its folder, in that of all exercises."""
-        return f"broken/{self.number:02}_{self.name}"
-
-    @property
-    def program(self) -> str:
-        """File that is run, in the student's folder."""
-        return "job.sbatch"
-
-    @property
-    def grader(self) -> str:
-        """Module of its grader."""
-        return f"broken.{self.name}"
-
-    @property
-    def results(self) -> Path:
-        """File of the results, in the student's folder."""
-        return Path("results", f"{self.label}.json")
 
     @property
     def ends(self) -> Path:
