@@ -103,7 +103,7 @@ def grade_results(exercise: Exercise, directory: Path) -> list[Check]:
         if isinstance(exercise, BrokenJob):
             checks.append(fault_named(exercise, results))
             if not checks[-1].passed:
-                return checks
+                return [*ends_of(exercise, directory, is_named=False), checks[-1]]
         return [*checks, *grade(results)]
     except NoResults as error:
         hint = f"`hpcml tutorial check {exercise.label} --schema` lists all fields"

@@ -72,12 +72,15 @@ class BrokenJob(Exercise):
     ----------
     stages
         Runs of the job file by which the mended job is graded; those of a stage run at the same time.
+    is_whole_in_slurm
+        Whether a job that is submitted does all its work, without ``--quick``: Slurm's limits are whole minutes.
     """
 
     kind: ClassVar[str] = "broken"
     program: ClassVar[str] = "job.sbatch"
 
     stages: tuple[tuple[Run, ...], ...] = ((Run(),),)
+    is_whole_in_slurm: bool = False
 
     @property
     def ends(self) -> Path:
@@ -110,7 +113,7 @@ BROKEN = (
         10,
         ((Run(("--seed", "1")), Run(("--seed", "2"))), (Run(("--collect",)),)),
     ),
-    BrokenJob(9, "half_done", "It ends before its work is done", 10),
+    BrokenJob(9, "half_done", "It ends before its work is done", 10, is_whole_in_slurm=True),
     BrokenJob(10, "no_speedup", "More slots make it slower", 15),
 )
 

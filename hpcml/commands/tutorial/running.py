@@ -87,11 +87,12 @@ def run_job(
     limit = time_limit(program.read_text(errors="replace")) if sbatch is None else math.inf
     path = f"{Path(sys.executable).parent}:{environment.get('PATH', os.defpath)}"  # `hpcml` and `python` are these
     variables = {**environment, "PATH": path}
+    size = [] if full or (sbatch is not None and job.is_whole_in_slurm) else ["--quick"]
     end = time.monotonic() + seconds
     ends = []
     for stage in job.stages:
         with contextlib.ExitStack() as stack:
-            commands = [[*shell, job.program, *([] if full else ["--quick"]), *run.words] for run in stage]
+            commands = [[*shell, job.program, *size, *run.words] for run in stage]
             started = [stack.enter_context(_started(words, directory, variables)) for words in commands]
             began = time.monotonic()
             for process in started:

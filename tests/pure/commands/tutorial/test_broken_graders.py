@@ -93,7 +93,7 @@ def graded(directory, results, ends):
 
 def test_other_checks_follow_the_right_word(tmp_path):
     """Their names and hints would give it away."""
-    (failed,) = graded(tmp_path, {"fault": "", "trends": []}, ["1", "0"])
+    (failed,) = graded(tmp_path, {"fault": "", "trends": []}, ["0", "0"])
     assert (failed.name, failed.found) == ("name of the fault", "no word")
     assert "status" not in failed.expected
     (failed,) = graded(tmp_path, {"fault": "status", "trends": []}, ["1", "0"])
