@@ -27,7 +27,7 @@ FAILED = {
     7: {"end of job.sbatch --broken": "exit status 0"},
     8: {"seeds of the tables": "", "rows of the tables": "[20]", "means of the tables": "1"},
     9: {"end of job.sbatch": TIME_LIMIT, "results": "No such file"},
-    10: {"bytes that were sent": "72.1 MB"},
+    10: {"bytes that were sent": "28.9 MB"},
 }
 """Checks that fail, and what they find."""
 
@@ -41,7 +41,7 @@ SIGNS = {
     7: ("ValueError: recording 3 ends after 17", "5 tasks done of 6, 1 failed", ""),
     8: ("seed 1: 20 rows are in tables/table.csv", "20 tasks done", ""),
     9: ("SIGTERM: no further task starts", "tasks done of 24", ""),
-    10: ("72 MB were sent for 40 tasks", "72.1 MB were sent with 40 tasks, 1.8 MB with each", ""),
+    10: ("29 MB were sent for 40 tasks", "28.9 MB were sent with 40 tasks, 0.72 MB with each", ""),
 }
 """Signs of the fault: in the output, in the report, and as a finding of the doctor in the job."""
 

@@ -37,10 +37,10 @@ GOOD = {
     lost_table: lambda: {"seeds": [1, 2], "rows": [20, 20], "means": lost_table._means()},
     half_done: lambda: {"count": 24, "measurements": [number**2 for number in range(24)]},
     no_speedup: lambda: {
-        "words": 50_000,
-        "counts": no_speedup._counts(50_000),
+        "words": 20_000,
+        "counts": no_speedup._counts(20_000),
         "nodes": 2,
-        "sent_bytes": 2 * 36 * 50_000,
+        "sent_bytes": 2 * 36 * 20_000,
     },
 }
 MISTAKES = [
@@ -61,7 +61,7 @@ MISTAKES = [
     (completed, {"trends": [0.0] * 5}, {"trends"}),
     (lost_table, {"seeds": [2], "rows": [20]}, {"seeds of the tables", "rows of the tables"}),
     (half_done, {"count": 10**100, "measurements": []}, {"measurements", "values"}),
-    (no_speedup, {"sent_bytes": 72_000_000}, {"bytes that were sent"}),
+    (no_speedup, {"sent_bytes": 28_800_000}, {"bytes that were sent"}),
     (no_speedup, {"nodes": 1}, {"bytes that were sent"}),
 ]
 

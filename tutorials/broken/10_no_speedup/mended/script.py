@@ -25,7 +25,7 @@ def count_words(part, words):
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--quick", action="store_true", help="few words")
-    words = make_words(50_000 if parser.parse_args().quick else 500_000)
+    words = make_words(20_000 if parser.parse_args().quick else 500_000)
     letters = random.Random(11)
     parts = ["".join(letters.choices("acgt", k=6)) for _ in range(PARTS)]
     with hpcml.Cluster() as cluster:

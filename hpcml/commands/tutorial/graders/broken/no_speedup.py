@@ -20,7 +20,7 @@ FIELDS = {
     "sent_bytes": whole("bytes that were sent to the workers"),
 }
 
-QUICK, FULL, PARTS = 50_000, 500_000, 40
+QUICK, FULL, PARTS = 20_000, 500_000, 40
 BYTES_OF_WORD = 60  # pickled, with its number; 36 here
 
 
