@@ -16,7 +16,8 @@ BOOK := $(BIN)/python -m sphinx --fail-on-warning --keep-going --quiet --doctree
 .PHONY: demo docs docs-links test test-book test-environment test-ipyparallel test-notebook test-thirdparty test-torch lint bench clean
 
 demo: .venv/demo
-	$(BIN)/python tutorials/01_grid_search.py
+	mkdir -p build/demo
+	cd build/demo && ../../$(BIN)/hpcml run ../../tutorials/01_grid_search/solution/start.py
 
 test: test-environment
 	sh tests/all

@@ -16,7 +16,7 @@ WITH_MPI = {"islands", "data_parallel"}
 RUN = ("-m", "hpcml", "run", "--slots-per-node", "3", "start.py")
 ON_THREE_SLOTS = {
     **dict.fromkeys(("data_once", "genetic_algorithm", "one_map"), RUN),
-    "islands": ("start.py", "--slots", "3"),
+    **dict.fromkeys(("islands", "seeds_and_clock"), ("start.py", "--slots", "3")),
 }
 UNFINISHED = {
     1: {"every slot works", "accuracy on new digits", "number of clusters", "centres of the clusters"},
@@ -36,6 +36,7 @@ UNFINISHED = {
         "islands by MPI",
         "migrants",
     },
+    6: {"seeds are jobs", "missing seed", "no seed runs twice", "work that is lost", "generations made twice"},
     7: {"shards", "accuracy on new digits"},
     8: {"repeats", "baseline", "efficiencies", "serial fraction", "where to stop"},
 }
@@ -45,6 +46,7 @@ TRAPS = {
     3: {"a failed individual is named"},
     4: {"a swarm without order"},
     5: {"first populations differ"},
+    6: {"logbook of an uncut run", "population of an uncut run", "random numbers of an uncut run"},
     7: {"loss on more ranks"},
     8: {"baseline"},
 }

@@ -65,7 +65,8 @@ SUBFOLDERS = {
 # Each foreign library may be imported in these modules only, also inside functions.
 IMPORTERS = {
     "matplotlib": {"commands.scaling.picture", "evolve.plot"},
-    "deap": {"commands.tutorial.graders.genetic_algorithm", "commands.tutorial.graders.islands", "data.deap",
+    "deap": {"commands.tutorial.graders.genetic_algorithm", "commands.tutorial.graders.islands",
+             "commands.tutorial.graders.seeds_and_clock", "data.deap",
              "evolve.algorithms", "evolve.state"},
     "cloudpickle": {"data.class_loading", "data.classes", "data.unpicklable", "data.definitions", "data.deap",
                     "data.out_of_band", "data.pickling", "journal.call_keys", "engines.scoop.packing"},
@@ -82,7 +83,8 @@ IMPORTERS = {
               "commands.tutorial.graders.broken.slower_than_one",
               "commands.tutorial.graders.broken.small_input_only",
               "commands.tutorial.graders.broken.works_by_hand",
-              "commands.tutorial.graders.grid_search", "commands.tutorial.graders.one_map", "data.arrays",
+              "commands.tutorial.graders.grid_search", "commands.tutorial.graders.one_map",
+              "commands.tutorial.graders.seeds_and_clock", "data.arrays",
               "data.file_maps", "data.map_modes", "data.random_state", "evolve.random_streams"},
     "psutil": {"engines.nodes.addresses"},
     "rich": {"commands.top.command", "commands.top.screen"},

@@ -1,7 +1,9 @@
 """Main job, and the contract tests, on a real allocation."""
 
+import json
 import pickle
 import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -13,16 +15,19 @@ PROGRAMS = Path(__file__).parent / "programs"
 
 
 def test_the_sbatch_script_runs_the_demo_on_all_nodes(cluster):
-    png = cluster.shared_dir / "map.png"
-    job = cluster.sbatch(ROOT / "sbatch/sklearn_search.sbatch", cwd=ROOT, args=["--size=6", f"--png={png}"])
+    """A grid of 4 by 4 with 3 folds, and 8 clusterings, in a directory with an environment and the tutorials."""
+    for name, target in ((".venv", sys.prefix), ("tutorials", ROOT / "tutorials")):
+        (cluster.shared_dir / name).symlink_to(target)
+    job = cluster.sbatch(ROOT / "sbatch/sklearn_search.sbatch", cwd=cluster.shared_dir, args=["--quick"])
     end = cluster.wait(job, timeout=120)
     assert end.state == "COMPLETED", end.output
-    assert "hosts            n1, n2, n3\n" in end.output
-    assert "slots            12\n" in end.output
-    assert "fits             108\n" in end.output
-    assert "108 of 108 tasks done (100 %)" in end.output
-    assert "hpcml: 108 tasks on 12 slots of 3 hosts in" in end.output
-    assert png.read_bytes().startswith(b"\x89PNG")
+    found = json.loads((cluster.shared_dir / "results/01.json").read_text())
+    assert {worker.rpartition("-")[0] for worker in found["workers"]} == {"n1", "n2", "n3"}
+    assert (found["slots"], len(found["workers"])) == (12, 12)
+    assert len(found["mean_scores"]) == 16
+    assert "48 of 48 tasks done (100 %)" in end.output
+    assert "hpcml: 56 tasks on 12 slots of 3 hosts in" in end.output
+    assert (cluster.shared_dir / "results/01.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_the_sbatch_script_is_short_and_never_sleeps():

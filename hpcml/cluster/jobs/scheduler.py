@@ -1,6 +1,7 @@
 """Schedulers of jobs: Slurm, or where there is none, this computer. They alone read the environment."""
 
 import contextlib
+import logging
 import os
 import shutil
 import sys
@@ -27,8 +28,11 @@ from hpcml.slurm.queries import array_size
 
 __all__ = ["LocalScheduler", "Scheduler", "SlurmScheduler", "current_scheduler", "scheduler_of", "withdraw"]
 
+log = logging.getLogger("hpcml")
+
 PROGRAM = "hpcml.cluster.jobs.program"
 LOOK_SECONDS = 0.5  # from one look at local processes to the next
+UNCONFIGURED = "Could not establish a configuration source"  # said by an sbatch that belongs to no cluster
 
 
 class Scheduler(Protocol):
@@ -68,7 +72,7 @@ class SlurmScheduler:
         self._queue = JobQueue.of(environment)
 
     @property
-    def known_options(self) -> Mapping[str, SbatchOption]:
+    def known_options(self) -> Mapping[str, SbatchOption] | None:
         """See `Scheduler`. Raises SubmissionError where Slurm cannot be used."""
         return _sbatch_options(self.environment.get("PATH", ""))
 
@@ -170,10 +174,14 @@ def _command(folder: JobFolder) -> list[str]:
 
 
 @cache
-def _sbatch_options(path: str) -> Mapping[str, SbatchOption]:
+def _sbatch_options(path: str) -> Mapping[str, SbatchOption] | None:
+    """Return the options of the sbatch on a PATH; None where it belongs to no cluster."""
     try:
         return parse_help(run(["sbatch", "--help"], submission_environment(os.environ)))
     except CommandError as error:
+        if UNCONFIGURED in error.errors:
+            log.warning("sbatch is installed, but knows no cluster: jobs run on this computer")
+            return None
         raise SubmissionError(
             f"sbatch is there, but cannot be used, so no job can be submitted from this computer: {error}"
         ) from error
@@ -190,8 +198,15 @@ def _local_scheduler() -> LocalScheduler:
 
 
 def current_scheduler() -> Scheduler:
-    """Return Slurm where sbatch is found, else this computer."""
-    if shutil.which("sbatch", path=os.environ.get("PATH")) is None:
+    """Return Slurm where sbatch is found and knows a cluster, else this computer.
+
+    Raises
+    ------
+    SubmissionError
+        sbatch knows a cluster, and cannot be used: a login node must not run what its nodes should.
+    """
+    path = os.environ.get("PATH")
+    if shutil.which("sbatch", path=path) is None or _sbatch_options(path or "") is None:
         return _local_scheduler()
     return SlurmScheduler(os.environ)
 

@@ -94,6 +94,7 @@ EXERCISES = (
     Exercise(3, "genetic_algorithm", "When does a genetic algorithm get faster?", 40),
     Exercise(4, "one_map", "One map, four families", 40),
     Exercise(5, "islands", "Islands, by map and by MPI", 40),
+    Exercise(6, "seeds_and_clock", "An array of seeds that survives the clock", 30),
     Exercise(7, "data_parallel", "Data-parallel training", 30),
     Exercise(8, "speedup", "The speed-up plot, honestly", 30),
 )

@@ -1,4 +1,4 @@
-"""The grid search of tutorials/01_grid_search.py: seconds of `fit`, the workers being there already.
+"""The school's grid search over digits: seconds of `fit`, the workers being there already.
 
     python digits.py POOL SLOTS MEASURE…      prints {MEASURE: seconds, …} as JSON, the same for each
 """

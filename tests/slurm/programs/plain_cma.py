@@ -1,4 +1,4 @@
-"""Result of tutorials/02_evolution.py by DEAP's own loop: ``plain_cma.py DIMENSIONS GENERATIONS``."""
+"""Result of tutorials/original/evolution.py by DEAP's own loop: ``plain_cma.py DIMENSIONS GENERATIONS``."""
 
 import random
 import sys

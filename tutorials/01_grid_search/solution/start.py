@@ -83,6 +83,8 @@ def main():
     draw_scores(figure, left, search, grid)
     draw_clusters(middle, right, inertias, points, centres)
     figure.savefig("results/01.png", dpi=100)
+    best = f"C {results['best_C']:.3g} and gamma {results['best_gamma']:.3g}"
+    print(f"best {best}, {accuracy:.1%} of new digits right; {clusters} clusters; see results/01.png")
 
 
 def draw_scores(figure, left, search, grid):

@@ -122,6 +122,31 @@ def test_an_array_names_what_failed_and_runs_only_that_again(driver, tmp_path):
     assert [path.stat().st_size for path in data] == [2 << 20]
 
 
+@pytest.mark.parametrize(
+    ("says", "expected"),
+    [
+        # Debian's packages 22.05.8 and 24.11.5, without a slurm.conf.
+        ("_establish_config_source: failed to fetch config\nsbatch: fatal: "
+         "Could not establish a configuration source", [103, 106]),
+        ("Unable to contact slurm controller (connect failure)", "sbatch is there, but cannot be used"),
+    ],
+    ids=["no cluster", "a cluster that does not answer"],
+)  # fmt: skip
+def test_an_sbatch_of_no_cluster_is_no_slurm_and_one_that_does_not_answer_is_an_error(
+    driver, tmp_path, says, expected
+):
+    sbatch = tmp_path / "bin" / "sbatch"
+    sbatch.write_text(f"#!/bin/sh\necho 'sbatch: error: {says}' >&2\nexit 1\n")
+    sbatch.chmod(0o755)
+    found = driver("""
+        try:
+            print(json.dumps(list(hpcml.map_array(add, [1, 2], [2, 4], time=5))))
+        except hpcml.SubmissionError as error:
+            print(json.dumps(str(error)))
+    """)
+    assert found == expected if isinstance(expected, list) else expected in found
+
+
 def test_what_cannot_be_submitted_is_an_error_at_once(driver, tmp_path):
     found = driver("""
         import threading

@@ -26,7 +26,8 @@ KNOWN = {word: SbatchOption(name) for word, name in OPTIONS.items()} | {
 @pytest.mark.parametrize("path", sorted((ROOT / "sbatch").glob("*.sbatch")), ids=lambda path: path.stem)
 def test_a_file_is_what_its_command_writes(path, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    for program in (".venv/bin/hpcml", "tutorials/01_grid_search.py", "tutorials/02_evolution.py", "script.py"):
+    programs = ("tutorials/01_grid_search/solution/start.py", "tutorials/original/evolution.py", "script.py")
+    for program in (".venv/bin/hpcml", *programs):
         Path(program).parent.mkdir(parents=True, exist_ok=True)
         Path(program).touch()
     *lines, command = path.read_text().splitlines()

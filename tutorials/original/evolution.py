@@ -1,6 +1,6 @@
-"""Exercise 2: find the lowest point of a landscape full of valleys, by evolution.
+"""The school's evolution with hpcml: the lowest point of a landscape full of valleys.
 
-    python tutorials/02_evolution.py                # on this computer
+    python tutorials/original/evolution.py          # on this computer
     sbatch sbatch/deap.sbatch                       # the same file on every node of a Slurm job
 
 CMA-ES moves a cloud of points over Rastrigin's function; each point is evaluated by itself. Questions: how long
