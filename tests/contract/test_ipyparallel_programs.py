@@ -1,17 +1,12 @@
 """Programs written for ipyparallel, unchanged under `hpcml run`: without Slurm, on engines of this computer."""
 
 import os
-import pickle
 import subprocess
 import sys
-from pathlib import Path
 
-import numpy as np
-import pytest
+from original_programs import ORIGINAL, assert_clusters_of_one_process, assert_scores_of_one_process
 from patience import patient
-from threadpoolctl import threadpool_limits
 
-SCHOOL = Path(__file__).parents[1] / "slurm" / "programs" / "school"
 # Under pytest ipykernel leaves the descriptors of an engine's streams alone.
 ENVIRONMENT = {name: value for name, value in os.environ.items() if not name.startswith(("SLURM_", "PYTEST_"))}
 
@@ -26,34 +21,16 @@ def run(directory, *words, status=0, options=("--quiet", "--slots-per-node", "2"
     return done
 
 
-@pytest.fixture
-def school(monkeypatch):
-    """Models of the exercises, for one process."""
-    monkeypatch.syspath_prepend(SCHOOL)
-    import school_models
-
-    return school_models
+def test_the_schools_grid_search_equals_one_process(tmp_path):
+    done = run(tmp_path, ORIGINAL / "digits.py", "--quick", "-p", "job_17")
+    accuracy = assert_scores_of_one_process(tmp_path)
+    assert f"accuracy {accuracy:.3f} on new digits" in done.stdout
 
 
-def test_the_schools_grid_search_equals_one_process(tmp_path, school):
-    run(tmp_path, SCHOOL / "supervised.py", "-p", "job_17", tmp_path / "found")
-    found = pickle.loads((tmp_path / "found").read_bytes())
-    alone = school.search().cv_results_
-    assert found.keys() == alone.keys()
-    for column in alone:
-        if "time" not in column:
-            assert np.array_equal(np.asarray(found[column]), np.asarray(alone[column])), column
-
-
-def test_the_schools_clustering_equals_one_process(tmp_path, school):
-    run(tmp_path, SCHOOL / "unsupervised.py", "-p", "job_17", tmp_path / "found")
-    found, again, slots = pickle.loads((tmp_path / "found").read_bytes())
-    with threadpool_limits(1):
-        alone = [school.cluster(school.make_points(), k) for k in range(2, 14)]
-    assert slots == 2
-    for one, results in ((alone, found), (alone[:4], again)):
-        # Sums of floats depend on the number of threads.
-        assert [(k, pytest.approx(inertia, rel=1e-9)) for k, inertia, _ in one] == [each[:2] for each in results]
+def test_the_schools_clustering_equals_one_process(tmp_path):
+    done = run(tmp_path, ORIGINAL / "kmeans.py", "--quick", "-p", "job_17")
+    assert_clusters_of_one_process(tmp_path)
+    assert "engines 2\nclusters 7, " in done.stdout
 
 
 VIEWS = """
