@@ -1,10 +1,13 @@
 """Compact pickles of DEAP individuals: the genome, and the attributes that differ from a new individual's.
 
+A function that refers to the module `deap.creator` is sent with the classes that the script has made there.
+
 DEAP pickles each class that `deap.creator.create` has made with each of its instances, and rebinds the name in
 `deap.creator` whenever an instance is unpickled: ``isinstance(x, creator.Individual)`` is then false for all
 earlier instances. Here an equal class is loaded as the existing one.
 
-Recorded results and checkpoints hold the names of this module and of `build_individual` and `creator_class`.
+Recorded results and checkpoints hold the names of this module and of `build_individual`, `creator_class`,
+`creator_module` and `keep_classes`.
 """
 
 import array
@@ -25,7 +28,10 @@ __all__ = [
     "build_new_lists",
     "content_type_of",
     "creator_class",
+    "creator_module",
     "is_new",
+    "keep_classes",
+    "made_classes",
     "rebind_classes",
     "reduce_individual",
 ]
@@ -43,10 +49,13 @@ def rebind_classes() -> None:
 
 
 def reduce_individual(thing: Any) -> tuple[Any, ...] | None:
-    """Return the reduction of a class of DEAP's creator, or of an instance; None for any other object."""
-    meta = getattr(sys.modules.get("deap.creator"), "MetaCreator", None)  # DEAP has it from 1.4 on
+    """Return the reduction of DEAP's creator, a class of it, or an instance; None for any other object."""
+    creator = sys.modules.get("deap.creator")
+    meta = getattr(creator, "MetaCreator", None)  # DEAP has it from 1.4 on
     if meta is None:
         return None
+    if thing is creator:
+        return creator_module, (), made_classes(creator), None, None, keep_classes
     kind: Any = type(thing)
     if kind is meta:
         return creator_class, thing.reduce_args
@@ -54,6 +63,22 @@ def reduce_individual(thing: Any) -> tuple[Any, ...] | None:
     if genome is NotImplemented:
         return None
     return build_individual, (kind, genome, vars(thing) if genome is None or not is_new(thing, kind) else None)
+
+
+def made_classes(creator: Any) -> list[Any]:
+    """Return the classes that `deap.creator.create` has made, in the order of their names."""
+    return [kind for _, kind in sorted(vars(creator).items()) if type(kind) is creator.MetaCreator]
+
+
+def creator_module() -> Any:
+    """Return DEAP's creator."""
+    from deap import creator
+
+    return creator
+
+
+def keep_classes(creator: Any, classes: list[Any]) -> None:
+    """Leave to `creator_class`, which has made the classes, whether these are in the module."""
 
 
 def content_type_of(kind: Any) -> type | None:

@@ -101,6 +101,7 @@ class CallKeys:
         """Return the digest of a class of DEAP's creator."""
         known = self._made_classes.get(id(kind))
         if known is None:
+            self._made_classes[id(kind)] = kind, kind.__name__  # its methods may refer to it
             known = self._made_classes[id(kind)] = kind, self.object_digest(kind.reduce_args).digest
         return known[1]
 

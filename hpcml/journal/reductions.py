@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from hpcml.data.arrays import Array, reduce_array
 from hpcml.data.broadcast import Broadcast, digests_of
-from hpcml.data.deap import reduce_individual
+from hpcml.data.deap import made_classes, reduce_individual
 from hpcml.data.definitions import code_parts, is_named
 from hpcml.data.digests import digest
 from hpcml.data.map_modes import refuse_file_map
@@ -127,7 +127,11 @@ def _function(pickler: "KeyPickler", thing: Any) -> Any:
 
 
 def _module(pickler: "KeyPickler", thing: Any) -> Any:
-    return pickler.reduce_module(thing)
+    reduced = pickler.reduce_module(thing)
+    if thing.__name__ == "deap.creator" and reduce_individual(thing) is not None:
+        made = {kind.__name__: pickler.keys.made_class(kind) for kind in made_classes(thing)}
+        return nothing, (thing.__name__, made)
+    return reduced
 
 
 def _by_class(pickler: "KeyPickler", thing: Any) -> Any:

@@ -57,6 +57,16 @@ def test_individuals_arrive_equal(cluster):
     assert [one[2] for one in seen] == [number == 1 for number in range(50)]
 
 
+def test_a_task_that_makes_individuals_has_the_classes_that_the_script_has_made(cluster):
+    creator.create("Late", list, fitness=creator.FitnessMax)
+    try:
+        made = list(cluster.map(lambda size: creator.Late([1] * size), range(9)))
+        assert made == [[1] * size for size in range(9)]
+        assert {type(one) for one in made} == {creator.Late}
+    finally:
+        del creator.Late
+
+
 def test_creator_classes_of_the_driver_are_not_replaced(cluster):
     before = creator.Bits, creator.FitnessMax
     for _ in range(3):

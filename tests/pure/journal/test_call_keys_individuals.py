@@ -75,3 +75,18 @@ def test_an_individual_in_the_function_and_its_copy_have_different_keys(bits):
 def test_keys_of_individuals_are_the_same_in_another_process(bits):
     there = subprocess.run([sys.executable, "-c", SCRIPT], capture_output=True, text=True, check=True).stdout
     assert there.strip() == key(bits([1, 0, 2.5]))
+
+
+def test_a_function_that_makes_individuals_is_another_where_their_class_is(bits):
+    make = lambda size: creator.KeyFlags([1] * size)  # noqa: E731  sent by value
+    before = key(bits([1]), make)
+    creator.create("KeyFlagsAgain", list, fitness=creator.KeyMost)  # any class may be used
+    assert key(bits([1]), make) != before
+    del creator.KeyFlagsAgain
+    assert key(bits([1]), make) == before
+    own = lambda one: creator.KeyTwin([*one])  # noqa: E731
+    creator.create("KeyTwin", list, fitness=creator.KeyMost, twin=own)
+    try:
+        assert key(bits([1]), own) == key(bits([1]), own) != before
+    finally:
+        del creator.KeyTwin

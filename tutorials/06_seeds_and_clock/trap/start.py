@@ -26,7 +26,6 @@ MINUTES = [20 + 7 * job % 41 for job in range(80)]  # that each of 80 jobs takes
 
 creator.create("Least", base.Fitness, weights=(-1.0,))
 creator.create("Plan", list, fitness=creator.Least)
-Plan = creator.Plan  # for jobs: in another process, DEAP's module creator has no Plan
 
 
 def last_end(plan, seconds):
@@ -59,7 +58,7 @@ def first_population(seed, size):
     """Seed both generators, and return a population."""
     random.seed(seed)
     np.random.seed(seed)
-    return [Plan(random.choices(range(NODES), k=len(MINUTES))) for _ in range(size)]
+    return [creator.Plan(random.choices(range(NODES), k=len(MINUTES))) for _ in range(size)]
 
 
 def run_seed(seed, size, generations):
