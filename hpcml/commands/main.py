@@ -13,6 +13,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from hpcml.commands import info, run
 from hpcml.errors import HpcmlError
@@ -27,6 +28,21 @@ WITH_OPTIONS_OF_SLURM = {
 """Commands that take all their words themselves, by module and function."""
 RUN = "its directory, or the number of its job; by default the last in .hpcml"
 INTERRUPTED = 128 + signal.SIGINT
+
+
+class _AnyOrder(argparse.ArgumentParser):
+    """Parser of words and options in any order; argparse's own takes the words of a command at one place only."""
+
+    _is_inside = False
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        if self._is_inside:
+            return super().parse_known_args(args, namespace)
+        self._is_inside = True
+        try:
+            return self.parse_known_intermixed_args(args, namespace)
+        finally:
+            self._is_inside = False
 
 
 def parser() -> argparse.ArgumentParser:
@@ -76,7 +92,9 @@ def _add_scaling(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 def _add_tutorial(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     tutorial = commands.add_parser("tutorial", help="exercises and broken jobs: list, copy, check, grade")
-    actions = tutorial.add_subparsers(dest="action", required=True, metavar="ACTION")
+    actions = tutorial.add_subparsers(
+        dest="action", required=True, metavar="ACTION", parser_class=_AnyOrder, prog="hpcml tutorial"
+    )
     found = {
         "list": actions.add_parser("list", help="list the exercises"),
         "start": actions.add_parser("start", help="copy an exercise into a new folder"),

@@ -9,6 +9,7 @@ import sys
 import pytest
 from patience import patient
 
+from hpcml.commands.main import main
 from hpcml.commands.tutorial.exercises import exercises, tutorials
 
 CHECK_SECONDS = 60
@@ -147,10 +148,22 @@ def test_a_class_is_graded_without_a_run_of_its_files(tmp_path):
         (place / "01.json").write_text(content)
         (place.parent / "start.py").write_text("open('../ran', 'w')")
     (students / "zoe").mkdir()
-    words = ["tutorial", "grade", *sorted(students.iterdir()), "--csv", tmp_path / "grades.csv"]
+    first, *others = sorted(students.iterdir())
+    words = ["tutorial", "grade", first, "--csv", tmp_path / "grades.csv", *others]
     done = subprocess.run([sys.executable, "-m", "hpcml", *words], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert not list(students.rglob("ran"))
     lines = (tmp_path / "grades.csv").read_text().splitlines()
     assert [line.split(",")[0] for line in lines] == ["student", "'=bob", "ann", "eve", "zoe"]
     assert "0 of 1" in lines[1]
+
+
+def test_each_folder_of_a_class_has_a_row_and_one_that_is_not_there_is_an_error(tmp_path, capsys):
+    folders = [tmp_path / "monday" / "ann", tmp_path / "tuesday" / "ann"]
+    for folder in folders:
+        folder.mkdir(parents=True)
+    assert main(["tutorial", "grade", *map(str, folders)]) == 0
+    shown = capsys.readouterr().out
+    assert all(str(folder) in shown for folder in folders)
+    assert main(["tutorial", "grade", str(tmp_path / "nobody")]) == 1
+    assert f"there is no folder {tmp_path}/nobody" in capsys.readouterr().err

@@ -4,6 +4,7 @@ import argparse
 import csv
 import shutil
 import sys
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -113,11 +114,17 @@ def grade_results(exercise: Exercise, directory: Path) -> list[Check]:
 
 
 def grade_class(arguments: argparse.Namespace, environment: Mapping[str, str]) -> int:
-    """Grade the results in the folders of a class, as a table and CSV; return the exit status."""
+    """Grade the results in the folders of a class, as a table and CSV; return the exit status.
+
+    Raises
+    ------
+    HpcmlError
+        A folder is not there.
+    """
     everything = [*exercises(), *broken_jobs()]
     graded: dict[str, dict[str, Sequence[Check]]] = {}
-    for folder in arguments.directories:
-        graded[folder.name or str(folder)] = {
+    for student, folder in _students(arguments.directories).items():
+        graded[student] = {
             exercise.label: grade_results(exercise, place)
             for exercise in everything
             if (place := _place(folder, exercise)) is not None
@@ -129,6 +136,15 @@ def grade_class(arguments: argparse.Namespace, environment: Mapping[str, str]) -
         with arguments.csv.open("w", newline="") as file:
             csv.writer(file).writerows(rows)
     return 0
+
+
+def _students(folders: Sequence[Path]) -> dict[str, Path]:
+    """Return the folders by the names of students; where two have one name, by their paths."""
+    for folder in folders:
+        if not folder.is_dir():
+            raise HpcmlError(f"there is no folder {folder}: `hpcml tutorial grade class/*` names all of a class")
+    names = Counter(folder.name for folder in folders)
+    return {folder.name if folder.name and names[folder.name] == 1 else str(folder): folder for folder in folders}
 
 
 def _place(folder: Path, exercise: Exercise) -> Path | None:
