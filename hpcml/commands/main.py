@@ -36,6 +36,7 @@ class _AnyOrder(argparse.ArgumentParser):
     _is_inside = False
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """See `argparse.ArgumentParser`."""
         if self._is_inside:
             return super().parse_known_args(args, namespace)
         self._is_inside = True
