@@ -108,14 +108,18 @@ def parse_end_time(text: str) -> float | None:
 
 
 def requeue_job(job: str, environment: Mapping[str, str]) -> None:
-    """Put a batch job back into the queue. Slurm may end this process before the command returns.
+    """Put a batch job back into the queue, unless it is there. Slurm may end this process before that returns.
 
     Raises
     ------
     CommandError
         Slurm refuses, or does not answer.
     """
-    run(requeue(job), step_environment(environment), REQUEUE_TIMEOUT_SECONDS)
+    try:
+        run(requeue(job), step_environment(environment), REQUEUE_TIMEOUT_SECONDS)
+    except CommandError as error:
+        if "Job is pending execution" not in str(error):
+            raise
 
 
 def array_size(environment: Mapping[str, str]) -> int:

@@ -84,3 +84,9 @@ def test_a_refused_requeue_is_an_error(slurm):
     slurm(CommandError("Requested operation is presently disabled"))
     with pytest.raises(CommandError):
         requeue_job("7", {})
+
+
+def test_a_job_that_slurm_has_requeued_itself_is_in_the_queue(slurm):
+    """As seen in 24.11, after ``scontrol requeue`` or a preemption."""
+    slurm(CommandError("Job is pending execution for job 7"))
+    requeue_job("7", {})
