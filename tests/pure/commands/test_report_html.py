@@ -5,6 +5,7 @@ import random
 import time
 import xml.etree.ElementTree as ET
 
+from patience import patient
 from reports import SVG, evil, name, report_of, session, task, write
 
 from hpcml.commands.report.command import read_run
@@ -55,10 +56,10 @@ def big(slots, tasks, names=2):
 
 def test_a_hundred_thousand_tasks_are_reported_in_seconds(tmp_path):
     directory = write(tmp_path / "run", big(12, 100_000), b"")
-    began = time.monotonic()
+    began = time.process_time()
     report = read_run(directory)
     page, text = render_html(report), render_text(report)
-    assert time.monotonic() - began < 15  # 2.5 s when idle
+    assert time.process_time() - began < patient(15)  # 2.5 s when idle
     assert report.done + report.failed == 100_000
     assert len(page) < 2_000_000
     assert page.count("<path") + page.count("<rect") < 500
