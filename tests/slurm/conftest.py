@@ -3,7 +3,7 @@
 cluster       three nodes of four CPUs each, for the session; a test that uses it runs once for each release
 make_cluster  clusters of other shapes, which end with the test: make_cluster(cpus=(4, 2, 1), gpus=2)
 release       "22.05" or "24.11", the release of both
-expected      results of the reference search of the fault tests; see searches.py
+expected      results of the reference search of the fault tests; see searches.py; expected_calls: of its calls
 
 After each test, nodes that it killed, froze or cut are repaired; then a job in the queue, a process of a job or
 on the login node, or a file in any /dev/shm fails the test. HPCML_TEST_RELEASES="22.05" in the environment chooses
@@ -27,7 +27,7 @@ import pytest
 from cluster_conf import RELEASES, ClusterError, Shape
 from cluster_needs import missing, own_release
 from cluster_session import ClusterSession
-from searches import one_process
+from searches import Calls, Search
 from slurm_cluster import reap
 
 _CHOSEN = os.environ.get("HPCML_TEST_RELEASES", "").replace(",", " ").split()
@@ -118,7 +118,13 @@ def cluster(release: str) -> Iterator[ClusterSession]:
 @pytest.fixture(scope="session")
 def expected(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[object]]:
     """Results of the reference search by scikit-learn alone."""
-    return one_process(tmp_path_factory.mktemp("expected") / "out")
+    return Search.one_process(tmp_path_factory.mktemp("expected") / "out")
+
+
+@pytest.fixture(scope="session")
+def expected_calls(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[object]]:
+    """Results of the reference calls by joblib alone."""
+    return Calls.one_process(tmp_path_factory.mktemp("expected_calls") / "out")
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """Reference search of the fault tests, run on a cluster; its ledger is the file that its fits write.
 
-180 fits of 0.2 s. The expected scores are scikit-learn's own, from one process.
+180 fits of 0.2 s. The expected scores are scikit-learn's own, from one process. `Calls` are as many calls by
+joblib alone, for tests in which scikit-learn has no part: the workers start in a fraction of the time.
 """
 
 import json
@@ -13,15 +14,9 @@ from pathlib import Path
 
 from patience import patient
 
-COUNTED = Path(__file__).parent / "programs" / "counted.py"
+PROGRAMS = Path(__file__).parent / "programs"
 FITS = 180
 SLOTS = 12
-
-
-def one_process(out):
-    """Return ``cv_results_`` of the search by scikit-learn alone."""
-    subprocess.run([sys.executable, COUNTED, json.dumps({"out": str(out)})], check=True, timeout=patient(120))
-    return pickle.loads(out.read_bytes())
 
 
 def assert_equal(results, expected, but=()):
@@ -43,6 +38,8 @@ def send(cluster, host, pid, number):
 class Search:
     """Search with its ledger; ``process`` is the process on the login node."""
 
+    program = PROGRAMS / "counted.py"
+
     def __init__(self, cluster, seconds=0.2, harm="", below=0.0, **options):
         self.cluster = cluster
         self.process = None
@@ -57,9 +54,16 @@ class Search:
             "cluster": {"progress": False, "timeout": patient(60), **options},
         }
 
+    @classmethod
+    def one_process(cls, out):
+        """Return the results of the program by scikit-learn, or joblib, alone: ``cv_results_`` of the search."""
+        words = [sys.executable, cls.program, json.dumps({"out": str(out)})]
+        subprocess.run(words, check=True, timeout=patient(120))
+        return pickle.loads(out.read_bytes())
+
     @property
     def command(self):
-        return [self.cluster.python, COUNTED, json.dumps(self.options)]
+        return [self.cluster.python, self.program, json.dumps(self.options)]
 
     def start(self, *salloc):
         """Start the search in an allocation of three nodes with four slots each, the driver on the login node."""
@@ -111,3 +115,9 @@ class Search:
         """Return the beginnings, after some time, of fits that began more than once."""
         counts = Counter(event[0] for event in self.events("begin"))
         return [event for event in self.events("begin") if counts[event[0]] > 1 and event[-1] > after]
+
+
+class Calls(Search):
+    """Calls by joblib alone, with their ledger."""
+
+    program = PROGRAMS / "counted_calls.py"

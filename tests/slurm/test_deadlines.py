@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from patience import patient, wait_until
-from searches import SLOTS, Search, assert_equal
+from searches import SLOTS, Calls, Search, assert_equal
 
 ROOT = Path(__file__).parents[2]
 
@@ -44,11 +44,11 @@ def assert_resumed(search, name, expected, repeated):
 
 
 @pytest.mark.release("24.11")
-def test_f6_a_job_that_ends_at_its_time_limit_is_resumed_after_a_requeue(cluster, expected):
+def test_f6_a_job_that_ends_at_its_time_limit_is_resumed_after_a_requeue(cluster, expected_calls):
     """One minute for 180 fits of 4 s on 12 slots: the first session has no time for all of them."""
-    search = Search(cluster, seconds=4.0)
+    search = Calls(cluster, seconds=4.0)
     submit(search, "--time=1", flags="--requeue")
-    output = assert_resumed(search, "F6", expected, repeated=0)
+    output = assert_resumed(search, "F6", expected_calls, repeated=0)
     assert "the job's time is nearly over" in output
     assert "goes back to the queue" in output
 
@@ -79,25 +79,25 @@ def test_f9_the_sbatch_script_is_requeued_and_no_fit_is_cut(cluster):
 
 
 @pytest.mark.release("24.11")
-def test_f8_a_preempted_job_is_resumed(cluster, expected):
-    search = Search(cluster, seconds=0.5)
+def test_f8_a_preempted_job_is_resumed(cluster, expected_calls):
+    search = Calls(cluster, seconds=0.5)
     submit(search, flags="--resume")
     wait_ended(search, 36)
     high = cluster.sbatch("#!/bin/sh\nsleep 2", "-N3", "--exclusive", "--partition=high")
     cluster.wait(high)
-    assert_resumed(search, "F8 preemption", expected, repeated=2 * SLOTS)
+    assert_resumed(search, "F8 preemption", expected_calls, repeated=2 * SLOTS)
 
 
 @pytest.mark.release("22.05")
-def test_f8_scancel_keeps_the_finished_fits(cluster, expected):
-    search = Search(cluster, seconds=0.5)
+def test_f8_scancel_keeps_the_finished_fits(cluster, expected_calls):
+    search = Calls(cluster, seconds=0.5)
     job = submit(search, flags="--resume")
     wait_ended(search, 36)
     cluster.run(["scancel", str(job)], check=True)
     assert cluster.wait(job).state == "CANCELLED"
     again = submit(search, flags="--resume")
     assert again != job
-    assert_resumed(search, "F8 scancel", expected, repeated=2 * SLOTS)
+    assert_resumed(search, "F8 scancel", expected_calls, repeated=2 * SLOTS)
 
 
 @pytest.mark.release("22.05")
@@ -119,13 +119,13 @@ def test_f7_a_killed_driver_is_resumed(cluster, expected):
 
 
 @pytest.mark.release("22.05")
-def test_a_second_driver_of_a_run_is_refused(cluster, expected):
-    search = Search(cluster, resume=True, seconds=patient(0.4)).start()  # time for the second to be refused
+def test_a_second_driver_of_a_run_is_refused(cluster, expected_calls):
+    search = Calls(cluster, resume=True, seconds=patient(0.4)).start()  # time for the second to be refused
     search.wait_ended(12)
     second = cluster.run(search.command)
     assert second.returncode == 1
     assert "is in use by process" in second.stderr
     assert "on login" in second.stderr
     assert search.process.poll() is None
-    assert_equal(search.finish("F13"), expected)
+    assert_equal(search.finish("F13"), expected_calls)
     assert (search.lost, search.repeated) == (0, 0)

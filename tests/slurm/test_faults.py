@@ -10,7 +10,7 @@ from collections import Counter
 
 import pytest
 from patience import promised, wait_until
-from searches import FITS, SLOTS, Search, assert_equal, send
+from searches import FITS, SLOTS, Calls, Search, assert_equal, send
 
 
 def kill_in_the_midst_of_a_fit(cluster, search):
@@ -41,9 +41,9 @@ def test_f1_a_worker_that_is_killed_costs_its_own_fit(cluster, expected):
 
 
 @pytest.mark.release("22.05")
-def test_f2_repeated_kills_cost_one_fit_each(cluster, expected):
+def test_f2_repeated_kills_cost_one_fit_each(cluster, expected_calls):
     chance = random.Random(2)
-    search = Search(cluster, seconds=0.4, retries=20).start()  # chance may kill a fit several times
+    search = Calls(cluster, seconds=0.4, retries=20).start()  # chance may kill a fit several times
     search.wait_ended(12)
     killed = []
     while search.process.poll() is None and len(search.events("end")) < FITS - 12:
@@ -52,7 +52,7 @@ def test_f2_repeated_kills_cost_one_fit_each(cluster, expected):
             killed.append(chance.choice(running[:8]))
             send(cluster, *killed[-1], signal.SIGKILL)
         time.sleep(0.8)
-    assert_equal(search.finish(f"F2, {len(killed)} kills"), expected)
+    assert_equal(search.finish(f"F2, {len(killed)} kills"), expected_calls)
     assert len(killed) >= 4
     assert search.lost == 0
     assert search.repeated <= len(killed)
@@ -73,13 +73,13 @@ def test_f3_a_frozen_worker_is_replaced(cluster, expected):
 
 
 @pytest.mark.release("24.11")
-def test_f4_a_killed_controller_is_replaced(cluster, expected):
-    search = Search(cluster).start()
+def test_f4_a_killed_controller_is_replaced(cluster, expected_calls):
+    search = Calls(cluster).start()
     search.wait_ended(60)
     programs = [p for node in cluster.nodes for p in cluster.processes(node)]
     killed = time.time()
     os.kill(min(p.pid for p in programs if "controller" in " ".join(p.argv)), signal.SIGKILL)
-    assert_equal(search.finish("F4"), expected)
+    assert_equal(search.finish("F4"), expected_calls)
     assert search.lost == 0
     assert search.repeated <= 2 * SLOTS  # a worker has its next fit already
     early = {event[0] for event in search.events("end") if event[-1] < killed - 0.5}
@@ -120,14 +120,14 @@ def test_f5_a_search_continues_without_the_controllers_node(cluster, expected):
 
 
 @pytest.mark.release("22.05")
-def test_a_frozen_node_is_used_again(cluster, expected):
-    search = Search(cluster, seconds=1.2).start()
+def test_a_frozen_node_is_used_again(cluster, expected_calls):
+    search = Calls(cluster, seconds=1.2).start()
     search.wait_ended(24)
     cluster.freeze_node("n3")
     time.sleep(10)
     cluster.thaw_node("n3")
     thawed = time.time()
-    assert_equal(search.finish("thawed"), expected)
+    assert_equal(search.finish("thawed"), expected_calls)
     assert search.lost == 0
     late = [event for event in search.events("begin") if event[-1] > thawed + 0.5]
     assert len({pid for _, host, pid, _ in late if host == "n3"}) == 4

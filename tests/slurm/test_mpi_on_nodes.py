@@ -28,7 +28,7 @@ from collections import Counter
 
 import pytest
 from patience import patient, promised, wait_until
-from searches import FITS, SLOTS, Search, assert_equal, send
+from searches import FITS, SLOTS, Calls, Search, assert_equal, send
 from test_start_faults import SPARE, Script, calls, odd_networks, salloc, slurmctld_frozen
 
 RESTART_SECONDS = 10  # from a loss to the first fit of another step
@@ -160,10 +160,10 @@ def test_a_cluster_ends_in_time_whatever_is_stopped(cluster):
 
 
 @pytest.mark.release("22.05")
-def test_a_killed_driver_and_a_cancelled_job_leave_nothing_and_are_resumed(cluster, expected):
-    search = Search(cluster, engine="mpi", resume=True, seconds=0.3).start()
+def test_a_killed_driver_and_a_cancelled_job_leave_nothing_and_are_resumed(cluster, expected_calls):
+    search = Calls(cluster, engine="mpi", resume=True, seconds=0.3).start()
     search.wait_ended(48)
-    (driver,) = [p for p in cluster.processes("login") if "counted.py" in " ".join(p.argv[:2])]
+    (driver,) = [p for p in cluster.processes("login") if "counted_calls.py" in " ".join(p.argv[:2])]
     os.kill(driver.pid, signal.SIGKILL)
     search.process.communicate(timeout=patient(30))
     wait_until(lambda: not any(cluster.processes(node) for node in cluster.nodes), 15)
@@ -175,7 +175,7 @@ def test_a_killed_driver_and_a_cancelled_job_leave_nothing_and_are_resumed(clust
     assert "Slurm has ended the job" in errors
     assert errors.count("starting another") <= 1
     wait_until(lambda: not any(cluster.processes(node) for node in cluster.nodes), 15)
-    assert_equal(search.start().finish("mpi, F7 F8"), expected)
+    assert_equal(search.start().finish("mpi, F7 F8"), expected_calls)
     assert search.lost == 0
     assert search.repeated <= 4 * SLOTS  # a worker has its next fit already
 
