@@ -1,5 +1,6 @@
 """Directories and files that only their owner can read: those of a run, with its key and its journal."""
 
+import contextlib
 import errno
 import os
 import secrets
@@ -18,6 +19,7 @@ __all__ = [
     "own_directory",
     "read_private",
     "read_secret",
+    "refresh_names",
     "temporary_path",
     "write_atomic",
     "write_new",
@@ -139,6 +141,17 @@ def write_atomic(path: Path, content: bytes) -> None:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def refresh_names(directory: Path) -> None:
+    """Make this computer see the files that other nodes have just made in a directory.
+
+    NFS keeps the names of a directory for up to a minute, and asks for these again after a change of its own.
+    """
+    marker = temporary_path(directory / "look")
+    with contextlib.suppress(OSError):
+        os.close(os.open(marker, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+        marker.unlink()
 
 
 def create_secret(path: Path) -> bytes:

@@ -15,6 +15,7 @@ FOLDERS = {
     "journal": ("data", "slurm", "errors"),
     "engines": ("journal", "data", "slurm", "interpreter", "errors"),
     "evolve": ("journal", "data", "errors"),
+    "training": ("journal", "slurm", "errors"),
     "cluster": ("engines", "journal", "data", "slurm", "interpreter", "errors"),
     "commands": ("cluster", "evolve", "engines", "journal", "data", "slurm", "interpreter", "errors"),
     "scoop_programs": ("cluster",),
@@ -27,6 +28,7 @@ SHARED_MODULES = {
     ("data.staging", "data"): {"digests"},
     ("engines", "journal"): {"private_files"},
     ("evolve", "journal"): {"checkpoint"},
+    ("training", "journal"): {"private_files"},
 }
 """Modules of a folder that another folder may import, where these are not all."""
 
@@ -76,7 +78,7 @@ IMPORTERS = {
                     "engines.ipyparallel.views"},
     "joblib": {"cluster.joblib.library", "cluster.opening", "data.envelope"},
     "loky": {"engines.local.executors"},
-    "mpi4py": {"engines.mpi.own_ranks", "engines.nodes.rank_start"},
+    "mpi4py": {"engines.mpi.own_ranks", "engines.nodes.rank_start", "training.mpirun"},
     "numpy": {"commands.scaling.fits", "commands.tutorial.graders.data_once",
               "commands.tutorial.graders.data_parallel", "commands.tutorial.graders.genetic_algorithm",
               "commands.tutorial.graders.broken.completed", "commands.tutorial.graders.broken.lost_table",
@@ -86,7 +88,7 @@ IMPORTERS = {
               "commands.tutorial.graders.grid_search", "commands.tutorial.graders.one_map",
               "commands.tutorial.graders.seeds_and_clock", "data.arrays",
               "data.file_maps", "data.map_modes", "data.random_state", "evolve.random_streams"},
-    "psutil": {"engines.nodes.addresses"},
+    "psutil": {"engines.nodes.addresses", "training.network"},
     "rich": {"commands.top.command", "commands.top.screen"},
     "scoop": {"engines.scoop.library"},
     "sklearn": {"commands.tutorial.graders.broken.small_input_only", "commands.tutorial.graders.data_parallel",
@@ -105,7 +107,8 @@ PROGRAMS = {"cluster.fleet.holder", "cluster.jobs.program", "commands.at_start.s
             "commands.doctor.probe", "commands.image_start", "commands.jupyter.server",
             "engines.ipyparallel.controller", "engines.ipyparallel.launcher", "engines.mpi.launcher",
             "engines.nodes.rank_holder", "engines.scoop.node"}  # fmt: skip
-READS_ENVIRON = {"cluster.jobs.scheduler", "cluster.session", "commands.main", "data.process_state", *PROGRAMS}
+READS_ENVIRON = {"cluster.jobs.scheduler", "cluster.session", "commands.main", "data.process_state",
+                 "training.ranks", *PROGRAMS}  # fmt: skip
 
 
 def own_imports(name):

@@ -6,13 +6,15 @@ from book import BOOK, ROOT
 
 import hpcml
 import hpcml.evolve
+import hpcml.training
 
 
 def test_the_page_of_the_interface_has_all_public_names():
     named = re.findall(
-        r"^\.\. auto\w+:: (hpcml\.(?:evolve\.)?\w+)(?:\(\))?$", (BOOK / "api.rst").read_text(), re.M
+        r"^\.\. auto\w+:: (hpcml\.(?:evolve\.|training\.)?\w+)(?:\(\))?$", (BOOK / "api.rst").read_text(), re.M
     )
-    public = [f"{module.__name__}.{name}" for module in (hpcml, hpcml.evolve) for name in module.__all__]
+    modules = (hpcml, hpcml.evolve, hpcml.training)
+    public = [f"{module.__name__}.{name}" for module in modules for name in module.__all__]
     assert sorted(set(named) - {"hpcml.scoop_programs"}) == sorted(public)
 
 

@@ -16,7 +16,6 @@
 Everything in it is unpickled only after a check that it is this user's and closed to others.
 """
 
-import contextlib
 import os
 import re
 import shutil
@@ -24,7 +23,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from hpcml.errors import DataError, HpcmlError
-from hpcml.journal.private_files import check_directory, read_private, temporary_path, write_atomic
+from hpcml.journal.private_files import check_directory, read_private, refresh_names, write_atomic
 from hpcml.journal.runs import new_run_dir
 
 __all__ = ["JobFolder", "data_directory", "find_folder", "folder_label", "jobs_directory", "new_folder"]
@@ -115,14 +114,8 @@ class JobFolder:
         shutil.rmtree(self.path, ignore_errors=True)
 
     def refresh(self, name: str = "") -> None:
-        """Make this computer see the files that other nodes have just made, here or in the directory `name`.
-
-        NFS keeps the names of a directory for up to a minute, and asks for these again after a change of its own.
-        """
-        marker = temporary_path(self.path / name / "look")
-        with contextlib.suppress(OSError):
-            os.close(os.open(marker, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
-            marker.unlink()
+        """Make this computer see the files that other nodes have just made, here or in the directory `name`."""
+        refresh_names(self.path / name)
 
     def note_id(self, job: str, elements: int = 1) -> None:
         """Note that a job belongs to this folder, and the number of its elements."""
