@@ -1,15 +1,17 @@
-"""Rank that finds the others by rank_env alone: rank 0 listens at MASTER_PORT, and all others connect to it.
+"""Rank that finds the others by rank_env alone: python ranks.py SECONDS
 
-Rank 0 prints, as JSON, the variables that each rank has, with the node that it is on, in the order of ranks.
+Rank 0 listens at MASTER_PORT, and all others connect to it. It prints the variables and the node of each rank, as
+JSON, in the order of ranks.
 """
 
 import json
 import socket
+import sys
 import time
 
 from hpcml.training import rank_env
 
-SECONDS = 60
+SECONDS = float(sys.argv[1])  # until a rank gives up
 
 
 def connected(master: tuple[str, int]) -> socket.socket:
@@ -40,11 +42,11 @@ def main() -> None:
         listener.listen(512)
         listener.settimeout(SECONDS)
         peers = [listener.accept()[0] for _ in range(int(found["WORLD_SIZE"]) - 1)]
-    told = [mine]
+    received = [mine]
     for peer in peers:
         with peer, peer.makefile() as lines:
-            told.append(lines.read())
-    print(json.dumps(sorted(map(json.loads, told), key=lambda one: int(one["RANK"]))), flush=True)
+            received.append(lines.read())
+    print(json.dumps(sorted(map(json.loads, received), key=lambda one: int(one["RANK"]))), flush=True)
 
 
 if __name__ == "__main__":
