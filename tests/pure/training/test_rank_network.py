@@ -1,12 +1,13 @@
 """Port of rank 0, which no other program gets, and the interface to it."""
 
+import shlex
 import socket
 import subprocess
+import sys
 
 import pytest
 
-from hpcml.errors import HpcmlError
-from hpcml.training.network import hold_port, interface_of, interface_variables, local_address, own_address
+from hpcml.training.network import hold_port, interface_of, interface_variables, local_address
 
 
 def test_a_held_port_is_for_a_listener_that_reuses_it_and_no_other():
@@ -54,7 +55,28 @@ def test_loopback_is_no_way_to_several_nodes():
     assert interface_variables("no.such.host.invalid", one_node=False) == {}
 
 
-def test_the_own_name_at_loopback_is_no_address_for_others(monkeypatch):
-    monkeypatch.setattr("hpcml.training.network._interfaces", lambda: [("lo", "127.0.0.1")])
-    with pytest.raises(HpcmlError, match=r"no IPv4 address that other nodes could reach"):
-        own_address(["127.0.1.1", ""])
+def test_the_own_name_at_loopback_is_no_address_for_others():
+    """In a network of loopback alone."""
+    code = "from hpcml.training.network import own_address; own_address(['127.0.1.1', 'no.such.host.invalid', ''])"
+    words = ["unshare", "--map-root-user", "--net", sys.executable, "-c", code]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert "HpcmlError" in done.stderr
+    assert "has no IPv4 address that other nodes could reach" in done.stderr
+
+
+def test_an_address_is_that_of_the_way_to_a_peer():
+    """Each device of its own network has an address; the peer is at the second."""
+    lines = ["ip link set lo up"]
+    for number in (1, 2):
+        lines.append(f"ip link add d{number} type veth peer name p{number}")
+        lines += [f"ip link set d{number} up", f"ip link set p{number} up"]
+        lines.append(f"ip address add 10.99.{number}.1/24 dev d{number}")
+    code = (
+        "from hpcml.training.network import interface_variables, own_address\n"
+        "found = own_address(['127.0.1.1', '10.99.2.7'])\n"
+        "print(found, interface_variables('10.99.2.7', False)['GLOO_SOCKET_IFNAME'])\n"
+    )
+    lines.append(f"exec {sys.executable} -c {shlex.quote(code)}")
+    words = ["unshare", "--map-root-user", "--net", "sh", "-ec", "\n".join(lines)]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert done.stdout == "10.99.2.1 d2\n", done.stderr
