@@ -133,7 +133,7 @@ def _missing(directory: Path, ranks: list[int], timeout: float) -> str:
     more = f" and {len(ranks) - MOST_NAMED} more" if len(ranks) > MOST_NAMED else ""
     named = ", ".join(map(str, ranks[:MOST_NAMED])) + more
     return (
-        f"ranks {named} have taken no answer within {timeout:g} s: the file {directory}/{ranks[0]}.<number> of "
+        f"ranks that took no answer within {timeout:g} s: {named}. The file {directory}/{ranks[0]}.<number> of "
         f"rank {ranks[0]} is missing, or that rank has ended. {_ADVICE}"
     )
 

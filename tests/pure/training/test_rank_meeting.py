@@ -52,7 +52,7 @@ def test_a_rank_that_starts_its_next_program_early_waits_for_the_next_answer(tmp
 
 def test_a_missing_rank_is_named(tmp_path, pool):
     asked = pool.submit(ask, tmp_path, KEY, 2, patient(30))
-    with pytest.raises(HpcmlError, match=r"ranks 1, 3 have taken no answer within 2 s: .*/1\.<number> of"):
+    with pytest.raises(HpcmlError, match=r"ranks that took no answer within 2 s: 1, 3\. .*/1\.<number> of"):
         answer(tmp_path, KEY, 4, "never", 2)
     assert asked.result() == "never"
     assert list(tmp_path.iterdir()) == []
