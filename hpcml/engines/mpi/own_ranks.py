@@ -25,7 +25,7 @@ from hpcml.data.staging.file_system import LocalStaging
 from hpcml.data.staging.files import candidate_directories
 from hpcml.engines.interface import Workers
 from hpcml.engines.mpi.exchange import Exchange
-from hpcml.engines.mpi.rank_thread import bound_the_end
+from hpcml.engines.mpi.rank_thread import end_mpi
 from hpcml.engines.mpi.rank_workers import RankWorkers
 from hpcml.engines.mpi.serving import serve
 from hpcml.engines.plan import Plan
@@ -172,7 +172,4 @@ def world(size: int) -> Any:
 
 def finalize() -> None:
     """End MPI on a rank whose program ends here."""
-    from mpi4py import MPI
-
-    bound_the_end()
-    MPI.Finalize()
+    end_mpi()

@@ -2,6 +2,7 @@
 
 import atexit
 import signal
+import sys
 import threading
 import time
 from collections import deque
@@ -10,20 +11,31 @@ from collections.abc import Callable
 from hpcml.engines.mpi.exchange import Exchange, pause_after
 from hpcml.engines.mpi.packet import Packet
 
-__all__ = ["RankThread", "bound_the_end"]
+__all__ = ["RankThread", "end_mpi"]
 
 JOIN_SECONDS = 10.0
 END_SECONDS = 5
 
-
 _has_lost = threading.Event()
 
 
-def bound_the_end() -> None:
-    """Have the kernel end this process where MPI's end hangs, as it does now and then after a loss (5.0.11)."""
-    if _has_lost.is_set():
+def end_mpi() -> None:
+    """End MPI, if it has begun; after a loss, where its end hangs now and then (5.0.11), within some seconds."""
+    mpi = sys.modules.get("mpi4py.MPI")
+    if mpi is None or not mpi.Is_initialized() or mpi.Is_finalized():
+        return
+    if _has_lost.is_set():  # the kernel then ends this process
         signal.signal(signal.SIGALRM, signal.SIG_DFL)
         signal.alarm(END_SECONDS)
+    mpi.Finalize()
+    signal.alarm(0)
+
+
+@atexit.register
+def _end_mpi_after_a_loss() -> None:
+    """Leave the end of MPI to mpi4py, which has no limit for it, where no rank is lost."""
+    if _has_lost.is_set():
+        end_mpi()
 
 
 class RankThread:
@@ -86,7 +98,6 @@ class RankThread:
                 active = time.monotonic()
             for rank in exchange.lost_ranks():
                 _has_lost.set()
-                atexit.register(bound_the_end)
                 self._on_lost(rank)
             waited = time.monotonic() - active
             # MPI sends a long body only while it is called.

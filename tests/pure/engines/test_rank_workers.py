@@ -1,6 +1,8 @@
 """Ranks of the user's own as workers, with an exchange that brings what the test says."""
 
 import queue
+import subprocess
+import sys
 
 import pytest
 from patience import patient
@@ -71,3 +73,30 @@ def test_the_loss_of_the_last_rank_is_the_end(exchange, workers):
     assert "all ranks that served have ended" in str(broken.get(timeout=patient(10)))
     with pytest.raises(WorkerDied):
         workers.submit(b"frame").result(patient(10))
+
+
+PROGRAM = """
+import atexit, threading, time
+atexit.register(lambda: (time.sleep(2), print("saved")))
+from hpcml.engines.mpi import rank_thread
+
+class Exchange:
+    is_sending = False
+    lost = [{1}]
+    def receive(self):
+        return []
+    def lost_ranks(self):
+        return self.lost.pop() if self.lost else set()
+
+rank_thread.END_SECONDS = 1
+seen = threading.Event()
+ranks = rank_thread.RankThread(Exchange(), print, print, lambda rank: seen.set())
+assert seen.wait(60)
+ranks.close()
+"""
+
+
+def test_what_a_script_does_at_its_end_is_not_cut_after_a_loss():
+    """Only the end of MPI has a limit."""
+    done = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "saved\n"), done.stderr
