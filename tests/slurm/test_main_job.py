@@ -36,6 +36,7 @@ def test_the_sbatch_script_is_short_and_never_sleeps():
     assert "sleep" not in text
 
 
+@pytest.mark.release("24.11")
 def test_an_unmodified_search_equals_one_process(cluster, tmp_path):
     job = cluster.sbatch(
         f"#!/bin/bash\nexec {cluster.python} -m hpcml run {PROGRAMS / 'search.py'} {cluster.shared_dir}/cluster",
@@ -57,9 +58,9 @@ def test_an_unmodified_search_equals_one_process(cluster, tmp_path):
 @pytest.mark.release("22.05")
 @pytest.mark.timeout(patient(300))
 def test_the_contract_holds_on_an_allocation(cluster):
-    """The contract's files that use a Cluster most; the other files run on one computer only."""
+    """The contract's files that use a Cluster most; others have tests of their own on nodes, or need no nodes."""
     command = [cluster.python, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-k", "ipyparallel"]
-    names = ("test_cluster", "test_joblib", "test_data", "evolve/test_deap", "test_prints")
+    names = ("test_cluster", "test_joblib", "test_prints")
     files = [f"tests/contract/{name}.py" for name in names]
     done = cluster.run(
         ["salloc", "--quiet", "-N3", "-n5", *command, f"--basetemp={cluster.shared_dir}/tmp", *files],
