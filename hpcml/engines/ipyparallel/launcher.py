@@ -19,7 +19,7 @@ from typing import Any, cast
 from hpcml.data.staging.directories import DataDirectories
 from hpcml.data.staging.files import use_directories
 from hpcml.engines.communicator import become_rank
-from hpcml.engines.descendants import adopt_orphans, end_orphans, end_trees
+from hpcml.engines.descendants import adopt_orphans, end_orphans, end_trees, halt
 from hpcml.engines.ipyparallel.engine import IMPORTS, run_engine
 from hpcml.engines.ipyparallel.message_types import Connection, Order, StartOrder, WorldOrder
 from hpcml.engines.nodes.forked import ForkedWorkers
@@ -161,8 +161,9 @@ class Launcher:
 
     def stop(self) -> None:
         """End all engines, and remove their directories."""
-        self._end_engines()
+        halt(self._workers.living)
         self.directories.close()  # first, for Slurm kills a program that takes too long to end
+        self._end_engines()
         self._places.close()
         self._prints.close()
         for directory in filter(None, (self._profile, self._shared)):

@@ -19,7 +19,7 @@ from typing import Any
 from hpcml.data.staging.directories import DataDirectories
 from hpcml.data.staging.files import use_directories
 from hpcml.engines.channel import serve
-from hpcml.engines.descendants import adopt_orphans, end_orphans, end_trees
+from hpcml.engines.descendants import adopt_orphans, end_orphans, end_trees, halt
 from hpcml.engines.mpi.message_types import StartOrder
 from hpcml.engines.mpi.network import tcp_variables
 from hpcml.engines.mpi.relay_process import RelayProcess
@@ -145,9 +145,10 @@ class Launcher:
         if together:
             self._relay.close(together)
         if hasattr(self, "directories"):
+            halt(self._workers.living)
+            self.directories.close()  # first, for Slurm kills a program that takes too long to end
             end_trees(list(self._workers.living))
             self._workers.wait()
-            self.directories.close()
             self._prints.close()
         if shared := self._order["data"]["shared"]:
             shutil.rmtree(shared, ignore_errors=True)

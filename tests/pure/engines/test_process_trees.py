@@ -7,8 +7,9 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from patience import wait_until
 
-from hpcml.engines.descendants import end_trees
+from hpcml.engines.descendants import end_trees, halt, process_state
 
 FAMILY = (
     "import subprocess, sys, time\n"
@@ -43,6 +44,15 @@ def wait_for_end(process):
 
 def test_a_process_ends_with_all_below_it(family):
     parent, child = family
+    end_trees([parent.pid])
+    assert parent.wait(30) == -9
+    assert wait_for_end(child)
+
+
+def test_a_process_that_is_halted_does_nothing_more_and_is_ended(family):
+    parent, child = family
+    halt([parent.pid])
+    wait_until(lambda: process_state(parent.pid) == "T")
     end_trees([parent.pid])
     assert parent.wait(30) == -9
     assert wait_for_end(child)
