@@ -26,6 +26,7 @@ __all__ = ["MpiStep", "StepStarter"]
 log = logging.getLogger("hpcml")
 
 CANCEL_SECONDS = 5.0
+CONTINUED_SECONDS = 2.0  # for the end of tasks that were stopped
 GENERATIONS_PER_START = 1_000_000  # more than a slot has workers in one step
 
 
@@ -203,6 +204,10 @@ class StepStarter:
         numbers = [step.number for step in steps if step.program is program and step.number]
         if not numbers:
             program.terminate()
+            return
         with contextlib.suppress(CommandError):  # slurmctld may be out of reach
-            for name in ("TERM", "CONT") if numbers else ():
-                run(signal_step(numbers[0], name), self.environment, CANCEL_SECONDS)
+            run(signal_step(numbers[0], "CONT"), self.environment, CANCEL_SECONDS)
+            # Tasks that were stopped end now, and so do those that wait for them. At the first rank that TERM ends,
+            # Slurm's plugin pmix kills the whole step.
+            if not program.wait(time.monotonic() + CONTINUED_SECONDS):
+                run(signal_step(numbers[0], "TERM"), self.environment, CANCEL_SECONDS)
