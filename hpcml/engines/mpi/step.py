@@ -207,7 +207,7 @@ class StepStarter:
             return
         with contextlib.suppress(CommandError):  # slurmctld may be out of reach
             run(signal_step(numbers[0], "CONT"), self.environment, CANCEL_SECONDS)
-            # Tasks that were stopped end now, and so do those that wait for them. At the first rank that TERM ends,
-            # Slurm's plugin pmix kills the whole step.
+            # Tasks that were stopped end now, and so do those that wait for them. At the first rank that TERM
+            # ends, Slurm's plugin pmix kills the whole step.
             if not program.wait(time.monotonic() + CONTINUED_SECONDS):
                 run(signal_step(numbers[0], "TERM"), self.environment, CANCEL_SECONDS)
