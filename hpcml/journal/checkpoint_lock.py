@@ -26,6 +26,11 @@ log = logging.getLogger("hpcml")
 LOCK_TIMEOUT_SECONDS = 120.0
 PAUSE_SECONDS = 1.0  # between two attempts
 
+_ADVICE = (
+    "wait for its end, or give another. In the same process, close the evolution that was left: its generator has "
+    "a method close()"
+)
+
 
 def not_writable_error(checkpoint: Path, reason: str) -> HpcmlError:
     """Return the error of a checkpoint in a directory where no file can be made."""
@@ -38,36 +43,38 @@ def not_writable_error(checkpoint: Path, reason: str) -> HpcmlError:
 class CheckpointLock:
     """Lock on the file `path`, for the checkpoint `checkpoint`. The file stays: another process may wait for it.
 
+    Parameters
+    ----------
+    advice
+        End of the message where another process holds the lock.
+
     Raises
     ------
     HpcmlError
         Another process holds the lock, or the file cannot be made.
     """
 
-    def __init__(self, path: Path, checkpoint: Path) -> None:
+    def __init__(self, path: Path, checkpoint: Path, advice: str = _ADVICE) -> None:
         self._file: int | None = None
         try:
             self._file = open_private(path, os.O_RDWR | os.O_CREAT)
         except OSError as error:
             raise not_writable_error(checkpoint, error.strerror or str(error)) from error
         try:
-            self._acquire(checkpoint)
+            self._acquire(checkpoint, advice)
         except BaseException:
             self.release()
             raise
         _held_locks.add(self)
 
-    def _acquire(self, checkpoint: Path) -> None:
+    def _acquire(self, checkpoint: Path, advice: str) -> None:
         """Lock the file. Wait only for a process of another node: over NFS, its lock may outlast the node."""
         assert self._file is not None
         deadline = time.monotonic() + LOCK_TIMEOUT_SECONDS
         while not _try_lock(self._file):
             holder = os.pread(self._file, 200, 0).decode(errors="replace") or "another process"
             if holder.endswith(f" on {socket.gethostname()}") or time.monotonic() > deadline:
-                raise HpcmlError(
-                    f"{holder} is at work with the checkpoint {checkpoint}: wait for its end, or give another. In "
-                    "the same process, close the evolution that was left: its generator has a method close()"
-                )
+                raise HpcmlError(f"{holder} is at work with the checkpoint {checkpoint}: {advice}")
             log.info("%s is at work with the checkpoint %s: waiting for its end", holder, checkpoint)
             time.sleep(min(PAUSE_SECONDS, LOCK_TIMEOUT_SECONDS))
         # The name in the file only serves the message.

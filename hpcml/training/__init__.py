@@ -1,5 +1,6 @@
-"""Training of a model on all ranks of a step: the variables that torch.distributed and its like read."""
+"""Training of a model on all ranks of a step: their variables, and checkpoints."""
 
+from hpcml.training.checkpoints import Checkpoints, LoadedCheckpoint
 from hpcml.training.ranks import rank_env
 
-__all__ = ["rank_env"]
+__all__ = ["Checkpoints", "LoadedCheckpoint", "rank_env"]

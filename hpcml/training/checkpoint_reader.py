@@ -1,0 +1,98 @@
+"""Loading of a version: the newest whose files all have the digests of its manifest."""
+
+import json
+import logging
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from hpcml.errors import HpcmlError
+from hpcml.training.checkpoint_files import read_arrays, whole_files
+from hpcml.training.checkpoint_values import unpack_values
+from hpcml.training.checkpoint_versions import candidates, read_manifest
+from hpcml.training.rank_group import RankGroup
+from hpcml.training.surroundings import differences, surroundings
+
+__all__ = ["Version", "VersionReader"]
+
+log = logging.getLogger("hpcml")
+
+_ATTEMPTS = 3  # the process that saves may remove a version while it is compared
+
+
+class Version(NamedTuple):
+    """Directory of a version, and its manifest."""
+
+    path: Path
+    manifest: dict[str, Any]
+
+
+class VersionReader:
+    """Reader of the versions in a directory, for a group of ranks.
+
+    ``damaged`` are the versions that were passed over.
+    """
+
+    def __init__(self, directory: Path, group: RankGroup) -> None:
+        self._directory = directory
+        self._group = group
+        self.damaged: set[Path] = set()
+
+    def whole_version(self) -> Version | None:
+        """Return the best version that is whole; None where there is none at all.
+
+        Raises
+        ------
+        HpcmlError
+            All are damaged.
+        """
+        found: list[Path] = []
+        for _ in range(_ATTEMPTS):
+            before, found = found, self._group.gather(candidates(self._directory))[0]
+            if not found:
+                return None
+            if found == before:
+                break
+            version = self._first_whole(found)
+            if version is not None:
+                return version
+        raise HpcmlError(
+            f"no checkpoint in {self._directory} is whole: {', '.join(path.name for path in found)} are damaged. "
+            "To begin anew, remove them, or give another directory"
+        )
+
+    def _first_whole(self, paths: list[Path]) -> Version | None:
+        for place, path in enumerate(paths):
+            manifest, wrong = read_manifest(path)
+            files = list(manifest.get("files", {}).items())
+            wrong = wrong or whole_files(path, dict(files[self._group.rank :: self._group.size]))
+            wrong = next(filter(None, self._group.gather(wrong)), "")
+            if not wrong:
+                return Version(path, manifest)
+            self.damaged.add(path)
+            if self._group.rank == 0:
+                then = f"{paths[place + 1].name} is tried" if place + 1 < len(paths) else "there is no other"
+                log.warning("the checkpoint %s is damaged (%s): %s", path, wrong, then)
+        return None
+
+    def values(self, version: Version, name: str) -> Any:
+        """Return the values that a file of a version holds; None where the version has no such file."""
+        files = version.manifest["files"]
+        if f"{name}.json" not in files:
+            return None
+        tree = json.loads((version.path / f"{name}.json").read_bytes())
+        return unpack_values(tree, read_arrays(version.path / f"{name}.npy") if f"{name}.npy" in files else [])
+
+    def tell_differences(self, version: Version) -> None:
+        """Log a warning where a resumed program will round otherwise than the one that has saved the version."""
+        ranks, size = version.manifest["ranks"], self._group.size
+        found = [] if len(ranks) == size else [f"ranks: {len(ranks)} then, {size} now"]
+        if self._group.rank < len(ranks):
+            found += differences(ranks[self._group.rank], surroundings())
+        all_found = list(dict.fromkeys(one for of_rank in self._group.gather(found) for one in of_rank))
+        if all_found and self._group.rank == 0:
+            log.warning(
+                "the checkpoint %s is resumed with another number of ranks or threads, or other versions (%s): "
+                "results differ in the last digits from those of an uninterrupted run",
+                version.path,
+                "; ".join(all_found),
+            )

@@ -1,0 +1,154 @@
+"""Saving of a version, in the thread of the training or beside it.
+
+::
+
+    finish_apart()   the training's thread copies the arrays, and goes on
+        │
+        ▼
+    thread "hpcml checkpoint"   writes this rank's part; on rank 0 waits for the others', then replaces the pointer
+
+One such thread runs at a time: `begin`, `settle` and `close` join it.
+"""
+
+import shutil
+import threading
+from collections.abc import Collection, Iterable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from hpcml.journal.checkpoint_lock import CheckpointLock
+from hpcml.training.checkpoint_parts import Values, complete, write_part
+from hpcml.training.checkpoint_values import Array, pack_values
+from hpcml.training.checkpoint_versions import make_version, point_to, remove_old
+from hpcml.training.rank_group import RankGroup
+from hpcml.training.surroundings import random_state, surroundings
+
+__all__ = ["NewVersion", "VersionWriter"]
+
+_ADVICE = (
+    "wait for its end, or give another directory. Ranks of one program give comm=. In the same process, close() "
+    "the other Checkpoints"
+)
+
+
+class NewVersion(NamedTuple):
+    """Version that is being saved: what this rank writes into its directory, and the rank's surroundings."""
+
+    path: Path
+    step: int
+    values: Values
+    about: dict[str, Any]
+
+
+class VersionWriter:
+    """Writer of versions in a directory, for a group of ranks. Rank 0 holds a lock from the first version on."""
+
+    def __init__(self, directory: Path, group: RankGroup, keep: int | None, damaged: Collection[Path]) -> None:
+        self._directory = directory
+        self._group = group
+        self._keep = keep
+        self._damaged = damaged
+        self._lock: CheckpointLock | None = None
+        self._copies: dict[tuple[str, int], Array] = {}
+        self._thread: threading.Thread | None = None
+        self._apart: Path | None = None
+        self._failure: BaseException | None = None
+
+    def begin(self, state: Any, step: int, rank_state: Any) -> NewVersion:
+        """Return a new version, with the random states of now; its arrays share the memory of the state."""
+        if isinstance(step, bool) or not isinstance(step, int | np.integer) or step < 0:
+            raise ValueError(f"step={step!r}: give the number of steps that were made")
+        self.settle()
+        values: Values = {}
+        made = ""
+        with self._group.together():
+            own = {"random": random_state(), "state": rank_state}
+            values[f"rank-{self._group.rank}"] = pack_values(own, "rank_state")
+            if self._group.rank == 0:
+                values["state"] = pack_values(state)
+                self._lock = self._lock or CheckpointLock(self._directory / "lock", self._directory, _ADVICE)
+                made = str(make_version(self._directory, int(step)))
+        return NewVersion(Path(self._group.gather(made)[0]), int(step), values, surroundings())
+
+    def finish(self, version: NewVersion, others: Iterable[Path] = ()) -> None:
+        """Complete a version, with files of other libraries that are there."""
+        names = sorted({str(path.relative_to(version.path)) for path in others})
+        try:
+            with self._group.together():
+                self._write(version, names)
+            with self._group.together():
+                self._publish(version)
+        except BaseException:
+            self.drop(version.path)
+            raise
+
+    def finish_apart(self, version: NewVersion) -> None:
+        """Copy the arrays of a version, and complete it in a thread."""
+        copied = {name: (tree, self._copied(name, arrays)) for name, (tree, arrays) in version.values.items()}
+        self._apart = version.path
+        arguments = (version._replace(values=copied),)
+        self._thread = threading.Thread(target=self._finish_apart, args=arguments, name="hpcml checkpoint")
+        self._thread.start()
+
+    def _copied(self, name: str, arrays: Iterable[Array]) -> list[Array]:
+        """Return copies in the memory of the former ones where they fit: new memory takes longer than the copy."""
+        copies = []
+        for number, array in enumerate(arrays):
+            place = self._copies.get((name, number))
+            if place is None or (place.shape, place.dtype) != (array.shape, array.dtype):
+                place = self._copies[name, number] = np.empty_like(array, subok=False)
+            np.copyto(place, array)
+            copies.append(place)
+        return copies
+
+    def _finish_apart(self, version: NewVersion) -> None:
+        try:
+            self._write(version, [])
+            self._publish(version)
+        except BaseException as error:
+            self._failure = error
+
+    def _write(self, version: NewVersion, names: list[str]) -> None:
+        mine = names[self._group.rank :: self._group.size]
+        write_part(version.path, self._group.rank, version.values, version.about, mine)
+
+    def _publish(self, version: NewVersion) -> None:
+        if self._group.rank == 0:
+            complete(version.path, version.step, self._group.size)
+            point_to(version.path)
+            remove_old(version.path, self._keep, self._damaged)
+
+    def drop(self, path: Path) -> None:
+        """Remove a version that failed, when no rank writes to it any more."""
+        if self._group.rank == 0:
+            shutil.rmtree(path, ignore_errors=True)
+
+    def settle(self) -> None:
+        """Wait on all ranks for the thread that saves; raise on all what failed on one."""
+        try:
+            with self._group.together():
+                self._join()
+        except BaseException:
+            if self._apart is not None:
+                self.drop(self._apart)
+            raise
+
+    def _join(self) -> None:
+        if self._thread is not None:
+            self._thread.join()
+            self._thread = None
+        failure, self._failure = self._failure, None
+        if failure is not None:
+            raise failure
+
+    def close(self) -> None:
+        """Wait for this rank's thread, and release lock and copies."""
+        try:
+            self._join()
+        finally:
+            self._copies.clear()
+            if self._lock is not None:
+                self._lock.release()
+                self._lock = None
