@@ -4,10 +4,10 @@ import hashlib
 import io
 import json
 import os
+import threading
 from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 
@@ -27,39 +27,6 @@ __all__ = [
 Digests = dict[str, tuple[str, int]]
 """SHA-256 and bytes of files, by their paths below the directory of a version."""
 
-_CHUNK = 1 << 23
-
-
-class _HashedFile:
-    """New file whose bytes are hashed in a thread while they are written."""
-
-    def __init__(self, file: IO[bytes], pool: ThreadPoolExecutor) -> None:
-        self._file = file
-        self._pool = pool
-        self._hash = hashlib.sha256()
-        self._nbytes = 0
-
-    def write(self, content: Any) -> None:
-        view = memoryview(content).cast("B")
-        for first in range(0, len(view), _CHUNK):
-            part = view[first : first + _CHUNK]
-            try:
-                hashed = self._pool.submit(self._hash.update, part)
-            except RuntimeError:  # Python is ending, and waits for this thread alone
-                hashed = Future()
-                self._hash.update(part)
-                hashed.set_result(None)
-            while part:  # an unbuffered file may take less than it is given
-                part = part[self._file.write(part) :]
-            hashed.result()
-        self._nbytes += len(view)
-
-    def end(self) -> tuple[str, int]:
-        """Bring the file to the disk; return its SHA-256 and bytes."""
-        os.fsync(self._file.fileno())
-        return self._hash.hexdigest(), self._nbytes
-
-
 def write_arrays(path: Path, arrays: Iterable[Array]) -> tuple[str, int]:
     """Make a file of arrays, one after the other as `numpy.save` writes each; return its SHA-256 and bytes.
 
@@ -74,18 +41,40 @@ def write_arrays(path: Path, arrays: Iterable[Array]) -> tuple[str, int]:
     ...     read_arrays(path)
     [array([0, 1, 2]), array([[1., 1.]])]
     """
-    new = open_private(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
-    with open(new, "wb", buffering=0) as file, ThreadPoolExecutor(1) as pool:
-        hashed = _HashedFile(file, pool)
-        for array in arrays:
-            ordered = (
-                array if array.flags.c_contiguous or array.flags.f_contiguous else np.ascontiguousarray(array)
-            )
-            hashed.write(_header(ordered))
-            if ordered.nbytes:
-                flat = ordered.reshape(-1, order="C" if ordered.flags.c_contiguous else "F")
-                hashed.write(flat.view(np.uint8))
-        return hashed.end()
+    buffers: list[Any] = []
+    for array in arrays:
+        ordered = array if array.flags.c_contiguous or array.flags.f_contiguous else np.ascontiguousarray(array)
+        buffers.append(_header(ordered))
+        if ordered.nbytes:
+            flat = ordered.reshape(-1, order="C" if ordered.flags.c_contiguous else "F")
+            buffers.append(memoryview(flat.view(np.uint8)))  # type: ignore[arg-type]
+    return _write_hashed(path, buffers)
+
+
+def _write_hashed(path: Path, buffers: Sequence[Any]) -> tuple[str, int]:
+    """Make a file of buffers, and hash them in a thread meanwhile."""
+    found = hashlib.sha256()
+
+    def _update() -> None:
+        for buffer in buffers:
+            found.update(buffer)
+
+    hashing = threading.Thread(target=_update, name="hpcml digest")
+    with open(open_private(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL), "wb", buffering=0) as file:
+        try:
+            hashing.start()
+        except RuntimeError:  # Python is ending, and starts no thread
+            _update()
+        try:
+            for buffer in buffers:
+                left = memoryview(buffer)
+                while left:  # an unbuffered file may take less than it is given
+                    left = left[file.write(left) :]
+            os.fsync(file.fileno())
+        finally:
+            if hashing.ident is not None:
+                hashing.join()
+    return found.hexdigest(), sum(map(len, buffers))
 
 
 def write_json(path: Path, value: Any) -> tuple[str, int]:

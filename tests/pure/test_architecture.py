@@ -28,7 +28,7 @@ SHARED_MODULES = {
     ("data.staging", "data"): {"digests"},
     ("engines", "journal"): {"private_files"},
     ("evolve", "journal"): {"checkpoint"},
-    ("training", "journal"): {"private_files"},
+    ("training", "journal"): {"checkpoint_lock", "private_files"},
 }
 """Modules of a folder that another folder may import, where these are not all."""
 
@@ -87,7 +87,9 @@ IMPORTERS = {
               "commands.tutorial.graders.broken.works_by_hand",
               "commands.tutorial.graders.grid_search", "commands.tutorial.graders.one_map",
               "commands.tutorial.graders.seeds_and_clock", "data.arrays",
-              "data.file_maps", "data.map_modes", "data.random_state", "evolve.random_streams"},
+              "data.file_maps", "data.map_modes", "data.random_state", "evolve.random_streams",
+              "training.checkpoint_files", "training.checkpoint_values", "training.checkpoint_writer",
+              "training.rank_group", "training.ring", "training.surroundings"},
     "psutil": {"engines.nodes.addresses", "training.network"},
     "rich": {"commands.top.command", "commands.top.screen"},
     "scoop": {"engines.scoop.library"},
@@ -95,7 +97,8 @@ IMPORTERS = {
                 "commands.tutorial.graders.grid_search", "data.callbacks", "cluster.joblib.error_score"},
     "tabulate": {"commands.info", "commands.jobs.listing", "commands.report.text",
                  "commands.scaling.text", "commands.tutorial.text"},
-    "threadpoolctl": {"data.envelope"},
+    "threadpoolctl": {"data.envelope", "training.surroundings"},
+    "torch": {"training.checkpoint_values", "training.rank_group"},
     "tqdm": {"cluster.progress"},
     "xxhash": {"data.digests"},
     "zmq": {"engines.ipyparallel.client", "engines.ipyparallel.engine", "engines.ipyparallel.requests",

@@ -40,6 +40,10 @@ REACHED_THROUGH = {
         "evolve.algorithms", "evolve.archipelago", "evolve.interface", "evolve.loop", "evolve.steady",
     },
     "hpcml.training.rank_env": {"training.ranks"},
+    "hpcml.training.Checkpoints": {
+        "training.checkpoint_files", "training.checkpoint_reader", "training.checkpoint_writer",
+        "training.checkpoints",
+    },
     "hpcml run": {
         "cluster.ipyparallel.parts", "commands.at_start.sitecustomize", "commands.run", "engines.scoop.broker",
         "engines.scoop.packing", "engines.scoop.patches", "engines.scoop.pool", "engines.scoop.script",

@@ -1,4 +1,4 @@
-"""Checkpoints of a training: kills at random places, damaged files, other surroundings, and places without room."""
+"""Checkpoints of a training: kills at random places, damaged files, other surroundings, no room."""
 
 import collections
 import contextlib
@@ -137,11 +137,16 @@ def change(path):
     path.write_bytes(content)
 
 
+def replace_by_directory(path):
+    path.unlink()
+    path.mkdir()
+
+
 DAMAGES = {
+    "unreadable": (lambda version: replace_by_directory(version / "state.json"), "state.json"),
     "changed": (lambda version: change(version / "state.npy"), "the SHA-256 of state.npy"),
     "cut": (lambda version: os.truncate(version / "state.npy", 100), "state.npy has 100 bytes of 8128"),
     "missing": (lambda version: os.unlink(version / "rank-0.json"), "rank-0.json: No such file"),
-    "unreadable": (lambda version: (os.unlink(version / "state.json"), (version / "state.json").mkdir()), "state.json"),
     "manifest": (lambda version: change(version / "manifest.json"), "the manifest is damaged"),
     "no manifest": (lambda version: os.unlink(version / "manifest.json"), "manifest.json: No such file"),
     "removed": (lambda version: os.rename(version, version.parent / "elsewhere"), "manifest.json: No such file"),

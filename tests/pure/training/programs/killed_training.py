@@ -2,9 +2,9 @@
 
     killed_training.py DIRECTORY KILLS SEED WAIT
 
-Children of one process train: a start of Python for each would take minutes. Each child but the last kills itself at
-one of its next changes of a file or at one of its next steps. Prints what an uninterrupted child and the last child
-have found, and how many were killed within a save.
+Children of one process train: a start of Python for each would take minutes. Each child but the last kills itself
+at one of its next changes of a file, or at one of its next steps. Prints what an uninterrupted child and the last
+child have found, and how many were killed within a save.
 """
 
 import json
@@ -14,6 +14,7 @@ import signal
 import sys
 import traceback
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 
@@ -21,24 +22,21 @@ from hpcml.training import Checkpoints
 
 STEPS, EVERY = 120, 3
 EVENTS = {"os.rename", "os.remove", "os.mkdir", "os.rmdir", "shutil.rmtree", "step"}
-left = 0  # events until this process kills itself; 0 stands for never
-saving = False
+now = SimpleNamespace(left=0, saving=False)  # events until this process kills itself; 0 stands for never
 
 
 def count(event, arguments):
     """Kill this process at an event."""
-    global left
     named = event in EVENTS or (event == "open" and "-step-" in str(arguments[0]))
-    if named and left:
-        left -= 1
-        if not left:
-            os.write(3, b"s" if saving else b".")
+    if named and now.left:
+        now.left -= 1
+        if not now.left:
+            os.write(3, b"s" if now.saving else b".")
             os.kill(os.getpid(), signal.SIGKILL)
 
 
 def train(directory, wait):
     """Train a small model; return what its last bits depend on."""
-    global saving
     rows = np.random.default_rng(0).normal(size=(64, 5))
     random.seed(1)
     np.random.seed(2)
@@ -56,24 +54,23 @@ def train(directory, wait):
             moments = (0.9 * moments + 0.1 * gradient).astype(np.float32)
             weights = weights - 0.05 * moments
             if (step + 1) % EVERY == 0:
-                saving = True
+                now.saving = True
                 state = {"weights": weights, "moments": moments, "stream": stream.bit_generator.state}
                 checkpoints.save(state, step + 1, wait=wait)
-                saving = not wait
+                now.saving = not wait
     return [weights.tobytes().hex(), moments.tobytes().hex(), random.random(), np.random.random(), stream.random()]
 
 
 def run(directory, wait, events):
     """Train in a child of this process, which kills itself at one of its events; return its output and status."""
-    global left
     output, told = os.pipe()
     child = os.fork()
     if not child:
         try:
             os.dup2(told, 3)
-            left = events
+            now.left = events
             found = train(directory, wait)
-            left = 0
+            now.left = 0
             (directory / "result").write_text(json.dumps(found))
             os._exit(0)
         except BaseException:
