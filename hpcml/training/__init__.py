@@ -1,6 +1,8 @@
-"""Training of a model on all ranks of a step: their variables, and checkpoints."""
+"""Training of a model on all ranks of a step: their variables, sums over them, and checkpoints."""
 
 from hpcml.training.checkpoints import Checkpoints, LoadedCheckpoint
+from hpcml.training.data_parallel import DataParallel
 from hpcml.training.ranks import rank_env
+from hpcml.training.shards import scaled_rate, shard
 
-__all__ = ["Checkpoints", "LoadedCheckpoint", "rank_env"]
+__all__ = ["Checkpoints", "DataParallel", "LoadedCheckpoint", "rank_env", "scaled_rate", "shard"]

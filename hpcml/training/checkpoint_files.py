@@ -27,6 +27,7 @@ __all__ = [
 Digests = dict[str, tuple[str, int]]
 """SHA-256 and bytes of files, by their paths below the directory of a version."""
 
+
 def write_arrays(path: Path, arrays: Iterable[Array]) -> tuple[str, int]:
     """Make a file of arrays, one after the other as `numpy.save` writes each; return its SHA-256 and bytes.
 

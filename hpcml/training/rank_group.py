@@ -3,7 +3,7 @@
 import contextlib
 import sys
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,10 @@ __all__ = ["Alone", "RankGroup", "group_of"]
 
 
 class RankGroup(ABC):
-    """Ranks that call each method together; each method returns the same on all, where nothing else is said."""
+    """Ranks that call each method together; each method returns the same on all, where nothing else is said.
+
+    A flat array is a contiguous one of numpy or a tensor of torch, with one dimension.
+    """
 
     rank: int
     size: int
@@ -25,8 +28,16 @@ class RankGroup(ABC):
         """Return the values of all ranks, in their order."""
 
     @abstractmethod
+    def gather_numbers(self, numbers: Sequence[int]) -> list[list[int]]:
+        """Return the numbers of all ranks, in less time than `gather`; so many on each, below 2**63."""
+
+    @abstractmethod
     def sum_into(self, flat: Any) -> None:
         """Put the sum over the ranks into a flat array, always in the same order of additions."""
+
+    @abstractmethod
+    def copy_first(self, flat: Any) -> None:
+        """Put the content of rank 0's flat array into those of the others."""
 
     @contextlib.contextmanager
     def together(self) -> Iterator[None]:
@@ -57,14 +68,22 @@ class Alone(RankGroup):
     rank, size = 0, 1
 
     def gather(self, value: Any) -> list[Any]:
+        """Return the value in a list."""
         return [value]
 
+    def gather_numbers(self, numbers: Sequence[int]) -> list[list[int]]:
+        """Return the numbers in a list."""
+        return [list(numbers)]
+
     def sum_into(self, flat: Any) -> None:
-        pass
+        """Do nothing."""
+
+    def copy_first(self, flat: Any) -> None:
+        """Do nothing."""
 
 
 class _MpiRanks(RankGroup):
-    """Ranks of a communicator of mpi4py, and arrays of numpy."""
+    """Ranks of a communicator of mpi4py; tensors are on the CPU."""
 
     def __init__(self, comm: Any) -> None:
         self._comm = comm
@@ -73,20 +92,29 @@ class _MpiRanks(RankGroup):
     def gather(self, value: Any) -> list[Any]:
         return list(self._comm.allgather(value))
 
+    def gather_numbers(self, numbers: Sequence[int]) -> list[list[int]]:
+        found = np.empty((self.size, len(numbers)), np.int64)
+        self._comm.Allgather(np.array(numbers, np.int64), found)
+        return [[int(number) for number in row] for row in found]
+
     def sum_into(self, flat: Any) -> None:
-        array = flat if isinstance(flat, np.ndarray) else flat.numpy()  # a tensor on the CPU
-        ring_sum(self._comm, array)
+        ring_sum(self._comm, np.asarray(flat))
+
+    def copy_first(self, flat: Any) -> None:
+        self._comm.Bcast(np.asarray(flat).view(np.uint8))
 
 
 class _TorchRanks(RankGroup):
-    """Ranks of a process group of torch.distributed, and its tensors."""
+    """Ranks of a process group of torch.distributed."""
 
     def __init__(self, group: Any) -> None:
+        import torch
         from torch import distributed
 
-        self._torch = sys.modules["torch"]
+        self._torch = torch
         self._distributed = distributed
         self._group = group
+        self._device = "cuda" if distributed.get_backend(group) == "nccl" else "cpu"  # on which messages are
         self.rank, self.size = distributed.get_rank(group), distributed.get_world_size(group)
 
     def gather(self, value: Any) -> list[Any]:
@@ -94,9 +122,28 @@ class _TorchRanks(RankGroup):
         self._distributed.all_gather_object(values, value, group=self._group)
         return values
 
+    def gather_numbers(self, numbers: Sequence[int]) -> list[list[int]]:
+        own = self._torch.tensor(numbers, dtype=self._torch.int64, device=self._device)
+        found = [self._torch.empty_like(own) for _ in range(self.size)]
+        self._distributed.all_gather(found, own, group=self._group)
+        return [one.tolist() for one in found]
+
     def sum_into(self, flat: Any) -> None:
+        self._on_device(flat, lambda tensor: self._distributed.all_reduce(tensor, group=self._group))
+
+    def copy_first(self, flat: Any) -> None:
+        first = self._distributed.get_global_rank(self._group or self._distributed.group.WORLD, 0)
+        self._on_device(flat, lambda tensor: self._distributed.broadcast(tensor, first, group=self._group))
+
+    def _on_device(self, flat: Any, collective: Any) -> None:
+        """Call a collective with a tensor of the content of `flat`, on the device of messages."""
         tensor = self._torch.from_numpy(flat) if isinstance(flat, np.ndarray) else flat
-        self._distributed.all_reduce(tensor, group=self._group)
+        if self._device == "cpu" or tensor.is_cuda:
+            collective(tensor)
+        else:
+            there = tensor.to(self._device)
+            collective(there)
+            tensor.copy_(there)
 
 
 def group_of(comm: Any = None) -> RankGroup:
@@ -112,15 +159,13 @@ def group_of(comm: Any = None) -> RankGroup:
     TypeError
         `comm` is neither.
     """
-    distributed = sys.modules.get("torch.distributed")
+    distributed: Any = sys.modules.get("torch.distributed")
     opened = distributed is not None and distributed.is_available() and distributed.is_initialized()
-    if isinstance(comm, RankGroup):
-        return comm
     if comm is None:
         return _TorchRanks(None) if opened else Alone()
     if hasattr(comm, "Sendrecv"):
         return _MpiRanks(comm) if comm.size > 1 else Alone()
-    if opened and isinstance(comm, distributed.ProcessGroup):  # type: ignore[union-attr]
+    if opened and isinstance(comm, distributed.ProcessGroup):
         return _TorchRanks(comm)
     raise TypeError(
         f"comm={comm!r}: give a communicator of mpi4py, as comm_map gives one to its function, or a process group "
