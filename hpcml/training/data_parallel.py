@@ -177,8 +177,8 @@ class DataParallel:
         names = [name for name in _FITTED if hasattr(estimator, name)]
         if len(data) and not names:
             raise TypeError(
-                f"{type(estimator).__name__} has none of {', '.join(_FITTED)} after partial_fit: only linear models "
-                "and multi-layer perceptrons can be averaged"
+                f"{type(estimator).__name__} has none of {', '.join(_FITTED)} after partial_fit: only linear "
+                "models and multi-layer perceptrons can be averaged"
             )
         self._average_weights(estimator, names, len(data))
         return estimator

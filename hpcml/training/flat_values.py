@@ -54,7 +54,7 @@ def _outline(values: Any) -> Any:
 
 
 def weighted(leaves: list[Any], weight: float) -> tuple[list[npt.NDArray[Any]], list[npt.NDArray[Any]]]:
-    """Return leaves multiplied by a weight: one flat array for each type, and views of these in the leaves' shapes.
+    """Return leaves multiplied by a weight: one flat array for each type, and views of these for the leaves.
 
     Half precision is summed in single precision, and integers in double. A weight of 0 gives 0, also of NaN, the
     mean over no rows.
