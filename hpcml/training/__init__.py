@@ -2,7 +2,16 @@
 
 from hpcml.training.checkpoints import Checkpoints, LoadedCheckpoint
 from hpcml.training.data_parallel import DataParallel
+from hpcml.training.parameter_server import ParameterServer
 from hpcml.training.ranks import rank_env
 from hpcml.training.shards import scaled_rate, shard
 
-__all__ = ["Checkpoints", "DataParallel", "LoadedCheckpoint", "rank_env", "scaled_rate", "shard"]
+__all__ = [
+    "Checkpoints",
+    "DataParallel",
+    "LoadedCheckpoint",
+    "ParameterServer",
+    "rank_env",
+    "scaled_rate",
+    "shard",
+]

@@ -99,7 +99,7 @@ def gradients():
         )
         whole.load_state_dict(model.state_dict())
         worst = 0.0
-        for batch in (BATCH, 2):
+        for batch in (2, BATCH):  # with 2, shares are empty
             for number in range(3):
                 rows = next(DataParallel(alone()).batches(len(X), batch, seed=2, first=number))
                 mine = next(parallel.batches(len(X), batch, seed=2, first=number))
