@@ -33,9 +33,18 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
             command.add_argument(
                 words, dest=name, type=flag.convert, default=default, metavar=flag.metavar, help=flag.help
             )
+    command.add_argument(
+        "--restarts", type=_number, default=0, metavar="N", help="engine torch: start anew after a failure (0)"
+    )
     command.add_argument("--measure", type=os.path.abspath, help=argparse.SUPPRESS)  # by `hpcml scaling`
     command.add_argument("--inside", type=json.loads, help=argparse.SUPPRESS)  # by this command, in a container
     add_program(command, "run", "-")
+
+
+def _number(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text} is no whole number of 0 or more")
+    return int(text)
 
 
 def add_program(command: argparse.ArgumentParser, name: str, *others: str) -> None:
@@ -90,6 +99,8 @@ def run_program(arguments: argparse.Namespace, environment: Mapping[str, str]) -
         return run_in_container(arguments, program, environment)
     if arguments.engine == "scoop":
         return _run_with_scoop(arguments, program, environment)
+    if arguments.engine == "torch":
+        return _run_with_torch(arguments, program, environment)
     options = interpreter_options(sys.orig_argv)
     order = {
         "words": len(program),
@@ -106,6 +117,13 @@ def _cluster_options(arguments: argparse.Namespace) -> dict[str, object]:
     """Return the options of the Cluster, in types of JSON."""
     given = {name: getattr(arguments, name) for name in flags()}
     return {name: str(value) if isinstance(value, Path) else value for name, value in given.items()}
+
+
+def _run_with_torch(arguments: argparse.Namespace, program: list[str], environment: Mapping[str, str]) -> int:
+    from hpcml.cluster.opening import usable_cpus
+    from hpcml.commands.run_torch import run_with_torch
+
+    return run_with_torch(arguments, program, environment, usable_cpus())
 
 
 def _run_with_scoop(arguments: argparse.Namespace, program: list[str], environment: Mapping[str, str]) -> int:

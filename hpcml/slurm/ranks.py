@@ -1,8 +1,8 @@
-"""Command of a step of ranks of MPI, as a list of words; see `hpcml.slurm.commands` for those of other steps."""
+"""Commands of steps of ranks, as lists of words; see `hpcml.slurm.commands` for those of other steps."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-__all__ = ["rank_step"]
+__all__ = ["rank_step", "training_step"]
 
 
 def rank_step(
@@ -24,9 +24,40 @@ def rank_step(
     ['--ntasks=3', '--overcommit', '--distribution=arbitrary', '--nodelist=n1,n1,n2']
     """
     group = [] if het_group is None else [f"--het-group={het_group}"]
-    # Without --nodes, which newer releases refuse together with this distribution.
-    places = [f"--ntasks={len(nodes)}", "--overcommit", "--distribution=arbitrary"]
-    places.append(f"--nodelist={','.join(nodes)}")
     step = ["srun", *group, "--job-name=hpcml-ranks", "--overlap", "--mem=0", "--cpu-bind=none", "--gres=none"]
     ends = ["--kill-on-bad-exit=1", "--wait=0", "--input=none", f"--mpi={mpi}", "--export=ALL", "--label"]
-    return [*step, *places, *ends, *options, *program]
+    return [*step, *_places(nodes), *ends, *options, *program]
+
+
+def _places(nodes: Sequence[str]) -> list[str]:
+    # Without --nodes, which newer releases refuse together with this distribution.
+    return [f"--ntasks={len(nodes)}", "--overcommit", "--distribution=arbitrary", f"--nodelist={','.join(nodes)}"]
+
+
+def training_step(
+    components: Mapping[int | None, Sequence[str]], program: Sequence[str], options: Sequence[str] = ()
+) -> list[str]:
+    """Return the command of the step that runs `program` as the ranks of a training program.
+
+    Ranks see all GPUs of their node, and get what is written to srun. One that fails ends the step.
+
+    Parameters
+    ----------
+    components
+        The nodes of each component of a heterogeneous job, a node once for each of its ranks; ``{None: nodes}``
+        for a job that is not.
+
+    Examples
+    --------
+    >>> from hpcml.slurm.ranks import training_step
+    >>> words = training_step({0: ["n1"], 1: ["n2", "n2"]}, ["train"])
+    >>> words[:2], [word for word in words if "nodelist" in word], words.count("train")
+    (['srun', '--het-group=0'], ['--nodelist=n1', '--nodelist=n2,n2'], 2)
+    """
+    step = ["--job-name=hpcml-training", "--overlap", "--mem=0", "--cpu-bind=none"]
+    ends = ["--kill-on-bad-exit=1", "--wait=0", "--mpi=none", "--export=ALL", "--label", *options, *program]
+    words: list[str] = []
+    for number, nodes in components.items():
+        group = [] if number is None else [f"--het-group={number}"]
+        words += [":" if words else "srun", *group, *step, *_places(nodes), *ends]
+    return words

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from hpcml.errors import HpcmlError
 
-__all__ = ["hold_port", "interface_of", "interface_variables", "local_address", "own_address"]
+__all__ = ["held_address", "hold_port", "interface_of", "interface_variables", "local_address", "own_address"]
 
 _LOOPBACK = "127."
 _DISCARD = 9  # a port: connecting a datagram socket sends nothing
@@ -25,6 +25,17 @@ def hold_port() -> int:
     port = int(holder.getsockname()[1])
     holder.detach()  # no object closes it
     return port
+
+
+def held_address(peers: Iterable[str], one_node: bool) -> str:
+    """Return ``address:port`` of this host for its peers, with a port that `hold_port` holds.
+
+    Raises
+    ------
+    HpcmlError
+        There are several nodes, and this host has no address but those of loopback.
+    """
+    return f"{_LOOPBACK}0.0.1:{hold_port()}" if one_node else f"{own_address(peers)}:{hold_port()}"
 
 
 def local_address(target: str) -> str:

@@ -8,6 +8,7 @@ from hpcml.slurm.allocation import Allocation, detect
 
 __all__ = ["Place", "place_among", "place_in_step", "rank_threads"]
 
+_PEERS = 3  # nodes whose names are tried
 _WITHOUT_SRUN = """this process is alone, and job {job} has {slots} tasks: in a batch script, and in the shell of
 salloc, a program is started once, and not once for each task.
 Start it as a step:  srun {command}
@@ -40,6 +41,12 @@ class Place:
     def is_on_one_node(self) -> bool:
         """Return whether all ranks are on one node."""
         return len(self.hosts) == 1
+
+    def peers(self, env: Mapping[str, str]) -> list[str]:
+        """Return hosts that are reached on the way to the other ranks."""
+        others = [host for host in self.hosts if host != self.host][:_PEERS]
+        # Names of nodes need not be names of hosts; the place of srun is a way to other nodes too.
+        return [*others, env.get("SLURM_LAUNCH_NODE_IPADDR", "")]
 
     def variables(self) -> dict[str, str]:
         """Return the variables of the place, named as torchrun names them."""

@@ -10,7 +10,7 @@ from pathlib import Path
 from hpcml.errors import AllocationError
 from hpcml.training.meeting import answer, ask
 from hpcml.training.mpirun import place_of_mpirun, ranks_of_mpirun, send_to_all
-from hpcml.training.network import hold_port, interface_variables, own_address
+from hpcml.training.network import held_address, interface_variables
 from hpcml.training.place import Place, place_in_step, rank_threads
 
 __all__ = ["rank_env"]
@@ -18,9 +18,7 @@ __all__ = ["rank_env"]
 _NEEDED = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 _OF_NODE = ("LOCAL_RANK", "LOCAL_WORLD_SIZE", "GROUP_RANK")
 _RUN = "TORCHELASTIC_RUN_ID"
-_LOOPBACK = "127.0.0.1"
 _FILES = Path(".hpcml")
-_PEERS = 3  # nodes whose names are tried
 
 
 def rank_env(*, timeout: float = 300.0) -> dict[str, str]:
@@ -100,11 +98,7 @@ def _address_in_step(place: Place, env: Mapping[str, str], timeout: float) -> st
 
 
 def _held_address(place: Place, env: Mapping[str, str]) -> str:
-    if place.is_on_one_node:
-        return f"{_LOOPBACK}:{hold_port()}"
-    others = [host for host in place.hosts if host != place.host][:_PEERS]
-    # Names of nodes need not be names of hosts; the place of srun is a way to other nodes too.
-    return f"{own_address([*others, env.get('SLURM_LAUNCH_NODE_IPADDR', '')])}:{hold_port()}"
+    return held_address(place.peers(env), place.is_on_one_node)
 
 
 def _completed(env: Mapping[str, str], mask: Collection[int]) -> tuple[dict[str, str], int]:

@@ -1,0 +1,172 @@
+"""``hpcml run --engine torch``: a program once for each slot, as the ranks of torch.distributed and its like.
+
+In an allocation Slurm starts the ranks, in one step; without Slurm they are processes of this computer.
+"""
+
+import argparse
+import json
+import os
+import socket
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from hpcml.cluster.options import Options
+from hpcml.commands.run_torch_end import RunEnd
+from hpcml.engines.plan import make_nodes
+from hpcml.errors import EngineError
+from hpcml.interpreter import interpreter_options
+from hpcml.journal.runs import new_run_dir
+from hpcml.slurm.allocation import Allocation, detect
+from hpcml.slurm.commands import step_environment
+from hpcml.slurm.nodes import Node
+from hpcml.slurm.process import Inbox
+from hpcml.slurm.ranks import training_step
+from hpcml.training.launch import Launch, RankEnd, Ranks
+from hpcml.training.place import Place
+
+__all__ = ["rank_commands", "refuse_options", "run_with_torch"]
+
+MODULE = "hpcml.commands.run_torch_rank"
+REFUSED = {
+    "resume": "there is no journal. The script loads its own last checkpoint",
+    "task_timeout": "there are no tasks. Give the job a time limit",
+    "min_slots": "the world is whole or not at all. Leave the nodes out that do not come: sbatch --exclude=…",
+    "stage_env": "ranks are started from the environment of this command",
+    "container": "start this command in the container on each node: srun apptainer exec image.sif hpcml run …",
+    "container_image": "start this command in the container on each node: srun --container-image=… hpcml run …",
+}
+
+
+def refuse_options(arguments: argparse.Namespace, program: Sequence[str]) -> None:
+    """Raise EngineError for an option, or a program, that ranks cannot have."""
+    for name, reason in REFUSED.items():
+        if getattr(arguments, name):
+            raise EngineError(f"--{name.replace('_', '-')} does not go with --engine torch: {reason}")
+    if program[0] == "-":
+        raise EngineError("engine 'torch' runs a program on each slot, and standard input is there once: name a script")
+
+
+def rank_commands(
+    nodes: Sequence[Node], allocation: Allocation | None, order: Mapping[str, object]
+) -> tuple[tuple[str, ...], ...]:
+    """Return the command of the step of all ranks; without an allocation one command for each rank."""
+    if allocation is None:
+        return tuple(_rank_command({**order, "place": asdict(place)}) for place in _local_places(nodes[0]))
+    components: dict[int | None, list[str]] = {}
+    for node in nodes:
+        group = node.het_group if allocation.het_groups > 1 else None
+        components.setdefault(group, []).extend([node.name] * node.slots)
+    return (tuple(training_step(components, _rank_command({**order, "place": None}))),)
+
+
+def _rank_command(order: Mapping[str, object]) -> tuple[str, ...]:
+    # -P: a file random.py in the working directory must not replace the library's module.
+    return (sys.executable, "-P", "-m", MODULE, json.dumps(order))
+
+
+def _local_places(node: Node) -> list[Place]:
+    name = socket.gethostname()
+    shared = {"size": node.slots, "local_size": node.slots, "threads": node.cpus_per_slot}
+    return [Place(rank=rank, local_rank=rank, hosts=(name,), host=name, **shared) for rank in range(node.slots)]
+
+
+def run_with_torch(
+    arguments: argparse.Namespace, program: Sequence[str], environment: Mapping[str, str], cpus: int
+) -> int:
+    """Run a program as ranks; return the exit status of the first that fails, or 0.
+
+    Parameters
+    ----------
+    cpus
+        The CPUs of this computer that this process may use, for ranks without an allocation.
+
+    Raises
+    ------
+    EngineError
+        An option has no meaning here, or the ranks have not started, or have ended without a word.
+    """
+    refuse_options(arguments, program)
+    inbox = Inbox()
+    with RunEnd(environment, inbox, arguments.requeue) as end:
+        return _Run(arguments, program, environment, cpus, inbox, end).run()
+
+
+class _Run:
+    """Starts of the ranks of one program."""
+
+    def __init__(
+        self,
+        arguments: argparse.Namespace,
+        program: Sequence[str],
+        environment: Mapping[str, str],
+        cpus: int,
+        inbox: Inbox,
+        end: RunEnd,
+    ) -> None:
+        options = Options.from_arguments(vars(arguments))
+        self._allocation = detect(environment)
+        self._nodes = make_nodes(self._allocation, cpus, True, **options.of_slots)
+        self._size = sum(node.slots for node in self._nodes)
+        self._environment = environment if self._allocation is None else step_environment(environment)
+        label = self._allocation.label if self._allocation else "local"
+        self._run_dir = new_run_dir(options.run_dir or Path(".hpcml"), label)
+        self._timeout = options.timeout
+        self._restarts: int = arguments.restarts
+        self._is_quiet = not options.progress
+        command = [sys.executable, *interpreter_options(sys.orig_argv), *program]
+        self._order = {"program": command, "run": self._run_dir.name, "restarts": self._restarts}
+        self._inbox = inbox
+        self._end = end
+
+    def run(self) -> int:
+        """Run the ranks, again after each failure for which a restart is left; return the exit status."""
+        for restart in range(self._restarts + 1):
+            failed, signals = self._start(restart)
+            if signals:
+                status = failed.exit_status if failed else 0
+                return self._end.finish(True, status)
+            if failed is None:
+                return 0
+            print(f"hpcml: {failed.describe(self._size)}", file=sys.stderr, flush=True)
+            if restart < self._restarts:
+                number = f"{restart + 1} of {self._restarts}"
+                print(f"hpcml: restart {number} of all ranks", file=sys.stderr, flush=True)
+        assert failed is not None
+        return failed.exit_status
+
+    def _start(self, restart: int) -> tuple[RankEnd | None, list[int]]:
+        """Run the ranks once; return the end of the first that failed, and the signals that were passed on."""
+        launch = Launch(
+            commands=rank_commands(self._nodes, self._allocation, {**self._order, "restart": restart}),
+            environment=self._environment,
+            log=self._run_dir / "ranks.log",
+            timeout=self._timeout,
+        )
+        with Ranks(launch, self._inbox, _write) as ranks:
+            began = time.monotonic()
+            ranks.on_start = lambda: self._announce(time.monotonic() - began)
+            return ranks.run(lambda: self._end.watch(ranks), self._end.seconds_for), ranks.signals
+
+    def _announce(self, seconds: float) -> None:
+        if self._is_quiet:
+            return
+        where = f"job {self._allocation.label}" if self._allocation else "this computer"
+        names = [node.name for node in self._nodes]
+        hosts = ", ".join(names[:8]) + (", …" if len(names) > 8 else "")
+        ranks = f"{self._size} rank" + ("s" if self._size != 1 else "")
+        print(
+            f"hpcml: engine torch, {ranks} on {hosts} ({where}), started in {seconds:.1f} s",
+            file=sys.stderr,
+            flush=True,
+        )
+
+
+def _write(number: int, data: bytes) -> None:
+    """Write what a rank has written to its standard output or error to that of this process."""
+    stream = sys.stdout if number == 1 else sys.stderr
+    if stream is not None:
+        stream.buffer.write(data)
+        stream.flush()

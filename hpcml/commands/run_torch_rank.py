@@ -1,0 +1,243 @@
+"""Program beside a rank of `hpcml run --engine torch`: starts the rank, and passes on its output, signals and end.
+
+::
+
+    hpcml run ── start, signals, end ──> stdin   ┌────────────┐ ── signals ──> rank: python script.py
+              <── here, prints, ended ── stdout  │ this       │ <── stdout, stderr, end ──┘
+                                                 └────────────┘ ── holds MASTER_PORT, beside rank 0
+
+The rank is a process of its own, for it is the user's: nothing of hpcml is in it. The end of standard input is the
+end of `hpcml run`, and so of the rank.
+"""
+
+import contextlib
+import ctypes
+import json
+import os
+import select
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from types import FrameType
+from typing import IO, Any
+
+from hpcml.slurm.message_lines import message_lines
+from hpcml.training.network import held_address, interface_variables
+from hpcml.training.place import Place, place_in_step
+
+__all__ = ["main"]
+
+PASSED_ON = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2)
+LINE_SECONDS = 0.1  # that a line may take to be complete
+SAME_SIGNAL_SECONDS = 5.0  # in which an ordered signal is the one that Slurm has sent to the rank already
+LOST_SECONDS = 5.0  # from SIGTERM to SIGKILL, where `hpcml run` has ended
+DRAIN_SECONDS = 1.0  # for the output of processes that the rank has left
+ERROR_BYTES, ERROR_LINES = 1 << 14, 20  # of standard error, in the news of a failure
+PR_SET_PDEATHSIG = 1  # linux/prctl.h
+
+
+class _Stream:
+    """Output of the rank: complete lines are sent at once, and what is no line after a while."""
+
+    def __init__(self, name: str, pipe: IO[bytes]) -> None:
+        self.name = name
+        self.fd = pipe.fileno()
+        self.is_open = True
+        self.held = b""
+        self.last = b""
+        os.set_blocking(self.fd, False)
+
+    def read(self) -> bytes:
+        """Return the lines that have come; a bar of progress ends with a carriage return."""
+        try:
+            data = os.read(self.fd, 1 << 16)
+        except BlockingIOError:
+            return b""
+        if not data:
+            self.is_open = False
+            return self.take()
+        self.last = (self.last + data)[-ERROR_BYTES:]
+        data = self.held + data
+        end = max(data.rfind(b"\n"), data.rfind(b"\r")) + 1
+        self.held = data[end:]
+        return data[:end]
+
+    def take(self) -> bytes:
+        """Return the part of a line that is held."""
+        data, self.held = self.held, b""
+        return data
+
+
+class _Rank:
+    """A rank, from its place to its end."""
+
+    def __init__(self, order: Mapping[str, Any]) -> None:
+        self._order = order
+        self._received: dict[int, float] = {}  # signal: when this process got it, and so the rank
+        self._waker, self._wake = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        signal.set_wakeup_fd(self._wake, warn_on_full_buffer=False)
+        for number in (*PASSED_ON, signal.SIGCHLD):
+            signal.signal(number, self._note)
+        env, mask = dict(os.environ), os.sched_getaffinity(0)
+        self._is_local = order["place"] is not None
+        self._place = Place(**order["place"]) if self._is_local else place_in_step(env, mask)
+        self._env = env
+        self._orders = b""
+        self._kill_at: float | None = None
+        self._was_told = False
+
+    def _note(self, number: int, _: FrameType | None) -> None:
+        self._received[number] = time.monotonic()
+
+    def _send(self, message: Mapping[str, object]) -> None:
+        with contextlib.suppress(BrokenPipeError):  # the end of standard input comes too
+            for line in message_lines({"rank": self._place.rank, **message}):
+                os.write(1, line)
+
+    def _variables(self, address: str) -> dict[str, str]:
+        """Return the variables for the rank; those that the user has set stay, where they are no place."""
+        host, port = address.split(":")
+        place = self._place
+        given = {**interface_variables(host, place.is_on_one_node), "OMP_NUM_THREADS": str(place.threads)}
+        given["JAX_COORDINATOR_ADDRESS"] = address
+        kept = {name: value for name, value in given.items() if not self._env.get(name)}
+        master = {"MASTER_ADDR": host, "MASTER_PORT": port, "TORCHELASTIC_RUN_ID": self._order["run"]}
+        restarts = {
+            "TORCHELASTIC_RESTART_COUNT": str(self._order["restart"]),
+            "TORCHELASTIC_MAX_RESTARTS": str(self._order["restarts"]),
+        }
+        return {**kept, **place.variables(), **master, **restarts}
+
+    def run(self) -> int:
+        """Send the place, wait for the order to start, and run the program; return its exit status."""
+        place, env = self._place, self._env
+        step = f"{env['SLURM_JOB_ID']}.{env['SLURM_STEP_ID']}" if not self._is_local else ""
+        here: dict[str, object] = {"here": place.host, "step": step}
+        if place.rank == 0:
+            here["address"] = held_address(place.peers(env), place.is_on_one_node)
+        self._send(here)
+        address = self._wait_for_start()
+        if not address:
+            return 128 + signal.SIGTERM
+        status, errors = self._run_program({**env, **self._variables(address)})
+        text = b"\n".join(errors.splitlines()[-ERROR_LINES:]).decode(errors="replace")
+        self._send({"ended": status, "node": place.host, "told": self._is_told(), "errors": text})
+        return status if status >= 0 else 128 - status
+
+    def _is_told(self) -> bool:
+        return self._was_told or bool(self._received.keys() & set(PASSED_ON))
+
+    def _wait_for_start(self) -> str:
+        """Return the address of rank 0; "" where this rank is not to start."""
+        while not self._is_told():
+            select.select([0, self._waker], [], [])
+            self._clear_waker()
+            for order in self._read_orders():
+                if "end" in order:
+                    return ""
+                if "start" in order:
+                    return str(order["start"])
+        return ""
+
+    def _clear_waker(self) -> None:
+        with contextlib.suppress(BlockingIOError):
+            os.read(self._waker, 4096)
+
+    def _read_orders(self) -> list[dict[str, Any]]:
+        if not select.select([0], [], [], 0)[0]:
+            return []
+        data = os.read(0, 1 << 16)
+        if not data:
+            return [{"end": LOST_SECONDS, "lost": True}]
+        *lines, self._orders = (self._orders + data).split(b"\n")
+        return [json.loads(line) for line in lines]
+
+    def _run_program(self, environment: Mapping[str, str]) -> tuple[int, bytes]:
+        """Run the program to its end; return its status as `subprocess` has it, and its last errors."""
+        parent = os.getpid()
+
+        def follow() -> None:
+            ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+            if os.getppid() != parent:
+                os._exit(1)
+
+        child = subprocess.Popen(
+            self._order["program"],
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            preexec_fn=follow,
+            # Signals of Slurm are for the group of its task, and a program without Slurm has a group to be ended.
+            process_group=0 if self._is_local else None,
+        )
+        assert child.stdout is not None and child.stderr is not None
+        streams = (_Stream("out", child.stdout), _Stream("err", child.stderr))
+        inputs = [0]
+        while child.poll() is None:
+            self._wait(streams, inputs)
+            self._obey(child, inputs)
+            self._pass_on(streams)
+        self._drain(streams)
+        if self._is_local and (child.returncode or self._was_told):
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(child.pid, signal.SIGKILL)
+        return child.returncode, streams[1].last
+
+    def _wait(self, streams: tuple[_Stream, ...], inputs: list[int]) -> None:
+        """Wait for output, orders and signals, until a time that is due."""
+        due = [LINE_SECONDS] if any(stream.held for stream in streams) else []
+        if self._kill_at is not None:
+            due.append(max(self._kill_at - time.monotonic(), 0))
+        opened = [stream.fd for stream in streams if stream.is_open]
+        ready = select.select([*inputs, self._waker, *opened], [], [], min(due) if due else None)[0]
+        self._clear_waker()
+        if not ready:
+            for stream in streams:
+                self._print(stream, stream.take())
+
+    def _obey(self, child: "subprocess.Popen[bytes]", inputs: list[int]) -> None:
+        """Carry out the orders that have come, and the end that is due."""
+        for order in self._read_orders() if inputs else ():
+            self._was_told = True
+            if "end" in order:
+                self._kill_at = time.monotonic() + order["end"]
+            if order.get("lost"):
+                inputs.clear()
+            number = order.get("signal", signal.SIGTERM)
+            if time.monotonic() > self._received.get(number, -SAME_SIGNAL_SECONDS) + SAME_SIGNAL_SECONDS:
+                child.send_signal(number)
+        if self._kill_at is not None and time.monotonic() >= self._kill_at:
+            child.kill()
+            self._kill_at = None
+
+    def _pass_on(self, streams: tuple[_Stream, ...]) -> None:
+        for stream in streams:
+            if stream.is_open:
+                self._print(stream, stream.read())
+
+    def _print(self, stream: _Stream, data: bytes) -> None:
+        if data:
+            self._send({stream.name: data.decode("latin-1")})
+
+    def _drain(self, streams: tuple[_Stream, ...]) -> None:
+        """Pass on what is left, also of processes that the rank has left, for a moment."""
+        end = time.monotonic() + DRAIN_SECONDS
+        while time.monotonic() < end:
+            opened = [stream.fd for stream in streams if stream.is_open]
+            if not opened or not select.select(opened, [], [], 0)[0]:
+                break
+            self._pass_on(streams)
+        for stream in streams:
+            self._print(stream, stream.take())
+
+
+def main() -> int:
+    """Run the rank of the order that is the last word of the command line; return its exit status."""
+    return _Rank(json.loads(sys.argv[1])).run()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,233 @@
+"""Start of the ranks of a training program, and their end: one step of Slurm, or processes of this computer.
+
+::
+
+    srun, or a process for each rank ── here, prints, ended ──> inbox ──> `Ranks.run`, in the caller's thread
+             <── start, signal, end ── `Ranks` <── signals, from the inbox
+
+The first rank that fails ends all others. Each wait has an end: that for rank 0, and those for ends that were ordered.
+"""
+
+import contextlib
+import queue
+import signal
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hpcml.errors import CommandError, EngineError
+from hpcml.slurm.commands import signal_step
+from hpcml.slurm.process import Inbox, Program, run, tail
+
+__all__ = ["Launch", "RankEnd", "Ranks"]
+
+FAILED_SECONDS = 5.0  # from SIGTERM to SIGKILL for the other ranks, where one has failed
+ENDED_SECONDS = 30.0  # for ranks after SIGTERM, SIGINT or SIGHUP; that of Slurm's KillWait
+LATE_SECONDS = 10.0  # after a SIGKILL was due, until Slurm is asked to end the step
+ENDING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+
+
+@dataclass(frozen=True)
+class Launch:
+    """Ranks to start."""
+
+    commands: tuple[tuple[str, ...], ...]
+    """One of srun for all ranks, or one for each rank."""
+    environment: Mapping[str, str]
+    log: Path
+    """File for the messages of srun, and of the programs beside the ranks."""
+    timeout: float
+    """Seconds in which rank 0 must be there."""
+
+
+@dataclass(frozen=True)
+class RankEnd:
+    """End of a rank that has failed.
+
+    Examples
+    --------
+    >>> end = RankEnd(rank=2, node="n2", status=-9, errors="")
+    >>> end.exit_status, end.cause
+    (137, 'was ended by SIGKILL')
+    """
+
+    rank: int
+    node: str
+    status: int
+    """Exit status; below 0 the negative number of the signal."""
+    errors: str = ""
+    """Last lines of the standard error of the rank."""
+
+    @property
+    def exit_status(self) -> int:
+        """The exit status as a shell has it."""
+        return self.status if self.status >= 0 else 128 - self.status
+
+    @property
+    def cause(self) -> str:
+        """The end in words."""
+        if self.status >= 0:
+            return f"ended with exit status {self.status}"
+        try:
+            return f"was ended by {signal.Signals(-self.status).name}"
+        except ValueError:
+            return f"was ended by signal {-self.status}"
+
+    def describe(self, ranks: int) -> str:
+        """Return the end, and the last lines of the rank, for a message."""
+        found = f"rank {self.rank} of {ranks}, on {self.node}, {self.cause}"
+        return f"{found}; its standard error ended with\n{tail(self.errors)}" if self.errors.strip() else found
+
+
+class Ranks:
+    """Ranks that are started now, and have ended when the context is left.
+
+    Parameters
+    ----------
+    inbox
+        Messages of the ranks; a message ``{"signal": number}`` of this process is passed on to them.
+    write
+        Called with the number of a stream, 1 or 2, and what a rank has written there.
+    """
+
+    def __init__(self, launch: Launch, inbox: Inbox, write: Callable[[int, bytes], None]) -> None:
+        self._launch = launch
+        self._inbox = inbox
+        self._write = write
+        self._step = ""
+        self._deadline: float | None = time.monotonic() + launch.timeout
+        self._is_started = False
+        self._is_late = False
+        self._failed: RankEnd | None = None
+        self.signals: list[int] = []
+        """The signals that were passed on."""
+        self.on_start: Callable[[], None] = lambda: None
+        """Called when the ranks begin."""
+        self._programs: list[Program] = []
+
+    def __enter__(self) -> "Ranks":
+        env, log = self._launch.environment, self._launch.log
+        try:
+            for number, command in enumerate(self._launch.commands):
+                self._programs.append(Program(f"ranks-{number}", command, env, self._inbox, log))
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for program in self._programs:
+            program.close()
+        for program in self._programs:
+            program.stop(FAILED_SECONDS + LATE_SECONDS)
+
+    def run(
+        self, watch: Callable[[], float | None], seconds_for: Callable[[int], float | None]
+    ) -> RankEnd | None:
+        """Run the ranks to their end; return the end of the first that has failed.
+
+        Parameters
+        ----------
+        watch
+            Called after each message; it returns the seconds after which it must be called again.
+        seconds_for
+            Called with a signal; it returns the seconds in which the ranks have to end after that.
+
+        Raises
+        ------
+        EngineError
+            Rank 0 does not come in time; or the ranks end without an end of a rank, as on a node that is lost.
+        """
+        running = set(self._programs)
+        while running:
+            program, message = self._next(watch())
+            if message is None and program is not None:
+                running.discard(program)
+                if program.status and self._failed is None and not self.signals:
+                    self._end(FAILED_SECONDS)
+            elif message is not None and program is not None:
+                self._take(message)
+            elif message:
+                self.pass_on(message["signal"], seconds_for(message["signal"]))
+        if self._failed is None and any(program.status for program in self._programs) and not self.signals:
+            raise EngineError(self._describe("the ranks have ended"))
+        return self._failed
+
+    def _next(self, pause: float | None) -> tuple[Program | None, Mapping[str, Any] | None]:
+        """Return the next message; an empty one where a time is due."""
+        due = [pause] if pause is not None else []
+        if self._deadline is not None:
+            due.append(max(self._deadline - time.monotonic(), 0))
+        with contextlib.suppress(queue.Empty):
+            return self._inbox.get(timeout=max(min(due), 0.001) if due else None)
+        if self._deadline is not None and time.monotonic() >= self._deadline:
+            self._be_late()
+        return None, {}
+
+    def _be_late(self) -> None:
+        """Act at the deadline: of the start, else of an end, which Slurm then makes sure of."""
+        if not self._is_started:
+            raise EngineError(
+                self._describe(f"rank 0 has not started within {self._launch.timeout:g} s (--timeout=…)")
+            )
+        if self._is_late:
+            raise EngineError(self._describe("the ranks have not ended after SIGKILL"))
+        self._is_late = True
+        self._deadline = time.monotonic() + LATE_SECONDS
+        for program in self._programs:
+            program.close()
+        if self._step:
+            with contextlib.suppress(CommandError):  # the step has ended
+                run(signal_step(self._step, "KILL"), self._launch.environment)
+
+    def _take(self, message: Mapping[str, Any]) -> None:
+        """Take a message of a rank."""
+        if "out" in message or "err" in message:
+            number = 1 if "out" in message else 2
+            self._write(number, message["out" if number == 1 else "err"].encode("latin-1"))
+        elif "address" in message:
+            self._step = message["step"]
+            self._is_started = True
+            self._deadline = None
+            self._order({"start": message["address"]})
+            self.on_start()
+        elif message.get("ended") and self._failed is None and (self.signals or not message["told"]):
+            self._failed = RankEnd(message["rank"], message["node"], message["ended"], message["errors"])
+            if not self.signals:
+                self._end(FAILED_SECONDS)
+
+    def _order(self, order: Mapping[str, object]) -> None:
+        for program in self._programs:
+            program.send(order)
+
+    def _end(self, seconds: float) -> None:
+        self._order({"end": seconds})
+        self._set_deadline(seconds + LATE_SECONDS)
+
+    def _set_deadline(self, seconds: float) -> None:
+        due = time.monotonic() + seconds
+        self._deadline = due if self._deadline is None else min(self._deadline, due)
+
+    def pass_on(self, number: int, seconds: float | None = None) -> None:
+        """Send a signal to all ranks.
+
+        They have to end within `seconds`; None stands for 30 s after SIGTERM, SIGINT and SIGHUP, and no end after
+        other signals. A second one of these three ends them at once.
+        """
+        if number in ENDING:
+            seconds = 0.0 if set(ENDING) & set(self.signals) else ENDED_SECONDS if seconds is None else seconds
+        self.signals.append(number)
+        if seconds is None:
+            self._order({"signal": number})
+        else:
+            self._order({"signal": number, "end": seconds})
+            self._set_deadline(seconds + LATE_SECONDS)
+
+    def _describe(self, what: str) -> str:
+        programs: Sequence[Program] = self._programs
+        text = programs[0].log_tail() if programs else ""
+        statuses = {program.status for program in programs if program.status}
+        ends = f", with exit status {max(statuses)}" if statuses else ""
+        return f"{what}{ends}; the log {self._launch.log} ends with\n{text}"
