@@ -32,7 +32,7 @@ class Options:
 
     engine: str = field(
         default="auto",
-        metadata=about(Flag(", ".join(("auto", *engines.LIBRARIES, "scoop")), str), must_match=True),
+        metadata=about(Flag(", ".join(("auto", *engines.LIBRARIES, "scoop", "torch")), str), must_match=True),
     )
     slots_per_node: int | None = field(
         default=None, metadata=about(Flag("instead of Slurm's tasks per node", int, "N"), must_match=True)

@@ -90,6 +90,10 @@ def run_program(arguments: argparse.Namespace, environment: Mapping[str, str]) -
     """
     program = arguments.program or ([] if arguments.script is None else [arguments.script, *arguments.args])
     check_program(program)
+    if arguments.engine == "torch":
+        return _run_with_torch(arguments, program, environment)
+    if arguments.restarts:
+        raise HpcmlError("--restarts is for ranks, as engine 'torch' starts them: other engines replace lost workers")
     ranks = count_ranks(environment)
     if ranks > 1:
         check_ranks(ranks, arguments.engine, arguments.container or arguments.container_image)
@@ -99,8 +103,6 @@ def run_program(arguments: argparse.Namespace, environment: Mapping[str, str]) -
         return run_in_container(arguments, program, environment)
     if arguments.engine == "scoop":
         return _run_with_scoop(arguments, program, environment)
-    if arguments.engine == "torch":
-        return _run_with_torch(arguments, program, environment)
     options = interpreter_options(sys.orig_argv)
     order = {
         "words": len(program),
@@ -122,7 +124,10 @@ def _cluster_options(arguments: argparse.Namespace) -> dict[str, object]:
 def _run_with_torch(arguments: argparse.Namespace, program: list[str], environment: Mapping[str, str]) -> int:
     from hpcml.cluster.opening import usable_cpus
     from hpcml.commands.run_torch import run_with_torch
+    from hpcml.commands.run_torch_here import become_rank, is_rank
 
+    if is_rank(environment):
+        return become_rank(arguments, program, environment)
     return run_with_torch(arguments, program, environment, usable_cpus())
 
 

@@ -5,12 +5,10 @@ In an allocation Slurm starts the ranks, in one step; without Slurm they are pro
 
 import argparse
 import json
-import os
-import socket
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from hpcml.cluster.options import Options
@@ -50,16 +48,20 @@ def refuse_options(arguments: argparse.Namespace, program: Sequence[str]) -> Non
 
 
 def rank_commands(
-    nodes: Sequence[Node], allocation: Allocation | None, order: Mapping[str, object]
+    nodes: Sequence[Node], allocation: Allocation | None, order: Mapping[str, object], inputs: Sequence[Path] = ()
 ) -> tuple[tuple[str, ...], ...]:
-    """Return the command of the step of all ranks; without an allocation one command for each rank."""
+    """Return the command of the step of all ranks; without an allocation one command for each rank.
+
+    `inputs` are pipes, see `hpcml.slurm.ranks.training_step`.
+    """
     if allocation is None:
         return tuple(_rank_command({**order, "place": asdict(place)}) for place in _local_places(nodes[0]))
     components: dict[int | None, list[str]] = {}
     for node in nodes:
         group = node.het_group if allocation.het_groups > 1 else None
         components.setdefault(group, []).extend([node.name] * node.slots)
-    return (tuple(training_step(components, _rank_command({**order, "place": None}))),)
+    command = _rank_command({**order, "place": None})
+    return (tuple(training_step(components, command, [str(path) for path in inputs])),)
 
 
 def _rank_command(order: Mapping[str, object]) -> tuple[str, ...]:
@@ -68,9 +70,8 @@ def _rank_command(order: Mapping[str, object]) -> tuple[str, ...]:
 
 
 def _local_places(node: Node) -> list[Place]:
-    name = socket.gethostname()
-    shared = {"size": node.slots, "local_size": node.slots, "threads": node.cpus_per_slot}
-    return [Place(rank=rank, local_rank=rank, hosts=(name,), host=name, **shared) for rank in range(node.slots)]
+    first = Place(0, node.slots, 0, node.slots, (node.name,), node.name, node.cpus_per_slot)
+    return [replace(first, rank=rank, local_rank=rank) for rank in range(node.slots)]
 
 
 def run_with_torch(
@@ -139,8 +140,11 @@ class _Run:
 
     def _start(self, restart: int) -> tuple[RankEnd | None, list[int]]:
         """Run the ranks once; return the end of the first that failed, and the signals that were passed on."""
+        groups = len({node.het_group for node in self._nodes})
+        inputs = tuple(self._run_dir / f"input-{restart}-{number}" for number in range(1, groups))
         launch = Launch(
-            commands=rank_commands(self._nodes, self._allocation, {**self._order, "restart": restart}),
+            commands=rank_commands(self._nodes, self._allocation, {**self._order, "restart": restart}, inputs),
+            inputs=inputs,
             environment=self._environment,
             log=self._run_dir / "ranks.log",
             timeout=self._timeout,

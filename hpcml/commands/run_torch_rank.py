@@ -158,7 +158,7 @@ class _Rank:
         """Run the program to its end; return its status as `subprocess` has it, and its last errors."""
         parent = os.getpid()
 
-        def follow() -> None:
+        def _follow() -> None:
             ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
             if os.getppid() != parent:
                 os._exit(1)
@@ -169,7 +169,7 @@ class _Rank:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            preexec_fn=follow,
+            preexec_fn=_follow,
             # Signals of Slurm are for the group of its task, and a program without Slurm has a group to be ended.
             process_group=0 if self._is_local else None,
         )

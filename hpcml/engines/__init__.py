@@ -45,6 +45,11 @@ def load(name: str) -> Starter:
             "engine 'scoop' runs scripts that use scoop.futures, and has no Cluster: type "
             "`hpcml run --engine scoop script.py`"
         )
+    if name == "torch":
+        raise EngineError(
+            "engine 'torch' starts a script once for each slot, and has no Cluster: type "
+            "`hpcml run --engine torch script.py`"
+        )
     if name not in LIBRARIES:
         raise EngineError(f"there is no engine {name!r}: choose one of {', '.join(LIBRARIES)}, or 'auto'")
     library = LIBRARIES[name]

@@ -35,7 +35,7 @@ def _places(nodes: Sequence[str]) -> list[str]:
 
 
 def training_step(
-    components: Mapping[int | None, Sequence[str]], program: Sequence[str], options: Sequence[str] = ()
+    components: Mapping[int | None, Sequence[str]], program: Sequence[str], inputs: Sequence[str] = ()
 ) -> list[str]:
     """Return the command of the step that runs `program` as the ranks of a training program.
 
@@ -46,18 +46,22 @@ def training_step(
     components
         The nodes of each component of a heterogeneous job, a node once for each of its ranks; ``{None: nodes}``
         for a job that is not.
+    inputs
+        A file for each component but the first: srun passes its standard input on to the first one only, as seen
+        in Slurm 22.05 and 24.11.
 
     Examples
     --------
     >>> from hpcml.slurm.ranks import training_step
-    >>> words = training_step({0: ["n1"], 1: ["n2", "n2"]}, ["train"])
-    >>> words[:2], [word for word in words if "nodelist" in word], words.count("train")
-    (['srun', '--het-group=0'], ['--nodelist=n1', '--nodelist=n2,n2'], 2)
+    >>> words = training_step({0: ["n1"], 1: ["n2", "n2"]}, ["train"], ["run/input-1"])
+    >>> words[:2], [word for word in words if "nodelist" in word], words[-2:]
+    (['srun', '--het-group=0'], ['--nodelist=n1', '--nodelist=n2,n2'], ['--input=run/input-1', 'train'])
     """
     step = ["--job-name=hpcml-training", "--overlap", "--mem=0", "--cpu-bind=none"]
-    ends = ["--kill-on-bad-exit=1", "--wait=0", "--mpi=none", "--export=ALL", "--label", *options, *program]
+    ends = ["--kill-on-bad-exit=1", "--wait=0", "--mpi=none", "--export=ALL", "--label"]
     words: list[str] = []
-    for number, nodes in components.items():
+    for (number, nodes), path in zip(components.items(), ("", *inputs), strict=True):
         group = [] if number is None else [f"--het-group={number}"]
-        words += [":" if words else "srun", *group, *step, *_places(nodes), *ends]
+        files = [f"--input={path}"] if path else []
+        words += [":" if words else "srun", *group, *step, *_places(nodes), *ends, *files, *program]
     return words

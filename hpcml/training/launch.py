@@ -9,6 +9,8 @@ The first rank that fails ends all others. Each wait has an end: that for rank 0
 """
 
 import contextlib
+import json
+import os
 import queue
 import signal
 import time
@@ -40,6 +42,8 @@ class Launch:
     """File for the messages of srun, and of the programs beside the ranks."""
     timeout: float
     """Seconds in which rank 0 must be there."""
+    inputs: tuple[Path, ...] = ()
+    """Pipes to make, for ranks that the standard input of the commands does not reach."""
 
 
 @dataclass(frozen=True)
@@ -106,10 +110,14 @@ class Ranks:
         self.on_start: Callable[[], None] = lambda: None
         """Called when the ranks begin."""
         self._programs: list[Program] = []
+        self._pipes: dict[Path, int] = {}
 
     def __enter__(self) -> "Ranks":
         env, log = self._launch.environment, self._launch.log
         try:
+            for path in self._launch.inputs:
+                os.mkfifo(path, 0o600)
+                self._pipes[path] = os.open(path, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
             for number, command in enumerate(self._launch.commands):
                 self._programs.append(Program(f"ranks-{number}", command, env, self._inbox, log))
         except BaseException:
@@ -118,10 +126,18 @@ class Ranks:
         return self
 
     def __exit__(self, *_: object) -> None:
-        for program in self._programs:
-            program.close()
+        self._close()
         for program in self._programs:
             program.stop(FAILED_SECONDS + LATE_SECONDS)
+
+    def _close(self) -> None:
+        """Order the ranks to end, by the end of what they read, without waiting."""
+        for path, pipe in self._pipes.items():
+            os.close(pipe)
+            path.unlink()
+        self._pipes.clear()
+        for program in self._programs:
+            program.close()
 
     def run(
         self, watch: Callable[[], float | None], seconds_for: Callable[[int], float | None]
@@ -176,8 +192,7 @@ class Ranks:
             raise EngineError(self._describe("the ranks have not ended after SIGKILL"))
         self._is_late = True
         self._deadline = time.monotonic() + LATE_SECONDS
-        for program in self._programs:
-            program.close()
+        self._close()
         if self._step:
             with contextlib.suppress(CommandError):  # the step has ended
                 run(signal_step(self._step, "KILL"), self._launch.environment)
@@ -201,6 +216,8 @@ class Ranks:
     def _order(self, order: Mapping[str, object]) -> None:
         for program in self._programs:
             program.send(order)
+        for pipe in self._pipes.values():
+            os.write(pipe, json.dumps(order).encode() + b"\n")
 
     def _end(self, seconds: float) -> None:
         self._order({"end": seconds})

@@ -17,7 +17,7 @@ FOLDERS = {
     "evolve": ("journal", "data", "errors"),
     "training": ("journal", "slurm", "errors"),
     "cluster": ("engines", "journal", "data", "slurm", "interpreter", "errors"),
-    "commands": ("cluster", "evolve", "engines", "journal", "data", "slurm", "interpreter", "errors"),
+    "commands": ("cluster", "training", "evolve", "engines", "journal", "data", "slurm", "interpreter", "errors"),
     "scoop_programs": ("cluster",),
     "public": ("cluster", "data", "slurm", "errors"),
 }
@@ -107,7 +107,7 @@ IMPORTERS = {
 
 # Programs that run in a process of their own.
 PROGRAMS = {"cluster.fleet.holder", "cluster.jobs.program", "commands.at_start.sitecustomize",
-            "commands.doctor.probe", "commands.image_start", "commands.jupyter.server",
+            "commands.doctor.probe", "commands.image_start", "commands.jupyter.server", "commands.run_torch_rank",
             "engines.ipyparallel.controller", "engines.ipyparallel.launcher", "engines.mpi.launcher",
             "engines.nodes.rank_holder", "engines.scoop.node"}  # fmt: skip
 READS_ENVIRON = {"cluster.jobs.scheduler", "cluster.session", "commands.main", "data.process_state",

@@ -32,10 +32,16 @@ def _begin(text: str) -> None:
     failed = _customize_site()
     root = os.path.abspath(__file__).rsplit(os.sep, 4)[0]
     sys.path.append(root)  # this library may be in a folder that the program's path does not name
-    from hpcml.commands.program_cluster import begin
+    if "rank" in order:
+        from hpcml.commands.run_torch_here import join_ranks
 
-    sys.path.remove(root)
-    begin(order)
+        join_ranks(os.environ)
+        sys.path.remove(root)
+    else:
+        from hpcml.commands.program_cluster import begin
+
+        sys.path.remove(root)
+        begin(order)
     if failed is not None:
         raise failed
 

@@ -1,0 +1,123 @@
+"""Ranks of `hpcml run --engine torch` on three nodes: their places, their ends, the end of their job."""
+
+import json
+import os
+import re
+import signal
+from pathlib import Path
+
+import pytest
+from patience import patient, wait_until
+
+PROGRAM = Path(__file__).parent / "programs" / "env_ranks.py"
+HET = "#SBATCH --ntasks=1 --nodelist=n1\n#SBATCH hetjob\n#SBATCH --nodes=2 --ntasks=3 --nodelist=n[2-3]"
+
+
+def job_text(cluster, options="", action="end", header=""):
+    command = f"{cluster.python} -m hpcml run --engine torch {options} {PROGRAM} {action}"
+    return f"#!/bin/bash\n{header}\nexec {command}\n"
+
+
+def worlds(output):
+    """Return the variables of all ranks, for each start."""
+    return [json.loads(line) for line in output.splitlines() if line.startswith("[{")]
+
+
+def assert_places(ranks, hosts):
+    assert [rank["node"] for rank in ranks] == hosts
+    assert [rank["RANK"] for rank in ranks] == [str(number) for number in range(len(hosts))]
+    assert {rank["WORLD_SIZE"] for rank in ranks} == {str(len(hosts))}
+    used = list(dict.fromkeys(hosts))
+    for number, (host, rank) in enumerate(zip(hosts, ranks, strict=True)):
+        assert rank["LOCAL_RANK"] == str(hosts[:number].count(host)) == rank["SLURM_LOCALID"]
+        assert rank["LOCAL_WORLD_SIZE"] == str(hosts.count(host))
+        assert rank["GROUP_RANK"] == str(used.index(host))
+    for name in ("MASTER_ADDR", "MASTER_PORT", "TORCHELASTIC_RUN_ID", "TORCHELASTIC_RESTART_COUNT"):
+        assert len({rank[name] for rank in ranks}) == 1
+
+
+def assert_network(cluster, ranks, first):
+    address = cluster.run(["getent", "hosts", first], check=True).stdout.split()[0]
+    assert {rank["MASTER_ADDR"] for rank in ranks} == {address}
+    assert {rank["GLOO_SOCKET_IFNAME"] for rank in ranks} == {"eth0"} == {rank["TP_SOCKET_IFNAME"] for rank in ranks}
+    assert {rank["NCCL_SOCKET_IFNAME"] for rank in ranks} == {"=eth0"}
+
+
+@pytest.mark.release("22.05")
+def test_uneven_nodes_whose_own_names_are_at_loopback(make_cluster):
+    cluster = make_cluster(cpus=(4, 2, 1), loopback_names=True, gpus=2)
+    header = "#SBATCH --gpus-per-node=2"
+    end = cluster.wait(cluster.sbatch(job_text(cluster, header=header), "-N3", "-n7"), timeout=90)
+    assert end.state == "COMPLETED", end.output
+    (ranks,) = worlds(end.output)
+    assert_places(ranks, ["n1"] * 4 + ["n2"] * 2 + ["n3"])
+    assert_network(cluster, ranks, "n1")
+    assert {rank["OMP_NUM_THREADS"] for rank in ranks} == {"1"}
+    assert {rank["CUDA_VISIBLE_DEVICES"] for rank in ranks} == {"0,1"}, "each rank sees all GPUs of its node"
+    assert "engine torch, 7 ranks on n1, n2, n3" in end.output
+
+
+def test_a_heterogeneous_job_is_one_world(cluster):
+    job = cluster.sbatch(job_text(cluster, header=HET))
+    state = cluster.wait(job, timeout=90).state
+    output = (cluster.shared_dir / f"slurm-{job}.out").read_text()
+    assert state == "COMPLETED", output
+    (ranks,) = worlds(output)
+    assert_places(ranks, ["n1", "n2", "n2", "n3"])
+    assert_network(cluster, ranks, "n1")
+
+
+@pytest.mark.release("22.05")
+def test_a_dead_rank_ends_all_and_a_restart_is_a_new_world(cluster):
+    """The other ranks do not heed SIGTERM."""
+    text = job_text(cluster, "--restarts 1", "3:SIGKILL")
+    end = cluster.wait(cluster.sbatch(text, "-N3", "--ntasks-per-node=2"), timeout=90)
+    assert end.state == "COMPLETED", end.output
+    first, second = worlds(end.output)
+    assert first[0]["MASTER_PORT"] != second[0]["MASTER_PORT"]
+    assert {rank["TORCHELASTIC_RESTART_COUNT"] for rank in second} == {"1"}
+    assert [rank["node"] for rank in second] == ["n1", "n1", "n2", "n2", "n3", "n3"]
+    assert "hpcml: rank 3 of 6, on n2, was ended by SIGKILL" in end.output
+    assert "restart 1 of 1" in end.output
+
+
+def test_the_status_of_a_job_is_that_of_the_rank_that_failed(cluster):
+    end = cluster.wait(cluster.sbatch(job_text(cluster, "", "1:7"), "-N2", "-n2"))
+    assert (end.state, end.exit_code) == ("FAILED", 7), end.output
+    assert "hpcml: rank 1 of 2, on n2, ended with exit status 7" in end.output
+    assert "*** STEP" not in end.output, "messages of Slurm are in the log"
+
+
+@pytest.mark.release("24.11")
+def test_a_job_goes_back_to_the_queue_before_its_time_is_over(cluster):
+    text = f"""#!/bin/bash
+action=wait
+[ "${{SLURM_RESTART_COUNT:-0}}" = 0 ] || action=end
+{job_text(cluster, "--requeue", "$action").partition(chr(10))[2]}"""
+    job = cluster.sbatch(text, "-N2", "-n2", "--time=1", "--requeue", "--open-mode=append")
+    end = cluster.wait(job, timeout=150)
+    assert end.state == "COMPLETED", end.output
+    assert len(worlds(end.output)) == 2, end.output
+    assert "the time of the job is over: the ranks get SIGTERM" in end.output
+    assert f"job {job} goes back to the queue" in end.output
+
+
+@pytest.mark.release("22.05")
+def test_a_killed_command_on_the_login_node_leaves_nothing_on_the_nodes(cluster):
+    command = [cluster.python, "-m", "hpcml", "run", "--engine", "torch", PROGRAM, "wait"]
+    process = cluster.popen(["salloc", "--quiet", "-N2", "-n2", *command])
+    assert worlds(process.stdout.readline())
+    (found,) = [one for one in cluster.processes("login") if "torch" in one.argv and "salloc" not in one.argv[0]]
+    os.kill(found.pid, signal.SIGKILL)
+    process.communicate(timeout=patient(60))
+    wait_until(lambda: not any(cluster.processes(node) for node in cluster.nodes), 20)
+
+
+@pytest.mark.release("24.11")
+def test_a_lost_node_ends_the_ranks_and_is_named(cluster):
+    job = cluster.sbatch(job_text(cluster, "", "wait"), "-N3", "-n3", "--no-kill")
+    wait_until(lambda: worlds(cluster.output(job)))
+    cluster.kill_node("n3")
+    end = cluster.wait(job, timeout=120)
+    assert (end.state, end.exit_code) == ("FAILED", 1), end.output
+    assert re.search("hpcml: the ranks have ended.*n3", end.output, re.S), end.output
