@@ -10,9 +10,9 @@ import time
 import traceback
 from typing import Any, NoReturn
 
-from hpcml.engines.descendants import end_trees
+from hpcml.engines.descendants import end_trees, halt
 from hpcml.engines.mpi.control import LARGEST_ORDER, RelayOrder, send_order
-from hpcml.engines.mpi.shared_memory import SharedFile, remove_unused
+from hpcml.engines.mpi.shared_memory import SharedFile, mapped_files, remove_unused
 from hpcml.engines.nodes.forked import die_with_parent
 from hpcml.engines.nodes.messages import send_message
 from hpcml.engines.nodes.program import ignore_end_signals
@@ -101,15 +101,21 @@ class RelayProcess:
             self.forward()  # why it has ended
         self._control.close()
         if not together:
-            end_trees([self.process])
+            self._kill()
+
+    def _kill(self) -> None:
+        """Kill the relay, and note the files that MPI maps, for a start that is not over has not reported them."""
+        halt([self.process])
+        self._files += mapped_files(self.process)
+        end_trees([self.process])
 
     def wait(self) -> None:
         """Wait for the relay's end, some seconds or until SIGTERM, and remove what MPI has left in /dev/shm."""
-        signal.signal(signal.SIGTERM, lambda *_: end_trees([self.process]))
+        signal.signal(signal.SIGTERM, lambda *_: self._kill())
         deadline = time.monotonic() + RELAY_SECONDS
         with contextlib.suppress(ChildProcessError):  # a `reap` has seen its end
             while not os.waitpid(self.process, os.WNOHANG)[0]:
                 time.sleep(0.01)
                 if time.monotonic() > deadline:
-                    end_trees([self.process])
+                    self._kill()
         remove_unused(self._files)

@@ -18,6 +18,23 @@ print("mapped", flush=True)
 sys.stdin.read()
 """
 
+LAUNCHER = """
+import mmap, os, sys, time
+from hpcml.engines.mpi import relay, relay_process
+
+def start(order, control):
+    file = os.open(sys.argv[1], os.O_RDWR)
+    mapped = mmap.mmap(file, 4096)
+    print("mapped", flush=True)
+    time.sleep(600)
+
+relay.run_relay = start
+launcher = relay_process.RelayProcess({"node": "n1"}, os.open(os.devnull, os.O_WRONLY))
+sys.stdin.readline()
+launcher.close(together=False)
+launcher.wait()
+"""
+
 
 @pytest.fixture
 def path():
@@ -68,3 +85,14 @@ def test_another_file_of_the_same_name_is_left(path, mapper):
 def test_a_file_that_is_removed_already_is_not_found(path, mapper):
     os.unlink(path)
     assert mapped_files(mapper.pid) == []
+
+
+def test_a_relay_that_is_killed_while_mpi_starts_leaves_no_file(path):
+    """MPICH maps its file before its ranks know of each other."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", LAUNCHER, path], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout.readline() == "mapped\n"
+    process.communicate("end\n", timeout=patient(20))
+    assert process.returncode == 0
+    assert not os.path.exists(path)
