@@ -38,8 +38,13 @@ def _measured() -> float:
 
 
 def promised(seconds: float) -> float:
-    """Return the seconds that a promise of `seconds` to users may take now, with other work running."""
-    return round(seconds * max(slowness(), BESIDE * _measured()), 1)
+    """Return the seconds that a promise of `seconds` to users may have taken until now, with other work running."""
+    return round(seconds * max(slowness(), BESIDE * _measured(), _waiting()), 1)
+
+
+def _waiting() -> float:
+    """Return how many processes shared a processor in the last minute, in which the promise was kept or not."""
+    return min(os.getloadavg()[0] / len(os.sched_getaffinity(0)), LARGEST)
 
 
 def patient(seconds: float) -> float:
