@@ -78,7 +78,7 @@ def runs_command(words: Sequence[str]) -> bool:
     """
     program = _parse(words).program
     if program[:1] == ["-m"]:
-        return program[1:2] == ["hpcml"] or program[1].startswith("hpcml.commands.")
+        return program[1:2] == ["hpcml"] or program[1].startswith(("hpcml.commands.", "hpcml.engines."))
     return bool(program) and os.path.basename(program[0]) == "hpcml"
 
 

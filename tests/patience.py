@@ -38,7 +38,7 @@ def _measured() -> float:
 
 
 def promised(seconds: float) -> float:
-    """Return the seconds that a promise of `seconds` to users may have taken until now, with other work running."""
+    """Return the seconds in which a promise of `seconds` to users is kept, with other work running until now."""
     return round(seconds * max(slowness(), BESIDE * _measured(), _waiting()), 1)
 
 

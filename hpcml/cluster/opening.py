@@ -35,6 +35,7 @@ __all__ = [
 ]
 
 START_GRACE_SECONDS = 60.0  # for a start to end after its own timeout
+FOR_WORKERS = "hpcml.cluster.joblib.worker"  # module that the nodes import besides
 STAGING_SECONDS = 1800.0  # for the copies of a virtual environment
 
 
@@ -161,7 +162,7 @@ def make_plan(
         directory=str(Path.cwd()),
         timeout=options.timeout,
         min_slots=options.min_slots,
-        preload=chosen,
+        preload=(*chosen, FOR_WORKERS),
         data_dir=None if options.data_dir is None else options.data_dir.absolute(),
         mpi=options.mpi,
         stage_env=options.stage_env,

@@ -27,6 +27,16 @@ def test_the_backend_is_chosen_by_name_or_context(cluster):
         assert Parallel()(delayed(math.sqrt)(n) for n in range(2000)) == expected
 
 
+def within(count):
+    with parallel_config("hpcml"):
+        return Parallel()(delayed(abs)(-number) for number in range(count))
+
+
+def test_a_task_can_name_the_backend(cluster):
+    """In a task there is one job, as in a task of loky's."""
+    assert cluster.submit(within, 3).result() == [0, 1, 2]
+
+
 def test_n_jobs_counts_slots(cluster):
     with parallel_config("hpcml"):
         assert effective_n_jobs(-1) == cluster.slots

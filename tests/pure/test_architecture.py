@@ -194,7 +194,7 @@ def test_the_environment_is_read_in_one_place():
 
 
 def test_import_hpcml_loads_no_engine_and_no_scikit_learn():
-    heavy = ["ipyparallel", "mpi4py", "scoop", "deap", "sklearn", "submitit", "loky", "zmq", "matplotlib"]
+    heavy = ["ipyparallel", "mpi4py", "scoop", "deap", "sklearn", "submitit", "joblib", "zmq", "matplotlib"]
     code = f"import sys, hpcml; print([name for name in {heavy} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"

@@ -11,7 +11,7 @@ from hpcml.cluster.calls import Item
 from hpcml.cluster.joblib.expected_length import expected_length
 from hpcml.errors import HpcmlError
 
-__all__ = ["calls_in_batch", "check_parts", "load", "number_of_calls", "register", "replace_default"]
+__all__ = ["calls_in_batch", "check_parts", "load", "number_of_calls", "replace_default"]
 
 OLDEST = "1.6"
 NEXT = "1.7"  # the first version that no test of hpcml has run on
@@ -59,11 +59,6 @@ def load() -> Any:
     library = SimpleNamespace(parallel=joblib_parallel, backends=_parallel_backends)
     check_parts(library)
     return library
-
-
-def register(name: str, factory: Callable[..., Any]) -> None:
-    """Register `factory`, which returns a backend, under `name`."""
-    joblib.register_parallel_backend(name, factory)
 
 
 def replace_default(name: str, factory: Callable[..., Any]) -> Callable[[], None]:

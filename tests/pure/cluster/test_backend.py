@@ -1,5 +1,7 @@
 """The joblib backend without workers: numbers of jobs, refused settings, batches that cannot be submitted."""
 
+import subprocess
+import sys
 from types import SimpleNamespace
 
 import joblib
@@ -79,3 +81,42 @@ def test_joblib_finds_the_backend_by_its_name():
     with joblib.parallel_config("hpcml"):
         chosen, _ = joblib.parallel.get_active_backend()
     assert isinstance(chosen, HpcmlBackend)
+
+
+LATER = """
+import sys
+import hpcml
+import importlib.util
+before = importlib.util.find_spec("joblib").origin
+import joblib
+assert joblib.__file__ == before
+assert type(joblib.__loader__).__name__ == type(joblib.__spec__.loader).__name__ == "SourceFileLoader"
+assert not any("hpcml" in type(finder).__module__ and "joblib" in type(finder).__module__ for finder in sys.meta_path)
+with joblib.parallel_config("hpcml"):
+    print(type(joblib.parallel.get_active_backend()[0]).__name__)
+"""
+
+
+@pytest.mark.parametrize("first", ["", "import joblib\n", "import hpcml.cluster.joblib.backend\n"])
+def test_joblib_finds_the_backend_whichever_is_imported_first(first):
+    done = subprocess.run([sys.executable, "-c", first + LATER], capture_output=True, text=True)
+    assert (done.stdout, done.stderr) == ("HpcmlBackend\n", "")
+
+
+def test_an_import_of_joblib_that_fails_can_be_made_again(tmp_path):
+    """A user's own joblib may be broken, and mended; the error is Python's own."""
+    code = """
+import sys, hpcml
+path = sys.argv[1]
+sys.path.insert(0, path)
+try:
+    import joblib
+except ZeroDivisionError:
+    sys.path.remove(path)
+    sys.modules.pop("joblib", None)
+import joblib
+print("hpcml" in joblib.parallel.BACKENDS)
+"""
+    (tmp_path / "joblib.py").write_text("1 / 0")
+    done = subprocess.run([sys.executable, "-c", code, tmp_path], capture_output=True, text=True)
+    assert (done.stdout, done.stderr) == ("True\n", "")
