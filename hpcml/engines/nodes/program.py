@@ -35,6 +35,7 @@ __all__ = [
 
 _END_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _held: list[int] = []  # signals that came while they were held
+_ends: list[int] = []  # signal that this program ends at
 
 
 class Supervisor(Protocol):
@@ -88,8 +89,8 @@ def end_on_signals() -> None:
     """End this program in order at a signal of Slurm's, also at one that was held."""
     for signum in _END_SIGNALS:
         signal.signal(signum, _exit_once)
-    if _held:
-        _exit_once()
+    if came := [*_held, *_ends]:
+        _exit_once(came[0])
 
 
 def hold_end_signals() -> None:
@@ -124,6 +125,8 @@ def watch(supervisor: Supervisor, inbox: LineReader) -> None:
     signal.signal(signal.SIGCHLD, lambda *_: None)  # without a handler the wake-up is not written
     supervisor.reap()  # those that ended before the handler was set
     while not inbox.ended:
+        if _ends:  # Python drops what is raised in a function that it calls at a fork, as those of logging
+            sys.exit(1)
         # The pipes of 256 slots are more descriptors than select(2) takes. A message that came together with an
         # earlier one is no longer in the pipe.
         timeout = 0.0 if inbox.has_line else supervisor.timeout
@@ -136,8 +139,9 @@ def watch(supervisor: Supervisor, inbox: LineReader) -> None:
             supervisor.handle(message)
 
 
-def _exit_once(*_: object) -> NoReturn:
+def _exit_once(signum: int, _frame: object = None) -> NoReturn:
     ignore_end_signals()
+    _ends.append(signum)
     sys.exit(1)
 
 

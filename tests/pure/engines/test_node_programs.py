@@ -158,6 +158,41 @@ def test_a_message_that_came_together_with_an_earlier_one_is_handled_at_once(sig
     assert time.monotonic() - began < supervisor.timeout
 
 
+LOST_SIGNAL = """
+import os, signal, sys
+from hpcml.engines.nodes import program
+from hpcml.engines.nodes.messages import LineReader
+
+class Supervisor:
+    watched, timeout = [], None
+    def forward_prints(self): pass
+    def handle(self, message): pass
+    def reap(self):
+        if os.fork() == 0:
+            os._exit(0)
+
+os.register_at_fork(before=lambda: os.kill(os.getpid(), signal.SIGTERM))
+program.end_on_signals()
+try:
+    program.watch(Supervisor(), LineReader(0))
+finally:
+    print("removed", flush=True)
+"""
+
+
+def test_a_signal_that_comes_while_a_worker_is_forked_ends_the_program():
+    """Python prints and drops what is raised in a function that it calls at a fork; logging and random have such."""
+    command = [sys.executable, "-c", LOST_SIGNAL]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        try:
+            assert process.wait(patient(20)) == 1
+            assert process.stdout.read() == b"removed\n"
+        finally:
+            process.kill()
+
+
 def test_prints_of_more_slots_than_select_can_watch(signals):
     """The pipes of 256 slots are more than 1,024 file descriptors."""
     limits = resource.getrlimit(resource.RLIMIT_NOFILE)
