@@ -96,6 +96,43 @@ def test_a_relay_that_is_killed_ends_the_step_which_is_started_again(cluster, ex
     assert search.repeated <= 2 * SLOTS * starts
 
 
+CRASHING = """
+import importlib, os, sys
+
+del sys.modules["mpi4py"]
+sys.path.remove(os.path.dirname(os.path.dirname(__file__)))
+if os.environ.get("SLURM_PROCID") == "1":
+    try:
+        os.unlink("crash")
+    except FileNotFoundError:
+        pass
+    else:
+        print("==== backtrace (tid:    264) ====", file=sys.stderr, flush=True)
+        os._exit(14)
+sys.modules["mpi4py"] = importlib.import_module("mpi4py")
+"""
+FEW = """
+import hpcml
+with hpcml.Cluster(engine="mpi") as cluster:
+    print(cluster.slots, sum(cluster.map(abs, range(1000))))
+"""
+
+
+@pytest.mark.release("24.11")
+def test_a_library_that_crashes_at_the_start_is_started_again(cluster):
+    """UCX does so at times; srun's status is then that of the library."""
+    package = cluster.shared_dir / "first" / "mpi4py"
+    package.mkdir(parents=True)
+    (package / "__init__.py").write_text(CRASHING)
+    crash = cluster.write("crash", "")
+    run = ["salloc", "-Q", "-N2", sys.executable, cluster.write("few.py", FEW)]
+    done = cluster.run(run, env={"PYTHONPATH": str(package.parent)})
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == ["2", "499500"]
+    assert not crash.exists()
+    assert "starting another" in done.stderr
+
+
 MANY = """
 import hpcml
 with hpcml.Cluster() as cluster:

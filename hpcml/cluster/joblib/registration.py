@@ -1,4 +1,4 @@
-"""The name ``"hpcml"`` by which joblib finds the backend; registered with joblib's import, before or after hpcml's.
+"""The name ``"hpcml"`` by which joblib finds the backend: registered when both are imported, in any order.
 
 To import joblib takes 0.2 s, which programs without it, and those of the nodes, need not pay for.
 """

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from hpcml.engines.mpi.answers import Answers
 from hpcml.engines.mpi.step import MpiStep, StepStarter
 from hpcml.engines.mpi.workers import MpiWorkers
-from hpcml.engines.nodes.mpi_explanation import explain_end, lost_nodes
+from hpcml.engines.nodes.mpi_explanation import explain_end, has_crashed, lost_nodes
 from hpcml.engines.nodes.node_data import NodeData
 from hpcml.engines.plan import Plan
 from hpcml.errors import HpcmlError
@@ -102,17 +102,17 @@ class MpiRecovery:
         error = step.error or self._starter.explain(said)
         if self.is_watching:
             error = error or explain_end(said)
-        if error or not self._may_start_again(step, status):
+        if error or not self._may_start_again(step, status, said):
             self._give_up(step, error or f"the workers' step ended with status {status}")
             return
         without = f" without {', '.join(sorted(lost))}" if lost and lost != step.names else ""
         log.warning("the workers' step ended with status %s: starting another%s", status, without)
         self._start_without(step, lost)
 
-    def _may_start_again(self, step: MpiStep, status: int | None) -> bool:
-        """Return whether another step may do better: at the start, only where a signal has ended the first."""
+    def _may_start_again(self, step: MpiStep, status: int | None, said: str) -> bool:
+        """Return whether another step may do better: at the start, only where the first was killed or crashed."""
         was_killed = status is not None and not 0 <= status <= KILLED_STATUS
-        return (self.is_watching or was_killed) and step.vain < STARTS
+        return (self.is_watching or was_killed or has_crashed(said)) and step.vain < STARTS
 
     def _give_up(self, step: MpiStep, reason: str) -> None:
         """Use the other steps alone; without any, no worker can be reached any more."""

@@ -5,7 +5,7 @@ import re
 from hpcml.engines.nodes.mpi_plugin import Library, wanted_plugins
 from hpcml.slurm.hostlist import expand
 
-__all__ = ["explain", "explain_end", "lost_nodes"]
+__all__ = ["explain", "explain_end", "has_crashed", "lost_nodes"]
 
 # What libraries say whose ranks do not find each other, and how an error states the same. Seen with MPICH 5.0.2 by
 # pmix, Open MPI 4.1.4 by pmi2 and none; the last is `hpcml.engines.nodes.rank_start.WrongWorld`.
@@ -30,6 +30,23 @@ def lost_nodes(text: str) -> set[str]:
     {'n3'}
     """
     return {name for found in _LOST.findall(text) for name in expand("".join(found))}
+
+
+_CRASH = re.compile(r"=== backtrace \(tid|\*\*\* Process received signal|Caught signal \d")
+
+
+def has_crashed(text: str) -> bool:
+    """Return whether MPI's library reports a crash of its own: UCX and Open MPI print the place.
+
+    srun's status then need not be that of a signal.
+
+    Examples
+    --------
+    >>> from hpcml.engines.nodes.mpi_explanation import has_crashed
+    >>> has_crashed("0: [n1:264  :0:264] Caught signal 11 (Segmentation fault: address not mapped to object)")
+    True
+    """
+    return _CRASH.search(text) is not None
 
 
 _JOB_IS_OVER = re.compile(r"job \d+ has expired|nvalid job id|Job/step already completing|has been revoked")

@@ -91,7 +91,7 @@ before = importlib.util.find_spec("joblib").origin
 import joblib
 assert joblib.__file__ == before
 assert type(joblib.__loader__).__name__ == type(joblib.__spec__.loader).__name__ == "SourceFileLoader"
-assert not any("hpcml" in type(finder).__module__ and "joblib" in type(finder).__module__ for finder in sys.meta_path)
+assert not any("hpcml.cluster.joblib" in type(finder).__module__ for finder in sys.meta_path)
 with joblib.parallel_config("hpcml"):
     print(type(joblib.parallel.get_active_backend()[0]).__name__)
 """
@@ -99,7 +99,7 @@ with joblib.parallel_config("hpcml"):
 
 @pytest.mark.parametrize("first", ["", "import joblib\n", "import hpcml.cluster.joblib.backend\n"])
 def test_joblib_finds_the_backend_whichever_is_imported_first(first):
-    done = subprocess.run([sys.executable, "-c", first + LATER], capture_output=True, text=True)
+    done = subprocess.run([sys.executable, "-c", first + LATER], capture_output=True, text=True, check=False)
     assert (done.stdout, done.stderr) == ("HpcmlBackend\n", "")
 
 
@@ -118,5 +118,5 @@ import joblib
 print("hpcml" in joblib.parallel.BACKENDS)
 """
     (tmp_path / "joblib.py").write_text("1 / 0")
-    done = subprocess.run([sys.executable, "-c", code, tmp_path], capture_output=True, text=True)
+    done = subprocess.run([sys.executable, "-c", code, tmp_path], capture_output=True, text=True, check=False)
     assert (done.stdout, done.stderr) == ("True\n", "")

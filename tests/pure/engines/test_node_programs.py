@@ -181,7 +181,7 @@ finally:
 
 
 def test_a_signal_that_comes_while_a_worker_is_forked_ends_the_program():
-    """Python prints and drops what is raised in a function that it calls at a fork; logging and random have such."""
+    """Python prints and drops what is raised in a function that it calls at a fork, as those of logging."""
     command = [sys.executable, "-c", LOST_SIGNAL]
     with subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
