@@ -107,8 +107,10 @@ if os.environ.get("SLURM_PROCID") == "1":
     except FileNotFoundError:
         pass
     else:
+        from mpi4py import MPI
+
         print("==== backtrace (tid:    264) ====", file=sys.stderr, flush=True)
-        os._exit(14)
+        MPI.COMM_WORLD.Abort(14)
 sys.modules["mpi4py"] = importlib.import_module("mpi4py")
 """
 FEW = """
