@@ -1,6 +1,7 @@
 # make demo   the main job: a virtual environment, the library in it, and a grid search over this computer
 # make test   all tests; as root on Debian with a real Slurm of three nodes, on two of its releases
-# make test-thirdparty   libraries that were not written for hpcml; make test-torch   torch
+# make test-thirdparty   libraries that were not written for hpcml
+# make test-torch   torch, Lightning Fabric, accelerate and JAX; as root on Debian on a real Slurm of three nodes too
 # make test-notebook   a notebook in JupyterLab, in headless Chromium (apt-get install chromium)
 # make test-ipyparallel   ipyparallel's own tests, on engines that hpcml started
 # make docs   the book, as HTML in build/docs; warnings are errors. make docs-links   its links to other sites
@@ -36,8 +37,11 @@ docs-links: .venv/test
 test-ipyparallel: test-environment
 	$(BIN)/python tests/thirdparty/ipyparallel_tests.py
 
-test-thirdparty test-torch: test-%: .venv-%/test
-	.venv-$*/bin/python -m pytest tests/thirdparty
+test-thirdparty: .venv-thirdparty/test
+	.venv-thirdparty/bin/python -m pytest tests/thirdparty
+
+test-torch: .venv-torch/test
+	.venv-torch/bin/python -m pytest tests/thirdparty tests/slurm/test_torch_on_nodes.py
 
 test-notebook: .venv-browser/test
 	.venv-browser/bin/python -m pytest tests/browser/test_jupyterlab_page.py
@@ -57,6 +61,13 @@ clean:
 .venv/demo: setup.cfg
 	$(PYTHON) -m venv .venv
 	$(BIN)/python $(PIP) --editable '.[sklearn]'
+	touch $@
+
+# By number, as pip then takes the build of torch for CPUs where one is at hand.
+.venv-torch/test: setup.cfg
+	$(PYTHON) -m venv .venv-torch
+	.venv-torch/bin/python $(PIP) torch==2.13.0
+	.venv-torch/bin/python $(PIP) --editable '.[test,torch]' accelerate jax lightning-fabric
 	touch $@
 
 .venv-%/test: setup.cfg

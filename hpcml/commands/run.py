@@ -93,7 +93,7 @@ def run_program(arguments: argparse.Namespace, environment: Mapping[str, str]) -
     if arguments.engine == "torch":
         return _run_with_torch(arguments, program, environment)
     if arguments.restarts:
-        raise HpcmlError("--restarts is for ranks, as engine 'torch' starts them: other engines replace lost workers")
+        raise HpcmlError("--restarts is for ranks of engine 'torch': other engines replace workers that are lost")
     ranks = count_ranks(environment)
     if ranks > 1:
         check_ranks(ranks, arguments.engine, arguments.container or arguments.container_image)

@@ -22,8 +22,9 @@ from hpcml.slurm.commands import step_environment
 from hpcml.slurm.nodes import Node
 from hpcml.slurm.process import Inbox
 from hpcml.slurm.ranks import training_step
-from hpcml.training.launch import Launch, RankEnd, Ranks
+from hpcml.training.launch import Launch, Ranks
 from hpcml.training.place import Place
+from hpcml.training.rank_end import RankEnd
 
 __all__ = ["rank_commands", "refuse_options", "run_with_torch"]
 
@@ -44,7 +45,7 @@ def refuse_options(arguments: argparse.Namespace, program: Sequence[str]) -> Non
         if getattr(arguments, name):
             raise EngineError(f"--{name.replace('_', '-')} does not go with --engine torch: {reason}")
     if program[0] == "-":
-        raise EngineError("engine 'torch' runs a program on each slot, and standard input is there once: name a script")
+        raise EngineError("engine 'torch' runs a program on each slot, and standard input is there once: name one")
 
 
 def rank_commands(
@@ -92,21 +93,16 @@ def run_with_torch(
     refuse_options(arguments, program)
     inbox = Inbox()
     with RunEnd(environment, inbox, arguments.requeue) as end:
-        return _Run(arguments, program, environment, cpus, inbox, end).run()
+        return _Run(arguments, program, cpus, inbox, end).run()
 
 
 class _Run:
     """Starts of the ranks of one program."""
 
     def __init__(
-        self,
-        arguments: argparse.Namespace,
-        program: Sequence[str],
-        environment: Mapping[str, str],
-        cpus: int,
-        inbox: Inbox,
-        end: RunEnd,
+        self, arguments: argparse.Namespace, program: Sequence[str], cpus: int, inbox: Inbox, end: RunEnd
     ) -> None:
+        environment = end.environment
         options = Options.from_arguments(vars(arguments))
         self._allocation = detect(environment)
         self._nodes = make_nodes(self._allocation, cpus, True, **options.of_slots)

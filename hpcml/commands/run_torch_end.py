@@ -31,14 +31,14 @@ class RunEnd:
     """
 
     def __init__(self, environment: Mapping[str, str], inbox: Inbox, requeues: bool) -> None:
-        self._environment = environment
+        self.environment = environment
         self._inbox = inbox
         self._requeues = requeues
         self._job = environment.get("SLURM_JOB_ID", "")
         self._is_stopped = False
 
     def __enter__(self) -> "RunEnd":
-        end = self._environment.get("SLURM_JOB_END_TIME", "")
+        end = self.environment.get("SLURM_JOB_END_TIME", "")
         seconds = int(end) - time.time() if self._job and end.isdigit() else None
         asks = self._requeues and bool(self._job)
         self._deadline = Deadline(self._ask if asks else None, seconds if asks else None, self._take)
@@ -52,7 +52,7 @@ class RunEnd:
         self._deadline.close()
 
     def _ask(self) -> float | None:
-        return time_left(self._job, self._environment)
+        return time_left(self._job, self.environment)
 
     def _take(self, number: int) -> None:
         self._inbox.put((None, {"signal": number}))
@@ -83,7 +83,7 @@ class RunEnd:
             if not self._job:
                 raise CommandError("this is not a Slurm job")
             print(f"hpcml: job {self._job} goes back to the queue", file=sys.stderr, flush=True)
-            requeue_job(self._job, self._environment)  # Slurm may end this process before that returns
+            requeue_job(self._job, self.environment)  # Slurm may end this process before that returns
         except CommandError as error:
             print(f"hpcml: the job cannot be requeued: {error}", file=sys.stderr, flush=True)
             return status or os.EX_TEMPFAIL

@@ -46,8 +46,8 @@ def become_rank(arguments: argparse.Namespace, program: Sequence[str], environme
     for name in _REFUSED:
         if getattr(arguments, name):
             raise EngineError(
-                f"--{name.replace('_', '-')} is for ranks that `hpcml run` starts, and these were started by mpirun, "
-                "srun or torchrun: leave that out, or the option"
+                f"--{name.replace('_', '-')} is for ranks that `hpcml run` starts, and these were started by "
+                "mpirun, srun or torchrun: leave that out, or the option"
             )
     variables = program_environment(environment, interpreter_options(sys.orig_argv), {"rank": True})
     os.execve(sys.executable, program_command(sys.executable, sys.orig_argv, program), variables)

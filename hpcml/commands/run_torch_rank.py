@@ -13,6 +13,7 @@ end of `hpcml run`, and so of the rank.
 import contextlib
 import ctypes
 import json
+import math
 import os
 import select
 import signal
@@ -20,9 +21,11 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping
+from functools import partial
 from types import FrameType
-from typing import IO, Any
+from typing import Any
 
+from hpcml.commands.run_torch_output import Stream
 from hpcml.slurm.message_lines import message_lines
 from hpcml.training.network import held_address, interface_variables
 from hpcml.training.place import Place, place_in_step
@@ -32,42 +35,11 @@ __all__ = ["main"]
 PASSED_ON = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2)
 LINE_SECONDS = 0.1  # that a line may take to be complete
 SAME_SIGNAL_SECONDS = 5.0  # in which an ordered signal is the one that Slurm has sent to the rank already
+BEAT_SECONDS = 4.0  # between two signs of life of a node
 LOST_SECONDS = 5.0  # from SIGTERM to SIGKILL, where `hpcml run` has ended
 DRAIN_SECONDS = 1.0  # for the output of processes that the rank has left
-ERROR_BYTES, ERROR_LINES = 1 << 14, 20  # of standard error, in the news of a failure
+ERROR_LINES = 20  # of standard error, in the news of a failure
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
-
-
-class _Stream:
-    """Output of the rank: complete lines are sent at once, and what is no line after a while."""
-
-    def __init__(self, name: str, pipe: IO[bytes]) -> None:
-        self.name = name
-        self.fd = pipe.fileno()
-        self.is_open = True
-        self.held = b""
-        self.last = b""
-        os.set_blocking(self.fd, False)
-
-    def read(self) -> bytes:
-        """Return the lines that have come; a bar of progress ends with a carriage return."""
-        try:
-            data = os.read(self.fd, 1 << 16)
-        except BlockingIOError:
-            return b""
-        if not data:
-            self.is_open = False
-            return self.take()
-        self.last = (self.last + data)[-ERROR_BYTES:]
-        data = self.held + data
-        end = max(data.rfind(b"\n"), data.rfind(b"\r")) + 1
-        self.held = data[end:]
-        return data[:end]
-
-    def take(self) -> bytes:
-        """Return the part of a line that is held."""
-        data, self.held = self.held, b""
-        return data
 
 
 class _Rank:
@@ -86,6 +58,8 @@ class _Rank:
         self._env = env
         self._orders = b""
         self._kill_at: float | None = None
+        # Slurm notices the loss of a node after minutes. The first rank of each node tells that there is one.
+        self._beat_at = 0.0 if not self._is_local and self._place.local_rank == 0 else math.inf
         self._was_told = False
 
     def _note(self, number: int, _: FrameType | None) -> None:
@@ -156,25 +130,19 @@ class _Rank:
 
     def _run_program(self, environment: Mapping[str, str]) -> tuple[int, bytes]:
         """Run the program to its end; return its status as `subprocess` has it, and its last errors."""
-        parent = os.getpid()
-
-        def _follow() -> None:
-            ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-            if os.getppid() != parent:
-                os._exit(1)
-
         child = subprocess.Popen(
             self._order["program"],
             env=environment,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            preexec_fn=_follow,
+            preexec_fn=partial(_follow, os.getpid()),  # noqa: PLW1509 - there is one thread
             # Signals of Slurm are for the group of its task, and a program without Slurm has a group to be ended.
             process_group=0 if self._is_local else None,
         )
-        assert child.stdout is not None and child.stderr is not None
-        streams = (_Stream("out", child.stdout), _Stream("err", child.stderr))
+        assert child.stdout is not None
+        assert child.stderr is not None
+        streams = (Stream("out", child.stdout), Stream("err", child.stderr))
         inputs = [0]
         while child.poll() is None:
             self._wait(streams, inputs)
@@ -186,13 +154,18 @@ class _Rank:
                 os.killpg(child.pid, signal.SIGKILL)
         return child.returncode, streams[1].last
 
-    def _wait(self, streams: tuple[_Stream, ...], inputs: list[int]) -> None:
+    def _wait(self, streams: tuple[Stream, ...], inputs: list[int]) -> None:
         """Wait for output, orders and signals, until a time that is due."""
         due = [LINE_SECONDS] if any(stream.held for stream in streams) else []
         if self._kill_at is not None:
-            due.append(max(self._kill_at - time.monotonic(), 0))
+            due.append(self._kill_at - time.monotonic())
+        if time.monotonic() >= self._beat_at:
+            self._send({"alive": self._place.host})
+            self._beat_at = time.monotonic() + BEAT_SECONDS
+        if self._beat_at < math.inf:
+            due.append(self._beat_at - time.monotonic())
         opened = [stream.fd for stream in streams if stream.is_open]
-        ready = select.select([*inputs, self._waker, *opened], [], [], min(due) if due else None)[0]
+        ready = select.select([*inputs, self._waker, *opened], [], [], max(min(due), 0) if due else None)[0]
         self._clear_waker()
         if not ready:
             for stream in streams:
@@ -213,16 +186,16 @@ class _Rank:
             child.kill()
             self._kill_at = None
 
-    def _pass_on(self, streams: tuple[_Stream, ...]) -> None:
+    def _pass_on(self, streams: tuple[Stream, ...]) -> None:
         for stream in streams:
             if stream.is_open:
                 self._print(stream, stream.read())
 
-    def _print(self, stream: _Stream, data: bytes) -> None:
+    def _print(self, stream: Stream, data: bytes) -> None:
         if data:
             self._send({stream.name: data.decode("latin-1")})
 
-    def _drain(self, streams: tuple[_Stream, ...]) -> None:
+    def _drain(self, streams: tuple[Stream, ...]) -> None:
         """Pass on what is left, also of processes that the rank has left, for a moment."""
         end = time.monotonic() + DRAIN_SECONDS
         while time.monotonic() < end:
@@ -232,6 +205,13 @@ class _Rank:
             self._pass_on(streams)
         for stream in streams:
             self._print(stream, stream.take())
+
+
+def _follow(parent: int) -> None:
+    """Have the kernel end this process when its parent ends."""
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        os._exit(1)
 
 
 def main() -> int:

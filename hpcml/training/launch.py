@@ -5,7 +5,8 @@
     srun, or a process for each rank ── here, prints, ended ──> inbox ──> `Ranks.run`, in the caller's thread
              <── start, signal, end ── `Ranks` <── signals, from the inbox
 
-The first rank that fails ends all others. Each wait has an end: that for rank 0, and those for ends that were ordered.
+The first rank that fails ends all others. Each wait has an end: that for rank 0, and those for ends that were
+ordered.
 """
 
 import contextlib
@@ -14,20 +15,21 @@ import os
 import queue
 import signal
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from hpcml.errors import CommandError, EngineError
 from hpcml.slurm.commands import signal_step
-from hpcml.slurm.process import Inbox, Program, run, tail
+from hpcml.slurm.process import Inbox, Program, run
+from hpcml.training.rank_end import SILENT_SECONDS, RankEnd
 
-__all__ = ["Launch", "RankEnd", "Ranks"]
+__all__ = ["Launch", "Ranks"]
 
 FAILED_SECONDS = 5.0  # from SIGTERM to SIGKILL for the other ranks, where one has failed
 ENDED_SECONDS = 30.0  # for ranks after SIGTERM, SIGINT or SIGHUP; that of Slurm's KillWait
-LATE_SECONDS = 10.0  # after a SIGKILL was due, until Slurm is asked to end the step
+LATE_SECONDS = 5.0  # after a SIGKILL was due, until Slurm is asked to end the step
 ENDING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
@@ -44,45 +46,6 @@ class Launch:
     """Seconds in which rank 0 must be there."""
     inputs: tuple[Path, ...] = ()
     """Pipes to make, for ranks that the standard input of the commands does not reach."""
-
-
-@dataclass(frozen=True)
-class RankEnd:
-    """End of a rank that has failed.
-
-    Examples
-    --------
-    >>> end = RankEnd(rank=2, node="n2", status=-9, errors="")
-    >>> end.exit_status, end.cause
-    (137, 'was ended by SIGKILL')
-    """
-
-    rank: int
-    node: str
-    status: int
-    """Exit status; below 0 the negative number of the signal."""
-    errors: str = ""
-    """Last lines of the standard error of the rank."""
-
-    @property
-    def exit_status(self) -> int:
-        """The exit status as a shell has it."""
-        return self.status if self.status >= 0 else 128 - self.status
-
-    @property
-    def cause(self) -> str:
-        """The end in words."""
-        if self.status >= 0:
-            return f"ended with exit status {self.status}"
-        try:
-            return f"was ended by {signal.Signals(-self.status).name}"
-        except ValueError:
-            return f"was ended by signal {-self.status}"
-
-    def describe(self, ranks: int) -> str:
-        """Return the end, and the last lines of the rank, for a message."""
-        found = f"rank {self.rank} of {ranks}, on {self.node}, {self.cause}"
-        return f"{found}; its standard error ended with\n{tail(self.errors)}" if self.errors.strip() else found
 
 
 class Ranks:
@@ -104,6 +67,8 @@ class Ranks:
         self._deadline: float | None = time.monotonic() + launch.timeout
         self._is_started = False
         self._is_late = False
+        self._is_given_up = False
+        self._heard: dict[tuple[int, str], float] = {}  # first rank of a node, node: the last sign of life
         self._failed: RankEnd | None = None
         self.signals: list[int] = []
         """The signals that were passed on."""
@@ -139,9 +104,7 @@ class Ranks:
         for program in self._programs:
             program.close()
 
-    def run(
-        self, watch: Callable[[], float | None], seconds_for: Callable[[int], float | None]
-    ) -> RankEnd | None:
+    def run(self, watch: Callable[[], float | None], seconds_for: Callable[[int], float | None]) -> RankEnd | None:
         """Run the ranks to their end; return the end of the first that has failed.
 
         Parameters
@@ -157,7 +120,7 @@ class Ranks:
             Rank 0 does not come in time; or the ranks end without an end of a rank, as on a node that is lost.
         """
         running = set(self._programs)
-        while running:
+        while running and not self._is_given_up:
             program, message = self._next(watch())
             if message is None and program is not None:
                 running.discard(program)
@@ -167,19 +130,24 @@ class Ranks:
                 self._take(message)
             elif message:
                 self.pass_on(message["signal"], seconds_for(message["signal"]))
-        if self._failed is None and any(program.status for program in self._programs) and not self.signals:
-            raise EngineError(self._describe("the ranks have ended"))
+        failed = any(program.status for program in self._programs) and not self.signals
+        if self._failed is None and (failed or self._is_given_up):
+            ends = "have not ended" if self._is_given_up else "have ended"
+            raise EngineError(self._describe(f"the ranks {ends}, and none of them has said why"))
         return self._failed
 
     def _next(self, pause: float | None) -> tuple[Program | None, Mapping[str, Any] | None]:
         """Return the next message; an empty one where a time is due."""
         due = [pause] if pause is not None else []
         if self._deadline is not None:
-            due.append(max(self._deadline - time.monotonic(), 0))
+            due.append(self._deadline - time.monotonic())
+        if self._heard:
+            due.append(min(self._heard.values()) + SILENT_SECONDS - time.monotonic())
         with contextlib.suppress(queue.Empty):
             return self._inbox.get(timeout=max(min(due), 0.001) if due else None)
         if self._deadline is not None and time.monotonic() >= self._deadline:
             self._be_late()
+        self._find_lost()
         return None, {}
 
     def _be_late(self) -> None:
@@ -189,13 +157,28 @@ class Ranks:
                 self._describe(f"rank 0 has not started within {self._launch.timeout:g} s (--timeout=…)")
             )
         if self._is_late:
-            raise EngineError(self._describe("the ranks have not ended after SIGKILL"))
+            self._is_given_up = True
+            return
         self._is_late = True
         self._deadline = time.monotonic() + LATE_SECONDS
         self._close()
         if self._step:
             with contextlib.suppress(CommandError):  # the step has ended
                 run(signal_step(self._step, "KILL"), self._launch.environment)
+
+    def _find_lost(self) -> None:
+        """End the ranks where a node has been silent; called when all messages that have come are taken."""
+        for (rank, node), heard in list(self._heard.items()):
+            if time.monotonic() >= heard + SILENT_SECONDS:
+                del self._heard[rank, node]
+                self._fail(RankEnd(rank, node, 1, is_lost=True))
+
+    def _fail(self, end: RankEnd) -> None:
+        """End all ranks because of the end of the first that has failed."""
+        if self._failed is None:
+            self._failed = end
+            if not self.signals:
+                self._end(FAILED_SECONDS)
 
     def _take(self, message: Mapping[str, Any]) -> None:
         """Take a message of a rank."""
@@ -208,10 +191,12 @@ class Ranks:
             self._deadline = None
             self._order({"start": message["address"]})
             self.on_start()
-        elif message.get("ended") and self._failed is None and (self.signals or not message["told"]):
-            self._failed = RankEnd(message["rank"], message["node"], message["ended"], message["errors"])
-            if not self.signals:
-                self._end(FAILED_SECONDS)
+        elif "alive" in message:
+            self._heard[message["rank"], message["alive"]] = time.monotonic()
+        elif "ended" in message:
+            self._heard.pop((message["rank"], message["node"]), None)
+            if message["ended"] and (self.signals or not message["told"]):
+                self._fail(RankEnd(message["rank"], message["node"], message["ended"], message["errors"]))
 
     def _order(self, order: Mapping[str, object]) -> None:
         for program in self._programs:
@@ -243,8 +228,7 @@ class Ranks:
             self._set_deadline(seconds + LATE_SECONDS)
 
     def _describe(self, what: str) -> str:
-        programs: Sequence[Program] = self._programs
-        text = programs[0].log_tail() if programs else ""
-        statuses = {program.status for program in programs if program.status}
+        text = self._programs[0].log_tail()
+        statuses = {program.status for program in self._programs if program.status}
         ends = f", with exit status {max(statuses)}" if statuses else ""
         return f"{what}{ends}; the log {self._launch.log} ends with\n{text}"

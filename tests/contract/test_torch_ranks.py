@@ -1,4 +1,4 @@
-"""`hpcml run --engine torch` on this computer: a program is the same as by `python`, and its ranks end together."""
+"""`hpcml run --engine torch` on this computer: a program is as by `python`, and its ranks end together."""
 
 import json
 import os

@@ -45,8 +45,8 @@ REACHED_THROUGH = {
         "training.checkpoints",
     },
     "hpcml run": {
-        "cluster.ipyparallel.parts", "commands.at_start.sitecustomize", "commands.run", "commands.run_torch",
-        "commands.run_torch_end", "commands.run_torch_here", "commands.run_torch_rank", "engines.scoop.broker",
+        "cluster.ipyparallel.parts", "commands.at_start.sitecustomize", "commands.run", "commands.run_torch_end",
+        "commands.run_torch_here", "commands.run_torch_output", "commands.run_torch_rank", "engines.scoop.broker",
         "engines.scoop.packing", "engines.scoop.patches", "engines.scoop.pool", "engines.scoop.script",
         "engines.scoop.steps",
     },

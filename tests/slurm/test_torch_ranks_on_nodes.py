@@ -2,7 +2,6 @@
 
 import json
 import os
-import re
 import signal
 from pathlib import Path
 
@@ -39,7 +38,8 @@ def assert_places(ranks, hosts):
 def assert_network(cluster, ranks, first):
     address = cluster.run(["getent", "hosts", first], check=True).stdout.split()[0]
     assert {rank["MASTER_ADDR"] for rank in ranks} == {address}
-    assert {rank["GLOO_SOCKET_IFNAME"] for rank in ranks} == {"eth0"} == {rank["TP_SOCKET_IFNAME"] for rank in ranks}
+    assert {rank["GLOO_SOCKET_IFNAME"] for rank in ranks} == {"eth0"}
+    assert {rank["TP_SOCKET_IFNAME"] for rank in ranks} == {"eth0"}
     assert {rank["NCCL_SOCKET_IFNAME"] for rank in ranks} == {"=eth0"}
 
 
@@ -118,6 +118,5 @@ def test_a_lost_node_ends_the_ranks_and_is_named(cluster):
     job = cluster.sbatch(job_text(cluster, "", "wait"), "-N3", "-n3", "--no-kill")
     wait_until(lambda: worlds(cluster.output(job)))
     cluster.kill_node("n3")
-    end = cluster.wait(job, timeout=120)
-    assert (end.state, end.exit_code) == ("FAILED", 1), end.output
-    assert re.search("hpcml: the ranks have ended.*n3", end.output, re.S), end.output
+    cluster.wait_state(job, "COMPLETING", "FAILED", timeout=120)  # Slurm waits for the node
+    assert "hpcml: rank 2 of 3, on n3, is lost: nothing has come from that node for 20 s" in cluster.output(job)
