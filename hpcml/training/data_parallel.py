@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Iterator
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -13,8 +13,6 @@ from hpcml.training.shards import shares_of_batches
 from hpcml.training.torch_gradients import average_gradients, copy_module
 
 __all__ = ["DataParallel"]
-
-Values = TypeVar("Values")
 
 _FITTED = ("coef_", "intercept_", "coefs_", "intercepts_")
 
@@ -96,7 +94,7 @@ class DataParallel:
             raise ValueError(f"rows={rows}, batch={batch}: both are at least 1")
         return shares_of_batches(rows, batch, rank=self.rank, size=self.size, seed=seed, epoch=epoch, first=first)
 
-    def mean(self, values: Values, samples: int) -> Values:
+    def mean(self, values: Any, samples: int) -> Any:
         """Return the mean of all ranks' values, weighted by their samples. All ranks call this together.
 
         Parameters
@@ -109,7 +107,7 @@ class DataParallel:
 
         Returns
         -------
-        Values
+        object
             New arrays in the same dicts, lists and tuples, of the same types.
 
         Raises
@@ -123,7 +121,7 @@ class DataParallel:
         flats, views = weighted(leaves, share)
         for flat in flats:
             self._group.sum_into(flat)
-        return rebuilt(values, map(_as_before, leaves, views))  # type: ignore[no-any-return]
+        return rebuilt(values, map(_as_before, leaves, views))
 
     def average_gradients(self, model: Any, samples: int) -> None:
         """Put the mean of all ranks' gradients into those of a torch module, after ``loss.backward()``.
@@ -188,7 +186,7 @@ class DataParallel:
         for here, mean in zip(leaves_of(weights), leaves_of(self.mean(weights, rows)), strict=True):
             np.copyto(here, mean)  # optimizers hold references to these arrays
 
-    def copy_first(self, model: Values) -> Values:
+    def copy_first(self, model: Any) -> Any:
         """Return the model of rank 0: a module of torch changes in place, and of arrays there are new ones.
 
         All ranks call this together, before the first step. Their models have the same shapes and types.
@@ -199,7 +197,7 @@ class DataParallel:
         copies = [np.array(leaf) for leaf in leaves_of(model)]
         for copy in copies:
             self._group.copy_first(copy.reshape(-1))
-        return rebuilt(model, iter(copies))  # type: ignore[no-any-return]
+        return rebuilt(model, iter(copies))
 
     def _share(self, samples: list[int], outlines: list[int]) -> float:
         """Return this rank's share of the mean over all samples."""

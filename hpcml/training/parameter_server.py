@@ -43,8 +43,7 @@ class ParameterServer:
     staleness
         At most so many updates lie between the weights of a gradient and its own update.
     checkpoints
-        Where snapshots are saved, and the last is loaded at the start. They are `hpcml.training.Checkpoints` of one
-        process.
+        Where snapshots are saved, and the last is loaded at the start; of one process.
     every
         Number of updates between snapshots. An asynchronous server first takes all gradients that were begun.
 

@@ -90,17 +90,21 @@ class _MpiRanks(RankGroup):
         self.rank, self.size = comm.rank, comm.size
 
     def gather(self, value: Any) -> list[Any]:
+        """Return the values of all ranks."""
         return list(self._comm.allgather(value))
 
     def gather_numbers(self, numbers: Sequence[int]) -> list[list[int]]:
+        """Return the numbers of all ranks."""
         found = np.empty((self.size, len(numbers)), np.int64)
         self._comm.Allgather(np.array(numbers, np.int64), found)
         return [[int(number) for number in row] for row in found]
 
     def sum_into(self, flat: Any) -> None:
+        """Put the sum over the ranks into a flat array."""
         ring_sum(self._comm, np.asarray(flat))
 
     def copy_first(self, flat: Any) -> None:
+        """Put the content of rank 0's flat array into those of the others."""
         self._comm.Bcast(np.asarray(flat).view(np.uint8))
 
 
@@ -118,20 +122,24 @@ class _TorchRanks(RankGroup):
         self.rank, self.size = distributed.get_rank(group), distributed.get_world_size(group)
 
     def gather(self, value: Any) -> list[Any]:
+        """Return the values of all ranks."""
         values: list[Any] = [None] * self.size
         self._distributed.all_gather_object(values, value, group=self._group)
         return values
 
     def gather_numbers(self, numbers: Sequence[int]) -> list[list[int]]:
+        """Return the numbers of all ranks."""
         own = self._torch.tensor(numbers, dtype=self._torch.int64, device=self._device)
         found = [self._torch.empty_like(own) for _ in range(self.size)]
         self._distributed.all_gather(found, own, group=self._group)
         return [one.tolist() for one in found]
 
     def sum_into(self, flat: Any) -> None:
+        """Put the sum over the ranks into a flat array."""
         self._on_device(flat, lambda tensor: self._distributed.all_reduce(tensor, group=self._group))
 
     def copy_first(self, flat: Any) -> None:
+        """Put the content of rank 0's flat array into those of the others."""
         first = self._distributed.get_global_rank(self._group or self._distributed.group.WORLD, 0)
         self._on_device(flat, lambda tensor: self._distributed.broadcast(tensor, first, group=self._group))
 

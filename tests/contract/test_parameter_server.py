@@ -43,7 +43,7 @@ def test_deaths_of_workers_and_of_the_server_change_no_bit(mode, tmp_path):
 
 
 def test_a_gradient_whose_worker_is_given_up_is_left_out(tmp_path):
-    found = output_of(tmp_path, **MODES["synchronous"], deaths=[33, 120], cluster={"retries": 1})
+    found = output_of(tmp_path, **MODES["synchronous"], fatal=[33, 120], cluster={"retries": 1})
     assert found["lost"] == 2
     assert found["error"] < 1e-12
 

@@ -41,9 +41,14 @@ REACHED_THROUGH = {
     },
     "hpcml.training.rank_env": {"training.ranks"},
     "hpcml.training.Checkpoints": {
-        "training.checkpoint_files", "training.checkpoint_reader", "training.checkpoint_writer",
-        "training.checkpoints",
+        "training.checkpoint_files", "training.checkpoint_reader", "training.checkpoint_versions",
+        "training.checkpoint_writer", "training.checkpoints",
     },
+    "hpcml.training.DataParallel": {
+        "training.data_parallel", "training.flat_values", "training.rank_group", "training.ring",
+        "training.torch_gradients",
+    },
+    "hpcml.training.ParameterServer": {"training.parameter_server"},
     "hpcml run": {
         "cluster.ipyparallel.parts", "commands.at_start.sitecustomize", "commands.run", "commands.run_torch_end",
         "commands.run_torch_here", "commands.run_torch_output", "commands.run_torch_rank", "engines.scoop.broker",

@@ -1,8 +1,10 @@
 """Ridge regression with a parameter server; its options as JSON, and the result is printed as JSON.
 
-A worker kills itself at the numbers in "deaths", each once; the server after the updates in "end".
+A worker kills itself at the numbers in "deaths", each once, and in "fatal", each time; the server after so many
+updates as "end" says.
 """
 
+import functools
 import json
 import os
 import signal
@@ -23,12 +25,11 @@ def data(number):
     return X, X @ np.arange(1.0, 5.0) + numbers.normal(size=ROWS)
 
 
-def gradient(weights, number, place, deaths):
-    if number in deaths:
-        mark = Path(place, f"death-{number}")
-        if not mark.exists():
-            mark.touch()
-            os.kill(os.getpid(), signal.SIGKILL)
+def gradient(weights, number, options):
+    mark = Path(options["place"], f"death-{number}")
+    if number in options.get("fatal", []) or (number in options.get("deaths", []) and not mark.exists()):
+        mark.touch()
+        os.kill(os.getpid(), signal.SIGKILL)
     X, y = data(number)
     return {"slopes": X.T @ (X @ weights["slopes"] - y) / ROWS + PENALTY * weights["slopes"]}
 
@@ -51,12 +52,12 @@ def momentum(state, gradient):
 
 def main():
     options = json.loads(sys.argv[1])
-    place, deaths, end = options["place"], options.get("deaths", []), options.get("end")
+    place, end = options["place"], options.get("end")
     given = {name: options[name] for name in ("workers", "staleness") if name in options}
     state = {"slopes": np.zeros(4), "speed": np.zeros(4), "rate": np.float64(options["rate"])}
     opened = hpcml.Cluster("local", slots_per_node=2, progress=False, **options.get("cluster", {}))
     with opened as cluster, Checkpoints(Path(place, options.get("name", "snapshots"))) as checkpoints:
-        call = Gradient(place, deaths)
+        call = functools.partial(gradient, options=options)
         server = ParameterServer(cluster, call, state, momentum, checkpoints=checkpoints, every=20, **given)
         began = server.step
         if end:
@@ -66,16 +67,6 @@ def main():
     slopes = server.weights["slopes"]
     error = float(np.abs(slopes - solution()).max())
     print(json.dumps({"bits": slopes.tobytes().hex(), "error": error, "began": began, "lost": server.lost}))
-
-
-class Gradient:
-    """Function of the gradient with its options."""
-
-    def __init__(self, place, deaths):
-        self.place, self.deaths = place, deaths
-
-    def __call__(self, weights, number):
-        return gradient(weights, number, self.place, self.deaths)
 
 
 if __name__ == "__main__":
