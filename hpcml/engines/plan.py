@@ -12,6 +12,7 @@ from hpcml.data.staging.files import candidate_directories
 from hpcml.errors import AllocationError
 from hpcml.slurm.allocation import Allocation
 from hpcml.slurm.containers import Container
+from hpcml.slurm.gpus import JobGpus
 from hpcml.slurm.nodes import Node
 
 __all__ = ["Plan", "make_nodes", "preloads", "script_imports"]
@@ -64,6 +65,8 @@ class Plan:
         Path of the interpreter of such a copy, the same on all nodes; "" where there is none.
     container
         The container that the programs run in; None: in none.
+    gpus
+        The GPUs of the job, as Slurm's record has them.
     session
         Number of the session in its run, from 1; the programs of the session before may still be ending.
     unwanted
@@ -83,6 +86,7 @@ class Plan:
     stage_env: bool = False
     staged_python: str = ""
     container: Container | None = None
+    gpus: JobGpus = field(default_factory=JobGpus)
     session: int = 1
     unwanted: threading.Event = field(default_factory=threading.Event, compare=False, repr=False)
 

@@ -11,18 +11,21 @@ from hpcml.errors import CommandError
 from hpcml.slurm.commands import (
     configuration_query,
     end_time_query,
+    job_details,
     job_state_query,
     requeue,
     step_environment,
     submission_environment,
     time_left_query,
 )
+from hpcml.slurm.gpus import JobGpus, parse_job_gpus
 from hpcml.slurm.process import run
 
 __all__ = [
     "array_size",
     "end_time",
     "is_job_over",
+    "job_gpus",
     "parse_array_size",
     "parse_end_time",
     "parse_time_left",
@@ -46,6 +49,17 @@ def is_job_over(job: str, environment: Mapping[str, str]) -> bool | None:
     except CommandError as error:
         return True if "Invalid job id" in str(error) else None
     return not state or state in _WAITING
+
+
+def job_gpus(job: str, environment: Mapping[str, str]) -> JobGpus:
+    """Return the GPUs that a job holds on each node.
+
+    Raises
+    ------
+    CommandError
+        Slurm does not answer.
+    """
+    return parse_job_gpus(run(job_details(job), step_environment(environment), QUERY_TIMEOUT_SECONDS))
 
 
 def time_left(job: str, environment: Mapping[str, str]) -> float | None:

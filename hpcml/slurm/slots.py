@@ -1,8 +1,8 @@
-"""Share of a slot: its CPUs and GPUs, and the number of threads of numeric libraries. Pure functions."""
+"""Share of a slot: its CPUs, and the number of threads of numeric libraries. Pure functions."""
 
 from collections.abc import Collection
 
-__all__ = ["gpus_of_slot", "slot_cpus", "thread_variables"]
+__all__ = ["slot_cpus", "thread_variables"]
 
 # Each library reads its own variable; joblib's loky sets the same ones. joblib.cpu_count() returns
 # LOKY_MAX_CPU_COUNT, so a nested Parallel(n_jobs=-1) fills its slot and no more.
@@ -52,27 +52,6 @@ def slot_cpus(
     ordered = sorted(mask)
     share = len(ordered) // slots
     return [set(ordered[slot * share : (slot + 1) * share]) for slot in range(slots)], ""
-
-
-def gpus_of_slot(visible: str | None, slot: int, slots: int) -> str | None:
-    """Return the CUDA_VISIBLE_DEVICES of one slot, given that of the node; None where it is not set.
-
-    With more slots than GPUs, neighbouring slots share one.
-
-    Examples
-    --------
-    >>> from hpcml.slurm.slots import gpus_of_slot
-    >>> [gpus_of_slot("0,1,2,3", slot, 2) for slot in range(2)]
-    ['0,1', '2,3']
-    >>> [gpus_of_slot("0,1", slot, 4) for slot in range(4)]
-    ['0', '0', '1', '1']
-    """
-    if visible is None or not visible.strip():
-        return visible
-    gpus = visible.split(",")
-    if len(gpus) < slots:
-        return gpus[slot * len(gpus) // slots]
-    return ",".join(gpus[slot * len(gpus) // slots : (slot + 1) * len(gpus) // slots])
 
 
 def thread_variables(cpus: int) -> dict[str, str]:

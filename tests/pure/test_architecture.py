@@ -92,6 +92,7 @@ IMPORTERS = {
               "training.data_parallel", "training.flat_values", "training.parameter_server",
               "training.rank_group", "training.ring", "training.shards", "training.surroundings"},
     "psutil": {"engines.nodes.addresses", "training.network"},
+    "pynvml": {"engines.nodes.devices"},
     "rich": {"commands.top.command", "commands.top.screen"},
     "scoop": {"engines.scoop.library"},
     "sklearn": {"commands.tutorial.graders.broken.small_input_only", "commands.tutorial.graders.data_parallel",

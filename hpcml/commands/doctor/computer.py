@@ -16,6 +16,7 @@ from importlib import machinery, metadata, util
 from pathlib import Path
 
 from hpcml.commands.doctor.facts import Computer, Place
+from hpcml.slurm.gpu_masks import MASKS
 
 __all__ = [
     "LIBRARIES",
@@ -84,7 +85,7 @@ def describe_computer(environment: Mapping[str, str], begin: Callable[[str], Non
         origins=origins,
         places=places,
         missing=_missing_paths(environment),
-        gpus=environment.get("CUDA_VISIBLE_DEVICES"),
+        gpus=next((f"{name}={environment[name]}" for name in MASKS if environment.get(name)), ""),
     )
 
 

@@ -34,6 +34,7 @@ from hpcml.commands.doctor.finding import Finding, Severity
 from hpcml.commands.doctor.slurm_facts import slurm_facts
 from hpcml.commands.doctor.step import ProbeStep
 from hpcml.commands.doctor.trial import Trial, trial_directory
+from hpcml.engines.nodes.granted import look_up_gpus
 from hpcml.engines.plan import Plan, make_nodes
 from hpcml.errors import AllocationError, CommandError, HpcmlError
 from hpcml.slurm.allocation import Allocation, detect
@@ -133,13 +134,14 @@ def collect(environment: Mapping[str, str], timeout: float) -> Facts:
 
 
 def _examine_nodes(facts: Facts, allocation: Allocation, trial: Trial, timeout: float) -> Facts:
-    plan = Plan(allocation.nodes, allocation, trial.path, facts.environment, os.getcwd(), timeout)
+    plan = look_up_gpus(Plan(allocation.nodes, allocation, trial.path, facts.environment, os.getcwd(), timeout))
     step = ProbeStep(plan, trial.order)
     try:
         seen = step.run()
     except CommandError as error:
         seen = StepFacts(timeout, True, str(error))
-    return replace(facts, nodes=plan.nodes, seen=step.seen, controller=step.controller, step=seen)
+    nodes = tuple(replace(node, gpus=plan.gpus.count(node.name) or node.gpus) for node in plan.nodes)
+    return replace(facts, nodes=nodes, seen=step.seen, controller=step.controller, step=seen)
 
 
 class _Here:

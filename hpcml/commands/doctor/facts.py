@@ -72,7 +72,8 @@ class Computer:
     origins: Mapping[str, str] = field(default_factory=dict)
     places: Mapping[str, Place] = field(default_factory=dict)
     missing: Mapping[str, str] = field(default_factory=dict)
-    gpus: str | None = None
+    gpus: str = ""
+    """The first variable that names GPUs, and its value."""
 
     @classmethod
     def from_plain(cls, values: Mapping[str, Any]) -> "Computer":

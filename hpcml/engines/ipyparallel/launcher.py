@@ -61,6 +61,7 @@ class Launcher:
         cpus, self.note = slot_cpus(mask, self.slots, share["cpus_per_slot"], share["cpus"])
         self._output = output
         self._workers = ForkedWorkers(self.slots, cpus, output, os.environ)
+        self.gpus = self._workers.gpus
         self.directories = DataDirectories(data["name"], data["places"], again=generation > 0)
         self._shared = data["shared"]
         self._profile = tempfile.mkdtemp(prefix="hpcml-")  # ipyparallel needs one; no file is written there
@@ -234,7 +235,7 @@ def main() -> None:
         step = f"{os.environ.get('SLURM_JOB_ID')}.{os.environ.get('SLURM_STEP_ID')}"
         data = {"directories": launcher.directories.paths, "step": step}
         note = launcher.note or f"imported in {time.monotonic() - began:.1f} s on {socket.gethostname()}"
-        send_message({"node": node, "forked": forked, "note": note, "data": data}, output)
+        send_message({"node": node, "forked": forked, "note": note, "gpus": launcher.gpus, "data": data}, output)
         watch(launcher, inbox)
     finally:
         ignore_end_signals()

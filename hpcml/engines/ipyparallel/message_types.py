@@ -12,7 +12,8 @@
                                       "data": {"name": …, "places": …, "shared": …},
                                       "generation": of the first engines, when a step is started again,
                                       "ranks": true, where no engine is forked before there is a world}}
-    launcher -> driver     {"node": …, "forked": {id: slot}, "note": …, "data": {"directories": …, "step": …}}
+    launcher -> driver     {"node": …, "forked": {id: slot}, "note": …, "gpus": count,
+                            "data": {"directories": …, "step": …}}
     launcher -> driver     {"node": …, "died": id, "status": text, "forked": {id: slot}}
     launcher -> driver     {"node": …, "slot": …, "stream": 0 or 1, "printed": its bytes as Latin-1,
                             "readings": count, at the end of a reading; or "ended": true, after a death}
@@ -91,6 +92,7 @@ class News(NodeNews, total=False):
     died: int
     engine: Connection
     forked: dict[str, int]
+    gpus: int
     here: str
     note: str
     reached: dict[str, str]

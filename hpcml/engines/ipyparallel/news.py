@@ -50,6 +50,7 @@ class NewsHandler:
         if self.world is not None:
             self.recovery.on_lost = self.world.remove_nodes
         self.connected_nodes: set[str] = set()
+        self.gpus: dict[str, int] = {}  # of each node, the number that its launcher has found
         self.workers: EngineWorkers | None = None
         self._inbox = inbox
         self._deadline = deadline
@@ -93,6 +94,7 @@ class NewsHandler:
                 self._note_death(message, workers)
             if "note" in message:
                 log.debug("launcher on %s: %s", message["node"], message["note"])
+                self.gpus[message["node"]] = message["gpus"]
             if "data" in message:
                 self.data.add_node(message["node"], message["data"])
                 if self.world is not None:

@@ -9,6 +9,7 @@ from hpcml.engines import import_library
 from hpcml.engines.ipyparallel.failures import ControllerState, describe_failures
 from hpcml.engines.ipyparallel.news import NewsHandler
 from hpcml.engines.ipyparallel.watch import Watch
+from hpcml.engines.nodes.granted import warn_of_gpus
 from hpcml.engines.plan import Plan
 from hpcml.errors import EngineError
 from hpcml.slurm.process import Inbox
@@ -68,6 +69,7 @@ class Startup:
         workers = self._news.workers
         assert workers is not None
         workers.staging = self._news.data.staging(self._fleet.environment)
+        warn_of_gpus(self._plan, self._news.gpus)
         workers.probe(max(self._deadline - time.monotonic(), 5))
         self._watch.start()
         self._has_started = True

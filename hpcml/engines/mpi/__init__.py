@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from hpcml.engines.interface import Workers
 from hpcml.engines.mpi.news import MpiNews
 from hpcml.engines.mpi.startup import wait_ready
+from hpcml.engines.nodes.granted import look_up_gpus, warn_of_gpus
 from hpcml.engines.nodes.staged_python import staged
 from hpcml.engines.plan import Plan
 from hpcml.slurm.process import Inbox
@@ -28,13 +29,14 @@ FAILED_START_STOP_SECONDS = 2.0
 @contextmanager
 def start(plan: Plan) -> Iterator[Workers]:
     """Start the step of the relays and workers; at the end no process, step or file of theirs is left."""
-    with staged(plan) as started:
+    with staged(look_up_gpus(plan)) as started:
         inbox: Inbox = queue.SimpleQueue()
         news = MpiNews(started, inbox)
         deadline = time.monotonic() + plan.timeout
         news.recovery.start(started.nodes)
         try:
             wait_ready(started, news, inbox, deadline)
+            warn_of_gpus(started, news.gpus)
             news.workers.staging = news.data.staging(news.starter.environment)
             news.start_watching()
             yield news.workers

@@ -87,7 +87,7 @@ class Launcher:
             self._fork(slot)
         step = f"{os.environ.get('SLURM_JOB_ID')}.{os.environ.get('SLURM_STEP_ID')}"
         found = {"directories": self.directories.paths, "step": step}
-        send_message({"node": self.node, "data": found, "note": note}, self._output)
+        send_message({"node": self.node, "data": found, "note": note, "gpus": self._workers.gpus}, self._output)
         for message in self._early:
             self.handle(message)
 

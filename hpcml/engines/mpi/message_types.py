@@ -9,7 +9,7 @@
     launcher -> driver     {"node": …, "error": text}                                    of a relay
     driver -> launchers    {"bind": address}
     launcher -> driver     {"node": …, "port": number}, or {"node": …, "socket": name}   of the hub's link
-    launcher -> driver     {"node": …, "data": {"directories": …, "step": …}, "note": …}
+    launcher -> driver     {"node": …, "data": {"directories": …, "step": …}, "note": …, "gpus": count}
     launcher -> driver     {"node": …, "died": [number of the slot, generation]}         after its prints
     launcher -> driver     {"node": …, "stopped": slot}               its worker is stopped, and is killed
     launcher -> driver     {"node": …, "given_up": slot}              its workers have died again and again
@@ -67,6 +67,7 @@ class News(NodeNews, total=False):
     died: tuple[int, int]
     error: str
     given_up: int
+    gpus: int
     here: str
     note: str
     port: int

@@ -37,6 +37,7 @@ class MpiNews:
         self.workers = MpiWorkers(plan.nodes, self._kill)
         self.workers.on_answer = lambda node: inbox.put((None, {"answered": node}))
         self.recovery = MpiRecovery(plan, self.starter, self.workers, self.data)
+        self.gpus: dict[str, int] = {}  # of each node, the number that its launcher has found
         self._asked = 0.0
         self._thread = threading.Thread(target=self._run, name="hpcml-mpi-news", daemon=True)
 
@@ -95,6 +96,7 @@ class MpiNews:
         elif "data" in news:
             step.number = news["data"]["step"] if self._plan.allocation is not None else ""
             self.data.add_node(news["node"], news["data"])
+            self.gpus[news["node"]] = news["gpus"]
         elif "room" in news:
             self.data.take(news)
 

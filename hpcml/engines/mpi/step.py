@@ -148,7 +148,7 @@ class StepStarter:
             return [*launcher, nodes[0].name, *self.plan.preload]
         names = [node.name for node in nodes]
         plugin = self._mpi.plugin if len(names) > 1 else "none"
-        options = container_options(self.plan)
+        options = (*self.plan.gpus.step_options(names), *container_options(self.plan))
         words = [*launcher, "", *self.plan.preload]
         het_group = nodes[0].het_group if self.plan.allocation.het_groups > 1 else None
         return worker_step(names, words, het_group, together=True, mpi=plugin, options=options)

@@ -10,8 +10,9 @@ import traceback
 from collections.abc import Callable, Iterator, MutableMapping, Sequence
 from typing import NoReturn
 
+from hpcml.engines.nodes.devices import device_names, find_devices, has_amd
 from hpcml.engines.nodes.memory import oom_kills
-from hpcml.slurm.slots import gpus_of_slot
+from hpcml.slurm.gpu_masks import count_gpus, slot_masks
 
 __all__ = ["ForkedWorkers", "die_with_parent", "end_forks_with_parent"]
 
@@ -41,7 +42,7 @@ def end_forks_with_parent() -> None:
 class ForkedWorkers:
     """The worker processes of a node: forked, reaped, and the cause of each death.
 
-    ``living`` maps the process id of each living worker to its slot.
+    ``living`` maps the process id of each living worker to its slot; ``gpus`` is the number of GPUs of all slots.
 
     Parameters
     ----------
@@ -64,6 +65,8 @@ class ForkedWorkers:
         self._output = output
         self._environment = environment
         self._oom_kills = oom_kills()
+        self._gpu_names = device_names(find_devices()) if environment.get("CUDA_VISIBLE_DEVICES") else {}
+        self.gpus = count_gpus(environment, self._gpu_names)
 
     def fork(self, slot: int, run: Callable[[], int]) -> None:
         """Fork a worker for `slot`, which calls `run` and exits with the status that `run` returns."""
@@ -104,9 +107,7 @@ class ForkedWorkers:
         """Bind this worker to the CPUs and GPUs of its slot."""
         if self._cpus:
             os.sched_setaffinity(0, self._cpus[slot])
-        visible = gpus_of_slot(self._environment.get("CUDA_VISIBLE_DEVICES"), slot, self._slots)
-        if visible is not None:
-            self._environment["CUDA_VISIBLE_DEVICES"] = visible
+        self._environment.update(slot_masks(self._environment, slot, self._slots, self._gpu_names, has_amd()))
 
     def reap(self) -> Iterator[tuple[int, str]]:
         """Yield the slot and the cause of death of each worker that has ended."""

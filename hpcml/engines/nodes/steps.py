@@ -57,14 +57,15 @@ def worker_steps(
 ) -> list[Step]:
     """Return a step that runs `program` for each het group, with the group's nodes; see `worker_step`.
 
-    With `contained` the step is in the container of `plan`, where there is one that srun starts.
+    A step has the GPUs of its nodes. With `contained` the step is in the container of `plan`, where there is one
+    that srun starts.
     """
-    options = container_options(plan) if contained else ()
     het = plan.allocation is not None and plan.allocation.het_groups > 1
     steps = []
     for group in sorted({node.het_group for node in nodes}):
         members = tuple(node for node in nodes if node.het_group == group)
         names = [node.name for node in members]
+        options = (*plan.gpus.step_options(names), *(container_options(plan) if contained else ()))
         command = worker_step(names, program, group if het else None, together=together, options=options)
         steps.append((members, command))
     return steps

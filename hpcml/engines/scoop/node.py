@@ -51,6 +51,9 @@ class NodeWorkers:
             if note:
                 print(f"hpcml: {node}: {note}", file=sys.stderr, flush=True)
         self._workers = ForkedWorkers(self.slots, cpus, output, os.environ)
+        if 0 < self._workers.gpus < self.slots:
+            text = f"hpcml: {node}: {self.slots} workers share {self._workers.gpus} GPUs"
+            print(text, file=sys.stderr, flush=True)
         self._printed = [Printed(node, stream, output) for stream in (1, 2)]
 
     def fork(self, slot: int) -> None:

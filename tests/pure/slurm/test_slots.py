@@ -1,8 +1,8 @@
-"""Share of a slot: CPUs, GPUs and threads."""
+"""Share of a slot: CPUs and threads."""
 
 from joblib._parallel_backends import ParallelBackendBase
 
-from hpcml.slurm.slots import gpus_of_slot, slot_cpus, thread_variables
+from hpcml.slurm.slots import slot_cpus, thread_variables
 
 
 def test_workers_are_bound_only_to_promised_cpus():
@@ -12,13 +12,6 @@ def test_workers_are_bound_only_to_promised_cpus():
     assert not sets
     assert note == "the CPU mask holds 64 CPUs, the allocation promises 4: the workers are not bound"
     assert slot_cpus({0, 1}, 4, 1, 2)[0] == []
-
-
-def test_gpus_are_shared_out():
-    assert [gpus_of_slot("0,1,2", slot, 3) for slot in range(3)] == ["0", "1", "2"]
-    assert [gpus_of_slot("GPU-a,GPU-b", slot, 1) for slot in range(1)] == ["GPU-a,GPU-b"]
-    assert gpus_of_slot(None, 0, 2) is None
-    assert gpus_of_slot("", 0, 2) == ""
 
 
 def test_thread_variables_are_those_of_joblib():

@@ -25,6 +25,7 @@ class Shape:
     cpus: CPUs of each node, one number per node (so also the number of nodes).
     memory: RealMemory of each node, in MB.
     gpus: fake GPUs per node; /dev/null stands for each.
+    gpu_types: types of these GPUs, each of as many; without, they have none, and are said to be NVIDIA's.
     interactive_step: salloc's shell runs on the first node instead of the login node.
     loopback_names: a node's own name resolves to 127.0.1.1 there, as Debian's installer sets it up.
     cloud: nodes that are off until a job needs them; ResumeProgram then makes the file resumed.NODE in the
@@ -37,6 +38,7 @@ class Shape:
     release: str = "22.05"
     memory: int = 4000
     gpus: int = 0
+    gpu_types: tuple[str, ...] = ()
     interactive_step: bool = False
     loopback_names: bool = False
     cloud: tuple[str, ...] = ()
@@ -103,7 +105,8 @@ def _parameters(shape: Shape, state: Path) -> dict[str, str]:
 
 
 def _node_line(shape: Shape, node: str, cpus: int) -> str:
-    gres = f" Gres=gpu:{shape.gpus}" if shape.gpus else ""
+    gpus = [f"gpu:{name}:{len(numbers)}" for name, numbers in _typed_gpus(shape)] or [f"gpu:{shape.gpus}"]
+    gres = f" Gres={','.join(gpus)}" if shape.gpus else ""
     return (f"NodeName={node} NodeAddr={shape.address(node)} CPUs={cpus} Boards=1 SocketsPerBoard=1 "
             f"CoresPerSocket={cpus} ThreadsPerCore=1 RealMemory={shape.memory}{gres} "
             f"State={'CLOUD' if node in shape.cloud else 'UNKNOWN'}")
@@ -113,8 +116,19 @@ def gres_conf(shape: Shape, state: Path) -> str:
     """Return gres.conf: each fake GPU is another name of /dev/null."""
     if not shape.gpus:
         return ""
-    files = f"{state}/dev/gpu[0-{shape.gpus - 1}]" if shape.gpus > 1 else f"{state}/dev/gpu0"
-    return f"AutoDetect=off\nName=gpu File={files} Flags=nvidia_gpu_env\n"
+    typed = [f"Name=gpu Type={name} File={_files(state, numbers)}" for name, numbers in _typed_gpus(shape)]
+    lines = typed or [f"Name=gpu File={_files(state, range(shape.gpus))} Flags=nvidia_gpu_env"]
+    return "\n".join(["AutoDetect=off", *lines, ""])
+
+
+def _typed_gpus(shape: Shape) -> list[tuple[str, range]]:
+    """Return the types of a node's GPUs, and the numbers of those of each type."""
+    share = shape.gpus // max(len(shape.gpu_types), 1)
+    return [(name, range(at * share, (at + 1) * share)) for at, name in enumerate(shape.gpu_types)]
+
+
+def _files(state: Path, numbers: range) -> str:
+    return f"{state}/dev/gpu[{numbers[0]}-{numbers[-1]}]" if len(numbers) > 1 else f"{state}/dev/gpu{numbers[0]}"
 
 
 def cgroup_conf(shape: Shape) -> str:

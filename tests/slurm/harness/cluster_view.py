@@ -61,7 +61,7 @@ class ClusterView:
             raise ClusterError(f"no cluster named {self.name!r} is up; start it with: "
                                f"cluster up --name {self.name}")
         values = record["shape"]
-        return Shape(**values | {name: tuple(values[name]) for name in ("cpus", "cloud", "binds")})
+        return Shape(**values | {name: tuple(values[name]) for name in ("cpus", "cloud", "binds", "gpu_types")})
 
     @property
     def nodes(self) -> tuple[str, ...]:

@@ -81,7 +81,9 @@ class SlurmCluster(ClusterView):
         texts = {"slurm.conf": conf.slurm_conf(shape, self.state), "cgroup.conf": conf.cgroup_conf(shape),
                  "gres.conf": conf.gres_conf(shape, self.state)}
         if shape.cloud:
-            for name, command in (("resume", f'touch "{self.state}/resumed.$1"'), ("suspend", "true")):
+            each = 'for node in $(scontrol show hostnames "$1")'
+            resume = f'{each}; do touch "{self.state}/resumed.$node"; done'
+            for name, command in (("resume", resume), ("suspend", "true")):
                 program = self.state / name
                 program.write_text(f"#!/bin/sh\n{command}\n")
                 program.chmod(0o755)

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from hpcml.commands.doctor.facts import Computer, Facts
 from hpcml.commands.doctor.finding import Finding, Severity, about, fine, grouped
+from hpcml.slurm.gpu_masks import masked_gpus
 from hpcml.slurm.jobs.partitions import parse_memory
 from hpcml.slurm.nodes import Node
 
@@ -100,15 +101,16 @@ def check_gpus(facts: Facts) -> list[Finding]:
     wrong, held = {}, 0
     for name, (node, computer) in _pairs(facts).items():
         held += node.gpus
-        visible = len([gpu for gpu in (computer.gpus or "").split(",") if gpu.strip()])
+        visible = len(masked_gpus(computer.gpus.partition("=")[2]))
         if node.gpus and visible != node.gpus:
-            wrong[name] = f"CUDA_VISIBLE_DEVICES={computer.gpus or ''} for {node.gpus} GPUs of the job"
+            wrong[name] = f"{computer.gpus or 'CUDA_VISIBLE_DEVICES='} for {node.gpus} GPUs of the job"
     found = grouped(
         Severity.SLOW,
         "GPUs",
         wrong,
         "the workers of these nodes use other GPUs than the job has, or none",
-        "scontrol show job -d $SLURM_JOB_ID | grep GRES\nand ask for one type of GPU: --gres=gpu:<type>:<number>",
+        "scontrol show job -d $SLURM_JOB_ID | grep GRES\n"
+        "and ask for a number on each node: --gres=gpu:<type>:<number>",
     )
     return found or (fine("GPUs", f"{held}, all visible to a step") if held else [])
 
