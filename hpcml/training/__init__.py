@@ -5,6 +5,7 @@ from hpcml.training.data_parallel import DataParallel
 from hpcml.training.parameter_server import ParameterServer
 from hpcml.training.ranks import rank_env
 from hpcml.training.shards import scaled_rate, shard
+from hpcml.training.shares import weighted_shares
 
 __all__ = [
     "Checkpoints",
@@ -14,4 +15,5 @@ __all__ = [
     "rank_env",
     "scaled_rate",
     "shard",
+    "weighted_shares",
 ]

@@ -49,6 +49,7 @@ REACHED_THROUGH = {
         "training.torch_gradients",
     },
     "hpcml.training.ParameterServer": {"training.parameter_server"},
+    "hpcml.training.weighted_shares": {"training.shares"},
     "hpcml run": {
         "cluster.ipyparallel.parts", "commands.at_start.sitecustomize", "commands.run", "commands.run_torch_end",
         "commands.run_torch_here", "commands.run_torch_output", "commands.run_torch_rank", "engines.scoop.broker",
