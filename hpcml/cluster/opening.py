@@ -20,6 +20,7 @@ from hpcml.engines.plan import Plan, make_nodes, preloads
 from hpcml.errors import EngineError, shut_down_error
 from hpcml.journal.run_journal import RunJournal
 from hpcml.slurm.allocation import Allocation
+from hpcml.slurm.node_wait import LONGEST_SECONDS
 
 __all__ = [
     "Running",
@@ -108,6 +109,7 @@ class Start:
     def error(self) -> BaseException | None:
         """Wait for the end of the start; return its error, None if the workers are ready."""
         seconds = self._plan.timeout + START_GRACE_SECONDS + (STAGING_SECONDS if self._plan.stage_env else 0)
+        seconds += LONGEST_SECONDS if self._plan.allocation is not None else 0
         try:
             return self._outcome.exception(seconds)
         except TimeoutError:

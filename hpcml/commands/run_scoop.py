@@ -8,7 +8,7 @@ from pathlib import Path
 
 from hpcml.cluster.options import Options
 from hpcml.engines.libraries import check_encryption
-from hpcml.engines.nodes.granted import look_up_gpus
+from hpcml.engines.nodes.granted import await_grant
 from hpcml.engines.nodes.staged_python import staged
 from hpcml.engines.plan import Plan, make_nodes, preloads, script_imports
 from hpcml.engines.scoop.library import load
@@ -72,7 +72,7 @@ def run_with_scoop(arguments: argparse.Namespace, environment: Mapping[str, str]
     plan = plan_run(arguments, environment, detect(environment), cpus)
     with (
         ending_signals(),
-        staged(look_up_gpus(plan)) as started,
+        staged(await_grant(plan)) as started,
         Pool(started, library, arguments.script, arguments.args) as pool,
     ):
         if arguments.progress:

@@ -16,7 +16,6 @@ __all__ = [
     "controller_step",
     "driver_step",
     "end_time_query",
-    "job_details",
     "job_record",
     "job_state_query",
     "mpi_plugins_query",
@@ -181,11 +180,6 @@ def own_jobs_query(fields: str) -> list[str]:
 def job_record(job: str) -> list[str]:
     """Return the command that prints Slurm's record of a job, which it forgets minutes after the job's end."""
     return ["scontrol", "--oneliner", "show", "job", job]
-
-
-def job_details(job: str) -> list[str]:
-    """Return the command that prints Slurm's record of a job with what it holds on each node, GPUs included."""
-    return ["scontrol", "--oneliner", "--details", "show", "job", job]
 
 
 def accounting_query(jobs: Sequence[str]) -> list[str]:

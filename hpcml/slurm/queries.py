@@ -11,7 +11,6 @@ from hpcml.errors import CommandError
 from hpcml.slurm.commands import (
     configuration_query,
     end_time_query,
-    job_details,
     job_state_query,
     requeue,
     step_environment,
@@ -20,6 +19,7 @@ from hpcml.slurm.commands import (
 )
 from hpcml.slurm.gpus import JobGpus, parse_job_gpus
 from hpcml.slurm.process import run
+from hpcml.slurm.record_commands import job_details
 
 __all__ = [
     "array_size",

@@ -127,7 +127,7 @@ class Upkeep:
             self._finish(job)
         elif found is not None and not found.may_run:
             job.leaves = job.leaves or found.state in TAKEN_AWAY
-            self._drop(job, end_in_words(found, self._fleet.log_of(job)))
+            self._drop(job, end_in_words(found, self._fleet.log_of(job), self.queue.late(job.label)))
         elif time.time() > job.lost_at + REASON_SECONDS or (found is not None and found.state == "RUNNING"):
             self._drop(job, str(job.error))
 
@@ -201,9 +201,10 @@ class Upkeep:
 
     def _note_waiting(self, job: FleetJob, found: Job) -> None:
         """Show a change of a job that waits; drop one that will not start, or whose report does not come."""
-        words = state_in_words(found)
+        late = self.queue.late(job.label)
+        words = state_in_words(found, late if found.state == "CONFIGURING" else "")
         if not found.may_run:
-            self._drop(job, end_in_words(found, self._fleet.log_of(job)))
+            self._drop(job, end_in_words(found, self._fleet.log_of(job), late))
         elif found.state == "RUNNING":
             job.runs_since = job.runs_since or time.monotonic()
             if time.monotonic() > job.runs_since + REPORT_SECONDS:

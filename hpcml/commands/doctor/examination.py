@@ -1,5 +1,6 @@
 """Examination by ``hpcml doctor``: the facts are collected, then all checks judge them."""
 
+import contextlib
 import os
 import sys
 import threading
@@ -34,10 +35,10 @@ from hpcml.commands.doctor.finding import Finding, Severity
 from hpcml.commands.doctor.slurm_facts import slurm_facts
 from hpcml.commands.doctor.step import ProbeStep
 from hpcml.commands.doctor.trial import Trial, trial_directory
-from hpcml.engines.nodes.granted import look_up_gpus
 from hpcml.engines.plan import Plan, make_nodes
 from hpcml.errors import AllocationError, CommandError, HpcmlError
 from hpcml.slurm.allocation import Allocation, detect
+from hpcml.slurm.queries import job_gpus
 
 __all__ = ["CHECKS", "collect", "judge"]
 
@@ -134,7 +135,9 @@ def collect(environment: Mapping[str, str], timeout: float) -> Facts:
 
 
 def _examine_nodes(facts: Facts, allocation: Allocation, trial: Trial, timeout: float) -> Facts:
-    plan = look_up_gpus(Plan(allocation.nodes, allocation, trial.path, facts.environment, os.getcwd(), timeout))
+    plan = Plan(allocation.nodes, allocation, trial.path, facts.environment, os.getcwd(), timeout)
+    with contextlib.suppress(CommandError):  # another check says that Slurm does not answer
+        plan = replace(plan, gpus=job_gpus(str(allocation.job_id), facts.environment))
     step = ProbeStep(plan, trial.order)
     try:
         seen = step.run()

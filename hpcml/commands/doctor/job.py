@@ -8,7 +8,8 @@ from collections.abc import Mapping, Sequence
 
 from hpcml.errors import CommandError, HpcmlError
 from hpcml.slurm.commands import partition_query, submission_environment
-from hpcml.slurm.jobs.partitions import parse_partitions, unmet_request
+from hpcml.slurm.jobs.partitions import parse_partitions
+from hpcml.slurm.jobs.submission import find_unmet
 from hpcml.slurm.process import run
 
 __all__ = ["allocation_command", "examine_in_job"]
@@ -63,7 +64,7 @@ def examine_in_job(options: Mapping[str, str | None], words: Sequence[str], envi
 def _unmet(options: Mapping[str, str | None], env: Mapping[str, str]) -> str:
     if shutil.which("sinfo", path=env.get("PATH")) is not None:
         with contextlib.suppress(CommandError):  # salloc will say why Slurm does not answer
-            return unmet_request(options, parse_partitions(run(partition_query(), env)))
+            return find_unmet(options, parse_partitions(run(partition_query(), env)), env)
     return ""
 
 

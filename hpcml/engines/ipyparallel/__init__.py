@@ -17,7 +17,7 @@ from contextlib import contextmanager
 
 from hpcml.engines.interface import Workers
 from hpcml.engines.ipyparallel.startup import Startup
-from hpcml.engines.nodes.granted import look_up_gpus
+from hpcml.engines.nodes.granted import await_grant
 from hpcml.engines.nodes.staged_python import staged
 from hpcml.engines.plan import Plan
 
@@ -27,7 +27,7 @@ __all__ = ["start"]
 @contextmanager
 def start(plan: Plan) -> Iterator[Workers]:
     """Start the controller and the engines; at the end no process, step or file of theirs is left."""
-    with staged(look_up_gpus(plan)) as started:
+    with staged(await_grant(plan)) as started:
         startup = Startup(started)
         try:
             yield startup.run()

@@ -27,13 +27,14 @@ def describe_failures(
     nodes_with_workers: Collection[str],
     *,
     labelled: bool,
+    late: str = "",
 ) -> str:
     """Return a paragraph for a controller that is not ready, and what `describe_nodes` has."""
     parts = []
     if controller.ended or not controller.ready:
         state = f"ended with status {controller.program.status}" if controller.ended else "is not ready"
         parts.append(f"The controller {state}; its log ends with\n{controller.program.log_tail()}")
-    parts += describe_nodes(launchers, connected_nodes, nodes_with_workers, labelled=labelled)
+    parts += describe_nodes(launchers, connected_nodes, nodes_with_workers, labelled=labelled, late=late)
     return "".join(f"\n{part}" for part in parts)
 
 

@@ -12,6 +12,7 @@ from hpcml.engines.ipyparallel.watch import Watch
 from hpcml.engines.nodes.granted import warn_of_gpus
 from hpcml.engines.plan import Plan
 from hpcml.errors import EngineError
+from hpcml.slurm.node_wait import late_nodes
 from hpcml.slurm.process import Inbox
 
 if TYPE_CHECKING:
@@ -114,12 +115,15 @@ class Startup:
     def _describe_failures(self) -> str:
         workers = self._news.workers
         controller = self._fleet.controller
+        is_in_job = self._plan.allocation is not None
+        silent = [node.name for node in self._plan.nodes if node.name not in self._news.connected_nodes]
         return describe_failures(
             ControllerState(controller, controller in self._fleet.ended, workers is not None),
             self._fleet.launchers,
             self._news.connected_nodes,
             workers.hosts if workers is not None else (),
-            labelled=self._plan.allocation is not None,
+            labelled=is_in_job,
+            late=late_nodes(silent, self._plan.environment) if is_in_job else "",
         )
 
     def stop(self) -> None:

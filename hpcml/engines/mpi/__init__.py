@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from hpcml.engines.interface import Workers
 from hpcml.engines.mpi.news import MpiNews
 from hpcml.engines.mpi.startup import wait_ready
-from hpcml.engines.nodes.granted import look_up_gpus, warn_of_gpus
+from hpcml.engines.nodes.granted import await_grant, warn_of_gpus
 from hpcml.engines.nodes.staged_python import staged
 from hpcml.engines.plan import Plan
 from hpcml.slurm.process import Inbox
@@ -29,7 +29,7 @@ FAILED_START_STOP_SECONDS = 2.0
 @contextmanager
 def start(plan: Plan) -> Iterator[Workers]:
     """Start the step of the relays and workers; at the end no process, step or file of theirs is left."""
-    with staged(look_up_gpus(plan)) as started:
+    with staged(await_grant(plan)) as started:
         inbox: Inbox = queue.SimpleQueue()
         news = MpiNews(started, inbox)
         deadline = time.monotonic() + plan.timeout

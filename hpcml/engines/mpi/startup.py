@@ -10,6 +10,7 @@ from hpcml.engines.mpi.step import MpiStep
 from hpcml.engines.nodes.failures import describe_nodes
 from hpcml.engines.plan import Plan
 from hpcml.errors import EngineError
+from hpcml.slurm.node_wait import late_nodes
 from hpcml.slurm.process import Inbox
 
 __all__ = ["wait_ready"]
@@ -59,5 +60,8 @@ def _describe(plan: Plan, news: MpiNews, steps: Sequence[MpiStep]) -> str:
         programs = [step.program for step in steps]
         return "".join(f"\n{program.log} ends with\n{program.log_tail()}" for program in programs)
     launchers = [(step.nodes, step.program) for step in steps]
-    parts = describe_nodes(launchers, connected, news.workers.hosts, labelled=plan.allocation is not None)
+    silent = [node.name for node in plan.nodes if node.name not in connected]
+    is_in_job = plan.allocation is not None
+    late = late_nodes(silent, plan.environment) if is_in_job else ""
+    parts = describe_nodes(launchers, connected, news.workers.hosts, labelled=is_in_job, late=late)
     return "".join(f"\n{part}" for part in parts)

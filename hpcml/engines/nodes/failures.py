@@ -16,6 +16,7 @@ def describe_nodes(
     nodes_with_workers: Collection[str],
     *,
     labelled: bool,
+    late: str = "",
 ) -> list[str]:
     """Return a paragraph for each node without workers, and for each log.
 
@@ -27,6 +28,8 @@ def describe_nodes(
         The nodes whose launcher has sent a message; those that have workers.
     labelled
         The logs' lines begin with the number of the task that wrote them.
+    late
+        Nodes that Slurm itself does not have, in words; see `hpcml.slurm.node_states`.
     """
     parts = []
     for nodes, launcher in launchers:
@@ -36,6 +39,8 @@ def describe_nodes(
             elif node.name not in nodes_with_workers:
                 tail = launcher.log_tail(label=str(rank) if labelled else None)
                 parts.append(f"{node.name} has no worker; its log ends with\n{tail}")
+    if late:
+        parts.append(f"Slurm says: {late}")
     if labelled and not connected_nodes:
         parts.append(_describe_missing_steps(launchers))
     parts += [f"{launcher.log} ends with\n{launcher.log_tail()}" for _, launcher in launchers]

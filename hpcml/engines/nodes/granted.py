@@ -1,4 +1,4 @@
-"""GPUs that Slurm has granted: asked for before the workers start, and compared with those that the nodes have."""
+"""Grant of Slurm: waited for before the workers start, and its GPUs compared with those that the nodes have."""
 
 import logging
 from collections import defaultdict
@@ -7,25 +7,36 @@ from dataclasses import replace
 
 from hpcml.engines.plan import Plan
 from hpcml.errors import CommandError
-from hpcml.slurm.gpus import JobGpus
+from hpcml.slurm.gpus import JobGpus, parse_job_gpus
 from hpcml.slurm.hostlist import compress
-from hpcml.slurm.queries import job_gpus
+from hpcml.slurm.node_wait import ask_record, wait_for_nodes
 
-__all__ = ["gpu_warnings", "look_up_gpus", "warn_of_gpus"]
+__all__ = ["await_grant", "gpu_warnings", "warn_of_gpus"]
 
 log = logging.getLogger("hpcml")
 
 
-def look_up_gpus(plan: Plan) -> Plan:
-    """Return `plan` with the GPUs of its job; as it is where Slurm does not answer."""
+def await_grant(plan: Plan) -> Plan:
+    """Wait for the nodes of the job that Slurm is still switching on; return `plan` with the job's GPUs.
+
+    The plan is returned as it is where Slurm does not answer: the start of the workers then says so.
+
+    Raises
+    ------
+    EngineError
+        A node has not come; see `hpcml.slurm.node_wait.wait_for_nodes`.
+    """
     if plan.allocation is None:
         return plan
+    job = str(plan.allocation.job_id)
     try:
-        gpus = job_gpus(str(plan.allocation.job_id), plan.environment)
+        record = ask_record(job, plan.environment)
+        names = [node.name for node in plan.nodes]
+        wait_for_nodes(job, names, plan.environment, record=record, unwanted=plan.unwanted)
     except CommandError as error:
-        log.debug("the GPUs of the job are not known: %s", error)
+        log.debug("Slurm does not tell about job %s: %s", job, error)
         return plan
-    return replace(plan, gpus=gpus)
+    return replace(plan, gpus=parse_job_gpus(record))
 
 
 def warn_of_gpus(plan: Plan, seen: Mapping[str, int]) -> None:

@@ -4,7 +4,15 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-__all__ = ["NodeGroup", "Partition", "parse_memory", "parse_partitions", "parse_time_limit", "unmet_request"]
+__all__ = [
+    "NodeGroup",
+    "Partition",
+    "hidden_nodes",
+    "parse_memory",
+    "parse_partitions",
+    "parse_time_limit",
+    "unmet_request",
+]
 
 _MEGABYTES = {"K": 1 / 1024, "M": 1, "G": 1024, "T": 1024**2}
 
@@ -79,6 +87,27 @@ def parse_memory(text: str) -> float | None:
     """
     match = re.fullmatch(r"(\d+)([KMGT]?)B?", text.strip(), re.IGNORECASE)
     return None if match is None else int(match[1]) * _MEGABYTES[match[2].upper() or "M"]
+
+
+def hidden_nodes(text: str, partitions: Mapping[str, Partition]) -> set[str]:
+    """Return the partitions with more nodes than `parse_partitions` has found.
+
+    These nodes are in the cloud and off: releases before 23.02 show them to administrators alone. `text` is the
+    output of `hpcml.slurm.record_commands.partitions_record`.
+
+    Examples
+    --------
+    >>> from hpcml.slurm.jobs.partitions import NodeGroup, Partition, hidden_nodes
+    >>> shown = {"main": Partition("main", True, None, (NodeGroup(1, 4, 4000),))}
+    >>> hidden_nodes("PartitionName=main State=UP TotalCPUs=12 TotalNodes=3 DefMemPerCPU=200", shown)
+    {'main'}
+    """
+    totals = dict(re.findall(r"PartitionName=(\S+) .*?\bTotalNodes=(\d+)", text))
+    return {
+        name
+        for name, partition in partitions.items()
+        if int(totals.get(name, 0)) > sum(group.nodes for group in partition.groups)
+    }
 
 
 def unmet_request(options: Mapping[str, str | None], partitions: Mapping[str, Partition]) -> str:

@@ -10,11 +10,12 @@ from pathlib import Path
 
 from hpcml.errors import CommandError, SubmissionError
 from hpcml.slurm.commands import cancel, partition_query, submission_environment, submit, user_limits_query
-from hpcml.slurm.jobs.partitions import Partition, parse_partitions, unmet_request
+from hpcml.slurm.jobs.partitions import Partition, hidden_nodes, parse_partitions, unmet_request
 from hpcml.slurm.jobs.script import JobScript
 from hpcml.slurm.process import run, run_for_errors
+from hpcml.slurm.record_commands import partitions_record
 
-__all__ = ["cancel_jobs", "check_directory", "submit_job"]
+__all__ = ["cancel_jobs", "check_directory", "find_unmet", "submit_job"]
 
 CHDIR_ADVICE = "with --chdir=DIR"
 TIMEOUT_SECONDS = 60.0
@@ -44,7 +45,7 @@ def submit_job(
         )
     partitions = _partitions(env)
     check_directory(directory, is_shared=len(partitions) > 0 and _is_only_node(partitions), advice=advice)
-    unmet = unmet_request(script.options, partitions)
+    unmet = find_unmet(script.options, partitions, env)
     if unmet:
         raise SubmissionError(f"no node can run this job: {unmet}. `sinfo` shows the partitions and their nodes")
     with tempfile.TemporaryDirectory(prefix="hpcml-") as place:
@@ -96,6 +97,20 @@ def _partitions(env: Mapping[str, str]) -> Mapping[str, Partition]:
         return parse_partitions(run(partition_query(), env, TIMEOUT_SECONDS))
     except CommandError:  # sbatch will say why Slurm does not answer
         return {}
+
+
+def find_unmet(
+    options: Mapping[str, str | None], partitions: Mapping[str, Partition], env: Mapping[str, str]
+) -> str:
+    """Return which limits a job's options exceed, as `unmet_request`; "" where sinfo does not show all nodes.
+
+    Slurm alone knows what nodes in the cloud can fill.
+    """
+    unmet = unmet_request(options, partitions)
+    if unmet:
+        with contextlib.suppress(CommandError):
+            return "" if hidden_nodes(run(partitions_record(), env, TIMEOUT_SECONDS), partitions) else unmet
+    return unmet
 
 
 def _is_only_node(partitions: Mapping[str, Partition]) -> bool:

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from hpcml.engines.nodes.granted import gpu_warnings, look_up_gpus
+from hpcml.engines.nodes.granted import await_grant, gpu_warnings
 from hpcml.engines.nodes.steps import worker_steps
 from hpcml.engines.plan import Plan
 from hpcml.slurm.allocation import Allocation
@@ -42,7 +42,7 @@ def test_gpus_that_no_step_gets_are_named_with_the_option_that_gives_them():
 
 
 def test_a_plan_stays_where_slurm_does_not_answer(tmp_path):
-    assert look_up_gpus(plan(environment={"PATH": str(tmp_path)})) == plan(environment={"PATH": str(tmp_path)})
+    assert await_grant(plan(environment={"PATH": str(tmp_path)})) == plan(environment={"PATH": str(tmp_path)})
 
 
 def test_steps_ask_for_the_gpus_that_all_of_their_nodes_have():
