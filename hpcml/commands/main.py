@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from hpcml.commands import info, run
+from hpcml.commands.model_parsers import add_models
 from hpcml.errors import HpcmlError
 
 __all__ = ["main", "parser"]
@@ -70,6 +71,7 @@ def parser() -> argparse.ArgumentParser:
     top.set_defaults(act=partial(_call, "hpcml.commands.top.command", "show_top"))
     _add_scaling(commands)
     _add_tutorial(commands)
+    add_models(commands, _call)
     _add_jobs(commands)
     return words
 

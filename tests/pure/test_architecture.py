@@ -16,8 +16,10 @@ FOLDERS = {
     "engines": ("journal", "data", "slurm", "interpreter", "errors"),
     "evolve": ("journal", "data", "errors"),
     "training": ("journal", "slurm", "errors"),
+    "models": ("journal", "slurm", "errors"),
     "cluster": ("engines", "journal", "data", "slurm", "interpreter", "errors"),
     "commands": ("cluster", "training", "evolve", "engines", "journal", "data", "slurm", "interpreter", "errors"),
+    "commands": ("cluster", "models", "evolve", "engines", "journal", "data", "slurm", "interpreter", "errors"),
     "scoop_programs": ("cluster",),
     "public": ("cluster", "data", "slurm", "errors"),
 }
@@ -29,6 +31,9 @@ SHARED_MODULES = {
     ("engines", "journal"): {"private_files"},
     ("evolve", "journal"): {"checkpoint"},
     ("training", "journal"): {"checkpoint_lock", "private_files"},
+    ("training", "journal"): {"private_files"},
+    ("models", "journal"): {"call_keys", "private_files"},
+    ("models", "slurm"): {"process"},
 }
 """Modules of a folder that another folder may import, where these are not all."""
 
@@ -91,13 +96,16 @@ IMPORTERS = {
               "training.checkpoint_files", "training.checkpoint_values", "training.checkpoint_writer",
               "training.data_parallel", "training.flat_values", "training.parameter_server",
               "training.rank_group", "training.ring", "training.shards", "training.surroundings"},
+              "models.formats"},
     "psutil": {"engines.nodes.addresses", "training.network"},
     "pynvml": {"engines.nodes.devices"},
     "rich": {"commands.top.command", "commands.top.screen"},
+    "safetensors": {"models.formats"},
     "scoop": {"engines.scoop.library"},
     "sklearn": {"commands.tutorial.graders.broken.small_input_only", "commands.tutorial.graders.data_parallel",
                 "commands.tutorial.graders.grid_search", "data.callbacks", "cluster.joblib.error_score"},
-    "tabulate": {"commands.info", "commands.jobs.listing", "commands.report.text",
+    "skops": {"models.formats"},
+    "tabulate": {"commands.info", "commands.jobs.listing", "commands.models", "commands.report.text",
                  "commands.scaling.text", "commands.tutorial.text"},
     "threadpoolctl": {"data.envelope", "training.surroundings"},
     "torch": {"training.checkpoint_values", "training.rank_group"},

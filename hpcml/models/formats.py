@@ -1,0 +1,141 @@
+"""Formats of models on disk: safetensors for arrays, skops for estimators of scikit-learn; no pickle in either."""
+
+import os
+import shutil
+import zipfile
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from hpcml.errors import HpcmlError
+
+__all__ = ["FORMATS", "foreign_types", "format_of", "read_model", "write_model"]
+
+FORMATS = ("safetensors", "skops")
+"""Endings of the names of files, which are the names of the formats."""
+
+
+def _library(name: str) -> ModuleType:
+    """Import a library that hpcml does not require."""
+    try:
+        library: ModuleType
+        if name == "skops":
+            import skops.io as library
+        else:
+            import safetensors.numpy as library
+        return library
+    except ImportError as error:
+        raise HpcmlError(
+            f"models are saved with {name}, which cannot be imported ({error}): pip install 'hpcml[models]'"
+        ) from error
+
+
+def format_of(model: object) -> str:
+    """Return the format in which a model is saved.
+
+    Raises
+    ------
+    HpcmlError
+        The model is neither a dict of arrays, nor an estimator, nor the path of such a file.
+
+    Examples
+    --------
+    >>> import numpy
+    >>> from hpcml.models.formats import format_of
+    >>> format_of({"weights": numpy.zeros(3)}), format_of("epoch-9.safetensors")
+    ('safetensors', 'safetensors')
+    """
+    if isinstance(model, str | os.PathLike):
+        ending = Path(model).suffix.removeprefix(".")
+        if ending in FORMATS:
+            return ending
+        raise HpcmlError(f"{model} is no file of a model: its name must end with .safetensors or .skops")
+    if isinstance(model, Mapping):
+        return "safetensors"
+    if hasattr(model, "get_params"):
+        return "skops"
+    raise HpcmlError(
+        f"a {type(model).__name__} is no model that can be saved without pickle: give a dict of arrays by name "
+        "(as of torch's state_dict()), an estimator of scikit-learn, or the path of a .safetensors or .skops file"
+    )
+
+
+def write_model(model: Any, path: Path) -> None:
+    """Write a model to a new file, in the format of its name's ending, or copy the file that it is.
+
+    Raises
+    ------
+    HpcmlError
+        An array has a type that the format lacks, or a library is missing.
+    OSError
+        There is no room.
+    """
+    if isinstance(model, str | os.PathLike):
+        shutil.copyfile(model, path)
+    elif path.suffix == ".safetensors":
+        _library("safetensors").save_file(_arrays(model), path)
+    else:
+        try:
+            _library("skops").dump(model, path)
+        except TypeError as error:
+            raise HpcmlError(f"a {type(model).__name__} cannot be saved by skops: {error}") from error
+
+
+def _arrays(model: Mapping[Any, Any]) -> dict[str, Any]:
+    """Return the arrays of a model; tensors of torch become such where they are on the CPU."""
+    import numpy as np
+
+    found = {}
+    for name, value in model.items():
+        if not isinstance(name, str):
+            raise HpcmlError(f"the arrays of a model have names; {name!r} is a {type(name).__name__}")
+        try:
+            # ascontiguousarray() would make an array of one number of a number.
+            array = np.asarray(value, order="C")
+        except (TypeError, ValueError, RuntimeError) as error:
+            raise HpcmlError(f"{name!r} of the model is no array: {error}") from error
+        if array.dtype.kind not in "biuf" or array.dtype.itemsize > 8:
+            raise HpcmlError(
+                f"{name!r} of the model has the type {array.dtype}; safetensors holds numbers of up to 64 bits"
+            )
+        found[name] = array
+    return found
+
+
+def foreign_types(path: Path) -> list[str]:
+    """Return the types in a file that only their owner can vouch for: those of neither numpy nor scikit-learn."""
+    if path.suffix != ".skops":
+        return []
+    return sorted(_library("skops").get_untrusted_types(file=path))
+
+
+def read_model(path: Path, trusted: Collection[str] = ()) -> Any:
+    """Return the model of a file; no code of the file is run.
+
+    Parameters
+    ----------
+    trusted
+        Names of types, as ``module.Class``, that may be made of a skops file, beside scikit-learn's and numpy's.
+
+    Raises
+    ------
+    HpcmlError
+        The file is damaged, has other types, or a library is missing.
+    """
+    try:
+        if path.suffix == ".safetensors":
+            return _library("safetensors").load_file(path)
+        unknown = sorted(set(foreign_types(path)) - set(trusted))
+        if unknown:
+            raise HpcmlError(
+                f"{path} has types that are not scikit-learn's: {', '.join(unknown)}. Where you trust these, give "
+                f"trusted={unknown}, or --trust {' '.join(unknown)}"
+            )
+        return _library("skops").load(path, trusted=sorted(trusted))
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        raise HpcmlError(f"{path} cannot be read: {error}") from error
+    except Exception as error:
+        if type(error).__name__ == "SafetensorError":
+            raise HpcmlError(f"{path} cannot be read: {error}") from error
+        raise
