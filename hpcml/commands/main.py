@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from hpcml.commands import info, run
-from hpcml.commands.model_parsers import add_models
+from hpcml.commands.model_parsers import add_models, add_serve
 from hpcml.errors import HpcmlError
 
 __all__ = ["main", "parser"]
@@ -72,6 +72,7 @@ def parser() -> argparse.ArgumentParser:
     _add_scaling(commands)
     _add_tutorial(commands)
     add_models(commands, _call)
+    add_serve(commands, _call)
     _add_jobs(commands)
     return words
 

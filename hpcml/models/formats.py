@@ -6,7 +6,7 @@ import zipfile
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, cast
 
 from hpcml.errors import HpcmlError
 
@@ -19,12 +19,13 @@ FORMATS = ("safetensors", "skops")
 def _library(name: str) -> ModuleType:
     """Import a library that hpcml does not require."""
     try:
-        library: ModuleType
         if name == "skops":
-            import skops.io as library
-        else:
-            import safetensors.numpy as library
-        return library
+            import skops.io
+
+            return cast(ModuleType, skops.io)
+        import safetensors.numpy
+
+        return safetensors.numpy
     except ImportError as error:
         raise HpcmlError(
             f"models are saved with {name}, which cannot be imported ({error}): pip install 'hpcml[models]'"

@@ -1,0 +1,135 @@
+"""Directory as a source: a file for each item, renamed into it; a result is a file of another directory."""
+
+import contextlib
+import fcntl
+import os
+import stat
+import threading
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from hpcml.errors import HpcmlError
+from hpcml.journal.private_files import write_atomic
+from hpcml.serving.items import Item
+
+__all__ = ["Directories"]
+
+LARGEST_NBYTES = 256 << 20  # of a file
+SHORTEST_PAUSE_SECONDS = 0.005  # between two looks into the directory
+LONGEST_PAUSE_SECONDS = 0.25  # on a shared file system, many looks are a burden for all
+LOCK = ".lock"
+
+
+class Directories:
+    """Items of an inbox, and the outbox for their results.
+
+    The file ``NAME`` of the inbox is the item NAME, and its result the file ``NAME.json`` of the outbox, which is
+    there before the item is removed. Hidden files are none: producers write one, and
+    rename it. Nor are folders.
+
+    Raises
+    ------
+    HpcmlError
+        A directory cannot be used, or another server is at work on the inbox.
+    """
+
+    def __init__(self, inbox: Path, outbox: Path) -> None:
+        self._inbox, self._outbox = inbox, outbox
+        self._held: dict[str, None] = {}
+        self._guard = threading.Lock()  # protects _held, of the reader and of the writer
+        self._stopping = False  # no Event: a signal handler must not wait for the lock of one
+        try:
+            for directory in (inbox, outbox):
+                directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            if inbox.samefile(outbox):
+                raise HpcmlError(f"{inbox} cannot be both inbox and outbox: results would be items")
+            self._file = os.open(inbox / LOCK, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise HpcmlError(f"{error.filename} cannot be used: {error.strerror}") from error
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            os.close(self._file)
+            raise HpcmlError(f"another server is at work on {inbox}: `lsof {inbox / LOCK}` names it") from error
+        except OSError:
+            pass  # a file system without locks
+
+    def read(self, limit: int, seconds: float) -> list[Item]:
+        """See `hpcml.serving.items.Source`."""
+        end, pause = time.monotonic() + seconds, SHORTEST_PAUSE_SECONDS
+        while True:
+            names = self._new_names(limit)
+            items = [item for name in names if (item := self._item(name)) is not None]
+            if items or time.monotonic() >= end or self._stopping:
+                return items
+            time.sleep(min(pause, max(0.0, end - time.monotonic())))
+            pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
+
+    def _new_names(self, limit: int) -> list[str]:
+        """Return names of items that are not held, those first that have waited longest."""
+        try:
+            with os.scandir(self._inbox) as entries:
+                names = [
+                    entry.name
+                    for entry in entries
+                    if not (entry.name.startswith(".") or entry.is_dir(follow_symlinks=False))
+                ]
+        except OSError as error:
+            raise HpcmlError(f"{self._inbox} cannot be read: {error.strerror}") from error
+        with self._guard:
+            fresh = [name for name in names if name not in self._held]
+        return sorted(fresh, key=self._age_key)[:limit]
+
+    def _age_key(self, name: str) -> float:
+        try:
+            return (self._inbox / name).lstat().st_mtime
+        except OSError:
+            return 0.0
+
+    def _item(self, name: str) -> Item | None:
+        try:
+            content = _read(self._inbox / name)
+        except FileNotFoundError:
+            return None  # its producer has taken it back
+        except OSError as error:
+            content = (
+                f"{name} cannot be read: {error.strerror}".encode()
+            )  # which is no JSON: an error for its result
+        with self._guard:
+            self._held[name] = None
+        return Item(name, content, time.time(), name)
+
+    def write(self, results: Sequence[tuple[Item, bytes]]) -> None:
+        """See `hpcml.serving.items.Source`."""
+        for item, content in results:
+            try:
+                write_atomic(self._outbox / f"{item.place}.json", content + b"\n")
+                with contextlib.suppress(FileNotFoundError):
+                    (self._inbox / item.place).unlink()
+            except OSError as error:
+                raise HpcmlError(
+                    f"the result of {item.place} cannot be written to {self._outbox}: {error.strerror}. The item "
+                    "stays in the inbox"
+                ) from error
+            with self._guard:
+                self._held.pop(item.place, None)
+
+    def stop(self) -> None:
+        """See `hpcml.serving.items.Source`."""
+        self._stopping = True
+
+    def close(self) -> None:
+        """See `hpcml.serving.items.Source`."""
+        os.close(self._file)
+
+
+def _read(path: Path) -> bytes:
+    """Return the content of a file that is no link and no pipe, and not too large."""
+    with open(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
+        found = os.fstat(file.fileno())
+        if not stat.S_ISREG(found.st_mode):
+            raise OSError(0, "no file")
+        if found.st_size > LARGEST_NBYTES:
+            raise OSError(0, f"{found.st_size} bytes are too many")
+        return file.read()

@@ -1,0 +1,279 @@
+"""``hpcml serve`` on a stream of a real Redis, and on a directory: no item is lost, whatever is killed."""
+
+import io
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+from patience import patient, wait_until
+
+pytest.importorskip("redis", reason="redis is not installed")
+from redis_server import PASSWORD, PROGRAM, RedisServer  # noqa: E402 - needs redis
+from served_models import PATTERN  # noqa: E402
+
+from hpcml.models import ModelStore  # noqa: E402
+
+HELPERS = Path(__file__).parent / "helpers"
+needs_redis = pytest.mark.skipif(PROGRAM is None, reason="there is no redis-server")
+ENDED = re.compile(r"served ([\d,]+) items(?: \((\d+) with an error\))?.*p50 ([\d.]+) ms, p99 ([\d.]+) ms")
+
+
+class Served:
+    """Process of ``hpcml serve`` in a directory, with its output in a file."""
+
+    def __init__(self, directory, words, environment):
+        self.log = directory / f"serve-{time.monotonic_ns()}.log"
+        command = [sys.executable, "-m", "hpcml", "serve", "m", "--engine", "local", "--slots-per-node", "2", *words]
+        variables = {**os.environ, "PYTHONPATH": str(HELPERS), **environment}
+        with self.log.open("wb") as log:
+            self.process = subprocess.Popen(command, cwd=directory, env=variables, stdout=log, stderr=log)
+        self.command = command
+
+    def output(self):
+        return self.log.read_text()
+
+    def wait_ready(self):
+        wait_until(lambda: "hpcml: serving m" in self.output() or self.process.poll() is not None, what=self.output)
+        assert self.process.poll() is None, self.output()
+        return self
+
+    def end(self):
+        """Send SIGTERM, and return the number of items and of errors in the closing line."""
+        self.process.send_signal(signal.SIGTERM)
+        assert self.process.wait(patient(30)) == 0, self.output()
+        items, errors, *_ = ENDED.search(self.output()).groups()
+        return int(items.replace(",", "")), int(errors or 0)
+
+    def kill(self):
+        """Kill the process alone, and wait for the end of its workers."""
+        children = psutil.Process(self.process.pid).children(recursive=True)
+        self.process.kill()
+        self.process.wait()
+        wait_until(lambda: not [one for one in children if one.is_running() and one.status() != "zombie"])
+
+
+@pytest.fixture
+def store(tmp_path):
+    """Store with three versions of the model ``m``, whose weight is the number of the version; 1 is in use."""
+    store = ModelStore(tmp_path / "models")
+    for number in (1.0, 2.0, 3.0):
+        store.save("m", {"w": np.array(number)})
+    store.promote("m", 1)
+    return store
+
+
+@pytest.fixture
+def redis_server(tmp_path):
+    with RedisServer(tmp_path / "redis") as server:
+        yield server
+
+
+@pytest.fixture
+def serve(tmp_path, store):
+    """Function that starts ``hpcml serve`` with words and variables; all that it started ends with the test."""
+    started = []
+
+    def start(*words, **environment):
+        started.append(Served(tmp_path, words, environment))
+        return started[-1]
+
+    yield start
+    for one in started:
+        if one.process.poll() is None:
+            one.process.terminate()
+            try:
+                one.process.wait(patient(20))
+            except subprocess.TimeoutExpired:
+                one.kill()
+
+
+@pytest.fixture
+def serve_stream(serve, redis_server):
+    """Function that serves the stream ``items``."""
+
+    def start(*words, function="served_models:score"):
+        options = ["--stream", "items", "--claim", "1", "--batch", "8", "--wait", "0.002", "--function", function, *words]
+        return serve(*options, HPCML_REDIS_URL=redis_server.url)
+
+    return start
+
+
+def add(client, numbers):
+    for number in numbers:
+        client.xadd("items", {"id": f"n{number}", "data": json.dumps([number, 0])})
+
+
+def results(client, numbers):
+    """Return {number: result} of those that are there."""
+    found = client.mget([f"items:result:n{number}" for number in numbers])
+    return {number: json.loads(text) for number, text in zip(numbers, found, strict=True) if text is not None}
+
+
+def wait_for_results(client, numbers, server):
+    wait_until(lambda: len(results(client, numbers)) == len(numbers), 60, server.output)
+    return results(client, numbers)
+
+
+@needs_redis
+def test_items_are_scored_and_a_bad_item_harms_no_other(serve_stream, redis_server):
+    client = redis_server.client
+    npy = io.BytesIO()
+    np.save(npy, np.array([4.0, 5.0]))
+    contents = {
+        "good": b"[1, 2]", "npy": npy.getvalue(), "negative": b"[-1, 2]", "short": b"[1]", "text": b"{",
+        "ragged": b"[[1], [1, 2]]", "again": b"[2, 2]",
+    }  # fmt: skip
+    for name, content in contents.items():
+        client.xadd("items", {"id": name, "data": content})
+    entry = client.xadd("items", {"other": "field"})
+    own = client.xadd("items", {"data": "[3, 3]"}).decode()
+    server = serve_stream("--interval", "0.5", function="served_models:picky").wait_ready()
+    wait_until(lambda: client.get(f"items:result:{own}"), what=server.output)
+    found = {name: json.loads(client.get(f"items:result:{name}")) for name in (*contents, own, entry.decode())}
+    values = {name: result["value"] for name, result in found.items() if "value" in result}
+    assert values == {"good": 3.0, "npy": 9.0, "short": 1.0, "again": 4.0, own: 6.0}
+    assert found["negative"]["error"] == "ValueError: an item is negative"
+    assert "neither JSON nor npy" in found["text"]["error"]
+    assert "neither JSON nor npy" in found[entry.decode()]["error"]
+    assert "ValueError" in found["ragged"]["error"] or "inhomogeneous" in found["ragged"]["error"]
+    assert client.ttl("items:result:good") > 80_000
+    wait_until(lambda: client.xlen("items") == 0, what="entries stay")
+    wait_until(lambda: "version 1: 9 items (4 with an error)" in server.output(), what=server.output)
+    assert server.end() == (9, 4)
+
+
+@needs_redis
+def test_promotions_and_rollbacks_drop_no_item(serve_stream, redis_server, store):
+    """The results change to the other version, and each item has one."""
+    client, numbers = redis_server.client, list(range(600))
+    server = serve_stream().wait_ready()
+    feeder = threading.Thread(target=lambda: [(add(client, [number]), time.sleep(0.004)) for number in numbers])
+    feeder.start()
+    for change in (lambda: store.promote("m", 2), lambda: store.promote("m", 3), lambda: store.roll_back("m")):
+        time.sleep(0.7)
+        change()
+    feeder.join()
+    found = wait_for_results(client, numbers, server)
+    add(client, [600])
+    assert wait_for_results(client, [600], server)[600]["version"] == 2
+    assert all(found[number]["value"] == [found[number]["version"], number] for number in numbers)
+    assert {found[number]["version"] for number in numbers} == {1, 2, 3}
+    assert found[0]["version"] == 1
+    store.version("m", 3).model_file.unlink()
+    (store.directory / "m/current.json").write_text((store.directory / "m/current.json").read_text().replace(
+        '"used": [\n  1,\n  2\n ]', '"used": [\n  1,\n  3\n ]'))  # fmt: skip
+    wait_until(lambda: "the former version stays in use" in server.output(), what=server.output)
+    add(client, [601])
+    assert wait_for_results(client, [601], server)[601]["version"] == 2
+    assert server.end() == (602, 0)
+
+
+@needs_redis
+def test_a_worker_that_is_killed_loses_no_item(serve_stream, redis_server, tmp_path):
+    """An item that ends its worker twice has an error; those of its batch have results."""
+    client, numbers = redis_server.client, list(range(100))
+    bad = int(PATTERN)
+    add(client, [*numbers[:50], bad, *numbers[50:]])
+    server = serve_stream(function="served_models:score_or_die").wait_ready()
+    found = wait_for_results(client, [*numbers, bad], server)
+    assert (tmp_path / "died-once").exists()
+    assert [found[number]["value"] for number in numbers] == [[1.0, number] for number in numbers]
+    assert "ended 1 workers" in found[bad]["error"]
+    assert server.end() == (101, 1)
+
+
+@needs_redis
+def test_a_server_and_a_redis_that_are_killed_lose_no_item(serve_stream, redis_server):
+    client, numbers = redis_server.client, list(range(900))
+    add(client, numbers[:300])
+    first = serve_stream(function="served_models:score_slowly")
+    wait_until(lambda: results(client, numbers[:300]), what=first.output)
+    first.kill()
+    seen = len(results(client, numbers[:300]))
+    second = serve_stream().wait_ready()
+    assert 0 < seen < 300, "the server was not killed in the middle"
+    wait_for_results(client, numbers[:300], second)
+    add(client, numbers[300:600])
+    redis_server.kill()
+    time.sleep(0.5)
+    redis_server.start()
+    add(client, numbers[600:])
+    found = wait_for_results(client, numbers, second)
+    assert all(found[number]["value"] == [1.0, number] for number in numbers)
+    assert "does not answer" in second.output()
+    assert "answers again" in second.output()
+    wait_until(lambda: client.xlen("items") == 0, what="entries stay")
+    assert client.xpending("items", "hpcml")["pending"] == 0
+    second.end()
+
+
+@needs_redis
+def test_the_signal_drains_what_was_read(serve_stream, redis_server):
+    client, numbers = redis_server.client, list(range(2000))
+    server = serve_stream().wait_ready()
+    add(client, numbers)
+    wait_until(lambda: results(client, numbers), what=server.output)
+    items, _ = server.end()
+    assert 0 < items == len(results(client, numbers))
+    assert client.xpending("items", "hpcml")["pending"] == 0
+    assert client.xlen("items") == 2000 - items
+
+
+@needs_redis
+def test_password_and_tls_and_nothing_secret_in_sight(serve, tmp_path):
+    with RedisServer(tmp_path / "tls", tls=True) as server:
+        file = tmp_path / "url"
+        file.write_text(server.url + "\n")
+        file.chmod(0o600)
+        words = ["--stream", "items", "--function", "served_models:score"]
+        one = serve(*words, "--redis-file", str(file)).wait_ready()
+        add(server.client, [5])
+        assert wait_for_results(server.client, [5], one)[5]["value"] == [1.0, 5.0]
+        pids = [one.process.pid, *(child.pid for child in psutil.Process(one.process.pid).children(recursive=True))]
+        seen = [Path(f"/proc/{pid}/cmdline").read_bytes() + Path(f"/proc/{pid}/environ").read_bytes() for pid in pids]
+        assert not any(PASSWORD.encode() in text for text in seen)
+        one.end()
+        assert PASSWORD not in one.output()
+        wrong = serve(*words, HPCML_REDIS_URL=server.url.replace(PASSWORD, "other-secret"))
+        assert wrong.process.wait(patient(30)) == 1
+        assert re.fullmatch(r"hpcml: Redis at localhost:\d+ refuses this user: .*\n", wrong.output())
+        assert "other-secret" not in wrong.output()
+        other = serve(*words, HPCML_REDIS_URL=server.url.replace("?ssl_ca_certs", "?ssl_cert_reqs=required&x"))
+        assert other.process.wait(patient(30)) == 1
+        file.chmod(0o644)
+        shown = serve(*words, "--redis-file", str(file))
+        assert shown.process.wait(patient(30)) == 1
+        assert "chmod 600" in shown.output()
+
+
+def test_files_of_a_directory(serve, tmp_path, store):
+    inbox, outbox = tmp_path / "in", tmp_path / "out"
+    words = ["--inbox", "in", "--outbox", "out", "--function", "served_models:score"]
+    server = serve(*words).wait_ready()
+    for number in range(40):
+        (inbox / ".new").write_text(json.dumps([number, 1]))
+        (inbox / ".new").rename(inbox / f"{number}.json")
+    (inbox / "link").symlink_to("/etc/hostname")
+    (inbox / "folder").mkdir()
+    wait_until(lambda: len(list(outbox.glob("[!.]*"))) == 41, what=server.output)
+    found = [json.loads((outbox / f"{number}.json.json").read_text()) for number in range(40)]
+    assert [one["value"] for one in found] == [[1.0, number] for number in range(40)]
+    assert "cannot be read" in json.loads((outbox / "link.json").read_text())["error"]
+    second = serve(*words)
+    assert second.process.wait(patient(30)) == 1
+    assert "another server is at work on in" in second.output()
+    server.kill()
+    (inbox / "late").write_text("[7, 7]")
+    third = serve(*words).wait_ready()
+    wait_until((outbox / "late.json").exists, what=third.output)
+    assert third.end()[0] >= 1
+    assert [path.name for path in inbox.iterdir() if path.name != ".lock"] == ["folder"]
