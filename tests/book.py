@@ -44,6 +44,7 @@ VARIABLES = {
     "PYTHONWARNINGS": f"error,{OF_PIP}",
 }
 NEEDS_MPI = re.compile(r"\bmpirun\b|\bmpi=True|--engine[ =]mpi|engine=.mpi|\bcomm=")
+NEEDS_REDIS = re.compile(r"^\s*redis-server\b", re.MULTILINE)
 SETTINGS = {"report_level": 5, "syntax_highlight": "none", "file_insertion_enabled": False}
 
 Execute = Callable[[list[str], Path], tuple[int, str]]
@@ -80,6 +81,10 @@ class Page:
             for block in self.blocks
             if not block.file and block.language in ("bash", "python")
         )
+
+    @property
+    def needs_redis(self) -> bool:
+        return any(NEEDS_REDIS.search(block.text) for block in self.blocks if block.language == "bash")
 
     @property
     def needs_mpi(self) -> bool:

@@ -10,3 +10,5 @@
 Only the main thread changes the waiting items and the batches in flight. An item leaves its source when its result
 is written, and not before: whatever ends meanwhile, the item is scored again.
 """
+
+__all__: list[str] = []

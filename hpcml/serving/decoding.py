@@ -2,7 +2,9 @@
 
 import io
 import json
+import math
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 __all__ = ["decode", "group_key", "pack_result", "stack"]
@@ -32,8 +34,8 @@ def decode(content: bytes) -> Any:
 
     if content.startswith(NPY):
         try:
-            return np.load(io.BytesIO(content), allow_pickle=False)
-        except (ValueError, EOFError, OSError) as error:
+            return _npy_array(content)
+        except (ValueError, EOFError, OSError, TypeError) as error:
             raise ValueError(f"no array in the format npy: {error}") from error
     try:
         value = json.loads(content)
@@ -43,6 +45,38 @@ def decode(content: bytes) -> Any:
         return value
     array = np.array(value)
     return array.astype(np.float64) if array.dtype.kind in "biuf" else value
+
+
+def _npy_array(content: bytes) -> Any:
+    """Return the array of a file in the format npy, which is a view of `content` in the common case.
+
+    numpy.load takes 20 µs for the header, which all items share.
+    """
+    import numpy as np
+
+    start = 10 + int.from_bytes(content[8:10], "little")
+    if content[6:8] != b"\1\0":
+        return np.load(io.BytesIO(content), allow_pickle=False)
+    shape, in_columns, dtype = _npy_header(content[:start])
+    array = np.frombuffer(content, dtype, math.prod(shape), start)
+    return array.reshape(shape, order="F" if in_columns else "C")
+
+
+@lru_cache(256)
+def _npy_header(header: bytes) -> Any:
+    """Return shape, order and type of a header of the format npy 1.0.
+
+    Raises
+    ------
+    ValueError
+        The header is damaged, or its array has objects, which only pickle could hold.
+    """
+    import numpy as np
+
+    shape, in_columns, dtype = np.lib.format.read_array_header_1_0(io.BytesIO(header[8:]))
+    if dtype.hasobject or any(length < 0 for length in shape):
+        raise ValueError("an array of objects, or of negative length")
+    return shape, in_columns, dtype
 
 
 def group_key(value: Any) -> object:
@@ -73,10 +107,13 @@ def pack_result(id: str, version: int, value: Any = None, error: str = "") -> by
     b'{"id": "17", "version": 2, "value": [0.25, 0.75]}'
     """
     outcome = {"error": error} if error else {"value": value}
-    return json.dumps({"id": id, "version": version, **outcome}, default=_plain).encode()
+    return _encode({"id": id, "version": version, **outcome}).encode()
 
 
 def _plain(value: Any) -> Any:
     if hasattr(value, "tolist"):
         return value.tolist()
     raise TypeError(f"a {type(value).__name__} is no result in JSON: return numbers, text, lists, dicts or arrays")
+
+
+_encode = json.JSONEncoder(default=_plain).encode

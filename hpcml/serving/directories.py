@@ -17,7 +17,7 @@ __all__ = ["Directories"]
 
 LARGEST_NBYTES = 256 << 20  # of a file
 SHORTEST_PAUSE_SECONDS = 0.005  # between two looks into the directory
-LONGEST_PAUSE_SECONDS = 0.25  # on a shared file system, many looks are a burden for all
+LONGEST_PAUSE_SECONDS = 0.1  # on a shared file system, many looks are a burden for all
 LOCK = ".lock"
 
 
@@ -88,17 +88,16 @@ class Directories:
             return 0.0
 
     def _item(self, name: str) -> Item | None:
+        content, problem = b"", ""
         try:
             content = _read(self._inbox / name)
         except FileNotFoundError:
             return None  # its producer has taken it back
         except OSError as error:
-            content = (
-                f"{name} cannot be read: {error.strerror}".encode()
-            )  # which is no JSON: an error for its result
+            problem = f"{name} cannot be read: {error.strerror}"
         with self._guard:
             self._held[name] = None
-        return Item(name, content, time.time(), name)
+        return Item(name, content, time.time(), name, problem)
 
     def write(self, results: Sequence[tuple[Item, bytes]]) -> None:
         """See `hpcml.serving.items.Source`."""

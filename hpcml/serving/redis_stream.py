@@ -120,7 +120,8 @@ class RedisStream:
                     continue
                 self._held[place] = None
             name = fields.get(b"id", place).decode(errors="backslashreplace")
-            items.append(Item(name, fields.get(b"data", b""), self._arrival(place), place))
+            problem = "" if b"data" in fields else "the entry has no field data"
+            items.append(Item(name, fields.get(b"data", b""), self._arrival(place), place, problem))
         return items
 
     def _arrival(self, place: bytes) -> float:

@@ -8,11 +8,15 @@ from typing import Any, NamedTuple
 from hpcml.data.broadcast import Broadcast
 from hpcml.serving.decoding import decode, group_key, pack_result, stack
 
-__all__ = ["Scored", "Scorer", "prepare", "score_items"]
+__all__ = ["ResultError", "Scored", "Scorer", "prepare", "score_items"]
 
 KEPT_SCORERS = 2  # on a worker: those before and after a change of the model
 
 _scorers: dict[str, "Scorer"] = {}
+
+
+class ResultError(Exception):
+    """The scoring function has not returned one result for each item."""
 
 
 class Scorer(NamedTuple):
@@ -31,7 +35,7 @@ class Scorer(NamedTuple):
 
         Raises
         ------
-        TypeError, ValueError
+        ResultError
             There is not one result for each item.
         """
         if self.function is not None:
@@ -41,10 +45,15 @@ class Scorer(NamedTuple):
         if hasattr(found, "to_numpy"):  # a frame's own iterator gives its columns
             found = found.to_numpy()
         if isinstance(found, Mapping | str | bytes):
-            raise TypeError(f"the scoring function returned a {type(found).__name__}, not a result for each item")
-        results = list(found)
+            raise ResultError(
+                f"the scoring function returned a {type(found).__name__}, not a result for each item"
+            )
+        try:
+            results = list(found)
+        except TypeError as error:
+            raise ResultError(f"the scoring function returned no result for each item: {error}") from error
         if len(results) != len(batch):
-            raise ValueError(f"the scoring function returned {len(results)} results for {len(batch)} items")
+            raise ResultError(f"the scoring function returned {len(results)} results for {len(batch)} items")
         return results
 
 
@@ -97,6 +106,9 @@ def _score_group(scorer: Scorer, group: Sequence[tuple[int, Any]]) -> list[tuple
     """Score items of one shape; where that fails, score halves, down to the items that fail by themselves."""
     try:
         values = scorer.score(stack([value for _, value in group]))
+    except ResultError as error:
+        # The function is wrong, and no item: half a batch might pass by chance.
+        return [(place, None, error) for place, _ in group]
     except Exception as error:
         if len(group) == 1:
             return [(group[0][0], None, error)]

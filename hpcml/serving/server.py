@@ -138,7 +138,11 @@ class Server:
         raise error
 
     def _add(self, items: Sequence[Item]) -> None:
-        self._batches.add(items, time.monotonic())
+        unread = [item for item in items if item.problem]
+        if unread:
+            version = self._model.version
+            self._write(unread, [Scored(pack_result(one.id, version, error=one.problem), True) for one in unread])
+        self._batches.add([item for item in items if not item.problem], time.monotonic())
         if len(self._batches) >= READ_AHEAD_BATCHES * self._batches.size * max(1, self._cluster.slots):
             self._reading.clear()
 

@@ -10,6 +10,7 @@ import pytest
 from patience import patient
 
 BLOCK_SECONDS = 120
+REDIS = shutil.which("redis-server") and importlib.util.find_spec("redis")
 MPI = shutil.which("mpirun") and importlib.util.find_spec("mpi4py")
 PAGES = [page for page in book.pages() if not page.needs_slurm]
 
@@ -38,7 +39,10 @@ def read_through(page, directory):
         pytest.param(
             page,
             id=page.name,
-            marks=pytest.mark.skipif(page.needs_mpi and not MPI, reason="there is no mpirun, or no mpi4py"),
+            marks=[
+                pytest.mark.skipif(page.needs_mpi and not MPI, reason="there is no mpirun, or no mpi4py"),
+                pytest.mark.skipif(page.needs_redis and not REDIS, reason="there is no redis-server, or no redis"),
+            ],
         )
         for page in PAGES
     ],

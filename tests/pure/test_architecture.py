@@ -20,6 +20,11 @@ FOLDERS = {
     "cluster": ("engines", "journal", "data", "slurm", "interpreter", "errors"),
     "commands": ("cluster", "training", "evolve", "engines", "journal", "data", "slurm", "interpreter", "errors"),
     "commands": ("cluster", "models", "evolve", "engines", "journal", "data", "slurm", "interpreter", "errors"),
+    "serving": ("cluster", "models", "journal", "data", "errors"),
+    "commands": (
+        *("serving", "cluster", "models", "evolve", "engines", "journal", "data", "slurm", "interpreter"),
+        "errors",
+    ),
     "scoop_programs": ("cluster",),
     "public": ("cluster", "data", "slurm", "errors"),
 }
@@ -34,6 +39,10 @@ SHARED_MODULES = {
     ("training", "journal"): {"private_files"},
     ("models", "journal"): {"call_keys", "private_files"},
     ("models", "slurm"): {"process"},
+    ("serving", "cluster"): {"cluster"},
+    ("serving", "data"): {"broadcast"},
+    ("serving", "journal"): {"private_files"},
+    ("serving", "models"): {"store"},
 }
 """Modules of a folder that another folder may import, where these are not all."""
 
@@ -99,6 +108,9 @@ IMPORTERS = {
               "models.formats"},
     "psutil": {"engines.nodes.addresses", "training.network"},
     "pynvml": {"engines.nodes.devices"},
+              "models.formats", "serving.decoding"},
+    "psutil": {"engines.nodes.addresses", "training.network"},
+    "redis": {"serving.redis_stream"},
     "rich": {"commands.top.command", "commands.top.screen"},
     "safetensors": {"models.formats"},
     "scoop": {"engines.scoop.library"},

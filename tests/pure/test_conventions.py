@@ -52,6 +52,10 @@ REACHED_THROUGH = {
     "hpcml.training.weighted_shares": {"training.shares"},
     "hpcml.models.ModelStore": {"models.manifest", "models.saving", "models.store"},
     "hpcml models": {"commands.model_parsers", "commands.models"},
+    "hpcml serve": {
+        "commands.serve", "serving.directories", "serving.follower", "serving.items", "serving.redis_stream",
+        "serving.server", "serving.totals",
+    },
     "hpcml run": {
         "cluster.ipyparallel.parts", "commands.at_start.sitecustomize", "commands.run", "commands.run_torch_end",
         "commands.run_torch_here", "commands.run_torch_output", "commands.run_torch_rank", "engines.scoop.broker",

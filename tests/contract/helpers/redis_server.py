@@ -1,4 +1,4 @@
-"""A Redis server of a test: on a Unix socket, or on a port with password and TLS; it ends with its ``with`` block."""
+"""A Redis server of a test: on a Unix socket, or on a port with password and TLS. It ends with its block."""
 
 import shutil
 import socket

@@ -1,4 +1,4 @@
-"""Scoring functions of the tests of ``hpcml serve``: of a model ``{"w": array}``, whose value names its version."""
+"""Scoring functions of the tests of ``hpcml serve``, of a model ``{"w": array}`` that names its version."""
 
 import os
 import time
