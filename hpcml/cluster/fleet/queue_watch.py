@@ -5,11 +5,9 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from hpcml.slurm.hostlist import expand
 from hpcml.slurm.jobs.queue import JobQueue, Listing
 from hpcml.slurm.jobs.reasons import reason_in_words
 from hpcml.slurm.jobs.states import Job
-from hpcml.slurm.node_wait import late_nodes
 
 __all__ = ["QueueWatch", "end_in_words", "state_in_words"]
 
@@ -74,7 +72,6 @@ class QueueWatch:
         self._news = news
         self._thread: threading.Thread | None = None
         self._due = 0.0
-        self._environment = environment
         self._own: set[int] = set()
         self._late: dict[int, str] = {}
         self.listing = Listing()
@@ -95,7 +92,7 @@ class QueueWatch:
         listing = self._queue.read()
         self._due = time.monotonic() + self._queue.seconds_to_next(listing)
         if listing.asked != self.listing.asked:
-            self._late |= {number: self._late_nodes(listing.jobs[number]) for number in self._awaited(listing)}
+            self._late |= {number: self._queue.late_nodes(listing.jobs[number]) for number in self._awaited(listing)}
             self.listing = listing
             self._news()
 
@@ -104,9 +101,6 @@ class QueueWatch:
         jobs = [listing.jobs[number] for number in self._own if number in listing.jobs]
         self._own -= {job.job_id for job in jobs if not job.may_run}  # looked at once more, now
         return [job.job_id for job in jobs if job.state in _OF_NODES]
-
-    def _late_nodes(self, job: Job) -> str:
-        return late_nodes(expand(job.nodelist), self._environment) if job.nodelist else ""
 
     def late(self, label: str) -> str:
         """Return the nodes of a job that start, or have failed, in words; "" where none is known."""

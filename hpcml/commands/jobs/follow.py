@@ -118,9 +118,11 @@ def _follow(queue: JobQueue, job: Job) -> None:
         while True:
             listing = queue.read()
             job = listing.jobs.get(job.job_id, job)
-            if file is None and f"{job.state}: {reason_in_words(job)}" != shown and job.may_run:
-                shown = f"{job.state}: {reason_in_words(job)}"
-                print(f"hpcml: job {job.label} is {shown}".rstrip(": "), file=sys.stderr)
+            words = f"{job.state}: {reason_in_words(job)}"
+            if file is None and job.may_run and words != shown:
+                shown = words
+                late = f": {queue.late_nodes(job)}" if job.state == "CONFIGURING" else ""
+                print(f"hpcml: job {job.label} is {shown}{late}".rstrip(": "), file=sys.stderr)
             until = time.monotonic() + queue.seconds_to_next(listing)
             while time.monotonic() < until and job.may_run:
                 file = file or _open_output(job)

@@ -94,6 +94,7 @@ class NewsHandler:
                 self._note_death(message, workers)
             if "note" in message:
                 log.debug("launcher on %s: %s", message["node"], message["note"])
+            if "gpus" in message:
                 self.gpus[message["node"]] = message["gpus"]
             if "data" in message:
                 self.data.add_node(message["node"], message["data"])

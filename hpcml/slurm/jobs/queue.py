@@ -22,8 +22,10 @@ from typing import Any, Self
 
 from hpcml.errors import CommandError
 from hpcml.slurm.commands import accounting_query, own_jobs_query, submission_environment
+from hpcml.slurm.hostlist import expand
 from hpcml.slurm.jobs.site import read_site
 from hpcml.slurm.jobs.states import FORGOTTEN, Job, job_fields, parse_accounting, parse_jobs
+from hpcml.slurm.node_wait import late_nodes
 from hpcml.slurm.process import run
 
 __all__ = ["JobQueue", "Listing"]
@@ -86,6 +88,10 @@ class JobQueue:
             listing = self._ask(listing)
             self._save(listing)
             return listing
+
+    def late_nodes(self, job: Job) -> str:
+        """Return which nodes of a job are not ready and why, in words; "" for none. Slurm is asked each time."""
+        return late_nodes(expand(job.nodelist), self._environment) if job.nodelist else ""
 
     def seconds_to_next(self, listing: Listing) -> float:
         """Return how long `read` will return this listing again."""
