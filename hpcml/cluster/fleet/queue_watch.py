@@ -92,15 +92,15 @@ class QueueWatch:
         listing = self._queue.read()
         self._due = time.monotonic() + self._queue.seconds_to_next(listing)
         if listing.asked != self.listing.asked:
-            self._late |= {number: self._queue.late_nodes(listing.jobs[number]) for number in self._awaited(listing)}
+            self._late |= {job.job_id: self._queue.late_nodes(job) for job in self._awaited(listing)}
             self.listing = listing
             self._news()
 
-    def _awaited(self, listing: Listing) -> list[int]:
+    def _awaited(self, listing: Listing) -> list[Job]:
         """Return the jobs of this fleet whose nodes start, or have failed since the last listing."""
         jobs = [listing.jobs[number] for number in self._own if number in listing.jobs]
         self._own -= {job.job_id for job in jobs if not job.may_run}  # looked at once more, now
-        return [job.job_id for job in jobs if job.state in _OF_NODES]
+        return [job for job in jobs if job.state in _OF_NODES]
 
     def late(self, label: str) -> str:
         """Return the nodes of a job that start, or have failed, in words; "" where none is known."""
