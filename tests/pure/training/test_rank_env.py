@@ -8,8 +8,6 @@ import sys
 import pytest
 from patience import patient
 
-import hpcml.training
-
 STARTS = 200
 TORCHRUN = {
     "RANK": "3",
