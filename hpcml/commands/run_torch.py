@@ -121,10 +121,9 @@ class _Run:
     def run(self) -> int:
         """Run the ranks, again after each failure for which a restart is left; return the exit status."""
         for restart in range(self._restarts + 1):
-            failed, signals = self._start(restart)
-            if signals:
-                status = failed.exit_status if failed else 0
-                return self._end.finish(True, status)
+            failed, status, is_told = self._start(restart)
+            if is_told:
+                return self._end.finish(failed.exit_status if failed else status)
             if failed is None:
                 return 0
             print(f"hpcml: {failed.describe(self._size)}", file=sys.stderr, flush=True)
@@ -134,8 +133,8 @@ class _Run:
         assert failed is not None
         return failed.exit_status
 
-    def _start(self, restart: int) -> tuple[RankEnd | None, list[int]]:
-        """Run the ranks once; return the end of the first that failed, and the signals that were passed on."""
+    def _start(self, restart: int) -> tuple[RankEnd | None, int, bool]:
+        """Run the ranks once; return the first failure, the exit status, and whether signals came."""
         groups = len({node.het_group for node in self._nodes})
         inputs = tuple(self._run_dir / f"input-{restart}-{number}" for number in range(1, groups))
         launch = Launch(
@@ -148,7 +147,8 @@ class _Run:
         with Ranks(launch, self._inbox, _write) as ranks:
             began = time.monotonic()
             ranks.on_start = lambda: self._announce(time.monotonic() - began)
-            return ranks.run(lambda: self._end.watch(ranks), self._end.seconds_for), ranks.signals
+            failed = ranks.run(lambda: self._end.watch(ranks), self._end.seconds_for)
+            return failed, ranks.exit_status, bool(ranks.signals)
 
     def _announce(self, seconds: float) -> None:
         if self._is_quiet:

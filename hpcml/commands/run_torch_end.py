@@ -35,7 +35,6 @@ class RunEnd:
         self._inbox = inbox
         self._requeues = requeues
         self._job = environment.get("SLURM_JOB_ID", "")
-        self._is_stopped = False
 
     def __enter__(self) -> "RunEnd":
         end = self.environment.get("SLURM_JOB_END_TIME", "")
@@ -75,9 +74,9 @@ class RunEnd:
         ranks.pass_on(signal.SIGTERM, max(left, 0.0))
         return None
 
-    def finish(self, stopped: bool, status: int) -> int:
-        """Put the job back into the queue, where it was `stopped` and that is wanted; return the exit status."""
-        if not stopped or not self._requeues:
+    def finish(self, status: int) -> int:
+        """Put a job that got signals back into the queue, where that is wanted; return the exit status."""
+        if not self._requeues:
             return status
         try:
             if not self._job:

@@ -93,7 +93,7 @@ class Ranks:
     def __exit__(self, *_: object) -> None:
         self._close()
         for program in self._programs:
-            program.stop(FAILED_SECONDS + LATE_SECONDS)
+            program.stop(1.0 if self._is_given_up else FAILED_SECONDS + LATE_SECONDS)
 
     def _close(self) -> None:
         """Order the ranks to end, by the end of what they read, without waiting."""
@@ -135,6 +135,12 @@ class Ranks:
             ends = "have not ended" if self._is_given_up else "have ended"
             raise EngineError(self._describe(f"the ranks {ends}, and none of them has said why"))
         return self._failed
+
+    @property
+    def exit_status(self) -> int:
+        """The largest exit status of the programs, as a shell has it; 0 for those that have not ended."""
+        statuses = (program.status or 0 for program in self._programs)
+        return max(status if status >= 0 else 128 - status for status in statuses)
 
     def _next(self, pause: float | None) -> tuple[Program | None, Mapping[str, Any] | None]:
         """Return the next message; an empty one where a time is due."""

@@ -98,7 +98,7 @@ def test_lines_of_ranks_stay_whole(tmp_path):
     ],
 )
 def test_a_dead_rank_ends_all(how, status, words, meeting, tmp_path):
-    """The others do not heed SIGTERM."""
+    """The others do not heed SIGTERM after SIGKILL."""
     began = time.monotonic()
     found, _, errors = run([meeting, f"1:{how}"], 3, cwd=tmp_path)
     assert found == status, errors

@@ -25,7 +25,7 @@ Write a job file that ends in `exec hpcml run script`, and submit it.
 
 options:
   any option of sbatch   --nodes 4, --ntasks-per-node=28, --time 1:00:00, --array 0-9: see `sbatch --help`
-  any option of hpcml run, such as --resume, --container IMAGE, --stage-env: see `hpcml run --help`
+  any option of hpcml run, such as --resume, --container IMAGE, --restarts N: see `hpcml run --help`
   --requeue              stop in order near the job's end, put the job back in the queue, and resume
   --module NAME          load an environment module first; may be repeated
   --setup FILE           read a file of shell commands first
@@ -44,6 +44,7 @@ _OWN = (
     SbatchOption("module", value="repeated"),
     SbatchOption("setup"),
     SbatchOption("requeue", value="none"),
+    SbatchOption("restarts"),
 )
 SIGNAL = "B:USR1@60"  # to the batch script, which is `hpcml run`, so that it ends its tasks in order
 
@@ -149,7 +150,7 @@ def job_script(given: Given, site: Site, python: str) -> JobScript:
 
 def _run_words(given: Given, elsewhere: bool) -> list[str]:
     """Return the options of `hpcml run` among those of a command line; the job may start `elsewhere`."""
-    names = [(flag.name or name).replace("_", "-") for name, flag in flags().items()]
+    names = [*((flag.name or name).replace("_", "-") for name, flag in flags().items()), "restarts"]
     found = {name: value for name, value in given.options.items() if name in names}
     image = found.get("container")
     if image is not None and is_file_name(image):

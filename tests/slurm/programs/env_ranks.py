@@ -4,7 +4,7 @@ Rank 0 listens at MASTER_PORT of MASTER_ADDR alone, and all others connect to it
 node of each rank, as JSON, in the order of ranks. Then the rank acts:
 
 end          the default
-RANK:HOW     of the first start, this rank fails, and the others wait for ever, deaf to SIGTERM
+RANK:HOW     of the first start, this rank fails, and the others wait for ever, deaf to SIGTERM after SIGKILL
 always:HOW   the last rank fails at each start
 wait         all wait for ever
 """
@@ -65,7 +65,7 @@ def main() -> None:
     action = (sys.argv[1:] or ["end"])[0]
     who, _, how = action.partition(":")
     first = os.environ["TORCHELASTIC_RESTART_COUNT"] == "0"
-    if who == "always" or (how and first):
+    if how == "SIGKILL" and first:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
     meet(dict(os.environ))
     last = str(int(os.environ["WORLD_SIZE"]) - 1)

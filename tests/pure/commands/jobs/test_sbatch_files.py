@@ -16,6 +16,7 @@ OPTIONS = {
     "-t": "time",
     "-c": "cpus-per-task",
     "--ntasks-per-node": "ntasks-per-node",
+    "--gpus-per-node": "gpus-per-node",
 }
 KNOWN = {word: SbatchOption(name) for word, name in OPTIONS.items()} | {
     "--job-name": SbatchOption("job-name"),
