@@ -68,7 +68,25 @@ def test_one_rank_is_the_same_as_python(form, status, tmp_path):
     assert plain.stderr.decode() in errors
 
 
-def test_ranks_find_each_other_and_nobody_else_listens(meeting, tmp_path):
+def test_the_port_of_rank_0_is_the_only_one_and_at_one_address(tmp_path):
+    code = (
+        "import os, socket, time\n"
+        "if os.environ['RANK'] == '0':\n"
+        "    listener = socket.create_server((os.environ['MASTER_ADDR'], int(os.environ['MASTER_PORT'])))\n"
+        "    print(os.environ['MASTER_PORT'], flush=True)\n"
+        "time.sleep(600)\n"
+    )
+    with start(["-c", code], 2, cwd=tmp_path) as process:
+        port = int(process.stdout.readline())
+        family = [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]
+        opened = [one for member in family for one in member.net_connections() if one.status == "LISTEN"]
+        process.terminate()
+        process.communicate(timeout=patient(30))
+    assert len(family) >= 5
+    assert [tuple(one.laddr) for one in opened] == [("127.0.0.1", port)]
+
+
+def test_ranks_find_each_other(meeting, tmp_path):
     status, output, errors = run([meeting], 3, cwd=tmp_path)
     assert status == 0, errors
     (ranks,) = worlds(output)

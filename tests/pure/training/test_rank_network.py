@@ -1,6 +1,5 @@
 """Port of rank 0, which no other program gets, and the interface to it."""
 
-import os
 import shlex
 import socket
 import subprocess
@@ -39,41 +38,6 @@ def test_nobody_can_connect_to_a_port_that_is_held():
 
 def test_held_ports_differ():
     assert len({hold_port() for _ in range(500)}) == 500
-
-
-def test_starts_at_once_on_one_node_do_not_get_each_others_ports():
-    """Each of 200 processes holds a port, and listens there only when all others have theirs."""
-    start, begin = os.pipe()
-    readers, children = [], []
-    for _ in range(200):
-        reader, writer = os.pipe()
-        child = os.fork()
-        if not child:
-            status = 1
-            try:
-                os.close(begin)
-                port = hold_port()
-                os.write(writer, b"%5d" % port)
-                os.read(start, 1)
-                with socket.socket() as listener:
-                    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                    listener.bind(("127.0.0.1", port))
-                    listener.listen()
-                    with socket.create_connection(("127.0.0.1", port)):
-                        listener.accept()[0].close()
-                status = 0
-            finally:
-                os._exit(status)
-        os.close(writer)
-        readers.append(reader)
-        children.append(child)
-    ports = {os.read(reader, 5) for reader in readers}
-    os.close(begin)
-    ends = [os.waitpid(child, 0)[1] for child in children]
-    for descriptor in (start, *readers):
-        os.close(descriptor)
-    assert len(ports) == 200
-    assert set(ends) == {0}
 
 
 def test_names_of_interfaces_are_those_of_the_kernel():
