@@ -144,6 +144,10 @@ MEASURES = (
     _measure("frames_idle_12", "% of a core", {"limit": 1.0}, limit=Goal(1.0)),
     _measure("scale_driver", "frames/s"),
     *(_measure(f"scale_{seconds}s", "slots", {"limit": 100_000}) for seconds in (1, 10, 100)),
+    *(_measure(f"train_sum_{ranks}", "s", allreduce=Goal(1.0)) for ranks in (2, 3)),
+    _measure("train_epoch_2", "s", by_hand=Goal(1.1)),
+    _measure("checkpoint_write", "MB/s", disk=Goal(0.7, at_least=True)),
+    _measure("checkpoint_stall", "of the save", {"limit": 0.2}, limit=Goal(1.0)),
     _measure("steady_state", "x generations", {"generations": 1.0}, generations=Goal(1.5, at_least=True)),
 )
 
@@ -255,6 +259,11 @@ GROUPS = (
         for slots, where, idle in ((4, None, ()), (12, TWELVE, ("idle",)))
     ),
     (Run("hpcml", "scale", 12, _SCALE, TWELVE, timeout=300, batch=True, repeats=1),),
+    (
+        Run("hpcml", "training", 2, ("train_sum_2", "train_epoch_2"), None),
+        Run("hpcml", "training", 3, ("train_sum_3",), None),
+        Run("hpcml", "training", 1, ("checkpoint_write", "checkpoint_stall"), None),
+    ),
     (Run("hpcml", "jobs", 12, _ARRAYS, (), timeout=600, repeats=1, login=True),),
     (
         Run("hpcml", "school", 2, tuple(f"{name}_2_slots" for name in _SCHOOL), None),
