@@ -2,6 +2,7 @@
 
 from hpcml.training.checkpoints import Checkpoints, LoadedCheckpoint
 from hpcml.training.data_parallel import DataParallel
+from hpcml.training.model_parallel import SplitLinear, pipeline_step
 from hpcml.training.parameter_server import ParameterServer
 from hpcml.training.ranks import rank_env
 from hpcml.training.shards import scaled_rate, shard
@@ -12,6 +13,8 @@ __all__ = [
     "DataParallel",
     "LoadedCheckpoint",
     "ParameterServer",
+    "SplitLinear",
+    "pipeline_step",
     "rank_env",
     "scaled_rate",
     "shard",

@@ -82,6 +82,11 @@ def test_estimators_with_shares_equal_one_with_whole_batches(tmp_path):
     assert "Counts has none of coef_" in found["text"]
 
 
+@pytest.mark.parametrize("ranks", [2, 3])
+def test_models_that_are_divided_equal_the_whole_one(ranks, tmp_path):
+    assert output_of(tmp_path, "divided", ranks) < 1e-12
+
+
 def test_a_mistake_of_one_rank_is_raised_on_all(tmp_path):
     found = output_of(tmp_path, "mistakes")
     first, middle, last = found["found"]

@@ -56,6 +56,7 @@ REACHED_THROUGH = {
         "commands.serve", "serving.directories", "serving.follower", "serving.items", "serving.redis_stream",
         "serving.server", "serving.totals",
     },
+    "hpcml.training.SplitLinear": {"training.model_parallel"},
     "hpcml run": {
         "cluster.ipyparallel.parts", "commands.at_start.sitecustomize", "commands.run", "commands.run_torch_end",
         "commands.run_torch_here", "commands.run_torch_output", "commands.run_torch_rank", "engines.scoop.broker",

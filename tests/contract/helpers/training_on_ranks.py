@@ -12,7 +12,7 @@ import numpy as np
 from mpi4py import MPI
 
 from hpcml.errors import HpcmlError
-from hpcml.training import Checkpoints, DataParallel
+from hpcml.training import Checkpoints, DataParallel, SplitLinear, pipeline_step
 
 STEPS, BATCH, SEED = 16, 100, 7
 PER_EPOCH = 5
@@ -175,6 +175,64 @@ def estimators():
     except TypeError as error:
         text = str(error)
     return {"error": float(np.abs(shared.coef_ - whole.coef_).max()), "text": text}
+
+
+def divided():
+    """Compare gradients of models that are divided among ranks with those of the whole model on each rank."""
+    world, numbers = MPI.COMM_WORLD, np.random.default_rng(8)
+    shapes = [(5, 11), (11, 7), (7, 3)]
+    weights = [(numbers.normal(size=shape), numbers.normal(size=shape[1])) for shape in shapes]
+    x, y = numbers.normal(size=(20, 5)), numbers.normal(size=(20, 3))
+
+    def through(layers):
+        """Return a layer of layers, with tanh after each but those that are alone."""
+
+        def layer(x):
+            backs = []
+            for one in layers:
+                x, back = one(x)
+                x = np.tanh(x)
+                backs.append((back, x))
+            return x, lambda gradient: backwards(backs, gradient)
+
+        return layer
+
+    def backwards(backs, gradient):
+        found = []
+        for back, output in reversed(backs):
+            gradient, of_weights = back(gradient * (1 - output**2))
+            found.insert(0, of_weights)
+        return gradient, found
+
+    def squares(output, target):
+        return 0.5 * ((output - target) ** 2).sum() / len(target), (output - target) / len(target)
+
+    whole = through([SplitLinear(w, b) for w, b in weights])
+    output, back = whole(x)
+    loss, gradient = squares(output, y)
+    of_x, expected = back(gradient)
+
+    parts = [SplitLinear(*weights[0], world, "columns"), SplitLinear(*weights[1], world, "rows")]
+    parts.append(SplitLinear(*weights[2]))
+    split_output, back = through(parts)(x)
+    split_of_x, found = back(gradient)
+    errors = [np.abs(split_output - output).max(), np.abs(split_of_x - of_x).max()]
+    columns = np.concatenate(world.allgather(found[0]["weights"]), axis=1)
+    rows = np.concatenate(world.allgather(found[1]["weights"]), axis=0)
+    errors += [np.abs(columns - expected[0]["weights"]).max(), np.abs(rows - expected[1]["weights"]).max()]
+    errors += [np.abs(np.concatenate(world.allgather(found[0]["bias"])) - expected[0]["bias"]).max()]
+    errors += [np.abs(found[1]["bias"] - expected[1]["bias"]).max()]
+
+    stages = [[0], [1], [2]] if world.size == 3 else [[0, 1], [2]]
+    layer = through([SplitLinear(*weights[number]) for number in stages[world.rank]])
+    cuts = [slice(0, 6), slice(6, 12), slice(12, 20)]  # of different sizes
+    piped, of_stage = pipeline_step(
+        layer, world, [x[cut] for cut in cuts], lambda n, out: squares(out, y[cuts[n]])
+    )
+    errors += [abs(piped - loss)]
+    for number, one in zip(stages[world.rank], of_stage, strict=True):
+        errors += [np.abs(one[name] - expected[number][name]).max() for name in ("weights", "bias")]
+    return float(max(world.allgather(max(errors))))
 
 
 def mistakes():
