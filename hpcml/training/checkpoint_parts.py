@@ -9,6 +9,7 @@ import datetime
 import json
 import os
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ Values = dict[str, tuple[Any, list[Array]]]
 """By the name of a file without its ending: the JSON and the arrays that become ``NAME.json`` and ``NAME.npy``."""
 
 PART_SECONDS = 1800.0  # from the end of rank 0's own part: other nodes write to the same file system
+END_SECONDS = 10.0  # where the program ends, perhaps because a rank is lost
 _PAUSE_SECONDS = 0.05
 
 
@@ -53,8 +55,13 @@ def write_part(version: Path, rank: int, values: Values, about: dict[str, Any], 
         raise
 
 
-def complete(version: Path, step: int, size: int) -> None:
+def complete(version: Path, step: int, size: int, is_ending: Callable[[], bool] = bool) -> None:
     """Wait for the parts of all ranks, and write the manifest.
+
+    Parameters
+    ----------
+    is_ending
+        Returns whether the program ends, and waits for this only.
 
     Raises
     ------
@@ -62,16 +69,7 @@ def complete(version: Path, step: int, size: int) -> None:
         A rank has failed, or has not written its part in time.
     """
     paths = [version / f"part-{rank}.json" for rank in range(size)]
-    end = time.monotonic() + PART_SECONDS
-    refresh_names(version)
-    while missing := [rank for rank, path in enumerate(paths) if not path.exists()]:
-        if time.monotonic() > end:
-            raise HpcmlError(
-                f"the checkpoint {version} is not complete: ranks {missing} did not write their parts within "
-                f"{PART_SECONDS:g} s"
-            )
-        time.sleep(_PAUSE_SECONDS)
-        refresh_names(version)
+    _wait_for(paths, version, is_ending)
     parts = [json.loads(path.read_bytes()) for path in paths]
     for rank, part in enumerate(parts):
         if "error" in part:
@@ -88,3 +86,20 @@ def complete(version: Path, step: int, size: int) -> None:
             "files": {name: found for part in parts for name, found in part["files"].items()},
         },
     )
+
+
+def _wait_for(paths: list[Path], version: Path, is_ending: Callable[[], bool]) -> None:
+    """Wait until there are files of all ranks."""
+    began, limit = time.monotonic(), PART_SECONDS
+    refresh_names(version)
+    while missing := [rank for rank, path in enumerate(paths) if not path.exists()]:
+        waited = time.monotonic() - began
+        if is_ending() and limit == PART_SECONDS:
+            limit = min(limit, waited + END_SECONDS)
+        if waited > limit:
+            raise HpcmlError(
+                f"the checkpoint {version} is not complete: ranks {missing} did not write their parts within "
+                f"{limit:.0f} s"
+            )
+        time.sleep(_PAUSE_SECONDS)
+        refresh_names(version)

@@ -55,6 +55,7 @@ class VersionWriter:
         self._thread: threading.Thread | None = None
         self._apart: Path | None = None
         self._failure: BaseException | None = None
+        self._ends = False
 
     def begin(self, state: Any, step: int, rank_state: Any) -> NewVersion:
         """Return a new version, with the random states of now; its arrays share the memory of the state."""
@@ -73,11 +74,11 @@ class VersionWriter:
         return NewVersion(Path(self._group.gather(made)[0]), int(step), values, surroundings())
 
     def finish(self, version: NewVersion, others: Iterable[Path] = ()) -> None:
-        """Complete a version, with files of other libraries that are there."""
-        names = sorted({str(path.relative_to(version.path)) for path in others})
+        """Complete a version, with files of other libraries that this rank sees."""
+        mine = self._share_of([str(path.relative_to(version.path)) for path in others])
         try:
             with self._group.together():
-                self._write(version, names)
+                write_part(version.path, self._group.rank, version.values, version.about, mine)
             with self._group.together():
                 self._publish(version)
         except BaseException:
@@ -105,20 +106,28 @@ class VersionWriter:
 
     def _finish_apart(self, version: NewVersion) -> None:
         try:
-            self._write(version, [])
+            write_part(version.path, self._group.rank, version.values, version.about, [])
             self._publish(version)
         except BaseException as error:
             self._failure = error
 
-    def _write(self, version: NewVersion, names: list[str]) -> None:
-        mine = names[self._group.rank :: self._group.size]
-        write_part(version.path, self._group.rank, version.values, version.about, mine)
+    def _share_of(self, seen: list[str]) -> list[str]:
+        """Return this rank's share of the files that any rank sees: not all nodes see a new file at once."""
+        ranks: dict[str, list[int]] = {}
+        for rank, names in enumerate(self._group.gather(seen)):
+            for name in names:
+                ranks.setdefault(name, []).append(rank)
+        shares = enumerate(sorted(ranks.items()))
+        return [name for place, (name, seers) in shares if seers[place % len(seers)] == self._group.rank]
 
     def _publish(self, version: NewVersion) -> None:
         if self._group.rank == 0:
-            complete(version.path, version.step, self._group.size)
+            complete(version.path, version.step, self._group.size, self._is_ending)
             point_to(version.path)
             remove_old(version.path, self._keep, self._damaged)
+
+    def _is_ending(self) -> bool:
+        return self._ends or not threading.main_thread().is_alive()
 
     def drop(self, path: Path) -> None:
         """Remove a version that failed, when no rank writes to it any more."""
@@ -143,11 +152,16 @@ class VersionWriter:
         if failure is not None:
             raise failure
 
-    def close(self) -> None:
-        """Wait for this rank's thread, and release lock and copies."""
+    def close(self, failed: bool = False) -> None:
+        """Wait for this rank's thread, and release lock and copies.
+
+        Where the program has `failed`, other ranks may be lost, and are not waited for long.
+        """
+        self._ends = failed
         try:
             self._join()
         finally:
+            self._ends = False
             self._copies.clear()
             if self._lock is not None:
                 self._lock.release()

@@ -62,8 +62,9 @@ class Checkpoints:
     keep
         Number of versions that are kept; None keeps all. Two are needed to survive a damaged file.
     comm
-        Ranks that save and load together: a communicator of mpi4py, or a process group of torch.distributed. None
-        is the default group of torch.distributed where that is open, else this process alone.
+        Ranks that save and load together, and all make this object: a communicator of mpi4py, or a process group
+        of torch.distributed. None is the default group of torch.distributed where that is open, else this process
+        alone.
 
     Raises
     ------
@@ -105,7 +106,7 @@ class Checkpoints:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         try:
-            self.close()
+            self._writer.close(failed=error is not None)
         except Exception as late:
             if error is None:
                 raise

@@ -94,11 +94,11 @@ def pipeline_step(
     parts: Sequence[Array],
     loss: Callable[[int, Array], tuple[float, Array]],
 ) -> tuple[float, Any]:
-    """Return the loss of a batch, on all ranks, and the gradients of this rank's layer, in a pipeline of ranks.
+    """Return the loss of a batch and the gradients of this rank's layer, in a pipeline of ranks.
 
-    Rank 0 computes the first layer, the last rank the last one and the loss. The batch is divided into parts: while
-    a rank computes one part, the next rank computes the part before (Huang et al., 2019, arXiv:1811.06965). All
-    parts go forwards, then all go backwards.
+    Rank 0 computes the first layer, the last rank the last one and the loss. The batch is in parts:
+    while a rank computes one part, the next rank computes the part before (Huang et al., 2019, arXiv:1811.06965).
+    All parts go forwards, then all go backwards.
 
     Parameters
     ----------
@@ -115,7 +115,7 @@ def pipeline_step(
     Returns
     -------
     tuple
-        Loss and gradients, means over the rows of all parts.
+        The loss, on all ranks, and gradients: means over the rows of all parts.
     """
     first, last = comm.rank == 0, comm.rank == comm.size - 1
     backs: list[Back] = []

@@ -337,9 +337,10 @@ def test_a_rank_that_fails_beside_the_training_is_named(tmp_path):
         checkpoint_parts.complete(version, 1, 2)
 
 
-def test_a_rank_that_writes_no_part_is_named(tmp_path, monkeypatch):
-    monkeypatch.setattr(checkpoint_parts, "PART_SECONDS", 0.2)
+@pytest.mark.parametrize(("limit", "is_ending"), [("PART_SECONDS", bool), ("END_SECONDS", lambda: True)])
+def test_a_rank_that_writes_no_part_is_named_soon_where_the_program_ends(limit, is_ending, tmp_path, monkeypatch):
+    monkeypatch.setattr(checkpoint_parts, limit, 0.2)
     began = time.monotonic()
     with pytest.raises(HpcmlError, match=r"ranks \[0, 1\] did not write their parts"):
-        checkpoint_parts.complete(tmp_path, 1, 2)
+        checkpoint_parts.complete(tmp_path, 1, 2, is_ending)
     assert time.monotonic() - began < patient(10)
