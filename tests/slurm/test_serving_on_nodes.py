@@ -1,0 +1,64 @@
+"""``hpcml serve`` in a job of three nodes: a new model, a killed worker and a lost node cost no item."""
+
+import json
+
+import numpy as np
+import pytest
+from patience import patient, wait_until
+
+pytest.importorskip("redis", reason="redis is not installed")
+from redis_server import PROGRAM, RedisServer
+
+from hpcml.models import ModelStore
+
+SCORING = """
+import os
+import time
+
+
+def score(model, batch):
+    time.sleep(0.1)
+    if (batch == 13).any() and not os.path.exists("died"):
+        open("died", "x").close()
+        os.kill(os.getpid(), 9)
+    return [[os.uname().nodename, float(model["w"][0]), float(one[0])] for one in batch]
+"""
+
+JOB = """#!/bin/bash
+exec {python} -m hpcml serve m --stream items --redis-file url --function scoring:score --batch 4 --claim 2
+"""
+
+
+@pytest.mark.skipif(PROGRAM is None, reason="there is no redis-server")
+@pytest.mark.release("24.11")
+@pytest.mark.timeout(patient(300))
+def test_a_stream_is_served_on_three_nodes(cluster):
+    shared = cluster.shared_dir
+    store = ModelStore(shared / "models")
+    for number in (1.0, 2.0):
+        store.save("m", {"w": np.full(200_000, number)})
+    store.promote("m", 1)
+    cluster.write("scoring.py", SCORING)
+    with RedisServer(shared / "redis") as server:
+        (shared / "url").write_text(server.url)
+        (shared / "url").chmod(0o600)
+        job = cluster.sbatch(JOB.format(python=cluster.python), "-N3", "--ntasks-per-node=2", cwd=shared)
+        for number in range(300):
+            server.client.xadd("items", {"id": str(number), "data": json.dumps([number])})
+
+        def found(numbers):
+            texts = server.client.mget([f"items:result:{number}" for number in numbers])
+            return [json.loads(text) for text in texts if text is not None]
+
+        wait_until(lambda: len(found(range(100))) == 100, 120, lambda: cluster.output(job))
+        store.promote("m", 2)
+        cluster.kill_node("n3")
+        wait_until(lambda: len(found(range(300))) == 300, 120, lambda: cluster.output(job))
+        results = found(range(300))
+        cluster.run(["scancel", "--batch", "--signal=TERM", str(job)], check=True)
+        end = cluster.wait(job, timeout=120)
+    assert [one["value"][1:] for one in results] == [[one["version"], number] for number, one in enumerate(results)]
+    assert {one["version"] for one in results} == {1, 2}
+    assert {one["value"][0] for one in results} == {"n1", "n2", "n3"}
+    assert (shared / "died").exists()
+    assert "served 300 items in" in end.output
