@@ -57,8 +57,7 @@ def serve_model(arguments: argparse.Namespace, environment: Mapping[str, str]) -
         slots = f"{cluster.slots} slot{'s' if cluster.slots > 1 else ''}"
         _print_line(f"serving {arguments.name} on {slots}, {_whence(arguments, source)}")
         signals.act = server.stop
-        totals = server.run()
-    _print_line(totals.closing_line())
+        _print_line(server.run().closing_line())
     return 0
 
 

@@ -148,6 +148,9 @@ MEASURES = (
     _measure("train_epoch_2", "s", by_hand=Goal(1.1)),
     _measure("checkpoint_write", "MB/s", disk=Goal(0.7, at_least=True)),
     _measure("checkpoint_stall", "of the save", {"limit": 0.2}, limit=Goal(1.0)),
+    _measure("serving_rate", "of ideal", {IDEAL: 1.0}, ideal=Goal(0.9, at_least=True)),
+    _measure("serving_p99", "x p50", {"limit": 3.0}, limit=Goal(1.0)),
+    _measure("serving_swap", "ms", {"limit": 50.0}, limit=Goal(1.0)),
     _measure("steady_state", "x generations", {"generations": 1.0}, generations=Goal(1.5, at_least=True)),
 )
 
@@ -162,6 +165,7 @@ _ARRAYS = ("map_array_written", "map_array_seconds", "job_questions")
 _FRAMES = ("map", "call", "joblib", "start", "population")
 _SCALE = ("scale_driver", "scale_1s", "scale_10s", "scale_100s")
 _SCHOOL = ("school", "scoop", "arrays", "trees")
+_SERVING = ("serving_rate", "serving_p99", "serving_swap")
 _SYSTEMS = ("hpcml", "dask", "dask_scatter", "ipyparallel")
 
 
@@ -258,6 +262,7 @@ GROUPS = (
         )
         for slots, where, idle in ((4, None, ()), (12, TWELVE, ("idle",)))
     ),
+    (Run("hpcml", "serving", 1, _SERVING, None),),
     (Run("hpcml", "scale", 12, _SCALE, TWELVE, timeout=300, batch=True, repeats=1),),
     (
         Run("hpcml", "training", 2, ("train_sum_2", "train_epoch_2"), None),
