@@ -117,6 +117,7 @@ class Follower:
             self._thread.start()
 
     def _follow(self) -> None:
+        logged = ""
         while not self._ended.wait(LOOK_SECONDS):
             try:
                 wanted = self._served.wanted()
@@ -125,8 +126,9 @@ class Follower:
                 self._seen = wanted
                 self._use(ReadyModel.of(self._served.load(wanted), self._cluster))
             except Exception as error:
-                if not self._ended.is_set():
+                if not self._ended.is_set() and str(error) != logged:
                     log.error("the former version stays in use: %s", error)
+                    logged = str(error)
 
     def close(self) -> None:
         """End the thread; one that loads a model ends when it has."""

@@ -4,6 +4,7 @@ Producers add entries with the field ``data`` and, if they like, ``id``; the ent
 result of an item is the string ``STREAM:result:ID``, so a second result of an item takes the place of the first.
 """
 
+import contextlib
 import logging
 import os
 import socket
@@ -62,6 +63,7 @@ class RedisStream:
         self._next_upkeep = 0.0
         self._clock_offset = 0.0  # of this computer, to that of Redis, in seconds
         self._is_only_group = False
+        self._is_reading = False
         self._call(self._client.ping, patience=0.0)
         self._make_group()
 
@@ -78,6 +80,12 @@ class RedisStream:
 
     def read(self, limit: int, seconds: float) -> list[Item]:
         """See `hpcml.serving.items.Source`."""
+        self._is_reading = True
+        items = self._read(limit, seconds)
+        self._is_reading = False
+        return items
+
+    def _read(self, limit: int, seconds: float) -> list[Item]:
         if time.monotonic() >= self._next_upkeep:
             self._next_upkeep = time.monotonic() + self._claim / 3
             taken_over = self._call(lambda: self._upkeep(limit))
@@ -87,7 +95,7 @@ class RedisStream:
         try:
             found = self._call(lambda: self._client.xreadgroup(*words))
         except self._errors.ResponseError as error:
-            if not str(error).startswith("NOGROUP"):
+            if not str(error).startswith(("NOGROUP", "UNBLOCKED")):
                 raise HpcmlError(f"Redis at {self.address} refuses to read: {error}") from error
             # A Redis without persistence has come back empty, or someone has deleted the stream.
             log.warning("Redis at %s has lost the group %s: it is made again", self.address, self._group)
@@ -156,6 +164,10 @@ class RedisStream:
 
     def close(self) -> None:
         """See `hpcml.serving.items.Source`."""
+        if not self._held and not self._is_reading:
+            # The group keeps names of consumers for ever. That of one with entries must stay: these would be lost.
+            with contextlib.suppress(self._errors.RedisError):
+                self._client.xgroup_delconsumer(self._stream, self._group, self._consumer)
         self._client.close()
 
     def _call(self, function: Callable[[], Answer], patience: float = PATIENCE_SECONDS) -> Answer:

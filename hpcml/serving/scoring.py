@@ -102,14 +102,14 @@ def _scorer(handle: Broadcast, key: str) -> Scorer:
     return _scorers[key]
 
 
-def _score_group(scorer: Scorer, group: Sequence[tuple[int, Any]]) -> list[tuple[int, Any, Exception | None]]:
+def _score_group(scorer: Scorer, group: Sequence[tuple[int, Any]]) -> list[tuple[int, Any, BaseException | None]]:
     """Score items of one shape; where that fails, score halves, down to the items that fail by themselves."""
     try:
         values = scorer.score(stack([value for _, value in group]))
     except ResultError as error:
         # The function is wrong, and no item: half a batch might pass by chance.
         return [(place, None, error) for place, _ in group]
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         if len(group) == 1:
             return [(group[0][0], None, error)]
         half = len(group) // 2
@@ -117,7 +117,7 @@ def _score_group(scorer: Scorer, group: Sequence[tuple[int, Any]]) -> list[tuple
     return [(place, value, None) for (place, _), value in zip(group, values, strict=True)]
 
 
-def _packed(id: str, version: int, value: Any, error: Exception | None) -> Scored:
+def _packed(id: str, version: int, value: Any, error: BaseException | None) -> Scored:
     if error is None:
         try:
             return Scored(pack_result(id, version, value), False)

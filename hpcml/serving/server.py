@@ -9,7 +9,7 @@ from concurrent.futures import Future
 from functools import partial
 
 from hpcml.cluster.cluster import Cluster
-from hpcml.errors import HpcmlError, OutOfTime, TaskTimeout, WorkerDied
+from hpcml.errors import DataError, DataMissing, EngineError, HpcmlError, OutOfTime, WorkerDied
 from hpcml.serving.batches import Batches
 from hpcml.serving.decoding import pack_result
 from hpcml.serving.follower import START_PAUSE_SECONDS, Follower, ReadyModel, Served
@@ -175,15 +175,18 @@ class Server:
         error = future.exception()
         if error is None:
             self._write(items, future.result())
-        elif isinstance(error, WorkerDied | TaskTimeout):
-            self._retry(items, error)
         elif isinstance(error, OutOfTime):
             self._begin_drain(str(error))
-        else:
+        elif isinstance(error, EngineError | DataError | DataMissing):
             raise error
+        else:
+            self._retry(items, error)
 
     def _retry(self, items: list[Item], error: BaseException) -> None:
-        """Score the halves of a batch that ended its worker; one item that did so twice has an error."""
+        """Score the halves of a batch that ended its worker, or has too large a result.
+
+        An item alone that ended its worker twice, or fails otherwise, has an error for its result.
+        """
         if len(items) > 1:
             half = len(items) // 2
             self._submit(items[:half])
@@ -195,8 +198,7 @@ class Server:
             self._submit(items)
             return
         del self._deaths[item.id]
-        text = f"{type(error).__name__}: no result of this item alone, at {DEATHS} attempts. {error}"
-        content = pack_result(item.id, self._model.version, error=text)
+        content = pack_result(item.id, self._model.version, error=f"{type(error).__name__}: {error}")
         self._write(items, [Scored(content, True)])
 
     def _write(self, items: Sequence[Item], results: Sequence[Scored]) -> None:

@@ -52,7 +52,8 @@ def _line(latencies: Latencies, errors: int, seconds: float) -> str:
     if not latencies.count:
         return f"0 items in {seconds:.1f} s"
     p50, p99 = (_milliseconds(latencies.quantile(share)) for share in (0.5, 0.99))
-    return f"{latencies.count:,} items{failed} in {seconds:.1f} s, {rate:.4g}/s, p50 {p50}, p99 {p99}"
+    items = "item" if latencies.count == 1 else "items"
+    return f"{latencies.count:,} {items}{failed} in {seconds:.1f} s, {rate:.4g}/s, p50 {p50}, p99 {p99}"
 
 
 def _milliseconds(seconds: float) -> str:

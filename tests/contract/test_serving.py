@@ -24,7 +24,7 @@ from hpcml.models import ModelStore
 
 HELPERS = Path(__file__).parent / "helpers"
 needs_redis = pytest.mark.skipif(PROGRAM is None, reason="there is no redis-server")
-ENDED = re.compile(r"served ([\d,]+) items(?: \((\d+) with an error\))?.*p50 ([\d.]+) ms, p99 ([\d.]+) ms")
+ENDED = re.compile(r"served ([\d,]+) items?(?: \((\d+) with an error\))?.*p50 ([\d.]+) ms, p99 ([\d.]+) ms")
 
 
 class Served:
@@ -173,7 +173,11 @@ def test_items_are_scored_and_a_bad_item_harms_no_other(serve_stream, redis_serv
     assert client.ttl("items:result:good") > 80_000
     wait_until(lambda: client.xlen("items") == 0, what="entries stay")
     wait_until(lambda: "version 1: 9 items (4 with an error)" in server.output(), what=server.output)
-    assert server.end() == (9, 4)
+    client.delete("items")
+    add(client, [10])
+    assert wait_for_results(client, [10], server)[10]["value"] == 10
+    assert server.end() == (10, 4)
+    assert client.xinfo_consumers("items", "hpcml") == []
 
 
 @needs_redis
