@@ -88,6 +88,7 @@ def _add_scaling(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
     scaling.add_argument("--directory", type=Path, metavar="DIR", help="of the results (scaling-SCRIPT)")
     scaling.add_argument("--engine", default="auto", help="as of hpcml run")
     scaling.add_argument("--quality", metavar="RE", help="of a printed number, as 'accuracy (.*)'")
+    scaling.add_argument("--seconds", metavar="RE", help="of a printed time to study, as 'epoch (.*) s'")
     scaling.add_argument("--prices", type=Path, metavar="FILE", help="prices of providers, in TOML")
     scaling.add_argument("--sbatch", metavar="OPTIONS", help="each run is a job with these options of sbatch")
     run.add_program(scaling, "scaling")

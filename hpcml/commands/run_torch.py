@@ -115,16 +115,20 @@ class _Run:
         self._is_quiet = not options.progress
         command = [sys.executable, *interpreter_options(sys.orig_argv), *program]
         self._order = {"program": command, "run": self._run_dir.name, "restarts": self._restarts}
+        self._measure = None if arguments.measure is None else Path(arguments.measure)
+        self._start_seconds = 0.0
         self._inbox = inbox
         self._end = end
 
     def run(self) -> int:
         """Run the ranks, again after each failure for which a restart is left; return the exit status."""
         for restart in range(self._restarts + 1):
+            began = time.monotonic()
             failed, status, is_told = self._start(restart)
             if is_told:
                 return self._end.finish(failed.exit_status if failed else status)
             if failed is None:
+                self._write_measures(time.monotonic() - began)
                 return 0
             print(f"hpcml: {failed.describe(self._size)}", file=sys.stderr, flush=True)
             if restart < self._restarts:
@@ -150,7 +154,23 @@ class _Run:
             failed = ranks.run(lambda: self._end.watch(ranks), self._end.seconds_for)
             return failed, ranks.exit_status, bool(ranks.signals)
 
+    def _write_measures(self, seconds: float) -> None:
+        """Write the times of the ranks, and the slots that they had, for `hpcml scaling`."""
+        if self._measure is None:
+            return
+        found = {
+            "seconds": seconds - self._start_seconds,
+            "start": self._start_seconds,
+            "tasks": self._size,
+            "slots": self._size,
+            "used_cpus": sum(node.slots * node.cpus_per_slot for node in self._nodes),
+            "cpus": sum(node.cpus or node.slots * node.cpus_per_slot for node in self._nodes),
+            "nodes": len(self._nodes),
+        }
+        self._measure.write_text(json.dumps(found))
+
     def _announce(self, seconds: float) -> None:
+        self._start_seconds = seconds
         if self._is_quiet:
             return
         where = f"job {self._allocation.label}" if self._allocation else "this computer"

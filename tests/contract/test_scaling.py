@@ -19,6 +19,12 @@ print("quality", 0.5)
 PERFECT = {1: 5.0, 2: 3.0, 4: 2.0, 8: 1.5}  # seconds
 WEAK = "import sys, time, hpcml\nlist(hpcml.Cluster().map(time.sleep, [0.3] * int(sys.argv[1])))"
 ALONE = "print('no task')"
+RANKS = """
+import os
+size = int(os.environ["WORLD_SIZE"])
+if os.environ["RANK"] == "0":
+    print(f"epoch {2 / size} s" * (size < 3))
+"""
 
 
 @pytest.fixture
@@ -74,3 +80,16 @@ def test_a_script_that_uses_no_slots_and_one_that_fails_are_named(scaling):
     assert "ZeroDivisionError" in failed
     changed = scaling("1 / 0", "--slots", "2", "--directory", "other", "script.py", "argument", status=1).stderr
     assert "has the study of another command" in changed
+
+
+def test_ranks_of_engine_torch_are_studied_by_a_time_that_they_print(scaling, tmp_path):
+    words = ("--engine", "torch", "--repeat", "1", "--seconds", "epoch (.*) s")
+    scaling(RANKS, *words, "--slots", "1,2", "script.py")
+    assert [(row["slots"], row["seconds"], row["speedup"]) for row in rows(tmp_path)] == [
+        ("1", "2.0", "1.0"),
+        ("2", "1.0", "2.0"),
+    ]
+    failed = scaling(RANKS, *words, "--slots", "3", "--directory", "other", "script.py", status=1)
+    assert "script.py on 3 slots has printed no number above 0 where --seconds 'epoch (.*) s'" in failed.stderr
+    others = scaling(RANKS, "--engine", "torch", "--slots", "1,2", "script.py", status=1)
+    assert "has the study of another command" in others.stderr

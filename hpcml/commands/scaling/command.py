@@ -85,18 +85,22 @@ def _order(arguments: argparse.Namespace) -> Order:
         repeats=arguments.repeat,
         directory=directory.absolute(),
         engine=arguments.engine,
-        quality=None if arguments.quality is None else _pattern(arguments.quality),
+        quality=_pattern("quality", arguments.quality),
+        seconds=_pattern("seconds", arguments.seconds),
         sbatch=None if arguments.sbatch is None else tuple(shlex.split(arguments.sbatch)),
     )
 
 
-def _pattern(text: str) -> re.Pattern[str]:
+def _pattern(name: str, text: str | None) -> re.Pattern[str] | None:
+    """Return the pattern of a printed number, as an option gives it."""
+    if text is None:
+        return None
     try:
         pattern = re.compile(text)
     except re.error as error:
-        raise HpcmlError(f"--quality {text!r} is no regular expression: {error}") from error
+        raise HpcmlError(f"--{name} {text!r} is no regular expression: {error}") from error
     if pattern.groups != 1:
-        raise HpcmlError(f"--quality {text!r} needs one group, for the number: 'accuracy (.*)'")
+        raise HpcmlError(f"--{name} {text!r} needs one group, for the number: 'accuracy (.*)'")
     return pattern
 
 
@@ -115,6 +119,8 @@ def _check_slots(order: Order, allocation: Allocation | None) -> None:
 def _begin(order: Order) -> list[Measured]:
     """Return the runs that an earlier start of this study has made; make its directory."""
     facts = {"program": list(order.program), "engine": order.engine, "sbatch": order.sbatch and list(order.sbatch)}
+    if order.seconds is not None:
+        facts["seconds"] = order.seconds.pattern
     order.directory.mkdir(parents=True, exist_ok=True)
     file = order.directory / ORDER
     if file.exists() and json.loads(file.read_text()) != facts:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from hpcml.commands.scaling.order import Order, quality_of
+from hpcml.commands.scaling.order import Order, printed_number
 from hpcml.commands.scaling.study import Measured
 from hpcml.errors import HpcmlError
 from hpcml.slurm.allocation import Allocation
@@ -78,7 +78,8 @@ def measured_from(order: Order, slots: int, repeat: int, wall: float) -> Measure
     Raises
     ------
     HpcmlError
-        The run had another number of slots, or no task on these. On one slot, joblib may run its calls itself.
+        The run had another number of slots, or no task on these, or has not printed its time. On one slot, joblib
+        may run its calls itself.
     """
     path = order.measures(slots, repeat)
     try:
@@ -92,5 +93,14 @@ def measured_from(order: Order, slots: int, repeat: int, wall: float) -> Measure
             f"{order.title} has run no task on the Cluster that `hpcml run` opens, so its time does not depend on "
             "the slots: use joblib with n_jobs=-1, or hpcml.Cluster() without an engine"
         )
-    quality = quality_of(order.output(slots, repeat).read_text(errors="replace"), order.quality)
+    output = order.output(slots, repeat).read_text(errors="replace")
+    quality = printed_number(output, order.quality)
+    if order.seconds is not None:
+        seconds = printed_number(output, order.seconds)
+        if seconds is None or not seconds > 0:
+            raise HpcmlError(
+                f"{order.title} on {slots} slots has printed no number above 0 where --seconds "
+                f"{order.seconds.pattern!r} looks for it; its output is {order.output(slots, repeat)}"
+            )
+        found["seconds"] = seconds
     return Measured(repeat=repeat, wall=wall, quality=quality, **found)

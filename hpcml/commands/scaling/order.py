@@ -1,12 +1,13 @@
 """Order of a scaling study: the program, the numbers of slots, and how each run of it is started."""
 
+import contextlib
 import re
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["Order", "quality_of"]
+__all__ = ["Order", "printed_number"]
 
 SLOTS = "{slots}"  # in an argument of the program, the number of slots stands for it
 
@@ -25,8 +26,9 @@ class Order:
         Directory of the study's files.
     engine
         Engine of the runs.
-    quality
-        Pattern of a line of the program's output; its group is a number.
+    quality, seconds
+        Patterns of a line of the program's output; their group is a number. `seconds` is the time that the program
+        has measured itself, in place of that of the whole program.
     sbatch
         Options of sbatch, where each run is a job of its own; None where the runs are made here.
     """
@@ -37,6 +39,7 @@ class Order:
     directory: Path
     engine: str = "auto"
     quality: re.Pattern[str] | None = None
+    seconds: re.Pattern[str] | None = None
     sbatch: tuple[str, ...] | None = None
 
     @property
@@ -82,18 +85,17 @@ class Order:
         return self.directory / f"{slots}-slots-{repeat}.out"
 
 
-def quality_of(text: str, pattern: re.Pattern[str] | None) -> float | None:
+def printed_number(text: str, pattern: re.Pattern[str] | None) -> float | None:
     """Return the number that a program has printed last; None without a pattern, or where it has printed none.
 
     Examples
     --------
     >>> import re
-    >>> from hpcml.commands.scaling.order import quality_of
-    >>> quality_of("epoch 1\\naccuracy 0.97\\n", re.compile(r"accuracy (\\S+)"))
+    >>> from hpcml.commands.scaling.order import printed_number
+    >>> printed_number("epoch 1\\naccuracy 0.97\\n", re.compile(r"accuracy (\\S+)"))
     0.97
     """
-    found: Sequence[str] = [] if pattern is None else pattern.findall(text)
-    try:
-        return float(found[-1]) if found else None
-    except (TypeError, ValueError):
-        return None
+    for text_of_number in reversed([] if pattern is None else pattern.findall(text)):
+        with contextlib.suppress(ValueError):
+            return float(text_of_number)
+    return None

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from hpcml.commands.scaling.jobs import parse_record
-from hpcml.commands.scaling.order import Order, quality_of
+from hpcml.commands.scaling.order import Order, printed_number
 from hpcml.commands.scaling.picture import draw
 from hpcml.commands.scaling.prices import Provider, read_prices
 from hpcml.commands.scaling.study import Measured, make_study
@@ -111,6 +111,7 @@ def test_runs_of_all_slots_take_turns():
 
 
 def test_the_last_number_that_is_printed_is_the_quality():
-    assert quality_of("a 1\na 2.5\n", re.compile("a (.*)")) == 2.5
-    assert quality_of("a x\n", re.compile("a (.*)")) is None
-    assert quality_of("a 1\n", None) is None
+    assert printed_number("a 1\na 2.5\n", re.compile("a (.*)")) == 2.5
+    assert printed_number("a 1\na b\n", re.compile("a (.*)")) == 1, "no number: the head of a table"
+    assert printed_number("a x\n", re.compile("a (.*)")) is None
+    assert printed_number("a 1\n", None) is None
