@@ -1,6 +1,7 @@
 """Pages of the book and the README, and a run of their code blocks in the order of the page, as a reader runs it.
 
 A block with ``:caption: NAME`` is saved as the file NAME in the page's own directory; ``~`` is the reader's home.
+So is a file of the repository, ``literalinclude``, as a whole where the page shows a part of it.
 In README.rst it has ``:name: NAME``, for package indexes know no captions. Other blocks are run by their language:
 
 python  as a program, by ``python``
@@ -14,6 +15,7 @@ node of a cluster, README.rst in a copy of the repository. pip installs nothing:
 import os
 import re
 import shutil
+import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -23,6 +25,7 @@ from typing import ClassVar
 import docutils.parsers.rst.directives as known
 from docutils import nodes
 from docutils.core import publish_doctree
+from docutils.parsers.rst import Directive
 from docutils.parsers.rst.directives.body import CodeBlock
 
 ROOT = Path(__file__).parents[1]
@@ -33,6 +36,7 @@ NEEDS_SLURM = re.compile(
     r"|Cluster\([^)]*\bnodes=",
     re.MULTILINE,
 )
+NEEDS_TORCH = re.compile(r"^\s*(import|from) torch\b", re.MULTILINE)
 NOT_READ = re.compile(r"code-block|literalinclude")  # in the text of a directive that only Sphinx knows
 OF_PIP = "ignore::DeprecationWarning:pip._internal.metadata.importlib._envs"
 AS_ROOT = {f"{name}_ALLOW_RUN_AS_ROOT{end}": "1" for name in ("OMPI", "PRTE") for end in ("", "_CONFIRM")}
@@ -90,6 +94,10 @@ class Page:
     def needs_mpi(self) -> bool:
         return any(NEEDS_MPI.search(block.text) for block in self.blocks if block.language in ("bash", "python"))
 
+    @property
+    def needs_torch(self) -> bool:
+        return any(NEEDS_TORCH.search(block.text) for block in self.blocks)
+
 
 class _Code(CodeBlock):
     """Code block with the options that Sphinx knows too."""
@@ -107,9 +115,29 @@ class _Code(CodeBlock):
         return [block]
 
 
+class _Included(Directive):
+    """File of the repository, by its path from the page, as a code block; with options that Sphinx knows too."""
+
+    required_arguments = 1
+    final_argument_whitespace = True
+    option_spec: ClassVar = dict.fromkeys(("caption", "language", "pyobject", "lines"), known.unchanged_required)
+
+    def run(self) -> list[nodes.Node]:
+        page = BOOK / Path(str(self.state.document.current_source)).with_suffix(".rst")
+        path = Path(os.path.normpath(page.parent / self.arguments[0]))
+        if not path.is_file():
+            raise self.error(f"literalinclude: there is no file {path}")
+        text = path.read_text().removesuffix("\n")
+        block = nodes.literal_block(text, text)
+        given = {"caption": self.options.get("caption", path.name)}
+        language = self.options.get("language", path.suffix.removeprefix("."))
+        block.attributes.update(language=language, line=self.lineno, given=given)
+        return [block]
+
+
 def pages() -> list[Page]:
     """Return the pages with code blocks."""
-    paths = {path.relative_to(BOOK): path for path in (*BOOK.glob("*.rst"), *BOOK.glob("guide/*.rst"))}
+    paths = {path.relative_to(BOOK): path for path in (*BOOK.glob("*.rst"), *BOOK.glob("*/*.rst"))}
     paths[Path("README.rst")] = ROOT / "README.rst"
     found = [read(name.with_suffix("").as_posix(), path.read_text()) for name, path in sorted(paths.items())]
     return [page for page in found if page.blocks or page.mistakes]
@@ -118,8 +146,9 @@ def pages() -> list[Page]:
 def read(name: str, text: str) -> Page:
     """Return a page."""
     known.register_directive("code-block", _Code)
+    known.register_directive("literalinclude", _Included)
     try:
-        tree = publish_doctree(text, settings_overrides=SETTINGS)
+        tree = publish_doctree(text, source_path=name, settings_overrides=SETTINGS)
     finally:
         known.register_directive("code-block", CodeBlock)
     messages = [message.astext() for message in tree.findall(nodes.system_message)]
@@ -172,6 +201,27 @@ def _run(block: Block, here: Path, execute: Execute, last_job: Callable[[], str]
     status, output = execute(words, here)
     if (status != 0) != block.fails:
         raise BookError(f"{block.place}: exit status {status}\n{block.text}\n{output[-4000:]}")
+
+
+def reader(directory: Path, seconds: float) -> Execute:
+    """Return a function that runs words as a reader of a page does, on this computer; a bound for each block."""
+    variables = {**os.environ, **environment(directory)}
+
+    def execute(words: list[str], here: Path) -> tuple[int, str]:
+        done = subprocess.run(
+            words,
+            cwd=here,
+            env=variables,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=seconds,
+            check=False,
+        )
+        return done.returncode, done.stdout
+
+    return execute
 
 
 def environment(directory: Path) -> dict[str, str]:

@@ -1,9 +1,7 @@
-"""Code blocks of the book, on this computer; those of pages that need Slurm, as the README does: tests/slurm."""
+"""Code blocks of the book, on this computer; pages that need Slurm: tests/slurm, torch: tests/thirdparty."""
 
 import importlib.util
-import os
 import shutil
-import subprocess
 
 import book
 import pytest
@@ -12,25 +10,11 @@ from patience import patient
 BLOCK_SECONDS = 120
 REDIS = shutil.which("redis-server") and importlib.util.find_spec("redis")
 MPI = shutil.which("mpirun") and importlib.util.find_spec("mpi4py")
-PAGES = [page for page in book.pages() if not page.needs_slurm]
-
-
-def execute(directory):
-    """Return a function that runs words as a reader of a page does, whose directory is given."""
-    variables = {**os.environ, **book.environment(directory)}
-
-    def run(words, here):
-        options = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
-        done = subprocess.run(
-            words, cwd=here, env=variables, text=True, timeout=patient(BLOCK_SECONDS), check=False, **options
-        )
-        return done.returncode, done.stdout
-
-    return run
+PAGES = [page for page in book.pages() if not page.needs_slurm and not page.needs_torch]
 
 
 def read_through(page, directory):
-    book.read_through(page, directory, execute(directory))
+    book.read_through(page, directory, book.reader(directory, patient(BLOCK_SECONDS)))
 
 
 @pytest.mark.parametrize(
@@ -85,6 +69,16 @@ def test_blocks_are_saved_and_run_in_order(tmp_path):
     read_through(book.read("a", TEXT), tmp_path)
     with pytest.raises(book.BookError, match=r"a\.rst, line 13: exit status 2"):
         read_through(book.read("a", TEXT.replace("count.py\n      hpcml", "count.py 1 2\n      hpcml")), tmp_path)
+
+
+def test_a_file_of_the_repository_is_saved_and_run(tmp_path):
+    text = (
+        ".. literalinclude:: ../../showers/showers.py\n   :caption: made.py\n\n"
+        ".. code-block:: bash\n\n   python -c 'import made; assert made.simulate(3, 1)[1].shape == (3, 24, 12)'\n"
+    )
+    read_through(book.read("guide/a", text), tmp_path)
+    with pytest.raises(book.BookError, match=r"there is no file .*tutorials/showers/none.py"):
+        read_through(book.read("guide/a", text.replace("showers.py", "none.py")), tmp_path)
 
 
 def test_a_block_that_is_meant_to_fail_fails(tmp_path):
