@@ -47,7 +47,9 @@ class VersionReader:
         """
         found: list[Path] = []
         for _ in range(_ATTEMPTS):
-            before, found = found, self._group.gather(candidates(self._directory))[0]
+            with self._group.together():
+                listed = candidates(self._directory) if self._group.rank == 0 else []
+            before, found = found, self._group.gather(listed)[0]
             if not found:
                 return None
             if found == before:

@@ -21,7 +21,7 @@ import numpy as np
 from hpcml.journal.checkpoint_lock import CheckpointLock
 from hpcml.training.checkpoint_parts import Values, complete, write_part
 from hpcml.training.checkpoint_values import Array, pack_values
-from hpcml.training.checkpoint_versions import make_version, point_to, remove_old
+from hpcml.training.checkpoint_versions import make_version, point_to, remove_old, versions_of
 from hpcml.training.rank_group import RankGroup
 from hpcml.training.surroundings import random_state, surroundings
 
@@ -87,7 +87,8 @@ class VersionWriter:
 
     def finish_apart(self, version: NewVersion) -> None:
         """Copy the arrays of a version, and complete it in a thread."""
-        copied = {name: (tree, self._copied(name, arrays)) for name, (tree, arrays) in version.values.items()}
+        with self._group.together():
+            copied = {name: (tree, self._copied(name, arrays)) for name, (tree, arrays) in version.values.items()}
         self._apart = version.path
         arguments = (version._replace(values=copied),)
         self._thread = threading.Thread(target=self._finish_apart, args=arguments, name="hpcml checkpoint")
@@ -130,8 +131,8 @@ class VersionWriter:
         return self._ends or not threading.main_thread().is_alive()
 
     def drop(self, path: Path) -> None:
-        """Remove a version that failed, when no rank writes to it any more."""
-        if self._group.rank == 0:
+        """Remove a version that failed, when no rank writes to it any more; one that is complete stays."""
+        if self._group.rank == 0 and path not in versions_of(self._directory):
             shutil.rmtree(path, ignore_errors=True)
 
     def settle(self) -> None:

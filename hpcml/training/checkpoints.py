@@ -127,7 +127,7 @@ class Checkpoints:
         return versions_of(self._directory)
 
     def save(self, state: Any, step: int, *, rank_state: Any = None, wait: bool = True) -> None:
-        """Save a state as a new version. All ranks call this together.
+        """Save a state as a new version. All ranks call this together. Arrays must not change meanwhile.
 
         Parameters
         ----------
@@ -213,10 +213,11 @@ class Checkpoints:
         version = self._reader.whole_version()
         if version is None:
             return None
-        state = self._reader.values(version, "state")
-        own = self._reader.values(version, f"rank-{self._group.rank}") or {}
-        if own and random:
-            restore_random_state(own["random"])
+        with self._group.together():
+            state = self._reader.values(version, "state")
+            own = self._reader.values(version, f"rank-{self._group.rank}") or {}
+            if own and random:
+                restore_random_state(own["random"])
         self._reader.tell_differences(version)
         manifest = version.manifest
         return LoadedCheckpoint(

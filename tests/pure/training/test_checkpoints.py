@@ -313,6 +313,21 @@ def test_a_save_in_the_background_holds_the_training_only_for_the_copy(tmp_path,
         wait_until(checkpoints.versions)
 
 
+def test_a_complete_version_stays_whatever_interrupts_the_next_save(tmp_path, monkeypatch):
+    with Checkpoints(tmp_path) as checkpoints:
+        checkpoints.save({"one": 1}, 1, wait=False)
+        wait_until(checkpoints.versions)
+        with monkeypatch.context() as patched:
+            patched.setattr(threading.Thread, "join", interrupt)
+            with pytest.raises(KeyboardInterrupt):
+                checkpoints.save({"two": 2}, 2)
+        assert checkpoints.load().state == {"one": 1}
+
+
+def interrupt(*_):
+    raise KeyboardInterrupt
+
+
 AT_EXIT = """
 import sys
 import numpy as np
