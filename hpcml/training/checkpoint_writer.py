@@ -10,14 +10,16 @@
 One such thread runs at a time: `begin`, `settle` and `close` join it.
 """
 
+import contextlib
 import shutil
 import threading
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from hpcml.errors import HpcmlError
 from hpcml.journal.checkpoint_lock import CheckpointLock
 from hpcml.training.checkpoint_parts import Values, complete, write_part
 from hpcml.training.checkpoint_values import Array, pack_values
@@ -25,7 +27,7 @@ from hpcml.training.checkpoint_versions import make_version, point_to, remove_ol
 from hpcml.training.rank_group import RankGroup
 from hpcml.training.surroundings import random_state, surroundings
 
-__all__ = ["NewVersion", "VersionWriter"]
+__all__ = ["NewVersion", "Turn", "VersionWriter"]
 
 _ADVICE = (
     "wait for its end, or give another directory. Ranks of one program give comm=. In the same process, close() "
@@ -40,6 +42,29 @@ class NewVersion(NamedTuple):
     step: int
     values: Values
     about: dict[str, Any]
+
+
+class Turn:
+    """Turn of the thread that saves or loads; a second thread waits for its own."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()  # protects the versions of one `Checkpoints`
+        self._owner = 0
+
+    @contextlib.contextmanager
+    def taken(self) -> Iterator[None]:
+        """Take the turn for a block; HpcmlError where this very thread has it."""
+        if self._owner == threading.get_ident():
+            raise HpcmlError(
+                "this thread is saving or loading a checkpoint already. In a handler of a signal set a variable, "
+                "and save after the step"
+            )
+        with self._lock:
+            self._owner = threading.get_ident()
+            try:
+                yield
+            finally:
+                self._owner = 0
 
 
 class VersionWriter:

@@ -11,7 +11,7 @@ from typing import Any
 
 from hpcml.training.checkpoint_reader import VersionReader
 from hpcml.training.checkpoint_versions import check_directory, versions_of
-from hpcml.training.checkpoint_writer import VersionWriter
+from hpcml.training.checkpoint_writer import Turn, VersionWriter
 from hpcml.training.rank_group import group_of
 from hpcml.training.surroundings import restore_random_state
 
@@ -96,6 +96,7 @@ class Checkpoints:
         self._group = group_of(comm)
         with self._group.together():
             check_directory(self._directory)
+        self._turn = Turn()
         self._reader = VersionReader(self._directory, self._group)
         self._writer = VersionWriter(self._directory, self._group, keep, self._reader.damaged)
 
@@ -150,11 +151,12 @@ class Checkpoints:
         OSError
             There is no room; the versions before are untouched.
         """
-        version = self._writer.begin(state, step, rank_state)
-        if wait:
-            self._writer.finish(version)
-        else:
-            self._writer.finish_apart(version)
+        with self._turn.taken():
+            version = self._writer.begin(state, step, rank_state)
+            if wait:
+                self._writer.finish(version)
+            else:
+                self._writer.finish_apart(version)
 
     @contextlib.contextmanager
     def new(self, step: int, state: Any = None, *, rank_state: Any = None) -> Iterator[Path]:
@@ -181,15 +183,16 @@ class Checkpoints:
         (10, {'epoch': 1}, "any library's file")
         >>> place.cleanup()
         """
-        version = self._writer.begin(state, step, rank_state)
-        files = version.path / "files"
-        try:
-            with self._group.together():
-                yield files
-        except BaseException:
-            self._writer.drop(version.path)
-            raise
-        self._writer.finish(version, [path for path in files.rglob("*") if path.is_file()])
+        with self._turn.taken():
+            version = self._writer.begin(state, step, rank_state)
+            files = version.path / "files"
+            try:
+                with self._group.together():
+                    yield files
+            except BaseException:
+                self._writer.drop(version.path)
+                raise
+            self._writer.finish(version, [path for path in files.rglob("*") if path.is_file()])
 
     def load(self, *, random: bool = True) -> LoadedCheckpoint | None:
         """Return the newest version that is whole; None where none was ever completed.
@@ -209,6 +212,10 @@ class Checkpoints:
         HpcmlError
             No version is whole.
         """
+        with self._turn.taken():
+            return self._load(random)
+
+    def _load(self, random: bool) -> LoadedCheckpoint | None:
         self._writer.settle()
         version = self._reader.whole_version()
         if version is None:

@@ -324,6 +324,24 @@ def test_a_complete_version_stays_whatever_interrupts_the_next_save(tmp_path, mo
         assert checkpoints.load().state == {"one": 1}
 
 
+def test_saves_of_threads_take_turns_and_one_within_another_is_refused(tmp_path):
+    with Checkpoints(tmp_path, keep=None) as checkpoints:
+        threads = [
+            threading.Thread(target=checkpoints.save, args=({"weights": np.full(1000, step)}, step))
+            for step in range(6)
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert len(checkpoints.versions()) == 6
+        with checkpoints.new(7) as directory:
+            (directory / "one").touch()
+            with pytest.raises(HpcmlError, match="In a handler of a signal set a variable"):
+                checkpoints.save({}, 8)
+        assert checkpoints.load().step == 7
+
+
 def interrupt(*_):
     raise KeyboardInterrupt
 
