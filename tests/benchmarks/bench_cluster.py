@@ -19,7 +19,7 @@ from slurm_cluster import SlurmCluster, reap
 
 PROGRAMS = HERE / "programs"
 BATCH = (str(HERE / "batch"), str(HERE / "batch-job"))
-OURS = ("hpcml", "hpcml_ipyparallel", "loky")  # run by this Python; the others by the peers'
+OURS = ("hpcml", "hpcml_ipyparallel", "equal_split", "loky")  # run by this Python; the others by the peers'
 NODES, CPUS, MEMORY = 3, 12, 16_000  # memory of each node, in MB
 LEAST_MEMORY = 3e9  # bytes; with less left on this computer, a program must end
 POLL = 0.2  # seconds between two looks at a program that runs

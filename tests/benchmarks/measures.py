@@ -89,6 +89,10 @@ MEASURES = (
     _measure("map_sleep_1ms", "x ideal", {IDEAL: 1.0}, ideal=Goal(1.18)),
     _measure("map_sleep_10ms", "x ideal", {IDEAL: 1.0}, ideal=Goal(1.08)),
     _measure("map_sleep_100ms", "x ideal", {IDEAL: 1.0}, ideal=Goal(1.03)),
+    *(
+        _measure(f"uneven_{milliseconds}ms", "x ideal", {IDEAL: 1.0}, ideal=Goal(1.1), equal_split=Goal(0.6))
+        for milliseconds in (2, 20, 200)
+    ),
     _measure("digits_grid", "s", loky=Goal(1.10)),
     _measure("digits_grid_2_slots", "s"),
     _measure("memory_per_worker", "MB", {"limit": 45.0}, limit=Goal(1.0)),
@@ -155,6 +159,7 @@ MEASURES = (
 )
 
 _SLEEPS = ("map_sleep_1ms", "map_sleep_10ms", "map_sleep_100ms")
+_UNEVEN = ("uneven_2ms", "uneven_20ms", "uneven_200ms")
 _THROUGHPUT = ("joblib_noop", *_SLEEPS)
 _DIGITS = ("digits_grid", "digits_grid_2_slots")
 _TRANSFER = ("broadcast_100mb", "broadcast_500mb", "broadcast_used_100mb", "broadcast_used_500mb")
@@ -210,6 +215,10 @@ GROUPS = (
         Run("dask", "throughput", 12, _THROUGHPUT, TWELVE),
         Run("ipyparallel", "throughput", 12, _THROUGHPUT, TWELVE, timeout=240),
         Run("executorlib", "throughput", 12, _SLEEPS, TWELVE),
+    ),
+    (
+        Run("hpcml", "uneven", 12, _UNEVEN, TWELVE),
+        Run("equal_split", "uneven", 12, _UNEVEN, TWELVE),
     ),
     (
         Run("hpcml", "digits", 12, ("digits_grid",), TWELVE, timeout=240),

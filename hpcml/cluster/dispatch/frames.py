@@ -10,6 +10,7 @@ from hpcml.data.envelope import Call, pack_frame
 
 __all__ = ["Frame", "Group", "Task", "belongs_to_any", "fail_all"]
 
+UNEVEN = 1.5  # between the seconds of the slowest worker and those of the fastest
 LARGEST_FRAME_BYTES = 4 << 20  # a larger message only delays its first task
 
 
@@ -31,7 +32,8 @@ class Task:
 class Group:
     """Tasks of one kind: the waiting ones, with their number of calls; the frames in flight; a task's seconds.
 
-    ``seconds`` is a moving mean, ``mean_deviation`` that of the distances from it.
+    ``seconds`` is a moving mean, ``mean_deviation`` that of the distances from it, and ``of_workers`` has such a
+    mean of each worker: some may be faster than others, by their GPUs or their nodes.
     """
 
     name: str
@@ -40,12 +42,19 @@ class Group:
     frames: int = 0
     seconds: float | None = None
     mean_deviation: float = 0.0
+    of_workers: dict[str, float] = field(default_factory=dict)
 
-    def add_sample(self, seconds: float) -> None:
-        """Note the seconds that one more task has taken."""
+    def add_sample(self, seconds: float, worker: str = "") -> None:
+        """Note the seconds that one more task has taken on a worker."""
+        self.of_workers[worker] = 0.8 * self.of_workers.get(worker, seconds) + 0.2 * seconds
         before = seconds if self.seconds is None else self.seconds
         self.mean_deviation = 0.8 * self.mean_deviation + 0.2 * abs(seconds - before)
         self.seconds = 0.8 * before + 0.2 * seconds
+
+    @property
+    def is_uneven(self) -> bool:
+        """Return whether some workers take much longer than others."""
+        return len(self.of_workers) > 1 and max(self.of_workers.values()) > UNEVEN * min(self.of_workers.values())
 
     @property
     def upper_estimate(self) -> float:

@@ -12,6 +12,8 @@ __all__ = ["TaskQueue"]
 # A busy worker is sent a second frame only if a frame lasts less than this. Behind a longer one the second would
 # wait, while another worker may soon be free.
 PREFETCH_SECONDS = 0.5
+# A slow worker would still have two frames when the fast ones have ended theirs.
+UNEVEN_PREFETCH_SECONDS = 0.03
 
 
 class TaskQueue:
@@ -80,7 +82,8 @@ class TaskQueue:
         """Return how many tasks of `group` may be sent now."""
         width = group.waiting[0].call.width or slots
         size = frame_size(group.seconds, len(group.waiting), min(width, slots))
-        prefetch = width >= slots and group.seconds is not None and size * group.seconds < PREFETCH_SECONDS
+        longest = UNEVEN_PREFETCH_SECONDS if group.is_uneven else PREFETCH_SECONDS
+        prefetch = width >= slots and group.seconds is not None and size * group.seconds < longest
         if self._limit is not None:  # the limit counts from the sending of a frame
             prefetch = False
             size = size if size * (group.seconds or 0) < self._limit / 10 else 1
@@ -107,9 +110,9 @@ class TaskQueue:
         if not group.frames and not group.waiting:
             self._groups.pop(group.name, None)
 
-    def add_sample(self, task: Task, group: Group, seconds: float) -> None:
-        """Note the seconds that one task has taken."""
-        group.add_sample(seconds)
+    def add_sample(self, task: Task, group: Group, seconds: float, worker: str = "") -> None:
+        """Note the seconds that one task has taken on a worker."""
+        group.add_sample(seconds, worker)
         if task.call.group.startswith(task.call.name):  # not of joblib: the next Parallel calls another function
             self._seconds[task.call.name] = group.seconds or 0.0
 

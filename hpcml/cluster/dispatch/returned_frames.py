@@ -61,7 +61,7 @@ class ReturnedFrames:
                 self._waiting.add_again([task])
             return
         ended = finished_part(task.call, outcome)
-        self._waiting.add_sample(task, group, outcome.seconds / ended.length)
+        self._waiting.add_sample(task, group, outcome.seconds / ended.length, outcome.worker)
         try:
             self._observer.finished(ended, outcome, packed)
         except Exception as error:

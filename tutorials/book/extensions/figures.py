@@ -20,6 +20,7 @@ SYSTEMS = {
     "dask_jobqueue": "dask-jobqueue",
     "dask_nanny": "dask, with nannies",
     "dask_scatter": "dask, data scattered",
+    "equal_split": "equal shares",
     "generations": "with generations",
     "hpcml_ipyparallel": "hpcml, engine ipyparallel",
     "limit": "goal",
