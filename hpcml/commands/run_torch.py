@@ -14,11 +14,13 @@ from pathlib import Path
 from hpcml.cluster.options import Options
 from hpcml.commands.run_torch_end import RunEnd
 from hpcml.engines.plan import make_nodes
-from hpcml.errors import EngineError
+from hpcml.errors import CommandError, EngineError
 from hpcml.interpreter import interpreter_options
 from hpcml.journal.runs import new_run_dir
 from hpcml.slurm.allocation import Allocation, detect
 from hpcml.slurm.commands import step_environment
+from hpcml.slurm.gpus import JobGpus
+from hpcml.slurm.node_wait import await_job
 from hpcml.slurm.nodes import Node
 from hpcml.slurm.process import Inbox
 from hpcml.slurm.ranks import training_step
@@ -49,11 +51,15 @@ def refuse_options(arguments: argparse.Namespace, program: Sequence[str]) -> Non
 
 
 def rank_commands(
-    nodes: Sequence[Node], allocation: Allocation | None, order: Mapping[str, object], inputs: Sequence[Path] = ()
+    nodes: Sequence[Node],
+    allocation: Allocation | None,
+    order: Mapping[str, object],
+    inputs: Sequence[Path] = (),
+    gpus: JobGpus | None = None,
 ) -> tuple[tuple[str, ...], ...]:
     """Return the command of the step of all ranks; without an allocation one command for each rank.
 
-    `inputs` are pipes, see `hpcml.slurm.ranks.training_step`.
+    `inputs` are pipes, and `gpus` those of the job: see `hpcml.slurm.ranks.training_step`.
     """
     if allocation is None:
         return tuple(_rank_command({**order, "place": asdict(place)}) for place in _local_places(nodes[0]))
@@ -62,7 +68,7 @@ def rank_commands(
         group = node.het_group if allocation.het_groups > 1 else None
         components.setdefault(group, []).extend([node.name] * node.slots)
     command = _rank_command({**order, "place": None})
-    return (tuple(training_step(components, command, [str(path) for path in inputs])),)
+    return (tuple(training_step(components, command, [str(path) for path in inputs], gpus)),)
 
 
 def _rank_command(order: Mapping[str, object]) -> tuple[str, ...]:
@@ -122,6 +128,7 @@ class _Run:
 
     def run(self) -> int:
         """Run the ranks, again after each failure for which a restart is left; return the exit status."""
+        self._gpus = self._await_job()
         for restart in range(self._restarts + 1):
             began = time.monotonic()
             failed, status, is_told = self._start(restart)
@@ -137,12 +144,24 @@ class _Run:
         assert failed is not None
         return failed.exit_status
 
+    def _await_job(self) -> JobGpus | None:
+        """Wait until Slurm has switched on all nodes of the job; return the job's GPUs, None where it has none."""
+        if self._allocation is None:
+            return None
+        try:
+            names = [node.name for node in self._nodes]
+            return await_job(str(self._allocation.job_id), names, self._environment)
+        except CommandError:  # srun will say why Slurm does not answer
+            return None
+
     def _start(self, restart: int) -> tuple[RankEnd | None, int, bool]:
         """Run the ranks once; return the first failure, the exit status, and whether signals came."""
         groups = len({node.het_group for node in self._nodes})
         inputs = tuple(self._run_dir / f"input-{restart}-{number}" for number in range(1, groups))
         launch = Launch(
-            commands=rank_commands(self._nodes, self._allocation, {**self._order, "restart": restart}, inputs),
+            commands=rank_commands(
+                self._nodes, self._allocation, {**self._order, "restart": restart}, inputs, self._gpus
+            ),
             inputs=inputs,
             environment=self._environment,
             log=self._run_dir / "ranks.log",

@@ -11,11 +11,12 @@ from collections.abc import Iterable, Mapping
 
 from hpcml.errors import CommandError, EngineError
 from hpcml.slurm.commands import configuration_query, step_environment
+from hpcml.slurm.gpus import JobGpus, parse_job_gpus
 from hpcml.slurm.node_states import NodeState, late_in_words, parse_node_states, parse_resume_timeout
 from hpcml.slurm.process import run
 from hpcml.slurm.record_commands import job_details, node_states_query
 
-__all__ = ["LONGEST_SECONDS", "ask_record", "late_nodes", "node_states", "wait_for_nodes"]
+__all__ = ["LONGEST_SECONDS", "ask_record", "await_job", "late_nodes", "node_states", "wait_for_nodes"]
 
 log = logging.getLogger("hpcml")
 
@@ -23,6 +24,23 @@ QUERY_SECONDS = 10.0
 LONGEST_SECONDS = 3600.0  # however long Slurm waits for a node
 CONFIGURED_SECONDS = 60.0  # slurmctld looks every 30 s whether the nodes of a job are there
 PAUSES = (0.5, 1.0, 2.0, 5.0)  # between two questions; the last one again and again
+
+
+def await_job(
+    job: str, names: Iterable[str], environment: Mapping[str, str], unwanted: threading.Event | None = None
+) -> JobGpus:
+    """Wait for the nodes of a job as `wait_for_nodes` does; return the GPUs of the job, for its steps.
+
+    Raises
+    ------
+    EngineError
+        A node has not come; see `wait_for_nodes`.
+    CommandError
+        Slurm does not answer.
+    """
+    record = ask_record(job, environment)
+    wait_for_nodes(job, names, environment, record=record, unwanted=unwanted)
+    return parse_job_gpus(record)
 
 
 def node_states(names: Iterable[str], environment: Mapping[str, str]) -> dict[str, NodeState]:

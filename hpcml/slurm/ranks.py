@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 
+from hpcml.slurm.gpus import JobGpus
+
 __all__ = ["rank_step", "training_step"]
 
 
@@ -35,7 +37,10 @@ def _places(nodes: Sequence[str]) -> list[str]:
 
 
 def training_step(
-    components: Mapping[int | None, Sequence[str]], program: Sequence[str], inputs: Sequence[str] = ()
+    components: Mapping[int | None, Sequence[str]],
+    program: Sequence[str],
+    inputs: Sequence[str] = (),
+    gpus: JobGpus | None = None,
 ) -> list[str]:
     """Return the command of the step that runs `program` as the ranks of a training program.
 
@@ -49,6 +54,8 @@ def training_step(
     inputs
         A file for each component but the first: srun passes its standard input on to the first one only, as seen
         in Slurm 22.05 and 24.11.
+    gpus
+        The GPUs of the job; None: it has none, or they are not known.
 
     Examples
     --------
@@ -63,5 +70,6 @@ def training_step(
     for (number, nodes), path in zip(components.items(), ("", *inputs), strict=True):
         group = [] if number is None else [f"--het-group={number}"]
         files = [f"--input={path}"] if path else []
-        words += [":" if words else "srun", *group, *step, *_places(nodes), *ends, *files, *program]
+        asked = gpus.step_options(nodes) if gpus is not None else ()
+        words += [":" if words else "srun", *group, *step, *_places(nodes), *asked, *ends, *files, *program]
     return words

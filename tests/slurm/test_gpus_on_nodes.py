@@ -11,12 +11,22 @@ TYPES = "2 fast (0-1), 2 slow (2-3)"
 PROGRAM = Path(__file__).parent / "programs" / "gpus.py"
 
 
-def opened(cluster, engine, *options):
-    """Return each node's GPUs by scontrol, the messages, the variables of the workers, and the facts of info."""
+def ranks(cluster):
+    """Return the command that has ranks of a training print the GPUs that they see."""
+    text = "import os\nprint(os.environ['RANK'], os.environ['CUDA_VISIBLE_DEVICES'], flush=True)\n"
+    program = cluster.write("rank.py", text)
+    return f"{cluster.python} -m hpcml run --quiet --engine torch {program}"
+
+
+def opened(cluster, engine, *options, first=":"):
+    """Return each node's GPUs by scontrol, the messages, the variables of the workers, and the facts of info.
+
+    `first` is a command whose lines are the first of the messages.
+    """
     show = "scontrol show job -d $SLURM_JOB_ID | grep Nodes= | tr -d '\\n'"
     info = f"{cluster.python} -m hpcml info --json | tr -d '\\n'"
     program = f"{cluster.python} {PROGRAM} {engine} {patient(60)}"
-    job = cluster.sbatch(f"{show}; echo; {program}; {info}", "-N2", *options)
+    job = cluster.sbatch(f"{show}; echo; {first}; {program}; {info}", "-N2", *options)
     end = cluster.wait(job, timeout=120)
     assert end.state == "COMPLETED", end.output
     record, *messages, found, facts = end.output.splitlines()
@@ -40,11 +50,12 @@ def test_each_worker_has_a_gpu_of_its_own(make_cluster):
     assert gpus == {"n1": ["0", "1"], "n2": ["0", "1"]}
     assert workers == [[node, one, one, one, "PCI_BUS_ID"] for node in gpus for one in gpus[node]]
     assert messages == []
-    gpus, messages, workers, facts = opened(cluster, "ipyparallel", "--ntasks-per-node=2", "--gpus=8")
+    options = ("--ntasks-per-node=2", "--gpus=8")
+    gpus, messages, workers, facts = opened(cluster, "ipyparallel", *options, first=ranks(cluster))
     assert gpus == {"n1": ["0", "1", "2", "3"], "n2": ["0", "1", "2", "3"]}
     shares = [[node, ",".join(gpus[node][at : at + 2])] for node in gpus for at in (0, 2)]
     assert workers == [[node, share, share, share, "PCI_BUS_ID"] for node, share in shares]
-    assert messages == []
+    assert sorted(messages) == [f"{rank} 0,1,2,3" for rank in range(4)]  # LOCAL_RANK chooses one
     assert [(node["gpus"], node["types_of_gpus"]) for node in facts["nodes"]] == [(4, TYPES)] * 2
     assert facts["gpus_here"]["variables"]["SLURM_JOB_GPUS"] == ",".join(gpus["n1"])
 

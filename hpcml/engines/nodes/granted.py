@@ -7,9 +7,9 @@ from dataclasses import replace
 
 from hpcml.engines.plan import Plan
 from hpcml.errors import CommandError
-from hpcml.slurm.gpus import JobGpus, parse_job_gpus
+from hpcml.slurm.gpus import JobGpus
 from hpcml.slurm.hostlist import compress
-from hpcml.slurm.node_wait import ask_record, wait_for_nodes
+from hpcml.slurm.node_wait import await_job
 
 __all__ = ["await_grant", "gpu_warnings", "warn_of_gpus"]
 
@@ -30,13 +30,11 @@ def await_grant(plan: Plan) -> Plan:
         return plan
     job = str(plan.allocation.job_id)
     try:
-        record = ask_record(job, plan.environment)
-        names = [node.name for node in plan.nodes]
-        wait_for_nodes(job, names, plan.environment, record=record, unwanted=plan.unwanted)
+        gpus = await_job(job, [node.name for node in plan.nodes], plan.environment, plan.unwanted)
     except CommandError as error:
         log.debug("Slurm does not tell about job %s: %s", job, error)
         return plan
-    return replace(plan, gpus=parse_job_gpus(record))
+    return replace(plan, gpus=gpus)
 
 
 def warn_of_gpus(plan: Plan, seen: Mapping[str, int]) -> None:

@@ -10,6 +10,7 @@ from patience import promised
 from hpcml.commands.run_torch import rank_commands
 from hpcml.errors import EngineError
 from hpcml.slurm.allocation import Allocation
+from hpcml.slurm.gpus import parse_job_gpus
 from hpcml.slurm.nodes import Node
 from hpcml.slurm.process import Inbox
 from hpcml.slurm.ranks import training_step
@@ -38,6 +39,14 @@ def test_a_step_of_a_heterogeneous_job_has_a_part_for_each_component():
     first = ["srun", "--het-group=0", *COMMON, *places("n1"), *ENDS, "train"]
     second = [":", "--het-group=1", *COMMON, *places("n2", "n2"), *ENDS, "--input=run/input", "train"]
     assert words == first + second
+
+
+def test_ranks_ask_for_as_many_gpus_as_each_of_their_nodes_has():
+    """A step of a job of --gpus=8 would have one on the first node, and one of --gpus=6 is refused."""
+    held = ("Nodes=n1 CPU_IDs=0 Mem=0 GRES=gpu:4(IDX:0-3)", "Nodes=n2 CPU_IDs=0 Mem=0 GRES=gpu:2(IDX:0-1)")
+    gpus = parse_job_gpus(" ".join(held))
+    words = training_step({None: ["n1", "n2"]}, ["train"], gpus=gpus)
+    assert words == ["srun", *COMMON, *places("n1", "n2"), "--gres=gpu:2", *ENDS, "train"]
 
 
 def test_each_rank_of_this_computer_is_a_process():
