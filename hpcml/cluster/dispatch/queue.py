@@ -82,8 +82,7 @@ class TaskQueue:
         """Return how many tasks of `group` may be sent now."""
         width = group.waiting[0].call.width or slots
         size = frame_size(group.seconds, len(group.waiting), min(width, slots))
-        longest = UNEVEN_PREFETCH_SECONDS if group.is_uneven else PREFETCH_SECONDS
-        prefetch = width >= slots and group.seconds is not None and size * group.seconds < longest
+        prefetch = width >= slots and group.seconds is not None and _is_short(size * group.seconds, group)
         if self._limit is not None:  # the limit counts from the sending of a frame
             prefetch = False
             size = size if size * (group.seconds or 0) < self._limit / 10 else 1
@@ -133,3 +132,10 @@ class TaskQueue:
     def clear(self) -> Iterable[Task]:
         """Remove all tasks and return them."""
         return self.remove(lambda _: True)
+
+
+def _is_short(seconds: float, group: Group) -> bool:
+    """Return whether a frame of so many seconds may wait at a busy worker."""
+    if seconds >= PREFETCH_SECONDS:
+        return False
+    return seconds < UNEVEN_PREFETCH_SECONDS or not group.is_uneven
