@@ -44,7 +44,7 @@ def serve_model(arguments: argparse.Namespace, environment: Mapping[str, str]) -
         arguments.method,
         arguments.trust or (),
     )
-    served.load(served.wanted())  # before the workers are forked, so that they have its libraries already
+    scorer = served.load(served.wanted())  # before the workers are forked, so that they have its libraries already
     source = _source(arguments, environment)
     options = {name: getattr(arguments, name) for name in CLUSTER_OPTIONS}
     with ExitStack() as stack:
@@ -53,7 +53,9 @@ def serve_model(arguments: argparse.Namespace, environment: Mapping[str, str]) -
             Cluster(**options, retries=1, journal=False, progress=False, max_nbytes=None)
         )
         batches = Batches(arguments.batch, arguments.wait)
-        server = Server(served, cluster, source, batches, interval=arguments.interval, print_line=_print_line)
+        server = Server(
+            served, scorer, cluster, source, batches, interval=arguments.interval, print_line=_print_line
+        )
         slots = f"{cluster.slots} slot{'s' if cluster.slots > 1 else ''}"
         _print_line(f"serving {arguments.name} on {slots}, {_whence(arguments, source)}")
         signals.act = server.stop

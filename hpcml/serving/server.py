@@ -14,7 +14,7 @@ from hpcml.serving.batches import Batches
 from hpcml.serving.decoding import pack_result
 from hpcml.serving.follower import START_PAUSE_SECONDS, Follower, ReadyModel, Served
 from hpcml.serving.items import Item, Source
-from hpcml.serving.scoring import Scored, score_items
+from hpcml.serving.scoring import Scored, Scorer, score_items
 from hpcml.serving.totals import Totals
 
 __all__ = ["Server"]
@@ -33,6 +33,8 @@ class Server:
 
     Parameters
     ----------
+    served, scorer
+        Of the model, and of the version that is in use at the start.
     source
         Of the items, and for their results.
     batches
@@ -45,12 +47,13 @@ class Server:
     Raises
     ------
     HpcmlError
-        The model cannot be loaded.
+        A worker cannot load the model.
     """
 
     def __init__(
         self,
         served: Served,
+        scorer: Scorer,
         cluster: Cluster,
         source: Source,
         batches: Batches,
@@ -59,7 +62,7 @@ class Server:
         print_line: Callable[[str], object] = print,
     ) -> None:
         self._cluster, self._source, self._batches = cluster, source, batches
-        self._model = ReadyModel.of(served.load(served.wanted()), cluster, START_PAUSE_SECONDS)
+        self._model = ReadyModel.of(scorer, cluster, START_PAUSE_SECONDS)
         self._inbox: queue.SimpleQueue[Callable[[], object]] = queue.SimpleQueue()
         self._in_flight = 0
         self._deaths: dict[str, int] = {}

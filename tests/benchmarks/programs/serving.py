@@ -154,7 +154,7 @@ def full(served, cluster, redis, function):
         for _ in range(int(function * FULL_SECONDS)):
             pipeline.xadd("items", {"data": content})
         pipeline.execute()
-    server = Server(served, cluster, source, Batches(BATCH, 0.005), interval=1e6)
+    server = Server(served, served.load(1), cluster, source, Batches(BATCH, 0.005), interval=1e6)
     serve(server, lambda: wait_for(lambda: redis.client.xlen("items") == 0))
     source.close()
     return {"serving_rate": rate_of(source.times) / function}
@@ -182,7 +182,7 @@ def loaded(served, cluster, redis, function, store):
         assert producer.wait(30) == 0
         wait_for(lambda: redis.client.xlen("items") == 0)
 
-    serve(Server(served, cluster, source, Batches(BATCH, 0.005), interval=1e6), act)
+    serve(Server(served, served.load(1), cluster, source, Batches(BATCH, 0.005), interval=1e6), act)
     source.close()
     began = min(arrived for arrived, _ in source.times)
     calm = [end - arrived for arrived, end in source.times if began + 1 < arrived < promotions[0]]

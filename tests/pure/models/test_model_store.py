@@ -29,6 +29,8 @@ def store(tmp_path):
         np.asfortranarray(np.eye(3)),
         np.arange(4, dtype=">f4"),
         np.arange(9)[::2],
+        np.arange(200_001.0),
+        np.arange(300_000, dtype="u1").reshape(3, 100_000),
     ],
     ids=lambda array: f"{array.dtype.str}{array.shape}",
 )
