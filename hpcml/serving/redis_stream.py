@@ -12,7 +12,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from hpcml.errors import HpcmlError
 from hpcml.serving.items import Item
@@ -26,6 +26,7 @@ PATIENCE_SECONDS = 120.0  # for a Redis that is being started again
 LONGEST_PAUSE_SECONDS = 0.5  # between two attempts
 ANSWER_SECONDS = 30.0  # for a command; that of a read comes after its wait
 LONGEST_LATENCY_SECONDS = 86_400.0  # an id that means an earlier time is a number that the producer has chosen
+START = b"0-0"  # of the entries, and the cursor after the last of them
 Answer = TypeVar("Answer")
 
 
@@ -90,6 +91,7 @@ class RedisStream:
             self._next_upkeep = time.monotonic() + self._claim / 3
             taken_over = self._call(lambda: self._upkeep(limit))
             if taken_over:
+                self._next_upkeep = 0.0  # there may be more
                 return taken_over
         words = (self._group, self._consumer, {self._stream: ">"}, limit, max(1, round(1000 * seconds)))
         try:
@@ -114,11 +116,18 @@ class RedisStream:
                 held = list(self._held)
             if held:
                 self._client.xclaim(*names, 0, held, justid=True)
-            idle = round(1000 * self._claim)
-            return self._items(self._client.xautoclaim(*names, idle, "0-0", count=limit)[1])
+            return self._items(self._entries_left(names, limit))
         except self._errors.ResponseError as error:
             log.debug("no stream, or no group: %s", error)  # the next read makes them
             return []
+
+    def _entries_left(self, names: Sequence[str], limit: int) -> Sequence[Any]:
+        """Take over entries that no server has worked on for long; Redis looks at a few with each command."""
+        cursor, idle = START, round(1000 * self._claim)
+        while True:
+            cursor, entries, *_ = self._client.xautoclaim(*names, idle, cursor, count=limit)
+            if entries or cursor == START:
+                return cast(Sequence[Any], entries)
 
     def _items(self, entries: Sequence[tuple[bytes, Mapping[bytes, bytes] | None]]) -> list[Item]:
         items = []

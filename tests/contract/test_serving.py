@@ -22,6 +22,7 @@ from redis_server import PASSWORD, PROGRAM, RedisServer
 from served_models import PATTERN
 
 from hpcml.models import ModelStore
+from hpcml.serving.redis_stream import RedisStream
 
 HELPERS = Path(__file__).parent / "helpers"
 needs_redis = pytest.mark.skipif(PROGRAM is None, reason="there is no redis-server")
@@ -280,6 +281,23 @@ def test_the_signal_drains_what_was_read(serve_stream, redis_server):
     assert 0 < items == len(results(client, numbers))
     assert client.xpending("items", "hpcml")["pending"] == 0
     assert client.xlen("items") == 2000 - items
+
+
+@needs_redis
+def test_items_of_a_server_that_is_gone_are_found_behind_those_of_another(redis_server):
+    """Redis looks at ten entries with each command that asks for one."""
+    claim = 4.0
+    living, gone, third = (RedisStream(redis_server.url, "items", "hpcml", claim, 60.0) for _ in range(3))
+    add(redis_server.client, range(43))
+    assert len(living.read(40, 1.0)) == 40
+    left = [item.id for item in gone.read(3, 1.0)]
+    time.sleep(claim + 0.5)
+    living._next_upkeep = 0.0
+    assert living.read(1, 0.01)[0].id == left[0]  # which says that it lives, and takes over itself
+    assert [third.read(1, 0.01)[0].id for _ in range(2)] == left[1:]
+    assert third.read(1, 0.01) == []
+    for source in (living, gone, third):
+        source.close()
 
 
 @needs_redis

@@ -53,7 +53,7 @@ REACHED_THROUGH = {
     "hpcml.models.ModelStore": {"models.manifest", "models.saving", "models.store"},
     "hpcml models": {"commands.model_parsers", "commands.models"},
     "hpcml serve": {
-        "commands.serve", "serving.follower", "serving.items", "serving.redis_stream",
+        "commands.serve", "serving.follower", "serving.items",
         "serving.server", "serving.totals",
     },
     "hpcml.training.SplitLinear": {"training.model_parallel"},
