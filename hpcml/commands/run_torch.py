@@ -24,9 +24,9 @@ from hpcml.slurm.node_wait import await_job
 from hpcml.slurm.nodes import Node
 from hpcml.slurm.process import Inbox
 from hpcml.slurm.ranks import training_step
-from hpcml.training.launch import Launch, Ranks
-from hpcml.training.place import Place
-from hpcml.training.rank_end import RankEnd
+from hpcml.training.ranks.launch import Launch, Ranks
+from hpcml.training.ranks.place import Place
+from hpcml.training.ranks.rank_end import RankEnd
 
 __all__ = ["rank_commands", "refuse_options", "run_with_torch"]
 

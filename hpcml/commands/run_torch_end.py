@@ -10,7 +10,7 @@ from hpcml.errors import CommandError
 from hpcml.slurm.deadline import Deadline
 from hpcml.slurm.process import Inbox
 from hpcml.slurm.queries import requeue_job, time_left
-from hpcml.training.launch import Ranks
+from hpcml.training.ranks.launch import Ranks
 
 __all__ = ["RunEnd"]
 

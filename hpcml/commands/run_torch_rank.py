@@ -27,8 +27,8 @@ from typing import Any
 
 from hpcml.commands.run_torch_output import Stream
 from hpcml.slurm.message_lines import message_lines
-from hpcml.training.network import held_address, interface_variables
-from hpcml.training.place import Place, place_in_step
+from hpcml.training.ranks.network import held_address, interface_variables
+from hpcml.training.ranks.place import Place, place_in_step
 
 __all__ = ["main"]
 

@@ -64,6 +64,10 @@ SUBFOLDERS = {
     "cluster.jobs": ("cluster", "cluster.joblib", "cluster.scoop"),
     "cluster.scoop": ("cluster",),
     "data.staging": ("data",),
+    "training": ("training.checkpoints", "training.parallel", "training.ranks"),
+    "training.checkpoints": ("training",),
+    "training.parallel": ("training", "training.checkpoints"),
+    "training.ranks": (),
     "commands.doctor": (),
     "commands.report": (),
     "commands.jupyter": ("commands.jobs",),
@@ -89,7 +93,7 @@ IMPORTERS = {
                     "engines.ipyparallel.views"},
     "joblib": {"cluster.joblib.library", "cluster.opening", "data.envelope"},
     "loky": {"engines.local.executors"},
-    "mpi4py": {"engines.mpi.own_ranks", "engines.nodes.rank_start", "training.mpirun"},
+    "mpi4py": {"engines.mpi.own_ranks", "engines.nodes.rank_start", "training.ranks.mpirun"},
     "numpy": {"commands.scaling.fits", "commands.tutorial.graders.data_once",
               "commands.tutorial.graders.data_parallel", "commands.tutorial.graders.genetic_algorithm",
               "commands.tutorial.graders.broken.completed", "commands.tutorial.graders.broken.lost_table",
@@ -99,12 +103,13 @@ IMPORTERS = {
               "commands.tutorial.graders.grid_search", "commands.tutorial.graders.one_map",
               "commands.tutorial.graders.seeds_and_clock", "data.arrays",
               "data.file_maps", "data.map_modes", "data.random_state", "evolve.random_streams",
-              "training.checkpoint_files", "training.checkpoint_values", "training.checkpoint_writer",
-              "training.data_parallel", "training.flat_values", "training.model_parallel",
-              "training.parameter_server",
-              "training.rank_group", "training.ring", "training.shards", "training.surroundings",
+              "training.checkpoints.files", "training.checkpoints.surroundings", "training.checkpoints.values",
+              "training.checkpoints.writer", "training.parallel.data_parallel",
+              "training.parallel.flat_values", "training.parallel.model_parallel",
+              "training.parallel.parameter_server", "training.parallel.shards", "training.rank_group",
+              "training.ring",
               "models.formats", "serving.decoding"},
-    "psutil": {"engines.nodes.addresses", "training.network"},
+    "psutil": {"engines.nodes.addresses", "training.ranks.network"},
     "pynvml": {"engines.nodes.devices"},
     "redis": {"serving.redis_stream"},
     "rich": {"commands.top.command", "commands.top.screen"},
@@ -115,8 +120,8 @@ IMPORTERS = {
     "skops": {"models.formats"},
     "tabulate": {"commands.info", "commands.jobs.listing", "commands.models", "commands.report.text",
                  "commands.scaling.text", "commands.tutorial.text"},
-    "threadpoolctl": {"data.envelope", "training.surroundings"},
-    "torch": {"training.checkpoint_values", "training.rank_group"},
+    "threadpoolctl": {"data.envelope", "training.checkpoints.surroundings"},
+    "torch": {"training.checkpoints.values", "training.rank_group"},
     "tqdm": {"cluster.progress"},
     "xxhash": {"data.digests"},
     "zmq": {"engines.ipyparallel.client", "engines.ipyparallel.engine", "engines.ipyparallel.requests",
@@ -129,7 +134,7 @@ PROGRAMS = {"cluster.fleet.holder", "cluster.jobs.program", "commands.at_start.s
             "engines.ipyparallel.controller", "engines.ipyparallel.launcher", "engines.mpi.launcher",
             "engines.nodes.rank_holder", "engines.scoop.node"}  # fmt: skip
 READS_ENVIRON = {"cluster.jobs.scheduler", "cluster.session", "commands.main", "data.process_state",
-                 "training.ranks", *PROGRAMS}  # fmt: skip
+                 "training.ranks.environment", *PROGRAMS}  # fmt: skip
 
 
 def own_imports(name):

@@ -39,24 +39,25 @@ REACHED_THROUGH = {
     "hpcml.evolve": {
         "evolve.algorithms", "evolve.archipelago", "evolve.interface", "evolve.loop", "evolve.steady",
     },
-    "hpcml.training.rank_env": {"training.ranks"},
+    "hpcml.training.rank_env": {"training.ranks.environment"},
     "hpcml.training.Checkpoints": {
-        "training.checkpoint_files", "training.checkpoint_reader", "training.checkpoint_versions",
-        "training.checkpoint_writer", "training.checkpoints",
+        "training.checkpoints.checkpoints", "training.checkpoints.files", "training.checkpoints.parts",
+        "training.checkpoints.reader", "training.checkpoints.surroundings", "training.checkpoints.versions",
+        "training.checkpoints.writer",
     },
     "hpcml.training.DataParallel": {
-        "training.data_parallel", "training.flat_values", "training.rank_group", "training.ring",
-        "training.torch_gradients",
+        "training.parallel.data_parallel", "training.parallel.flat_values", "training.parallel.torch_gradients",
+        "training.rank_group", "training.ring",
     },
-    "hpcml.training.ParameterServer": {"training.parameter_server"},
-    "hpcml.training.weighted_shares": {"training.shares"},
+    "hpcml.training.ParameterServer": {"training.parallel.parameter_server"},
+    "hpcml.training.weighted_shares": {"training.parallel.shares"},
     "hpcml.models.ModelStore": {"models.manifest", "models.saving", "models.store"},
     "hpcml models": {"commands.model_parsers", "commands.models"},
     "hpcml serve": {
         "commands.serve", "serving.follower", "serving.items",
         "serving.server", "serving.totals",
     },
-    "hpcml.training.SplitLinear": {"training.model_parallel"},
+    "hpcml.training.SplitLinear": {"training.parallel.model_parallel"},
     "hpcml run": {
         "cluster.ipyparallel.parts", "commands.at_start.sitecustomize", "commands.run", "commands.run_torch_end",
         "commands.run_torch_here", "commands.run_torch_output", "commands.run_torch_rank", "engines.scoop.broker",

@@ -17,8 +17,9 @@ import pytest
 from patience import patient, wait_until
 
 from hpcml.errors import HpcmlError
-from hpcml.training import Checkpoints, checkpoint_parts, surroundings
-from hpcml.training.checkpoint_values import pack_values
+from hpcml.training import Checkpoints
+from hpcml.training.checkpoints import parts, surroundings
+from hpcml.training.checkpoints.values import pack_values
 
 KILLED = Path(__file__).parent / "programs" / "killed_training.py"
 KILLS = 20
@@ -297,14 +298,14 @@ def test_a_directory_that_cannot_be_made_or_written_is_refused_at_once(tmp_path,
 
 def test_a_save_in_the_background_holds_the_training_only_for_the_copy(tmp_path, monkeypatch):
     begun, go_on = threading.Event(), threading.Event()
-    write_arrays = checkpoint_parts.write_arrays
+    write_arrays = parts.write_arrays
 
     def slow(*arguments):
         begun.set()
         assert go_on.wait(patient(60))
         return write_arrays(*arguments)
 
-    monkeypatch.setattr(checkpoint_parts, "write_arrays", slow)
+    monkeypatch.setattr(parts, "write_arrays", slow)
     with Checkpoints(tmp_path) as checkpoints:
         checkpoints.save({"weights": np.ones(9)}, 1, wait=False)
         assert begun.wait(patient(60))
@@ -364,16 +365,16 @@ def test_a_rank_that_fails_beside_the_training_is_named(tmp_path):
     version = tmp_path / "000001-step-1"
     version.mkdir()
     with pytest.raises(FileNotFoundError):
-        checkpoint_parts.write_part(version, 1, {"rank-1": pack_values(1)}, {}, ["none"])
-    checkpoint_parts.write_part(version, 0, {"rank-0": pack_values(1)}, {}, [])
+        parts.write_part(version, 1, {"rank-1": pack_values(1)}, {}, ["none"])
+    parts.write_part(version, 0, {"rank-0": pack_values(1)}, {}, [])
     with pytest.raises(HpcmlError, match="rank 1 failed: FileNotFoundError"):
-        checkpoint_parts.complete(version, 1, 2)
+        parts.complete(version, 1, 2)
 
 
 @pytest.mark.parametrize(("limit", "is_ending"), [("PART_SECONDS", bool), ("END_SECONDS", lambda: True)])
 def test_a_rank_that_writes_no_part_is_named_soon_where_the_program_ends(limit, is_ending, tmp_path, monkeypatch):
-    monkeypatch.setattr(checkpoint_parts, limit, 0.2)
+    monkeypatch.setattr(parts, limit, 0.2)
     began = time.monotonic()
     with pytest.raises(HpcmlError, match=r"ranks \[0, 1\] did not write their parts"):
-        checkpoint_parts.complete(tmp_path, 1, 2, is_ending)
+        parts.complete(tmp_path, 1, 2, is_ending)
     assert time.monotonic() - began < patient(10)

@@ -14,8 +14,8 @@ from hpcml.slurm.gpus import parse_job_gpus
 from hpcml.slurm.nodes import Node
 from hpcml.slurm.process import Inbox
 from hpcml.slurm.ranks import training_step
-from hpcml.training.launch import Launch, Ranks
-from hpcml.training.rank_end import RankEnd
+from hpcml.training.ranks.launch import Launch, Ranks
+from hpcml.training.ranks.rank_end import RankEnd
 
 COMMON = ["--job-name=hpcml-training", "--overlap", "--mem=0", "--cpu-bind=none"]
 ENDS = ["--kill-on-bad-exit=1", "--wait=0", "--mpi=none", "--export=ALL", "--label"]

@@ -5,8 +5,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hpcml.errors import AllocationError
-from hpcml.training.mpirun import ranks_of_mpirun
-from hpcml.training.place import Place, place_among, place_in_step, rank_threads
+from hpcml.training.ranks.mpirun import ranks_of_mpirun
+from hpcml.training.ranks.place import Place, place_among, place_in_step, rank_threads
 
 BATCH = {
     "SLURM_JOB_ID": "7",

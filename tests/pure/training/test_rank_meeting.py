@@ -7,7 +7,7 @@ import pytest
 from patience import patient, wait_until
 
 from hpcml.errors import HpcmlError
-from hpcml.training.meeting import answer, ask, meeting_directory
+from hpcml.training.ranks.meeting import answer, ask, meeting_directory
 
 KEY = "7.0.0"
 

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from hpcml.training.network import hold_port, interface_of, interface_variables, local_address
+from hpcml.training.ranks.network import hold_port, interface_of, interface_variables, local_address
 
 
 def test_a_held_port_is_for_a_listener_that_reuses_it_and_no_other():
@@ -39,7 +39,7 @@ def test_nobody_can_connect_to_a_port_that_is_held():
 def test_held_ports_differ():
     """In a process of its own, which holds the ports to its end."""
     code = (
-        "from hpcml.training.network import hold_port\n"
+        "from hpcml.training.ranks.network import hold_port\n"
         "print(len({hold_port() for _ in range(500)}))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -63,7 +63,10 @@ def test_loopback_is_no_way_to_several_nodes():
 
 def test_the_own_name_at_loopback_is_no_address_for_others():
     """In a network of loopback alone."""
-    code = "from hpcml.training.network import own_address; own_address(['127.0.1.1', 'no.such.host.invalid', ''])"
+    code = (
+        "from hpcml.training.ranks.network import own_address\n"
+        "own_address(['127.0.1.1', 'no.such.host.invalid', ''])"
+    )
     words = ["unshare", "--map-root-user", "--net", sys.executable, "-c", code]
     done = subprocess.run(words, capture_output=True, text=True, check=False)
     assert "HpcmlError" in done.stderr
@@ -78,7 +81,7 @@ def test_an_address_is_that_of_the_way_to_a_peer():
         lines += [f"ip link set d{number} up", f"ip link set p{number} up"]
         lines.append(f"ip address add 10.99.{number}.1/24 dev d{number}")
     code = (
-        "from hpcml.training.network import interface_variables, own_address\n"
+        "from hpcml.training.ranks.network import interface_variables, own_address\n"
         "found = own_address(['127.0.1.1', '10.99.2.7'])\n"
         "print(found, interface_variables('10.99.2.7', False)['GLOO_SOCKET_IFNAME'])\n"
     )

@@ -4,7 +4,7 @@ import itertools
 
 import pytest
 
-from hpcml.training.shards import scaled_rate, shard, shares_of_batches
+from hpcml.training.parallel.shards import scaled_rate, shard, shares_of_batches
 
 
 def joined(lists):

@@ -23,7 +23,7 @@ from typing import Any
 from hpcml.errors import CommandError, EngineError
 from hpcml.slurm.commands import signal_step
 from hpcml.slurm.process import Inbox, Program, run
-from hpcml.training.rank_end import SILENT_SECONDS, RankEnd
+from hpcml.training.ranks.rank_end import SILENT_SECONDS, RankEnd
 
 __all__ = ["Launch", "Ranks"]
 

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from hpcml.training.flat_values import leaves_of, rebuilt, signature, weighted
+from hpcml.training.parallel.flat_values import leaves_of, rebuilt, signature, weighted
+from hpcml.training.parallel.shards import shares_of_batches
+from hpcml.training.parallel.torch_gradients import average_gradients, copy_module
 from hpcml.training.rank_group import RankGroup, group_of
-from hpcml.training.shards import shares_of_batches
-from hpcml.training.torch_gradients import average_gradients, copy_module
 
 __all__ = ["DataParallel"]
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from hpcml.errors import EngineError, HpcmlError
-from hpcml.training.place import Place, place_among
+from hpcml.training.ranks.place import Place, place_among
 
 __all__ = ["place_of_mpirun", "ranks_of_mpirun", "send_to_all"]
 
@@ -19,7 +19,7 @@ def ranks_of_mpirun(env: Mapping[str, str]) -> int:
 
     Examples
     --------
-    >>> from hpcml.training.mpirun import ranks_of_mpirun
+    >>> from hpcml.training.ranks.mpirun import ranks_of_mpirun
     >>> ranks_of_mpirun({"OMPI_COMM_WORLD_SIZE": "4", "SLURM_STEP_NUM_TASKS": "2"})
     4
     >>> srun = {"SLURM_STEP_NUM_TASKS": "2", "SLURM_PROCID": "1"}

@@ -8,10 +8,10 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from hpcml.errors import AllocationError
-from hpcml.training.meeting import answer, ask
-from hpcml.training.mpirun import place_of_mpirun, ranks_of_mpirun, send_to_all
-from hpcml.training.network import held_address, interface_variables
-from hpcml.training.place import Place, place_in_step, rank_threads
+from hpcml.training.ranks.meeting import answer, ask
+from hpcml.training.ranks.mpirun import place_of_mpirun, ranks_of_mpirun, send_to_all
+from hpcml.training.ranks.network import held_address, interface_variables
+from hpcml.training.ranks.place import Place, place_in_step, rank_threads
 
 __all__ = ["rank_env"]
 

@@ -121,7 +121,7 @@ def place_among(rank: int, seen: Sequence[tuple[str, Collection[int]]]) -> Place
 
     Examples
     --------
-    >>> from hpcml.training.place import place_among
+    >>> from hpcml.training.ranks.place import place_among
     >>> place = place_among(1, [("n1", {0, 1}), ("n1", {0, 1}), ("n2", {0})])
     >>> place.local_rank, place.local_size, place.threads
     (1, 2, 1)
@@ -151,7 +151,7 @@ def rank_threads(mask: Collection[int], ranks: int, held: int | None) -> int:
 
     Examples
     --------
-    >>> from hpcml.training.place import rank_threads
+    >>> from hpcml.training.ranks.place import rank_threads
     >>> rank_threads({0, 1}, 4, held=8), rank_threads(range(8), 4, held=8), rank_threads(range(64), 2, held=4)
     (2, 2, 2)
     """

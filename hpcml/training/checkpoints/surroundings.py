@@ -17,7 +17,7 @@ def random_state() -> dict[str, Any]:
     Examples
     --------
     >>> import random
-    >>> from hpcml.training.surroundings import random_state, restore_random_state
+    >>> from hpcml.training.checkpoints.surroundings import random_state, restore_random_state
     >>> state = random_state()
     >>> first = random.random()
     >>> restore_random_state(state)
@@ -66,7 +66,7 @@ def differences(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
 
     Examples
     --------
-    >>> from hpcml.training.surroundings import differences
+    >>> from hpcml.training.checkpoints.surroundings import differences
     >>> differences({"numpy": "2.1.0", "threads of numpy": 1}, {"numpy": "2.1.0", "threads of numpy": 2})
     ['threads of numpy: 1 then, 2 now']
     """

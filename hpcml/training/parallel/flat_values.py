@@ -15,7 +15,7 @@ def leaves_of(values: Any) -> list[Any]:
 
     Examples
     --------
-    >>> from hpcml.training.flat_values import leaves_of, rebuilt
+    >>> from hpcml.training.parallel.flat_values import leaves_of, rebuilt
     >>> leaves_of({"b": [1.0, (2.0,)], "a": 3.0})
     [1.0, 2.0, 3.0]
     >>> rebuilt({"b": [1.0, (2.0,)], "a": 3.0}, iter([10, 20, 30]))

@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from hpcml.training.flat_values import leaves_of, rebuilt
+from hpcml.training.parallel.flat_values import leaves_of, rebuilt
+from hpcml.training.parallel.shards import shard
 from hpcml.training.rank_group import group_of
-from hpcml.training.shards import shard
 
 __all__ = ["Back", "Layer", "SplitLinear", "pipeline_step"]
 

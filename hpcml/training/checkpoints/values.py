@@ -43,7 +43,7 @@ def pack_values(state: Any, place: str = "state") -> tuple[Any, list[Array]]:
     Examples
     --------
     >>> import numpy as np
-    >>> from hpcml.training.checkpoint_values import pack_values, unpack_values
+    >>> from hpcml.training.checkpoints.values import pack_values, unpack_values
     >>> tree, arrays = pack_values({"weights": np.ones(2), "betas": (0.9, 0.999)})
     >>> tree
     {'dict': [['weights', {'array': 0}], ['betas', {'tuple': [0.9, 0.999]}]]}

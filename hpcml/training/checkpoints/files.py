@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from hpcml.journal.private_files import open_private, write_new
-from hpcml.training.checkpoint_values import Array
+from hpcml.training.checkpoints.values import Array
 
 __all__ = [
     "Digests",
@@ -35,7 +35,7 @@ def write_arrays(path: Path, arrays: Iterable[Array]) -> tuple[str, int]:
     --------
     >>> import pathlib, tempfile
     >>> import numpy as np
-    >>> from hpcml.training.checkpoint_files import read_arrays, write_arrays
+    >>> from hpcml.training.checkpoints.files import read_arrays, write_arrays
     >>> with tempfile.TemporaryDirectory() as place:
     ...     path = pathlib.Path(place) / "state.npy"
     ...     _, nbytes = write_arrays(path, [np.arange(3), np.ones((1, 2))])

@@ -9,11 +9,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from hpcml.training.checkpoint_reader import VersionReader
-from hpcml.training.checkpoint_versions import check_directory, versions_of
-from hpcml.training.checkpoint_writer import Turn, VersionWriter
+from hpcml.training.checkpoints.reader import VersionReader
+from hpcml.training.checkpoints.surroundings import restore_random_state
+from hpcml.training.checkpoints.versions import check_directory, versions_of
+from hpcml.training.checkpoints.writer import Turn, VersionWriter
 from hpcml.training.rank_group import group_of
-from hpcml.training.surroundings import restore_random_state
 
 __all__ = ["Checkpoints", "LoadedCheckpoint"]
 

@@ -17,7 +17,7 @@ class RankEnd:
 
     Examples
     --------
-    >>> from hpcml.training.rank_end import RankEnd
+    >>> from hpcml.training.ranks.rank_end import RankEnd
     >>> end = RankEnd(rank=2, node="n2", status=-9, errors="")
     >>> end.exit_status, end.cause
     (137, 'was ended by SIGKILL')

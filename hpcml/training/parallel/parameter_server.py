@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from hpcml.errors import WorkerDied
-from hpcml.training.checkpoints import Checkpoints
-from hpcml.training.flat_values import leaves_of, rebuilt, signature
+from hpcml.training.checkpoints.checkpoints import Checkpoints
+from hpcml.training.parallel.flat_values import leaves_of, rebuilt, signature
 
 __all__ = ["ParameterServer"]
 

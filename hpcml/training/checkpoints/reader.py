@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from hpcml.errors import HpcmlError
-from hpcml.training.checkpoint_files import read_arrays, whole_files
-from hpcml.training.checkpoint_values import unpack_values
-from hpcml.training.checkpoint_versions import candidates, read_manifest
+from hpcml.training.checkpoints.files import read_arrays, whole_files
+from hpcml.training.checkpoints.surroundings import differences, surroundings
+from hpcml.training.checkpoints.values import unpack_values
+from hpcml.training.checkpoints.versions import candidates, read_manifest
 from hpcml.training.rank_group import RankGroup
-from hpcml.training.surroundings import differences, surroundings
 
 __all__ = ["Version", "VersionReader"]
 

@@ -25,7 +25,7 @@ from typing import Any
 
 from hpcml.errors import HpcmlError
 from hpcml.journal.private_files import write_atomic
-from hpcml.training.checkpoint_files import sync_directory
+from hpcml.training.checkpoints.files import sync_directory
 
 __all__ = [
     "candidates",
@@ -53,7 +53,7 @@ def is_version(name: str) -> bool:
 
     Examples
     --------
-    >>> from hpcml.training.checkpoint_versions import is_version
+    >>> from hpcml.training.checkpoints.versions import is_version
     >>> is_version("000007-step-420"), is_version("latest")
     (True, False)
     """

@@ -21,11 +21,11 @@ import numpy as np
 
 from hpcml.errors import HpcmlError
 from hpcml.journal.checkpoint_lock import CheckpointLock
-from hpcml.training.checkpoint_parts import Values, complete, write_part
-from hpcml.training.checkpoint_values import Array, pack_values
-from hpcml.training.checkpoint_versions import make_version, point_to, remove_old, versions_of
+from hpcml.training.checkpoints.parts import Values, complete, write_part
+from hpcml.training.checkpoints.surroundings import random_state, surroundings
+from hpcml.training.checkpoints.values import Array, pack_values
+from hpcml.training.checkpoints.versions import make_version, point_to, remove_old, versions_of
 from hpcml.training.rank_group import RankGroup
-from hpcml.training.surroundings import random_state, surroundings
 
 __all__ = ["NewVersion", "Turn", "VersionWriter"]
 

@@ -15,9 +15,9 @@ from typing import Any
 
 from hpcml.errors import HpcmlError
 from hpcml.journal.private_files import refresh_names, write_atomic
-from hpcml.training.checkpoint_files import Digests, digests_of, write_arrays, write_json
-from hpcml.training.checkpoint_values import Array
-from hpcml.training.checkpoint_versions import write_manifest
+from hpcml.training.checkpoints.files import Digests, digests_of, write_arrays, write_json
+from hpcml.training.checkpoints.values import Array
+from hpcml.training.checkpoints.versions import write_manifest
 
 __all__ = ["Values", "complete", "write_part"]
 

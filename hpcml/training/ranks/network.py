@@ -43,7 +43,7 @@ def local_address(target: str) -> str:
 
     Examples
     --------
-    >>> from hpcml.training.network import local_address
+    >>> from hpcml.training.ranks.network import local_address
     >>> local_address("127.0.0.1")
     '127.0.0.1'
     """
@@ -89,7 +89,7 @@ def interface_of(address: str) -> str:
 
     Examples
     --------
-    >>> from hpcml.training.network import interface_of
+    >>> from hpcml.training.ranks.network import interface_of
     >>> interface_of("127.0.0.1"), interface_of("192.0.2.1")
     ('lo', '')
     """
@@ -103,7 +103,7 @@ def interface_variables(master: str, one_node: bool) -> dict[str, str]:
 
     Examples
     --------
-    >>> from hpcml.training.network import interface_variables
+    >>> from hpcml.training.ranks.network import interface_variables
     >>> interface_variables("127.0.0.1", one_node=True)["NCCL_SOCKET_IFNAME"]
     '=lo'
     """
