@@ -13,6 +13,7 @@ from pathlib import Path
 
 from hpcml.cluster.options import Options
 from hpcml.commands.run_torch_end import RunEnd
+from hpcml.commands.run_torch_output import SlowInbox
 from hpcml.engines.plan import make_nodes
 from hpcml.errors import CommandError, EngineError
 from hpcml.interpreter import interpreter_options
@@ -22,7 +23,6 @@ from hpcml.slurm.commands import step_environment
 from hpcml.slurm.gpus import JobGpus
 from hpcml.slurm.node_wait import await_job
 from hpcml.slurm.nodes import Node
-from hpcml.slurm.process import Inbox
 from hpcml.slurm.ranks import training_step
 from hpcml.training.ranks.launch import Launch, Ranks
 from hpcml.training.ranks.place import Place
@@ -97,7 +97,7 @@ def run_with_torch(
         An option has no meaning here, or the ranks have not started, or have ended without a word.
     """
     refuse_options(arguments, program)
-    inbox = Inbox()
+    inbox = SlowInbox()
     with RunEnd(environment, inbox, arguments.requeue) as end:
         return _Run(arguments, program, cpus, inbox, end).run()
 
@@ -106,7 +106,7 @@ class _Run:
     """Starts of the ranks of one program."""
 
     def __init__(
-        self, arguments: argparse.Namespace, program: Sequence[str], cpus: int, inbox: Inbox, end: RunEnd
+        self, arguments: argparse.Namespace, program: Sequence[str], cpus: int, inbox: SlowInbox, end: RunEnd
     ) -> None:
         environment = end.environment
         options = Options.from_arguments(vars(arguments))
@@ -170,7 +170,11 @@ class _Run:
         with Ranks(launch, self._inbox, _write) as ranks:
             began = time.monotonic()
             ranks.on_start = lambda: self._announce(time.monotonic() - began)
-            failed = ranks.run(lambda: self._end.watch(ranks), self._end.seconds_for)
+            self._inbox.is_read = True
+            try:
+                failed = ranks.run(lambda: self._end.watch(ranks), self._end.seconds_for)
+            finally:
+                self._inbox.is_read = False
             return failed, ranks.exit_status, bool(ranks.signals)
 
     def _write_measures(self, seconds: float) -> None:

@@ -3,6 +3,7 @@
 import os
 import signal
 import sys
+import threading
 import time
 from collections.abc import Mapping
 
@@ -10,12 +11,13 @@ from hpcml.errors import CommandError
 from hpcml.slurm.deadline import Deadline
 from hpcml.slurm.process import Inbox
 from hpcml.slurm.queries import requeue_job, time_left
-from hpcml.training.ranks.launch import Ranks
+from hpcml.training.ranks.launch import ENDING, Ranks
 
 __all__ = ["RunEnd"]
 
 NOTICE_SECONDS = 25.0  # before the ranks have to have ended: SIGTERM, for a last checkpoint
 LOOK_SECONDS = 60.0  # the time limit of a job can be changed
+EXIT_SECONDS = 60.0  # after a signal that ends the ranks, for all that follows
 SIGNAL_SECONDS = 60.0  # for the ranks to end after USR1 or USR2, where the end of the job is unknown
 
 
@@ -35,6 +37,7 @@ class RunEnd:
         self._inbox = inbox
         self._requeues = requeues
         self._job = environment.get("SLURM_JOB_ID", "")
+        self._exit: threading.Timer | None = None
 
     def __enter__(self) -> "RunEnd":
         end = self.environment.get("SLURM_JOB_END_TIME", "")
@@ -47,6 +50,8 @@ class RunEnd:
         return self
 
     def __exit__(self, *_: object) -> None:
+        if self._exit is not None:
+            self._exit.cancel()
         signal.signal(signal.SIGINT, self._interrupt)
         self._deadline.close()
 
@@ -55,10 +60,15 @@ class RunEnd:
 
     def _take(self, number: int) -> None:
         self._inbox.put((None, {"signal": number}))
+        if number in ENDING and self._exit is None:
+            # This process may wait for the reader of its output for ever. The ranks end with it.
+            self._exit = threading.Timer(EXIT_SECONDS, os._exit, (128 + number,))
+            self._exit.daemon = True
+            self._exit.start()
 
     def seconds_for(self, number: int) -> float | None:
         """Return the seconds that ranks have to end after a signal; None where that is for `Ranks` to say."""
-        if not self._requeues or number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        if not self._requeues or number in ENDING:
             return None
         left = self._deadline.left()
         return SIGNAL_SECONDS if left is None else max(left, 0.0)

@@ -1,10 +1,15 @@
-"""Output of a rank: complete lines at once, and what is no line after a while."""
+"""Output of ranks: complete lines at once, and what is no line after a while; no faster than it is read."""
 
 import os
-from typing import IO
+import time
+from typing import IO, Any
 
-__all__ = ["Stream"]
+from hpcml.slurm.process import Inbox, Program
 
+__all__ = ["SlowInbox", "Stream"]
+
+MOST_WAITING = 500  # messages, of up to 64 kB of output each
+PAUSE_SECONDS = 0.01
 LAST_BYTES = 1 << 14  # that are kept for the news of a failure
 
 
@@ -44,3 +49,17 @@ class Stream:
         """Return the part of a line that is held."""
         data, self.held = self.held, b""
         return data
+
+
+class SlowInbox(Inbox):
+    """Queue that output waits for, while much is waiting in it: ranks that print fast then wait, too."""
+
+    is_read = True
+    """False where nobody takes the messages any longer: nothing waits then."""
+
+    def put(self, item: tuple[Program | None, dict[str, Any] | None], *others: Any) -> None:
+        """Put a message into the queue, at once where it is no output; see `queue.SimpleQueue`."""
+        is_output = item[1] is not None and ("out" in item[1] or "err" in item[1])
+        while is_output and self.is_read and self.qsize() > MOST_WAITING:
+            time.sleep(PAUSE_SECONDS)
+        super().put(item, *others)

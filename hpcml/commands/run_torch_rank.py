@@ -26,6 +26,7 @@ from types import FrameType
 from typing import Any
 
 from hpcml.commands.run_torch_output import Stream
+from hpcml.engines.nodes.memory import oom_kills
 from hpcml.slurm.message_lines import message_lines
 from hpcml.training.ranks.network import held_address, interface_variables
 from hpcml.training.ranks.place import Place, place_in_step
@@ -95,9 +96,11 @@ class _Rank:
         address = self._wait_for_start()
         if not address:
             return 128 + signal.SIGTERM
+        kills = oom_kills()
         status, errors = self._run_program({**env, **self._variables(address)})
         text = b"\n".join(errors.splitlines()[-ERROR_LINES:]).decode(errors="replace")
-        self._send({"ended": status, "node": place.host, "told": self._is_told(), "errors": text})
+        end = {"ended": status, "node": place.host, "told": self._is_told(), "errors": text}
+        self._send({**end, "short": status == -signal.SIGKILL and oom_kills() > kills})
         return status if status >= 0 else 128 - status
 
     def _is_told(self) -> bool:

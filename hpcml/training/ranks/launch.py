@@ -30,6 +30,7 @@ __all__ = ["Launch", "Ranks"]
 FAILED_SECONDS = 5.0  # from SIGTERM to SIGKILL for the other ranks, where one has failed
 ENDED_SECONDS = 30.0  # for ranks after SIGTERM, SIGINT or SIGHUP; that of Slurm's KillWait
 LATE_SECONDS = 5.0  # after a SIGKILL was due, until Slurm is asked to end the step
+BLOCKED_SECONDS = 1.0  # for which a write was not possible
 ENDING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
@@ -126,9 +127,9 @@ class Ranks:
                 running.discard(program)
                 if program.status and self._failed is None and not self.signals:
                     self._end(FAILED_SECONDS)
-            elif message is not None and program is not None:
+            elif message is not None and program in running:
                 self._take(message)
-            elif message:
+            elif message and program is None:
                 self.pass_on(message["signal"], seconds_for(message["signal"]))
         failed = any(program.status for program in self._programs) and not self.signals
         if self._failed is None and (failed or self._is_given_up):
@@ -189,8 +190,7 @@ class Ranks:
     def _take(self, message: Mapping[str, Any]) -> None:
         """Take a message of a rank."""
         if "out" in message or "err" in message:
-            number = 1 if "out" in message else 2
-            self._write(number, message["out" if number == 1 else "err"].encode("latin-1"))
+            self._print(message)
         elif "address" in message:
             self._step = message["step"]
             self._is_started = True
@@ -202,7 +202,15 @@ class Ranks:
         elif "ended" in message:
             self._heard.pop((message["rank"], message["node"]), None)
             if message["ended"] and (self.signals or not message["told"]):
-                self._fail(RankEnd(message["rank"], message["node"], message["ended"], message["errors"]))
+                words = {"errors": message["errors"], "was_short_of_memory": message["short"]}
+                self._fail(RankEnd(message["rank"], message["node"], message["ended"], **words))
+
+    def _print(self, message: Mapping[str, Any]) -> None:
+        number, name = (1, "out") if "out" in message else (2, "err")
+        began = time.monotonic()
+        self._write(number, message[name].encode("latin-1"))
+        if time.monotonic() > began + BLOCKED_SECONDS:  # signs of life have waited behind this output
+            self._heard = dict.fromkeys(self._heard, time.monotonic())
 
     def _order(self, order: Mapping[str, object]) -> None:
         for program in self._programs:

@@ -29,6 +29,8 @@ class RankEnd:
     """Exit status; below 0 the negative number of the signal."""
     errors: str = ""
     """Last lines of the standard error of the rank."""
+    was_short_of_memory: bool = False
+    """The kernel has killed a process of the node for want of memory meanwhile."""
     is_lost: bool = False
     """Nothing has come from the node of the rank; the status is then 1."""
 
@@ -44,6 +46,8 @@ class RankEnd:
             return f"is lost: nothing has come from that node for {SILENT_SECONDS:.0f} s"
         if self.status >= 0:
             return f"ended with exit status {self.status}"
+        if self.was_short_of_memory:
+            return "was ended by SIGKILL: the kernel has ended a process for want of memory. Ask for more: --mem=…"
         try:
             return f"was ended by {signal.Signals(-self.status).name}"
         except ValueError:

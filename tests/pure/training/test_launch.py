@@ -72,6 +72,11 @@ def test_an_end_in_words(status, exit_status, cause):
     assert (end.exit_status, end.describe(4)) == (exit_status, f"rank 1 of 4, on n1, {cause}")
 
 
+def test_the_kernels_end_for_want_of_memory_says_what_to_ask_for():
+    end = RankEnd(1, "n1", -9, was_short_of_memory=True)
+    assert (end.exit_status, end.cause.rpartition(" ")[2]) == (137, "--mem=…")
+
+
 def launched(tmp_path, command, timeout=60.0):
     launch = Launch(((sys.executable, "-I", "-S", "-c", command),), {}, tmp_path / "ranks.log", timeout)
     with Ranks(launch, Inbox(), lambda *_: None) as ranks:
