@@ -131,8 +131,8 @@ class _Run:
         self._gpus = self._await_job()
         for restart in range(self._restarts + 1):
             began = time.monotonic()
-            failed, status, is_told = self._start(restart)
-            if is_told:
+            failed, status, is_stopped = self._start(restart)
+            if is_stopped:
                 return self._end.finish(failed.exit_status if failed else status)
             if failed is None:
                 self._write_measures(time.monotonic() - began)
@@ -155,7 +155,7 @@ class _Run:
             return None
 
     def _start(self, restart: int) -> tuple[RankEnd | None, int, bool]:
-        """Run the ranks once; return the first failure, the exit status, and whether signals came."""
+        """Run the ranks once; return the first failure, the exit status, and whether a signal stopped them."""
         groups = len({node.het_group for node in self._nodes})
         inputs = tuple(self._run_dir / f"input-{restart}-{number}" for number in range(1, groups))
         launch = Launch(
@@ -175,7 +175,7 @@ class _Run:
                 failed = ranks.run(lambda: self._end.watch(ranks), self._end.seconds_for)
             finally:
                 self._inbox.is_read = False
-            return failed, ranks.exit_status, bool(ranks.signals)
+            return failed, ranks.exit_status, ranks.is_stopped
 
     def _write_measures(self, seconds: float) -> None:
         """Write the times of the ranks, and the slots that they had, for `hpcml scaling`."""

@@ -76,7 +76,7 @@ class RunEnd:
     def watch(self, ranks: Ranks) -> float | None:
         """End the ranks where the job's time is over; return the seconds until the next look."""
         left = self._deadline.left() if self._requeues else None
-        if left is None or ranks.signals:
+        if left is None or ranks.is_stopped:
             return None
         if left > NOTICE_SECONDS:
             return min(left - NOTICE_SECONDS, LOOK_SECONDS)

@@ -33,10 +33,12 @@ from hpcml.training.ranks.place import Place, place_in_step
 
 __all__ = ["main"]
 
-PASSED_ON = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2)
 LINE_SECONDS = 0.1  # that a line may take to be complete
+ENDING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
+HANDLED = (*ENDING, signal.SIGUSR1, signal.SIGUSR2, signal.SIGCHLD)
+ENDING_SECONDS = 60.0  # after such a signal, in which the end of a rank is no failure
 SAME_SIGNAL_SECONDS = 5.0  # in which an ordered signal is the one that Slurm has sent to the rank already
-BEAT_SECONDS = 4.0  # between two signs of life of a node
+BEAT_SECONDS = 4.0  # between two heartbeats of a node
 LOST_SECONDS = 5.0  # from SIGTERM to SIGKILL, where `hpcml run` has ended
 DRAIN_SECONDS = 1.0  # for the output of processes that the rank has left
 ERROR_LINES = 20  # of standard error, in the news of a failure
@@ -51,17 +53,19 @@ class _Rank:
         self._received: dict[int, float] = {}  # signal: when this process got it, and so the rank
         self._waker, self._wake = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         signal.set_wakeup_fd(self._wake, warn_on_full_buffer=False)
-        for number in (*PASSED_ON, signal.SIGCHLD):
+        for number in HANDLED:
             signal.signal(number, self._note)
         env, mask = dict(os.environ), os.sched_getaffinity(0)
         self._is_local = order["place"] is not None
         self._place = Place(**order["place"]) if self._is_local else place_in_step(env, mask)
         self._env = env
-        self._orders = b""
+        self._inputs = [0]
+        self._part = b""  # of an order
+        self._orders: list[dict[str, Any]] = []
         self._kill_at: float | None = None
-        # Slurm notices the loss of a node after minutes. The first rank of each node tells that there is one.
+        # Slurm notices the loss of a node after minutes. The first rank of each node has a heartbeat.
         self._beat_at = 0.0 if not self._is_local and self._place.local_rank == 0 else math.inf
-        self._was_told = False
+        self._is_ending = False
 
     def _note(self, number: int, _: FrameType | None) -> None:
         self._received[number] = time.monotonic()
@@ -99,19 +103,22 @@ class _Rank:
         kills = oom_kills()
         status, errors = self._run_program({**env, **self._variables(address)})
         text = b"\n".join(errors.splitlines()[-ERROR_LINES:]).decode(errors="replace")
-        end = {"ended": status, "node": place.host, "told": self._is_told(), "errors": text}
+        end = {"ended": status, "node": place.host, "ordered": self._is_to_end(), "errors": text}
         self._send({**end, "short": status == -signal.SIGKILL and oom_kills() > kills})
         return status if status >= 0 else 128 - status
 
-    def _is_told(self) -> bool:
-        return self._was_told or bool(self._received.keys() & set(PASSED_ON))
+    def _is_to_end(self) -> bool:
+        recent = time.monotonic() - ENDING_SECONDS
+        return self._is_ending or any(self._received.get(number, recent) > recent for number in ENDING)
 
     def _wait_for_start(self) -> str:
         """Return the address of rank 0; "" where this rank is not to start."""
-        while not self._is_told():
+        while not self._is_to_end():
             select.select([0, self._waker], [], [])
             self._clear_waker()
-            for order in self._read_orders():
+            self._read_orders()
+            while self._orders:
+                order = self._orders.pop(0)
                 if "end" in order:
                     return ""
                 if "start" in order:
@@ -122,14 +129,17 @@ class _Rank:
         with contextlib.suppress(BlockingIOError):
             os.read(self._waker, 4096)
 
-    def _read_orders(self) -> list[dict[str, Any]]:
-        if not select.select([0], [], [], 0)[0]:
-            return []
+    def _read_orders(self) -> None:
+        """Read the orders that have come; the end of standard input is one."""
+        if not self._inputs or not select.select(self._inputs, [], [], 0)[0]:
+            return
         data = os.read(0, 1 << 16)
-        if not data:
-            return [{"end": LOST_SECONDS, "lost": True}]
-        *lines, self._orders = (self._orders + data).split(b"\n")
-        return [json.loads(line) for line in lines]
+        if data:
+            *lines, self._part = (self._part + data).split(b"\n")
+            self._orders += [json.loads(line) for line in lines]
+        else:
+            self._orders.append({"end": LOST_SECONDS})
+            self._inputs = []
 
     def _run_program(self, environment: Mapping[str, str]) -> tuple[int, bytes]:
         """Run the program to its end; return its status as `subprocess` has it, and its last errors."""
@@ -146,18 +156,17 @@ class _Rank:
         assert child.stdout is not None
         assert child.stderr is not None
         streams = (Stream("out", child.stdout), Stream("err", child.stderr))
-        inputs = [0]
         while child.poll() is None:
-            self._wait(streams, inputs)
-            self._obey(child, inputs)
+            self._obey(child)
             self._pass_on(streams)
+            self._wait(streams)
         self._drain(streams)
-        if self._is_local and (child.returncode or self._was_told):
+        if self._is_local and (child.returncode or self._is_ending):
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(child.pid, signal.SIGKILL)
         return child.returncode, streams[1].last
 
-    def _wait(self, streams: tuple[Stream, ...], inputs: list[int]) -> None:
+    def _wait(self, streams: tuple[Stream, ...]) -> None:
         """Wait for output, orders and signals, until a time that is due."""
         due = [LINE_SECONDS] if any(stream.held for stream in streams) else []
         if self._kill_at is not None:
@@ -168,20 +177,20 @@ class _Rank:
         if self._beat_at < math.inf:
             due.append(self._beat_at - time.monotonic())
         opened = [stream.fd for stream in streams if stream.is_open]
-        ready = select.select([*inputs, self._waker, *opened], [], [], max(min(due), 0) if due else None)[0]
+        ready = select.select([*self._inputs, self._waker, *opened], [], [], max(min(due), 0) if due else None)[0]
         self._clear_waker()
         if not ready:
             for stream in streams:
                 self._print(stream, stream.take())
 
-    def _obey(self, child: "subprocess.Popen[bytes]", inputs: list[int]) -> None:
+    def _obey(self, child: "subprocess.Popen[bytes]") -> None:
         """Carry out the orders that have come, and the end that is due."""
-        for order in self._read_orders() if inputs else ():
-            self._was_told = True
+        self._read_orders()
+        while self._orders:
+            order = self._orders.pop(0)
             if "end" in order:
+                self._is_ending = True
                 self._kill_at = time.monotonic() + order["end"]
-            if order.get("lost"):
-                inputs.clear()
             number = order.get("signal", signal.SIGTERM)
             if time.monotonic() > self._received.get(number, -SAME_SIGNAL_SECONDS) + SAME_SIGNAL_SECONDS:
                 child.send_signal(number)

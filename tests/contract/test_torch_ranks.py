@@ -78,11 +78,12 @@ def test_the_port_of_rank_0_is_the_only_one_and_at_one_address(tmp_path):
     )
     with start(["-c", code], 2, cwd=tmp_path) as process:
         port = int(process.stdout.readline())
-        family = [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]
+        command = psutil.Process(process.pid)
+        wait_until(lambda: len(command.children(recursive=True)) == 4)
+        family = [command, *command.children(recursive=True)]
         opened = [one for member in family for one in member.net_connections() if one.status == "LISTEN"]
         process.terminate()
         process.communicate(timeout=patient(30))
-    assert len(family) >= 5
     assert [tuple(one.laddr) for one in opened] == [("127.0.0.1", port)]
 
 
@@ -209,3 +210,23 @@ def test_a_rank_of_torchrun_keeps_its_place(tmp_path):
         command, cwd=tmp_path, capture_output=True, text=True, env={**os.environ, **given}, check=False
     )
     assert done.stdout == "['2', '4', '1234', '2']\n", done.stderr
+
+
+def test_a_signal_that_ranks_handle_is_no_end(tmp_path):
+    """A rank that fails later is a failure, for which there is a restart."""
+    code = (
+        "import os, signal, sys\n"
+        "signal.signal(signal.SIGUSR1, lambda *_: print('got', flush=True))\n"
+        "print('ready', flush=True)\n"
+        "signal.pause()\n"
+        "sys.exit(3 if os.environ['TORCHELASTIC_RESTART_COUNT'] == '0' else 0)\n"
+    )
+    with start(["-c", code], 1, ["--restarts=1"], cwd=tmp_path) as process:
+        for _ in range(2):
+            assert process.stdout.readline() == b"ready\n"
+            process.send_signal(signal.SIGUSR1)
+            assert process.stdout.readline() == b"got\n"
+        errors = process.communicate(timeout=patient(30))[1].decode()
+    assert process.returncode == 0, errors
+    assert "rank 0 of 1, on" in errors
+    assert "ended with exit status 3" in errors

@@ -69,10 +69,10 @@ class Ranks:
         self._is_started = False
         self._is_late = False
         self._is_given_up = False
-        self._heard: dict[tuple[int, str], float] = {}  # first rank of a node, node: the last sign of life
+        self._beats: dict[tuple[int, str], float] = {}  # first rank of a node, node: the last heartbeat
         self._failed: RankEnd | None = None
-        self.signals: list[int] = []
-        """The signals that were passed on."""
+        self.is_stopped = False
+        """Whether the ranks had to end because of a signal, or of the time."""
         self.on_start: Callable[[], None] = lambda: None
         """Called when the ranks begin."""
         self._programs: list[Program] = []
@@ -125,13 +125,13 @@ class Ranks:
             program, message = self._next(watch())
             if message is None and program is not None:
                 running.discard(program)
-                if program.status and self._failed is None and not self.signals:
+                if program.status and self._failed is None and not self.is_stopped:
                     self._end(FAILED_SECONDS)
             elif message is not None and program in running:
                 self._take(message)
             elif message and program is None:
                 self.pass_on(message["signal"], seconds_for(message["signal"]))
-        failed = any(program.status for program in self._programs) and not self.signals
+        failed = any(program.status for program in self._programs) and not self.is_stopped
         if self._failed is None and (failed or self._is_given_up):
             ends = "have not ended" if self._is_given_up else "have ended"
             raise EngineError(self._describe(f"the ranks {ends}, and none of them has said why"))
@@ -148,12 +148,12 @@ class Ranks:
         due = [pause] if pause is not None else []
         if self._deadline is not None:
             due.append(self._deadline - time.monotonic())
-        if self._heard:
-            due.append(min(self._heard.values()) + SILENT_SECONDS - time.monotonic())
-        with contextlib.suppress(queue.Empty):
-            return self._inbox.get(timeout=max(min(due), 0.001) if due else None)
+        if self._beats:
+            due.append(min(self._beats.values()) + SILENT_SECONDS - time.monotonic())
         if self._deadline is not None and time.monotonic() >= self._deadline:
             self._be_late()
+        with contextlib.suppress(queue.Empty):
+            return self._inbox.get(timeout=max(min(due), 0.001) if due else None)
         self._find_lost()
         return None, {}
 
@@ -175,16 +175,16 @@ class Ranks:
 
     def _find_lost(self) -> None:
         """End the ranks where a node has been silent; called when all messages that have come are taken."""
-        for (rank, node), heard in list(self._heard.items()):
-            if time.monotonic() >= heard + SILENT_SECONDS:
-                del self._heard[rank, node]
+        for (rank, node), beat in list(self._beats.items()):
+            if time.monotonic() >= beat + SILENT_SECONDS:
+                del self._beats[rank, node]
                 self._fail(RankEnd(rank, node, 1, is_lost=True))
 
     def _fail(self, end: RankEnd) -> None:
         """End all ranks because of the end of the first that has failed."""
         if self._failed is None:
             self._failed = end
-            if not self.signals:
+            if not self.is_stopped:
                 self._end(FAILED_SECONDS)
 
     def _take(self, message: Mapping[str, Any]) -> None:
@@ -198,10 +198,10 @@ class Ranks:
             self._order({"start": message["address"]})
             self.on_start()
         elif "alive" in message:
-            self._heard[message["rank"], message["alive"]] = time.monotonic()
+            self._beats[message["rank"], message["alive"]] = time.monotonic()
         elif "ended" in message:
-            self._heard.pop((message["rank"], message["node"]), None)
-            if message["ended"] and (self.signals or not message["told"]):
+            self._beats.pop((message["rank"], message["node"]), None)
+            if message["ended"] and (self.is_stopped or not message["ordered"]):
                 words = {"errors": message["errors"], "was_short_of_memory": message["short"]}
                 self._fail(RankEnd(message["rank"], message["node"], message["ended"], **words))
 
@@ -209,8 +209,8 @@ class Ranks:
         number, name = (1, "out") if "out" in message else (2, "err")
         began = time.monotonic()
         self._write(number, message[name].encode("latin-1"))
-        if time.monotonic() > began + BLOCKED_SECONDS:  # signs of life have waited behind this output
-            self._heard = dict.fromkeys(self._heard, time.monotonic())
+        if time.monotonic() > began + BLOCKED_SECONDS:  # heartbeats have waited behind this output
+            self._beats = dict.fromkeys(self._beats, time.monotonic())
 
     def _order(self, order: Mapping[str, object]) -> None:
         for program in self._programs:
@@ -230,14 +230,14 @@ class Ranks:
         """Send a signal to all ranks.
 
         They have to end within `seconds`; None stands for 30 s after SIGTERM, SIGINT and SIGHUP, and no end after
-        other signals. A second one of these three ends them at once.
+        other signals. One of these three that comes when they have to end already ends them at once.
         """
         if number in ENDING:
-            seconds = 0.0 if set(ENDING) & set(self.signals) else ENDED_SECONDS if seconds is None else seconds
-        self.signals.append(number)
+            seconds = 0.0 if self.is_stopped else ENDED_SECONDS if seconds is None else seconds
         if seconds is None:
             self._order({"signal": number})
         else:
+            self.is_stopped = True
             self._order({"signal": number, "end": seconds})
             self._set_deadline(seconds + LATE_SECONDS)
 

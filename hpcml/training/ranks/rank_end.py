@@ -8,7 +8,7 @@ from hpcml.slurm.process import tail
 __all__ = ["RankEnd"]
 
 SILENT_SECONDS = 20.0
-"""Seconds after which a node is taken for lost; it sends a sign of life every 4 s."""
+"""Seconds after which a node is taken for lost; its heartbeat comes every 4 s."""
 
 
 @dataclass(frozen=True)
