@@ -123,8 +123,8 @@ def _cluster_options(arguments: argparse.Namespace) -> dict[str, object]:
 
 def _run_with_torch(arguments: argparse.Namespace, program: list[str], environment: Mapping[str, str]) -> int:
     from hpcml.cluster.opening import usable_cpus
-    from hpcml.commands.run_torch import run_with_torch
-    from hpcml.commands.run_torch_here import become_rank, is_rank
+    from hpcml.commands.torch.command import run_with_torch
+    from hpcml.commands.torch.here import become_rank, is_rank
 
     if is_rank(environment):
         return become_rank(arguments, program, environment)

@@ -172,7 +172,7 @@ def test_a_rank_saves_its_state_at_sigterm(tmp_path):
 def test_a_killed_program_beside_a_rank_ends_all(meeting, tmp_path):
     with start([meeting, "wait"], 2, cwd=tmp_path) as process:
         assert worlds(process.stdout.readline())
-        pids = [pid for pid, line in left(meeting) if "run_torch_rank" in line]
+        pids = [pid for pid, line in left(meeting) if "commands.torch.rank" in line]
         os.kill(pids[0], signal.SIGKILL)
         errors = process.communicate(timeout=patient(40))[1].decode()
     assert process.returncode == 1

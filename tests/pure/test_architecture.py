@@ -49,7 +49,10 @@ SUBFOLDERS = {
     "cluster": ("cluster.dispatch", "cluster.fleet", "cluster.map", "cluster.notebook"),
     "data": ("data.staging",),
     "engines": (),
-    "commands": ("commands.doctor", "commands.report", "commands.jobs", "commands.jupyter", "commands.top"),
+    "commands": (
+        *("commands.doctor", "commands.report", "commands.jobs", "commands.jupyter", "commands.top"),
+        "commands.torch",
+    ),
     "engines.nodes": ("engines",),
     "engines.local": ("engines",),
     "engines.ipyparallel": ("engines", "engines.nodes"),
@@ -75,7 +78,8 @@ SUBFOLDERS = {
     "commands.tutorial": ("commands.report", "commands.scaling"),
     "commands.jobs": ("commands", "commands.report"),
     "commands.top": ("commands.jobs", "commands.report"),
-    "commands.at_start": ("commands",),
+    "commands.at_start": ("commands", "commands.torch"),
+    "commands.torch": ("commands",),
 }
 """Folders inside a folder, and those of the same folder that they may import."""
 
@@ -130,7 +134,7 @@ IMPORTERS = {
 
 # Programs that run in a process of their own.
 PROGRAMS = {"cluster.fleet.holder", "cluster.jobs.program", "commands.at_start.sitecustomize",
-            "commands.doctor.probe", "commands.image_start", "commands.jupyter.server", "commands.run_torch_rank",
+            "commands.doctor.probe", "commands.image_start", "commands.jupyter.server", "commands.torch.rank",
             "engines.ipyparallel.controller", "engines.ipyparallel.launcher", "engines.mpi.launcher",
             "engines.nodes.rank_holder", "engines.scoop.node"}  # fmt: skip
 READS_ENVIRON = {"cluster.jobs.scheduler", "cluster.session", "commands.main", "data.process_state",

@@ -58,8 +58,8 @@ REACHED_THROUGH = {
     },
     "hpcml.training.SplitLinear": {"training.parallel.model_parallel"},
     "hpcml run": {
-        "cluster.ipyparallel.parts", "commands.at_start.sitecustomize", "commands.run", "commands.run_torch_end",
-        "commands.run_torch_here", "commands.run_torch_rank", "engines.scoop.broker",
+        "cluster.ipyparallel.parts", "commands.at_start.sitecustomize", "commands.run", "commands.torch.end",
+        "commands.torch.here", "commands.torch.rank", "engines.scoop.broker",
         "engines.scoop.packing", "engines.scoop.patches", "engines.scoop.pool", "engines.scoop.script",
         "engines.scoop.steps",
     },

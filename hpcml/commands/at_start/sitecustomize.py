@@ -33,7 +33,7 @@ def _begin(text: str) -> None:
     root = os.path.abspath(__file__).rsplit(os.sep, 4)[0]
     sys.path.append(root)  # this library may be in a folder that the program's path does not name
     if "rank" in order:
-        from hpcml.commands.run_torch_here import join_ranks
+        from hpcml.commands.torch.here import join_ranks
 
         join_ranks(os.environ)
         sys.path.remove(root)

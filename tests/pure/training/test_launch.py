@@ -7,7 +7,7 @@ import time
 import pytest
 from patience import promised
 
-from hpcml.commands.run_torch import rank_commands
+from hpcml.commands.torch.command import rank_commands
 from hpcml.errors import EngineError
 from hpcml.slurm.allocation import Allocation
 from hpcml.slurm.gpus import parse_job_gpus
@@ -29,7 +29,7 @@ def places(*nodes):
 def test_a_step_has_the_ranks_where_the_slots_are():
     nodes = (Node("n1", 3), Node("n2", 1))
     ((*words, order),) = rank_commands(nodes, Allocation(7, nodes, "batch"), {"program": ["python", "s.py"]})
-    program = [sys.executable, "-P", "-m", "hpcml.commands.run_torch_rank"]
+    program = [sys.executable, "-P", "-m", "hpcml.commands.torch.rank"]
     assert words == ["srun", *COMMON, *places("n1", "n1", "n1", "n2"), *ENDS, *program]
     assert json.loads(order) == {"program": ["python", "s.py"], "place": None}
 

@@ -12,8 +12,8 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 from hpcml.cluster.options import Options
-from hpcml.commands.run_torch_end import RunEnd
-from hpcml.commands.run_torch_output import SlowInbox
+from hpcml.commands.torch.end import RunEnd
+from hpcml.commands.torch.output import SlowInbox
 from hpcml.engines.plan import make_nodes
 from hpcml.errors import CommandError, EngineError
 from hpcml.interpreter import interpreter_options
@@ -30,7 +30,7 @@ from hpcml.training.ranks.rank_end import RankEnd
 
 __all__ = ["rank_commands", "refuse_options", "run_with_torch"]
 
-MODULE = "hpcml.commands.run_torch_rank"
+MODULE = "hpcml.commands.torch.rank"
 REFUSED = {
     "resume": "there is no journal. The script loads its own last checkpoint",
     "task_timeout": "there are no tasks. Give the job a time limit",

@@ -25,7 +25,7 @@ def is_rank(environment: Mapping[str, str]) -> bool:
 
     Examples
     --------
-    >>> from hpcml.commands.run_torch_here import is_rank
+    >>> from hpcml.commands.torch.here import is_rank
     >>> is_rank({"OMPI_COMM_WORLD_SIZE": "4"}), is_rank({"HOME": "/root"})
     (True, False)
     """

@@ -6,7 +6,7 @@ import threading
 import pytest
 from patience import patient, wait_until
 
-from hpcml.commands.run_torch_output import MOST_WAITING, SlowInbox, Stream
+from hpcml.commands.torch.output import MOST_WAITING, SlowInbox, Stream
 
 
 @pytest.fixture

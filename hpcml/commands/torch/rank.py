@@ -25,7 +25,7 @@ from functools import partial
 from types import FrameType
 from typing import Any
 
-from hpcml.commands.run_torch_output import Stream
+from hpcml.commands.torch.output import Stream
 from hpcml.engines.nodes.memory import oom_kills
 from hpcml.slurm.message_lines import message_lines
 from hpcml.training.ranks.network import held_address, interface_variables

@@ -1,0 +1,3 @@
+"""``hpcml run --engine torch``: the ranks of a training program."""
+
+__all__: list[str] = []
