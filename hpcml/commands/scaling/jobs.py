@@ -93,7 +93,8 @@ def run_as_jobs(
 
 def _submit(order: Order, slots: int, repeat: int, environment: Mapping[str, str]) -> Job:
     options = [*(order.sbatch or ()), f"--ntasks={slots}", f"--output={order.output(slots, repeat)}"]
-    words = [*options, *order.options, "--", *order.words(slots)]
+    # Slurm gives 2 nodes of 2 tasks to 3 tasks with --ntasks-per-node=2.
+    words = [*options, f"--max-slots={slots}", *order.options, "--", *order.words(slots)]
     given = split_words(words, sbatch_options(environment) | own_options())
     per_node = given.options.get("ntasks-per-node")
     if per_node is not None and per_node.isdecimal():  # with more than there are tasks, Slurm counts these twice
