@@ -37,7 +37,8 @@ class Packet(NamedTuple):
     slot
         Number of the slot among those of all nodes.
     generation
-        Number of the worker in its slot: a frame for a worker that has ended must not run on the next.
+        Number of the worker in its slot: a frame for a worker that has ended must not run on the next. For ranks
+        of the user's own the number of the frame, which its outcomes have too.
 
     Examples
     --------

@@ -37,7 +37,8 @@ class _Rank:
     number: int
     worker: Worker
     last_sent: float = 0.0
-    outstanding: deque["Future[bytes]"] = field(default_factory=deque)
+    sent: int = 0  # frames, of which each has its number
+    outstanding: deque[tuple[int, "Future[bytes]"]] = field(default_factory=deque)
 
 
 class RankWorkers:
@@ -80,7 +81,10 @@ class RankWorkers:
             rank = next((rank for rank in self._ranks if rank.number == packet.slot), None)
             if rank is None:  # it has been lost meanwhile, and its frames have failed
                 return
-            future = rank.outstanding.popleft()
+            number = rank.outstanding[0][0] if rank.outstanding else 0
+            if number != packet.generation:  # the result must not be that of another task
+                raise EngineError(f"rank {rank.number + 1} has answered frame {packet.generation}, not {number}")
+            _, future = rank.outstanding.popleft()
         future.set_result(bytes(packet.body))
 
     def _note_served(self) -> None:
@@ -97,7 +101,7 @@ class RankWorkers:
                 self._error = EngineError("all ranks that served have ended")
         self._note_served()
         log.warning("rank %d, %s, has ended: going on with %d others", number, lost.worker, self.slots)
-        for place, future in enumerate(lost.outstanding):
+        for place, (_, future) in enumerate(lost.outstanding):
             future.set_exception(WorkerDied(f"{lost.worker} ended", str(lost.worker), started=place == 0))
         if self._error is not None:
             self.on_broken(self._error)
@@ -106,7 +110,7 @@ class RankWorkers:
     def _fail(self, error: Exception) -> None:
         with self._lock:
             self._error = EngineError(f"MPI has failed: {error}")
-            left = [future for rank in self._ranks for future in rank.outstanding]
+            left = [future for rank in self._ranks for _, future in rank.outstanding]
             for rank in self._ranks:
                 rank.outstanding.clear()
         self._all_served.set()
@@ -120,9 +124,10 @@ class RankWorkers:
         with self._lock:
             if self._error is None:
                 rank = min(self._ranks, key=lambda rank: (len(rank.outstanding), rank.last_sent))
-                rank.outstanding.append(future)
+                rank.sent += 1
+                rank.outstanding.append((rank.sent, future))
                 rank.last_sent = time.monotonic()
-                self._thread.send(rank.number + 1, Packet(Kind.FRAME, rank.number, 0, frame))
+                self._thread.send(rank.number + 1, Packet(Kind.FRAME, rank.number, rank.sent, frame))
                 return future
         future.set_exception(WorkerDied(str(self._error), started=False))
         return future
@@ -130,7 +135,7 @@ class RankWorkers:
     def frames_running(self) -> dict[str, "Future[bytes]"]:
         """Return the frame that each busy rank runs now."""
         with self._lock:
-            return {str(rank.worker): rank.outstanding[0] for rank in self._ranks if rank.outstanding}
+            return {str(rank.worker): rank.outstanding[0][1] for rank in self._ranks if rank.outstanding}
 
     def interrupt(self, future: "Future[bytes]") -> None:
         """Let the frame end by itself: the death of its rank would be the end of all."""

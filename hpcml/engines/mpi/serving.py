@@ -35,7 +35,7 @@ class _Service:
 
     def __init__(self, exchange: Exchange, number: int) -> None:
         self._number = number
-        self._frames: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
+        self._frames: queue.SimpleQueue[Packet | None] = queue.SimpleQueue()
         self._lock = threading.Lock()  # protects `_is_running`: an interrupt must not come after a task
         self._is_running = False
         self._is_over = threading.Event()
@@ -47,7 +47,7 @@ class _Service:
 
     def _take(self, packet: Packet) -> None:
         if packet.kind == Kind.FRAME:
-            self._frames.put(bytes(packet.body))
+            self._frames.put(packet)
         elif packet.kind == Kind.END and not self._is_over.is_set():
             self._end()
         elif packet.kind == Kind.END:
@@ -81,7 +81,8 @@ class _Service:
         """Run frames until rank 0 ends the service."""
         try:
             while (frame := self._frames.get()) is not None and not self._is_over.is_set():
-                self._thread.send(0, Packet(Kind.OUTCOMES, self._number, 0, self._run_frame(frame)))
+                outcomes = self._run_frame(bytes(frame.body))
+                self._thread.send(0, Packet(Kind.OUTCOMES, self._number, frame.generation, outcomes))
         except KeyboardInterrupt:
             if not self._is_over.is_set():
                 raise

@@ -56,13 +56,26 @@ def test_an_outcome_that_comes_after_the_loss_of_its_rank_ends_nothing(exchange,
     workers.on_broken = broken.append
     first, second = workers.submit(b"first"), workers.submit(b"second")
     exchange.events.put(2)
-    exchange.events.put(Packet(Kind.OUTCOMES, 1, 0, b"too late"))
-    exchange.events.put(Packet(Kind.OUTCOMES, 0, 0, b"in time"))
+    exchange.events.put(Packet(Kind.OUTCOMES, 1, 1, b"too late"))
+    exchange.events.put(Packet(Kind.OUTCOMES, 0, 1, b"in time"))
     assert first.result(patient(10)) == b"in time"
     with pytest.raises(WorkerDied, match="n2:0 ended") as died:
         second.result(patient(10))
     assert died.value.started
     assert (workers.slots, workers.hosts, broken) == (1, ("n1",), [])
+
+
+def test_outcomes_of_another_frame_are_never_a_result(exchange, workers):
+    broken = queue.SimpleQueue()
+    workers.on_broken = broken.put
+    futures = [workers.submit(b"frame") for _ in range(4)]  # two for each rank
+    exchange.events.put(Packet(Kind.OUTCOMES, 0, 1, b"first"))
+    exchange.events.put(Packet(Kind.OUTCOMES, 0, 1, b"first"))
+    assert "rank 1 has answered frame 1, not 2" in str(broken.get(timeout=patient(10)))
+    assert futures[0].result(patient(10)) == b"first"
+    for future in futures[1:]:
+        with pytest.raises(WorkerDied):
+            future.result(patient(10))
 
 
 def test_the_loss_of_the_last_rank_is_the_end(exchange, workers):
