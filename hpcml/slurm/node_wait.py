@@ -27,9 +27,15 @@ PAUSES = (0.5, 1.0, 2.0, 5.0)  # between two questions; the last one again and a
 
 
 def await_job(
-    job: str, names: Iterable[str], environment: Mapping[str, str], unwanted: threading.Event | None = None
+    job: str,
+    names: Iterable[str],
+    environment: Mapping[str, str],
+    unwanted: threading.Event | None = None,
+    seconds: float = QUERY_SECONDS,
 ) -> JobGpus:
     """Wait for the nodes of a job as `wait_for_nodes` does; return the GPUs of the job, for its steps.
+
+    Slurm has so many `seconds` to answer the first question, or 10.
 
     Raises
     ------
@@ -38,12 +44,14 @@ def await_job(
     CommandError
         Slurm does not answer.
     """
-    record = ask_record(job, environment)
+    record = ask_record(job, environment, seconds)
     wait_for_nodes(job, names, environment, record=record, unwanted=unwanted)
     return parse_job_gpus(record)
 
 
-def node_states(names: Iterable[str], environment: Mapping[str, str]) -> dict[str, NodeState]:
+def node_states(
+    names: Iterable[str], environment: Mapping[str, str], seconds: float = QUERY_SECONDS
+) -> dict[str, NodeState]:
     """Return the states of some nodes.
 
     Raises
@@ -52,14 +60,14 @@ def node_states(names: Iterable[str], environment: Mapping[str, str]) -> dict[st
         Slurm does not answer.
     """
     nodes = list(names)
-    return parse_node_states(run(node_states_query(nodes), step_environment(environment), QUERY_SECONDS), nodes)
+    return parse_node_states(run(node_states_query(nodes), step_environment(environment), seconds), nodes)
 
 
-def late_nodes(names: Iterable[str], environment: Mapping[str, str]) -> str:
+def late_nodes(names: Iterable[str], environment: Mapping[str, str], seconds: float = QUERY_SECONDS) -> str:
     """Return which of some nodes are not ready and why, in words; "" for none, or where Slurm does not answer."""
     nodes = list(names)
     try:
-        return late_in_words(node_states(nodes, environment)) if nodes else ""
+        return late_in_words(node_states(nodes, environment, seconds)) if nodes else ""
     except CommandError:
         return ""
 
@@ -121,7 +129,7 @@ def wait_for_nodes(
         raise EngineError(f"job {job} has lost its nodes before all were ready: {words}")
 
 
-def ask_record(job: str, environment: Mapping[str, str]) -> str:
+def ask_record(job: str, environment: Mapping[str, str], seconds: float = QUERY_SECONDS) -> str:
     """Return Slurm's record of a job, with what the job holds on each node.
 
     Raises
@@ -129,7 +137,7 @@ def ask_record(job: str, environment: Mapping[str, str]) -> str:
     CommandError
         Slurm does not answer.
     """
-    return run(job_details(job), step_environment(environment), QUERY_SECONDS)
+    return run(job_details(job), step_environment(environment), min(seconds, QUERY_SECONDS))
 
 
 def _longest(environment: Mapping[str, str]) -> float:

@@ -15,7 +15,7 @@ from pathlib import Path
 from hpcml.data.staging.files import directory_in, unverified_path
 from hpcml.data.staging.takeover import take_over
 
-__all__ = ["DataDirectories"]
+__all__ = ["DataDirectories", "remove_left"]
 
 log = logging.getLogger("hpcml")
 
@@ -89,6 +89,20 @@ class DataDirectories:
             os.close(lock)
         self.paths = []
         self._locks = []
+
+
+def remove_left(name: str, places: Sequence[str]) -> None:
+    """Remove the directories of a run on this node, whose owner has ended without that.
+
+    Slurm sends SIGTERM to srun too when it ends a job, and srun then has the step killed: an owner may get SIGKILL
+    before it has done anything. Where the driver's node is one of the run's, the driver makes up for it.
+    """
+    for place in places:
+        path = directory_in(place, name)
+        lock = take_over(path)
+        if lock is not None:
+            shutil.rmtree(path, ignore_errors=True)
+            os.close(lock)
 
 
 def _lock(path: str) -> int:

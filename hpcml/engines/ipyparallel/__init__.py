@@ -15,6 +15,7 @@ Without an allocation the same programs run on this computer. See `message_types
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from hpcml.data.staging.directories import remove_left
 from hpcml.engines.interface import Workers
 from hpcml.engines.ipyparallel.startup import Startup
 from hpcml.engines.nodes.granted import await_grant
@@ -33,3 +34,4 @@ def start(plan: Plan) -> Iterator[Workers]:
             yield startup.run()
         finally:
             startup.stop()
+            remove_left(started.data_name, started.data_places)

@@ -9,6 +9,7 @@ from hpcml.engines import import_library
 from hpcml.engines.ipyparallel.failures import ControllerState, describe_failures
 from hpcml.engines.ipyparallel.news import NewsHandler
 from hpcml.engines.ipyparallel.watch import Watch
+from hpcml.engines.nodes.failures import LATE_SECONDS
 from hpcml.engines.nodes.granted import warn_of_gpus
 from hpcml.engines.plan import Plan
 from hpcml.errors import EngineError
@@ -123,7 +124,7 @@ class Startup:
             self._news.connected_nodes,
             workers.hosts if workers is not None else (),
             labelled=is_in_job,
-            late=late_nodes(silent, self._plan.environment) if is_in_job else "",
+            late=late_nodes(silent, self._plan.environment, LATE_SECONDS) if is_in_job else "",
         )
 
     def stop(self) -> None:

@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from hpcml.data.staging.directories import remove_left
 from hpcml.engines.interface import Workers
 from hpcml.engines.mpi.news import MpiNews
 from hpcml.engines.mpi.startup import wait_ready
@@ -43,3 +44,4 @@ def start(plan: Plan) -> Iterator[Workers]:
         finally:
             grace = STOP_SECONDS if news.recovery.is_watching else FAILED_START_STOP_SECONDS
             news.stop(grace)
+            remove_left(started.data_name, started.data_places)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from hpcml.engines.mpi.news import MpiNews
 from hpcml.engines.mpi.step import MpiStep
-from hpcml.engines.nodes.failures import describe_nodes
+from hpcml.engines.nodes.failures import LATE_SECONDS, describe_nodes
 from hpcml.engines.plan import Plan
 from hpcml.errors import EngineError
 from hpcml.slurm.node_wait import late_nodes
@@ -62,6 +62,6 @@ def _describe(plan: Plan, news: MpiNews, steps: Sequence[MpiStep]) -> str:
     launchers = [(step.nodes, step.program) for step in steps]
     silent = [node.name for node in plan.nodes if node.name not in connected]
     is_in_job = plan.allocation is not None
-    late = late_nodes(silent, plan.environment) if is_in_job else ""
+    late = late_nodes(silent, plan.environment, LATE_SECONDS) if is_in_job else ""
     parts = describe_nodes(launchers, connected, news.workers.hosts, labelled=is_in_job, late=late)
     return "".join(f"\n{part}" for part in parts)

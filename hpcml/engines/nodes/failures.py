@@ -7,7 +7,9 @@ from hpcml.slurm.hostlist import compress
 from hpcml.slurm.nodes import Node
 from hpcml.slurm.process import Program
 
-__all__ = ["describe_nodes"]
+__all__ = ["LATE_SECONDS", "describe_nodes"]
+
+LATE_SECONDS = 2.0  # for Slurm to say which nodes are late: the start has taken its time already
 
 
 def describe_nodes(

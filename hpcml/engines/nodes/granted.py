@@ -15,6 +15,8 @@ __all__ = ["await_grant", "gpu_warnings", "warn_of_gpus"]
 
 log = logging.getLogger("hpcml")
 
+LEAST_SECONDS = 2.0  # for Slurm's answer, before the seconds of the start are counted
+
 
 def await_grant(plan: Plan) -> Plan:
     """Wait for the nodes of the job that Slurm is still switching on; return `plan` with the job's GPUs.
@@ -30,7 +32,8 @@ def await_grant(plan: Plan) -> Plan:
         return plan
     job = str(plan.allocation.job_id)
     try:
-        gpus = await_job(job, [node.name for node in plan.nodes], plan.environment, plan.unwanted)
+        names = [node.name for node in plan.nodes]
+        gpus = await_job(job, names, plan.environment, plan.unwanted, seconds=max(plan.timeout / 4, LEAST_SECONDS))
     except CommandError as error:
         log.debug("Slurm does not tell about job %s: %s", job, error)
         return plan

@@ -9,7 +9,7 @@ from pathlib import Path
 from patience import patient, promised
 
 from hpcml.data.staging import takeover
-from hpcml.data.staging.directories import DataDirectories
+from hpcml.data.staging.directories import DataDirectories, remove_left
 
 HOLDER = """
 import sys
@@ -36,6 +36,22 @@ def test_the_directory_of_a_killed_owner_is_taken_over_with_its_files(tmp_path):
     assert again.paths == [path]
     assert Path(path, "file").read_text() == "data"
     again.close()
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_driver_removes_what_a_killed_owner_has_left_on_its_node(tmp_path, monkeypatch):
+    """Slurm may kill the step before its programs have done anything."""
+    monkeypatch.setattr(takeover, "PREDECESSOR_TIMEOUT_SECONDS", 0.3)
+    with holder(tmp_path) as owner:
+        path = owner.stdout.readline().strip()
+        Path(path, "file").write_text("data")
+        remove_left("run", [str(tmp_path)])
+        assert Path(path, "file").exists(), "its owner lives"
+        owner.kill()
+        owner.wait(patient(10))
+    remove_left("another", [str(tmp_path)])
+    assert Path(path, "file").exists()
+    remove_left("run", [str(tmp_path), "/no/such/place"])
     assert not list(tmp_path.iterdir())
 
 
