@@ -64,7 +64,7 @@ REACHED_THROUGH = {
         "engines.scoop.steps",
     },
     "mpirun": {
-        "cluster.served", "engines.mpi.exchange", "engines.mpi.own_ranks", "engines.mpi.rank_thread",
+        "cluster.served", "engines.mpi.own_ranks", "engines.mpi.rank_thread",
         "engines.mpi.serving",
     },
     "hpcml jobs, logs, wait, cancel": {

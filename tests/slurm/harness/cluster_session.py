@@ -146,12 +146,12 @@ class ClusterSession(SlurmCluster):
         for node in (LOGIN, *self.nodes):
             found += [f"process {process.node_pid} on {node}: {' '.join(process.argv)[:200]}"
                       for process in self.processes(node)]
-            found += [f"file on {node}: /dev/shm/{name} {self._content(node, name)}" for name in self.files(node)]
+            found += [f"file on {node}: /dev/shm/{name}{self._content(node, name)}" for name in self.files(node)]
         return found
 
-    def _content(self, node: str, name: str) -> list[str]:
+    def _content(self, node: str, name: str) -> str:
         path = self.seen_by(node, f"/dev/shm/{name}")
-        return sorted(os.listdir(path)) if path.is_dir() else []
+        return f" with {sorted(os.listdir(path))}" if path.is_dir() else ""
 
     def end_test(self) -> list[str]:
         """Undo the test's harm to nodes; remove and return its leftovers after CLEAN_TIMEOUT seconds."""
