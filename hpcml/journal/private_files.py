@@ -20,6 +20,7 @@ __all__ = [
     "read_private",
     "read_secret",
     "refresh_names",
+    "sync_directory",
     "temporary_path",
     "write_atomic",
     "write_new",
@@ -119,6 +120,15 @@ def write_new(path: Path, content: bytes) -> None:
     except BaseException:
         path.unlink(missing_ok=True)
         raise
+
+
+def sync_directory(directory: Path) -> None:
+    """Bring the names of a directory's files to the disk."""
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def temporary_path(path: Path) -> Path:

@@ -12,9 +12,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from hpcml.errors import HpcmlError
-from hpcml.journal.private_files import temporary_path, write_new
+from hpcml.journal.private_files import sync_directory, temporary_path, write_new
 
-__all__ = ["Change", "Pointer", "change_pointer", "read_pointer", "shared_mode", "sync_directory"]
+__all__ = ["Change", "Pointer", "change_pointer", "read_pointer", "shared_mode"]
 
 FILE = "current.json"
 LOCK = ".lock"
@@ -141,15 +141,6 @@ def shared_mode(directory: Path, mode: int) -> int:
     """Return a mode of the owner with the rights to read, and to enter, that others have in a directory."""
     others = directory.stat().st_mode & 0o055
     return mode | (others if mode & 0o100 else others & 0o044)
-
-
-def sync_directory(directory: Path) -> None:
-    """Have the names in a directory on the disk."""
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 @contextlib.contextmanager

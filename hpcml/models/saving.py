@@ -10,10 +10,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from hpcml.journal.private_files import temporary_path, write_new
+from hpcml.journal.private_files import sync_directory, temporary_path, write_new
 from hpcml.models.formats import foreign_types, write_model
 from hpcml.models.manifest import MANIFEST, ModelVersion, file_digest, pack_manifest, read_manifest
-from hpcml.models.pointer import shared_mode, sync_directory
+from hpcml.models.pointer import shared_mode
 
 __all__ = ["make_directory", "remove_unfinished", "write_version"]
 

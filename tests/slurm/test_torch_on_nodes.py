@@ -19,7 +19,8 @@ pytestmark = [pytest.mark.release("22.05"), pytest.mark.timeout(300)]
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_program_runs_unchanged_on_three_nodes(name, cluster):
-    pytest.importorskip(LIBRARIES.get(name, "torch"))
+    library = LIBRARIES.get(name, "torch")
+    pytest.importorskip(library, reason=f"{library} is not installed: make test-torch")
     command = [cluster.python, "-m", "hpcml", "run", "--engine", "torch", PROGRAMS / f"{name}.py"]
     done = cluster.run(["salloc", "--quiet", "-N3", "-n3", *command], timeout=120)
     assert done.returncode == 0, done.stderr

@@ -31,7 +31,7 @@ REFERENCE = 4000  # events that the generator is compared with
 
 @dataclass(frozen=True)
 class Settings:
-    """What a training is made of; `batch` is that of all ranks together."""
+    """Settings of a training; `batch` is that of all ranks together."""
 
     epochs: int = 60
     batch: int = 768

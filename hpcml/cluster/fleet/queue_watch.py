@@ -12,7 +12,7 @@ from hpcml.slurm.jobs.states import Job
 __all__ = ["QueueWatch", "end_in_words", "state_in_words"]
 
 
-_OF_NODES = ("CONFIGURING", "NODE_FAIL", "BOOT_FAIL")  # states that some nodes of a job are to blame for
+_OF_NODES = ("CONFIGURING", "NODE_FAIL", "BOOT_FAIL")  # states that some nodes of a job may explain
 
 
 def state_in_words(job: Job, late: str = "") -> str:

@@ -35,7 +35,7 @@ def await_grant(plan: Plan) -> Plan:
         names = [node.name for node in plan.nodes]
         gpus = await_job(job, names, plan.environment, plan.unwanted, seconds=max(plan.timeout / 4, LEAST_SECONDS))
     except CommandError as error:
-        log.debug("Slurm does not tell about job %s: %s", job, error)
+        log.debug("Slurm does not answer about job %s: %s", job, error)
         return plan
     return replace(plan, gpus=gpus)
 

@@ -18,7 +18,6 @@ __all__ = [
     "Digests",
     "digests_of",
     "read_arrays",
-    "sync_directory",
     "whole_files",
     "write_arrays",
     "write_json",
@@ -129,12 +128,3 @@ def whole_files(directory: Path, digests: Mapping[str, Sequence[Any]]) -> str:
         except OSError as error:
             return f"{name}: {error.strerror}"
     return ""
-
-
-def sync_directory(directory: Path) -> None:
-    """Bring the names of a directory's files to the disk."""
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -24,8 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from hpcml.errors import HpcmlError
-from hpcml.journal.private_files import write_atomic
-from hpcml.training.checkpoints.files import sync_directory
+from hpcml.journal.private_files import sync_directory, write_atomic
 
 __all__ = [
     "candidates",

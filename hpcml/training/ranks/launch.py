@@ -72,7 +72,7 @@ class Ranks:
         self._beats: dict[tuple[int, str], float] = {}  # first rank of a node, node: the last heartbeat
         self._failed: RankEnd | None = None
         self.is_stopped = False
-        """Whether the ranks had to end because of a signal, or of the time."""
+        """A signal, or the end of the time, has ended the ranks."""
         self.on_start: Callable[[], None] = lambda: None
         """Called when the ranks begin."""
         self._programs: list[Program] = []

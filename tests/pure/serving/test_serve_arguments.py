@@ -58,7 +58,7 @@ def test_messages(serve, words, message):
 
 
 def test_a_redis_that_is_not_there_is_an_error_at_once(serve, monkeypatch, tmp_path):
-    pytest.importorskip("redis")
+    pytest.importorskip("redis", reason="redis is not installed")
     monkeypatch.setenv("HPCML_REDIS_URL", f"unix://{tmp_path}/no-socket?password=hidden-word")
     status, text = serve("--function", "own_scoring:score", "--stream", "s")
     assert status == 1

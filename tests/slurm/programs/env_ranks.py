@@ -19,23 +19,23 @@ import time
 SECONDS = 120.0  # until a rank gives up
 
 
-def connected(master: tuple[str, int]) -> socket.socket:
+def connected(master: tuple[str, int], seconds: float) -> socket.socket:
     """Return a connection to rank 0, which may listen later, as the clients of torch's store wait for it too."""
-    end = time.monotonic() + SECONDS
+    end = time.monotonic() + seconds
     while True:
         try:
-            return socket.create_connection(master, SECONDS)
+            return socket.create_connection(master, seconds)
         except ConnectionRefusedError:
             if time.monotonic() > end:
                 raise
             time.sleep(0.05)
 
 
-def meet(found: dict[str, str]) -> None:
+def meet(found: dict[str, str], seconds: float = SECONDS) -> None:
     mine = json.dumps({**found, "node": socket.gethostname()})
     master = (found["MASTER_ADDR"], int(found["MASTER_PORT"]))
     if found["RANK"] != "0":
-        with connected(master) as connection:
+        with connected(master, seconds) as connection:
             connection.sendall(mine.encode())
             connection.shutdown(socket.SHUT_WR)
             connection.recv(1)  # rank 0 has all, or has ended
@@ -44,7 +44,7 @@ def meet(found: dict[str, str]) -> None:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(master)
         listener.listen(512)
-        listener.settimeout(SECONDS)
+        listener.settimeout(seconds)
         peers = [listener.accept()[0] for _ in range(int(found["WORLD_SIZE"]) - 1)]
     received = [mine]
     for peer in peers:
