@@ -68,7 +68,7 @@ from joblib import Parallel, delayed, parallel_config
 ipp.register_joblib_backend()
 with parallel_config("ipyparallel"):
     print("joblib", Parallel()(delayed(task)(n) for n in range(3)))
-    try: Parallel()(delayed(fails)(n) for n in range(2))
+    try: Parallel()(delayed(fails)(n) for n in range(1))
     except ZeroDivisionError as error: print("original", error)
 print("frames", list(hpcml.Cluster().map(task, range(2))))
 said = view.apply_async(speak, 4)

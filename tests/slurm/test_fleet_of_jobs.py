@@ -135,11 +135,11 @@ def test_jobs_that_are_preempted_or_have_no_work_come_back(cluster):
 
 @pytest.mark.release("22.05")
 def test_a_job_is_replaced_before_its_time_limit(cluster):
-    """One minute of time, of which a job has 30 s when the next is submitted."""
+    """One minute of time, of which a job has 30 s when the next is submitted; two slots have a minute of tasks."""
     driver = Driver(cluster, nodes=1, ntasks_per_node=2, time="1")
     assert driver.answer() == 2
-    ran, _ = driver.order("work(cluster, 24, 3)")
-    assert sum(ran.values()) == 24
+    ran, _ = driver.order("work(cluster, 40, 3)")
+    assert sum(ran.values()) == 40
     assert len(ran) > 1
     errors = driver.errors.read_text()
     assert "another takes its place" in errors
