@@ -11,8 +11,7 @@ if TYPE_CHECKING:
     from hpcml.training.parallel.data_parallel import DataParallel
     from hpcml.training.parallel.model_parallel import SplitLinear, pipeline_step
     from hpcml.training.parallel.parameter_server import ParameterServer
-    from hpcml.training.parallel.shards import scaled_rate, shard
-    from hpcml.training.parallel.shares import weighted_shares
+    from hpcml.training.parallel.shards import scaled_rate, shard, weighted_shares
     from hpcml.training.ranks.environment import rank_env
 
 __all__ = [
@@ -38,7 +37,7 @@ _MODULES = {
     "rank_env": "ranks.environment",
     "scaled_rate": "parallel.shards",
     "shard": "parallel.shards",
-    "weighted_shares": "parallel.shares",
+    "weighted_shares": "parallel.shards",
 }
 
 

@@ -39,13 +39,19 @@ def output_of(directory, name, ranks=3):
 def test_means_over_ranks_equal_those_over_all_rows(tmp_path):
     found = output_of(tmp_path, "gradients")
     errors = found["errors"]
-    assert max(errors["float64 100"], errors["float64 2"]) < 1e-12
-    assert max(errors["float32 100"], errors["float32 2"]) < 1e-6
-    rows = [row for rank in found["rows"] for batch in rank for row in batch]
-    assert sorted(rows) == list(range(430)), "each row is in one share"
-    sizes = [[len(batch) for batch in rank] for rank in found["rows"]]
-    assert [sum(of_step) for of_step in zip(*sizes, strict=True)] == [100] * 4 + [30]
-    assert max(max(of_step) - min(of_step) for of_step in zip(*sizes, strict=True)) <= 1
+    assert len(errors) == 6
+    assert max(error for name, error in errors.items() if "64" in name) < 1e-12
+    assert max(error for name, error in errors.items() if "32" in name) < 1e-6
+    assert found["speeds"] == [90, 60, 30]
+    for shares in (found["equal"], found["by_speed"]):
+        rows = [row for rank in shares for batch in rank for row in batch]
+        assert sorted(rows) == list(range(430)), "each row is in one share"
+    sizes = list(zip(*([len(batch) for batch in rank] for rank in found["equal"]), strict=True))
+    assert [sum(of_step) for of_step in sizes] == [100] * 4 + [30]
+    assert all(max(of_step) - min(of_step) <= 1 for of_step in sizes)
+    assert [[len(batch) for batch in rank] for rank in found["by_speed"]] == [
+        [50] * 4 + [15], [33] * 4 + [10], [17] * 4 + [5],
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize("ranks", [2, 4])
@@ -99,3 +105,4 @@ def test_a_mistake_of_one_rank_is_raised_on_all(tmp_path):
     assert first[4] == middle[4] == last[4] == ""
     assert (found["names"], found["step"]) == (["of-0", "of-1", "of-2"], 1)
     assert all("no checkpoints in /proc/none" in one[5] for one in found["found"])
+    assert all("speeds=[1, 2]: give one for each of 3 ranks" in one[6] for one in found["found"])

@@ -49,7 +49,6 @@ REACHED_THROUGH = {
         "training.rank_group", "training.ring",
     },
     "hpcml.training.ParameterServer": {"training.parallel.parameter_server"},
-    "hpcml.training.weighted_shares": {"training.parallel.shares"},
     "hpcml.models.ModelStore": {"models.manifest", "models.saving", "models.store"},
     "hpcml models": {"commands.model_parsers", "commands.models"},
     "hpcml serve": {

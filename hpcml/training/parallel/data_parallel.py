@@ -1,14 +1,15 @@
 """Data-parallel training: each rank has a copy of the model, and a share of each batch; all make the same step."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from hpcml.training.parallel.flat_values import leaves_of, rebuilt, signature, weighted
-from hpcml.training.parallel.shards import shares_of_batches
+from hpcml.training.parallel.flat_values import leaves_of, rebuilt, signature, typed_as, weighted
+from hpcml.training.parallel.shards import shares_of_batches, weighted_shares
 from hpcml.training.parallel.torch_gradients import average_gradients, copy_module
 from hpcml.training.rank_group import RankGroup, group_of
 
@@ -66,7 +67,14 @@ class DataParallel:
         self.rank, self.size = self._group.rank, self._group.size
 
     def batches(
-        self, rows: int, batch: int, *, seed: Any, epoch: int = 0, first: int = 0
+        self,
+        rows: int,
+        batch: int,
+        *,
+        seed: Any,
+        epoch: int = 0,
+        first: int = 0,
+        speeds: Sequence[float] | None = None,
     ) -> Iterator[npt.NDArray[np.intp]]:
         """Yield the rows of this rank in each batch of an epoch; every row is in one batch of one rank.
 
@@ -83,6 +91,9 @@ class DataParallel:
             What the order is made of.
         first
             Number of batches that are skipped, those before the checkpoint of a resumed training.
+        speeds
+            The speed of each rank, the same list on all: shares are in proportion. None gives equal shares. A
+            resumed training has the bits of an uninterrupted one with the same speeds only.
 
         Examples
         --------
@@ -92,7 +103,28 @@ class DataParallel:
         """
         if rows < 1 or batch < 1:
             raise ValueError(f"rows={rows}, batch={batch}: both are at least 1")
-        return shares_of_batches(rows, batch, rank=self.rank, size=self.size, seed=seed, epoch=epoch, first=first)
+        if speeds is not None and len(speeds) != self.size:
+            raise ValueError(f"speeds={list(speeds)}: give one for each of {self.size} ranks")
+        shares = partial(weighted_shares, speeds=[1] * self.size if speeds is None else list(speeds))
+        shares_of = cache(shares)  # of whole batches, and of the last one
+        return shares_of_batches(rows, batch, shares_of, rank=self.rank, seed=seed, epoch=epoch, first=first)
+
+    def speeds(self, rows: int, seconds: float) -> list[float]:
+        """Return the speeds of all ranks, in rows per second. All ranks call this together.
+
+        Parameters
+        ----------
+        rows, seconds
+            The rows of this rank's shares of some batches, and the seconds of computing their gradients: those of
+            waiting for other ranks, as in `mean`, do not count.
+
+        Examples
+        --------
+        >>> from hpcml.training import DataParallel
+        >>> DataParallel().speeds(rows=600, seconds=0.5)
+        [1200.0]
+        """
+        return self._group.gather(rows / seconds)
 
     def mean(self, values: Any, samples: int) -> Any:
         """Return the mean of all ranks' values, weighted by their samples. All ranks call this together.
@@ -121,7 +153,7 @@ class DataParallel:
         flats, views = weighted(leaves, share)
         for flat in flats:
             self._group.sum_into(flat)
-        return rebuilt(values, map(_as_before, leaves, views))
+        return rebuilt(values, map(typed_as, leaves, views))
 
     def average_gradients(self, model: Any, samples: int) -> None:
         """Put the mean of all ranks' gradients into those of a torch module, after ``loss.backward()``.
@@ -210,16 +242,6 @@ class DataParallel:
         if min(samples) < 0 or not sum(samples):
             raise ValueError(f"the samples of the ranks are {samples}: at least one rank has some")
         return samples[self.rank] / sum(samples)
-
-
-def _as_before(leaf: Any, view: npt.NDArray[Any]) -> Any:
-    """Return a mean in the type of the leaf that it is the mean of; integers have means with fractions."""
-    array = np.asarray(leaf)
-    kind = array.dtype if array.dtype.kind in "fc" else view.dtype
-    typed = view.astype(kind, copy=False)
-    return (
-        typed if isinstance(leaf, np.ndarray) else typed[()].item() if isinstance(leaf, int | float) else typed[()]
-    )
 
 
 def _has_other_ranks() -> bool:

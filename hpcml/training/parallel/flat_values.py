@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["leaves_of", "rebuilt", "signature", "weighted"]
+__all__ = ["leaves_of", "rebuilt", "signature", "typed_as", "weighted"]
 
 
 def leaves_of(values: Any) -> list[Any]:
@@ -37,6 +37,16 @@ def rebuilt(values: Any, leaves: Iterator[Any]) -> Any:
     if isinstance(values, list | tuple):
         return type(values)(rebuilt(value, leaves) for value in values)
     return next(leaves)
+
+
+def typed_as(leaf: Any, view: npt.NDArray[Any]) -> Any:
+    """Return a mean in the type of the leaf that it is the mean of; integers have means with fractions."""
+    array = np.asarray(leaf)
+    kind = array.dtype if array.dtype.kind in "fc" else view.dtype
+    typed = view.astype(kind, copy=False)
+    return (
+        typed if isinstance(leaf, np.ndarray) else typed[()].item() if isinstance(leaf, int | float) else typed[()]
+    )
 
 
 def signature(values: Any) -> int:

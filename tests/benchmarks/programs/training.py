@@ -4,7 +4,10 @@
 
 train_sum          seconds of the sum of 64 MB of float32 over the ranks; beside MPI.Allreduce ("allreduce")
 train_epoch        seconds of an epoch of a network of 0.8 M weights; beside a loop with MPI.Allreduce ("by_hand"),
-                   and on one rank, divided by the ranks ("ideal")
+                   on one rank, divided by the ranks ("ideal"); and on all ranks, of which each has its share of
+                   the rows and sums nothing ("apart")
+train_uneven       seconds of an epoch on ranks that simulate speeds of 3, 1, 1, …, with shares by measured speed;
+                   with equal shares ("equal"), and where no rank ever waits ("ideal")
 checkpoint_write   MB/s of a save of 500 MB; beside a file of as many bytes and its fsync ("disk")
 checkpoint_stall   time that a save of 500 MB in the background holds the training, as a share of the whole save
 
@@ -87,12 +90,41 @@ def epochs(comm: Any) -> dict[str, float]:
                        for name, part in zip(weights, parts, strict=True)}  # fmt: skip
         return weights
 
+    def train_apart() -> None:
+        weights = first
+        for mine in here.batches(ROWS, BATCH, seed=1):
+            gradient = gradient_of(weights, x[mine], y[mine])
+            weights = {name: weights[name] - np.float32(0.01) * gradient[name] for name in weights}
+
     here, alone = DataParallel(comm), DataParallel(comm.Split(comm.rank))
     ours, by_hand = train(here), train_by_hand()
     assert all(np.allclose(ours[name], by_hand[name], rtol=1e-3) for name in ours)
-    seconds = in_turn(comm, lambda: train(here), train_by_hand, lambda: comm.rank or train(alone))
-    names = ("train_epoch", "train_epoch by_hand", "train_epoch ideal")
-    return dict(zip(names, [*seconds[:2], seconds[2] / comm.size], strict=True))
+    seconds = in_turn(comm, lambda: train(here), train_by_hand, lambda: comm.rank or train(alone), train_apart)
+    seconds[2] /= comm.size
+    names = ("train_epoch", "train_epoch by_hand", "train_epoch ideal", "train_epoch apart")
+    return dict(zip(names, seconds, strict=True))
+
+
+def uneven(comm: Any) -> dict[str, float]:
+    per_row = 0.0002 if comm.rank else 0.0002 / 3
+    parallel = DataParallel(comm)
+
+    def epoch(by_speed: bool) -> None:
+        speeds, first = None, 0
+        while first * BATCH < ROWS:
+            for mine in parallel.batches(ROWS, BATCH, seed=1, first=first, speeds=speeds):
+                began = time.perf_counter()
+                time.sleep(per_row * len(mine))  # the gradient
+                seconds = time.perf_counter() - began
+                parallel.mean(0.0, len(mine))
+                first += 1
+                if by_speed and speeds is None:
+                    speeds = parallel.speeds(len(mine), seconds)
+                    break
+
+    ours, equal = in_turn(comm, lambda: epoch(True), lambda: epoch(False))
+    ideal = ROWS / sum(comm.allgather(1 / per_row))
+    return {"train_uneven": ours, "train_uneven equal": equal, "train_uneven ideal": ideal}
 
 
 def checkpoints(_: Any) -> dict[str, float]:
@@ -134,7 +166,7 @@ def main() -> None:
     from mpi4py import MPI
 
     comm, end = MPI.COMM_WORLD, f"_{ranks}"
-    programs = {"train_sum": sums, "train_epoch": epochs, "checkpoint": checkpoints}
+    programs = {"train_sum": sums, "train_epoch": epochs, "train_uneven": uneven, "checkpoint": checkpoints}
     found: dict[str, float] = {}
     for start, program in programs.items():
         if any(name.startswith(start) for name in names):

@@ -70,9 +70,9 @@ def gradients():
     found = {}
     for kind in (np.float64, np.float32):
         weights = new_weights(kind)
-        for batch in (BATCH, 2):  # with 2, shares are empty
+        for batch, speeds in ((BATCH, None), (2, None), (BATCH, [3, 1, 2])):  # with 2, shares are empty
             errors = []
-            for mine in parallel.batches(len(X), batch, seed=SEED):
+            for mine in parallel.batches(len(X), batch, seed=SEED, speeds=speeds):
                 rows = np.sort(np.concatenate(MPI.COMM_WORLD.allgather(mine)))
                 with np.errstate(invalid="ignore", divide="ignore"):
                     loss, gradient = parallel.mean(
@@ -82,9 +82,12 @@ def gradients():
                 assert all(gradient[name].dtype == kind for name in gradient)
                 pairs = [(gradient[name], expected[name]) for name in expected]
                 errors.append(max(float(np.abs(a - b).max() / np.abs(b).max()) for a, b in pairs))
-            found[f"{kind.__name__} {batch}"] = max(errors)
+            found[f"{kind.__name__} {batch} {speeds}"] = max(errors)
     all_rows = [mine.tolist() for mine in parallel.batches(len(X), BATCH, seed=SEED, epoch=1)]
-    return {"errors": found, "rows": MPI.COMM_WORLD.allgather(all_rows)}
+    speeds = parallel.speeds(rows=60 * (3 - parallel.rank), seconds=2.0)
+    by_speed = [mine.tolist() for mine in parallel.batches(len(X), BATCH, seed=SEED, epoch=1, speeds=speeds)]
+    equal, by_speed = zip(*MPI.COMM_WORLD.allgather([all_rows, by_speed]), strict=True)
+    return {"errors": found, "speeds": speeds, "equal": equal, "by_speed": by_speed}
 
 
 def sums():
@@ -266,6 +269,7 @@ def mistakes():
         loaded = checkpoints.load()
     world.Barrier()
     seen(lambda: Checkpoints("/proc/none", comm=world))
+    seen(lambda: parallel.batches(9, 3, seed=1, speeds=[1, 2]))
     return {"found": world.allgather(found), "names": names, "step": loaded.step}
 
 
