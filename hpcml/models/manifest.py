@@ -13,9 +13,7 @@ __all__ = ["MANIFEST", "ModelVersion", "changed_files", "file_digest", "pack_man
 
 MANIFEST = "manifest.json"
 
-# +--------------------------------------------------------------------------------------------------+
-# | Raise the number when a field changes its meaning. A manifest with a higher number is refused.      |
-# +--------------------------------------------------------------------------------------------------+
+# Raise the number when a field changes its meaning. A manifest with a higher number is refused.
 FORMAT = 1
 
 

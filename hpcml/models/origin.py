@@ -43,7 +43,7 @@ def main_script() -> Path | None:
 def data_digest(data: Any) -> str:
     """Return the digest of data: of the bytes of files that paths name, else of an object's content.
 
-    Equal content has equal digests in all processes. An object whose content cannot be told has none: "".
+    Equal content has equal digests in all processes. An object without a known content has none: "".
 
     Examples
     --------

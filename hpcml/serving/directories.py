@@ -25,8 +25,8 @@ class Directories:
     """Items of an inbox, and the outbox for their results.
 
     The file ``NAME`` of the inbox is the item NAME, and its result the file ``NAME.json`` of the outbox, which is
-    there before the item is removed. Hidden files are none: producers write one, and
-    rename it. Nor are folders.
+    there before the item is removed. Folders and hidden files are no items: producers write a hidden file, and
+    rename it when it is complete.
 
     Raises
     ------

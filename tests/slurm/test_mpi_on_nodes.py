@@ -266,7 +266,7 @@ def test_slurmctld_that_does_not_answer(cluster):
     with salloc(cluster) as script:
         with slurmctld_frozen(cluster):
             failed = script.open(engine="mpi", timeout=patient(2))
-        assert "Slurm has not started the workers. `scontrol ping` tells whether it answers" in failed["error"]
+        assert "Slurm has not started the workers. `scontrol ping` shows whether it answers" in failed["error"]
         assert failed["seconds"] < patient(2) + promised(SPARE)
         with slurmctld_frozen(cluster):
             script.process.stdin.write(json.dumps({"open": {"engine": "mpi", "timeout": patient(30)}}) + "\n")

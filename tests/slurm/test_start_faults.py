@@ -237,7 +237,7 @@ def test_a_start_waits_for_slurmctld_and_a_running_cluster_does_not(cluster):
     with salloc(cluster) as script:
         with slurmctld_frozen(cluster):
             failed = script.open(timeout=patient(3))
-        assert "Slurm has not started the workers. `scontrol ping` tells whether it answers" in failed["error"]
+        assert "Slurm has not started the workers. `scontrol ping` shows whether it answers" in failed["error"]
         assert failed["seconds"] < promised(3 + SPARE)
         with slurmctld_frozen(cluster):
             script.process.stdin.write(json.dumps({"open": {"timeout": patient(30)}}) + "\n")

@@ -22,7 +22,7 @@ _REFUSED = {
     "parsable": "job.id is the number",
     "test-only": "`sbatch --test-only` tests a job file",
 }
-SIGNAL_SECONDS = 90.0  # before the time limit, that a job is told to stop
+SIGNAL_SECONDS = 90.0  # before the time limit, that a job gets the signal to stop
 SIGNAL_SHARE = 0.1  # of a short job's time that it may take at most
 
 
@@ -83,7 +83,7 @@ def make_request(
 
 
 def with_signal(request: Request) -> Request:
-    """Return a request for a job that Slurm tells before its time limit."""
+    """Return a request for a job that Slurm sends a signal before its time limit."""
     minutes = request.minutes
     seconds = SIGNAL_SECONDS if minutes is None else min(SIGNAL_SECONDS, minutes * 60 * SIGNAL_SHARE)
     return replace(request, options={"signal": f"B:USR2@{max(round(seconds), 1)}", **request.options})

@@ -79,7 +79,7 @@ class Shell:
             log.debug("the end of a cell was not noted: %r", error)
 
     def at_shutdown(self, end: Callable[[], object]) -> None:
-        """Call `end` when a notebook's kernel is told to end, before it ends its child processes one by one."""
+        """Call `end` when a notebook's kernel is asked to end, before it ends its child processes one by one."""
         if self.is_notebook:
             self._at_shutdown = lambda change: end() if change["new"] else None
             self._shell.observe(self._at_shutdown, "exit_now")

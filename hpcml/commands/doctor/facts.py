@@ -136,7 +136,7 @@ class NodeFacts:
 
 @dataclass(frozen=True)
 class SlurmFacts:
-    """Facts that Slurm's commands tell where the driver is.
+    """Facts that Slurm's commands print where the driver is.
 
     Parameters
     ----------

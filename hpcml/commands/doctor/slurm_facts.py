@@ -1,4 +1,4 @@
-"""Facts that Slurm's commands tell where the driver is; each command is bounded in time, and may be missing."""
+"""Facts that Slurm's commands print where the driver is; each command is bounded in time, and may be missing."""
 
 import contextlib
 import shutil
@@ -23,7 +23,7 @@ _VENDOR = (
 
 
 def slurm_facts(environment: Mapping[str, str], allocation: Allocation | None) -> SlurmFacts | None:
-    """Return what Slurm's commands tell; None where there is no srun."""
+    """Return what Slurm's commands print; None where there is no srun."""
     if shutil.which("srun", path=environment.get("PATH")) is None:
         return None
     version = _output(["srun", "--version"], environment)[0].strip()

@@ -1,4 +1,4 @@
-"""State of a run so far, as the records of its journal tell; see `hpcml.journal.run_journal`."""
+"""State of a run so far, from the records of its journal; see `hpcml.journal.run_journal`."""
 
 from collections import deque
 from collections.abc import Mapping

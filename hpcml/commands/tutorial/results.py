@@ -22,7 +22,7 @@ class NoResults(Exception):
 
 @dataclass(frozen=True)
 class Field:
-    """A field of results: its kind in words, the function that tells such values, and its meaning."""
+    """A field of results: its kind in words, the function that recognizes such values, and its meaning."""
 
     kind: str
     fits: Callable[[Any], bool]

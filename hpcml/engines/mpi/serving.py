@@ -26,7 +26,7 @@ from hpcml.errors import EngineError
 __all__ = ["FREE", "serve"]
 
 FREE = 1  # generation of the last packet, where all ranks free the communicator
-RELEASE_SECONDS = 20.0  # until rank 0 has heard of the end of all ranks
+RELEASE_SECONDS = 20.0  # until rank 0 has the ends of all ranks
 INTERRUPT_SECONDS = 0.2  # between two interrupts of a task
 
 

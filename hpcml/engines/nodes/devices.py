@@ -57,7 +57,7 @@ def find_devices(root: Path = Path("/")) -> tuple[Device, ...]:
 
 
 def device_names(devices: tuple[Device, ...]) -> dict[str, tuple[str, ...]]:
-    """Return what CUDA should be told for the number of each GPU: its MIG instances, or its UUID.
+    """Return CUDA's names of each GPU, by its number: its MIG instances, or its UUID.
 
     Examples
     --------

@@ -56,6 +56,6 @@ def _describe_missing_steps(launchers: Sequence[tuple[tuple[Node, ...], Program]
         return refusal
     names = compress(node.name for nodes, _ in launchers for node in nodes)
     return (
-        "Slurm has not started the workers. `scontrol ping` tells whether it answers, "
+        "Slurm has not started the workers. `scontrol ping` shows whether it answers, "
         f"`sinfo --Node --nodes={names}` whether the nodes do."
     )

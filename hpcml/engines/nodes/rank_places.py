@@ -76,7 +76,7 @@ class RankPlaces:
                 holder.close()
                 continue
             self._holders.append(holder)
-            with contextlib.suppress(OSError):  # it has ended, and the driver hears of that
+            with contextlib.suppress(OSError):  # it has ended, which its launcher reports
                 self.places.append(_read_place(holder))
             if len(self.places) == self._count:
                 self.places.sort()

@@ -140,7 +140,7 @@ class PoolNews:
         if lost and min(self._unanswered.values()) <= 1:
             text = (
                 f"{', '.join(lost)} did not answer for {SILENT_QUESTIONS} s, and the tasks there are lost. "
-                f"`sinfo --nodes={','.join(lost)}` tells what Slurm sees"
+                f"`sinfo --nodes={','.join(lost)}` shows what Slurm sees"
             )
             self._failure.fail(WorkerDied(text, lost[0]))
         for node in self._unanswered:

@@ -217,16 +217,18 @@ class Checkpoints:
 
     def _load(self, random: bool) -> LoadedCheckpoint | None:
         self._writer.settle()
-        version = self._reader.whole_version()
+        version = self._reader.load()
         if version is None:
             return None
         with self._group.together():
-            state = self._reader.values(version, "state")
-            own = self._reader.values(version, f"rank-{self._group.rank}") or {}
-            if own and random:
-                restore_random_state(own["random"])
-        self._reader.tell_differences(version)
+            if version.own and random:
+                restore_random_state(version.own["random"])
+        self._reader.warn_of_differences(version)
         manifest = version.manifest
         return LoadedCheckpoint(
-            manifest["step"], state, own.get("state"), manifest["world_size"], version.path / "files"
+            manifest["step"],
+            version.state,
+            version.own.get("state"),
+            manifest["world_size"],
+            version.path / "files",
         )

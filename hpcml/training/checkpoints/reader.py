@@ -1,7 +1,9 @@
 """Loading of a version: the newest whose files all have the digests of its manifest."""
 
+import contextlib
 import json
 import logging
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,20 +18,22 @@ __all__ = ["Version", "VersionReader"]
 
 log = logging.getLogger("hpcml")
 
-_ATTEMPTS = 3  # the process that saves may remove a version while it is compared
+_ATTEMPTS = 100  # of which one follows another only where a process has saved or removed a version meanwhile
 
 
 class Version(NamedTuple):
-    """Directory of a version, and its manifest."""
+    """Version that was loaded: its directory and manifest, the state in it, and what this rank has saved."""
 
     path: Path
     manifest: dict[str, Any]
+    state: Any
+    own: Any
 
 
 class VersionReader:
     """Reader of the versions in a directory, for a group of ranks.
 
-    ``damaged`` are the versions that were passed over.
+    ``damaged`` are the versions that rank 0 has passed over.
     """
 
     def __init__(self, directory: Path, group: RankGroup) -> None:
@@ -37,7 +41,7 @@ class VersionReader:
         self._group = group
         self.damaged: set[Path] = set()
 
-    def whole_version(self) -> Version | None:
+    def load(self) -> Version | None:
         """Return the best version that is whole; None where there is none at all.
 
         Raises
@@ -54,37 +58,40 @@ class VersionReader:
                 return None
             if found == before:
                 break
-            version = self._first_whole(found)
-            if version is not None:
-                return version
+            for path in found:
+                version = self._load(path)
+                if version is not None:
+                    return version
         raise HpcmlError(
             f"no checkpoint in {self._directory} is whole: {', '.join(path.name for path in found)} are damaged. "
             "To begin anew, remove them, or give another directory"
         )
 
-    def _first_whole(self, paths: list[Path]) -> Version | None:
-        for place, path in enumerate(paths):
-            manifest, wrong = read_manifest(path)
-            files = list(manifest.get("files", {}).items())
-            wrong = wrong or whole_files(path, dict(files[self._group.rank :: self._group.size]))
-            wrong = next(filter(None, self._group.gather(wrong)), "")
-            if not wrong:
-                return Version(path, manifest)
-            self.damaged.add(path)
-            if self._group.rank == 0:
-                then = f"{paths[place + 1].name} is tried" if place + 1 < len(paths) else "there is no other"
-                log.warning("the checkpoint %s is damaged (%s): %s", path, wrong, then)
-        return None
-
-    def values(self, version: Version, name: str) -> Any:
-        """Return the values that a file of a version holds; None where the version has no such file."""
-        files = version.manifest["files"]
-        if f"{name}.json" not in files:
+    def _load(self, path: Path) -> Version | None:
+        """Return a version; None where it is damaged, or was removed while it was compared and read."""
+        manifest, wrong = read_manifest(path)
+        files = list(manifest.get("files", {}).items())
+        wrong = wrong or whole_files(path, dict(files[self._group.rank :: self._group.size]))
+        wrong = next(filter(None, self._group.gather(wrong)), "")
+        if wrong:
+            self._pass_over(path, wrong)
             return None
-        tree = json.loads((version.path / f"{name}.json").read_bytes())
-        return unpack_values(tree, read_arrays(version.path / f"{name}.npy") if f"{name}.npy" in files else [])
+        version = None
+        with self._group.together(), contextlib.suppress(FileNotFoundError):
+            state, own = (_values(path, manifest, name) for name in ("state", f"rank-{self._group.rank}"))
+            version = Version(path, manifest, state, own or {})
+        return version if all(self._group.gather(version is not None)) else None
 
-    def tell_differences(self, version: Version) -> None:
+    def _pass_over(self, path: Path, wrong: str) -> None:
+        """Note a version that is damaged, and log a warning; not for one that was removed meanwhile."""
+        if self._group.rank > 0 or path not in (left := candidates(self._directory)):
+            return
+        self.damaged.add(path)
+        others = [other.name for other in left if other not in self.damaged]
+        then = f"{others[0]} is tried" if others else "there is no other"
+        log.warning("the checkpoint %s is damaged (%s): %s", path, wrong, then)
+
+    def warn_of_differences(self, version: Version) -> None:
         """Log a warning where a resumed program will round otherwise than the one that has saved the version."""
         ranks, size = version.manifest["ranks"], self._group.size
         found = [] if len(ranks) == size else [f"ranks: {len(ranks)} then, {size} now"]
@@ -98,3 +105,12 @@ class VersionReader:
                 version.path,
                 "; ".join(all_found),
             )
+
+
+def _values(path: Path, manifest: Mapping[str, Any], name: str) -> Any:
+    """Return the values that a file of a version holds; None where the version has no such file."""
+    files = manifest["files"]
+    if f"{name}.json" not in files:
+        return None
+    tree = json.loads((path / f"{name}.json").read_bytes())
+    return unpack_values(tree, read_arrays(path / f"{name}.npy") if f"{name}.npy" in files else [])

@@ -109,9 +109,8 @@ class ParameterServer:
         pending: deque[list[Future[Any]]] = deque()
         try:
             while self.step < updates:
-                while len(pending) <= self._staleness and self.step + len(pending) < self._last_before_stop(
-                    updates
-                ):
+                last = self._last_before_stop(updates)
+                while len(pending) <= self._staleness and self.step + len(pending) < last:
                     pending.append(self._begin(self.step + len(pending)))
                 self._apply(self._results(pending[0]))
                 pending.popleft()
@@ -147,9 +146,8 @@ class ParameterServer:
 
     def _apply(self, gradients: list[Any]) -> None:
         if gradients:
-            copies = rebuilt(
-                self.weights, map(np.array, leaves_of(self.weights))
-            )  # update may change them in place
+            # `update` may change them in place.
+            copies = rebuilt(self.weights, map(np.array, leaves_of(self.weights)))
             self.weights = self._update(copies, _mean(gradients))
 
 

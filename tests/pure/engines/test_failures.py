@@ -69,7 +69,7 @@ def test_without_news_of_any_node_the_error_names_the_questions_to_slurm(program
     message = describe_failures(
         ControllerState(program("", "controller"), False, False), steps, set(), set(), labelled=True
     )
-    assert "Slurm has not started the workers. `scontrol ping` tells whether it answers" in message
+    assert "Slurm has not started the workers. `scontrol ping` shows whether it answers" in message
     assert "`sinfo --Node --nodes=n[1-3]` whether the nodes do" in message
     assert "    srun: error: Unable to contact slurm controller" in message
     alone = describe_failures(

@@ -105,7 +105,7 @@ def check_names(facts: Facts) -> list[Finding]:
         wrong,
         "hpcml tries addresses instead of names; torch.distributed (gloo), dask, Ray and MPI look up the "
         "host's own name, and then listen where no other node reaches them",
-        'getent ahostsv4 "$(hostname)"   (on such a node; 127.0.1.1 comes from its /etc/hosts: tell the '
+        'getent ahostsv4 "$(hostname)"   (on such a node; 127.0.1.1 comes from its /etc/hosts: ask the '
         "administrators)\nand for torch: export GLOO_SOCKET_IFNAME=<the name of the interface>",
     )
     return found or (fine("host names", "each host's name resolves to an address of its own") if computers else [])
@@ -141,6 +141,6 @@ def check_clocks(facts: Facts) -> list[Finding]:
         wrong,
         "times of files and logs are wrong: make, caches and locks of other libraries rely on them; from 300 s "
         "on, Slurm's own messages are refused",
-        f"srun --overlap -w {listed(tuple(wrong))} date   (and tell the administrators)" if wrong else "",
+        f"srun --overlap -w {listed(tuple(wrong))} date   (and ask the administrators)" if wrong else "",
     )
     return found or fine("clocks", "no node differs from this host by more than a second")

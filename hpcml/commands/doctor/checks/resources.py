@@ -25,7 +25,7 @@ def _limit_advice(facts: Facts) -> str:
     if facts.slurm is None:
         return "and raise it, in /etc/security/limits.conf"
     if facts.slurm.config.get("PropagateResourceLimits") == "NONE":
-        return "and tell the administrators: slurmd gives its own limits to all jobs"
+        return "and ask the administrators: slurmd gives its own limits to all jobs"
     return (
         "Slurm gives a job the limits of the shell that submitted it: raise them there first (ulimit), or submit "
         "with --propagate=NONE"

@@ -34,7 +34,7 @@ def check_slurm(facts: Facts) -> list[Finding]:
         if no_cluster:
             why = "this computer belongs to no cluster: a Cluster uses this computer's CPUs alone"
         severity = Severity.SLOW if no_cluster else Severity.WILL_FAIL
-        return [Finding(severity, "Slurm", lines, why, "scontrol ping   (and tell the administrators)")]
+        return [Finding(severity, "Slurm", lines, why, "scontrol ping   (and ask the administrators)")]
     return fine("Slurm", facts.slurm.version)
 
 
