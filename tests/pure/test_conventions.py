@@ -41,8 +41,8 @@ REACHED_THROUGH = {
     },
     "hpcml.training.rank_env": {"training.ranks.environment"},
     "hpcml.training.Checkpoints": {
-        "training.checkpoints.checkpoints", "training.checkpoints.files", "training.checkpoints.reader",
-        "training.checkpoints.versions", "training.checkpoints.writer",
+        "training.checkpoints.checkpoints", "training.checkpoints.files", "training.checkpoints.versions",
+        "training.checkpoints.writer",
     },
     "hpcml.training.DataParallel": {
         "training.parallel.data_parallel", "training.parallel.flat_values", "training.parallel.torch_gradients",
