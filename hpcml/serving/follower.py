@@ -2,8 +2,10 @@
 
 import itertools
 import logging
+import math
 import os
 import threading
+import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any
@@ -19,6 +21,7 @@ __all__ = ["Follower", "ReadyModel", "Served"]
 log = logging.getLogger("hpcml")
 
 LOOK_SECONDS = 0.2  # between two looks at the version in use
+RETRY_SECONDS = 5.0  # from the failure of a version to its next attempt
 PREPARE_SECONDS = 120.0  # for the workers to have a model ready
 START_PAUSE_SECONDS = 0.05  # that a worker stays with the first model, so that all get it before the first item
 
@@ -104,28 +107,31 @@ class ReadyModel:
 class Follower:
     """Thread that looks for another version in use, and calls `use` with that when the workers have it.
 
-    A version that cannot be loaded is logged, and the former one stays.
+    A version that cannot be loaded is logged, and the former one stays. The version is tried again after a while:
+    a node that was lost meanwhile may have been the cause.
     """
 
     def __init__(
         self, served: Served, cluster: Cluster, current: int, use: Callable[[ReadyModel], object]
     ) -> None:
-        self._served, self._cluster, self._seen, self._use = served, cluster, current, use
+        self._served, self._cluster, self._current, self._use = served, cluster, current, use
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._follow, name="hpcml-follower", daemon=True)
         if served.version is None:
             self._thread.start()
 
     def _follow(self) -> None:
-        logged = ""
+        tried, again, logged = 0, 0.0, ""
         while not self._ended.wait(LOOK_SECONDS):
             try:
                 wanted = self._served.wanted()
-                if wanted == self._seen:
+                if wanted == self._current or (wanted == tried and time.monotonic() < again):
                     continue
-                self._seen = wanted
+                tried, again = wanted, math.inf
                 self._use(ReadyModel.of(self._served.load(wanted), self._cluster))
+                self._current = wanted
             except Exception as error:
+                again = time.monotonic() + RETRY_SECONDS
                 if not self._ended.is_set() and str(error) != logged:
                     log.error("the former version stays in use: %s", error)
                     logged = str(error)

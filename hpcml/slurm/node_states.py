@@ -8,9 +8,9 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from hpcml.slurm.hostlist import compress
+from hpcml.slurm.hostlist import compress, expand
 
-__all__ = ["NodeState", "late_in_words", "parse_node_states", "parse_resume_timeout"]
+__all__ = ["NodeState", "late_in_words", "lost_nodes", "parse_node_states", "parse_resume_timeout"]
 
 # Signs that sinfo appends to a state, see NODE STATE CODES in sinfo(1); others are of no account for a job.
 _SIGNS = {
@@ -22,6 +22,7 @@ _SIGNS = {
     "*": "does not respond",
 }
 _FAILED = ("down", "fail", "failing", "error", "unknown")
+_LOST = re.compile(r"failed on node (\S+?):|Node failure on (\S+)")  # in the log of srun
 _RESUME_TIMEOUT = 60.0  # seconds, Slurm's own default
 
 
@@ -34,6 +35,11 @@ class NodeState:
 
     late: str = ""
     failed: bool = False
+
+    @property
+    def is_gone(self) -> bool:
+        """True where Slurm has given the node up, or has no answer of it."""
+        return self.failed or self.late == _SIGNS["*"]
 
 
 def parse_node_states(text: str, names: Iterable[str]) -> dict[str, NodeState]:
@@ -71,6 +77,18 @@ def late_in_words(states: Mapping[str, NodeState]) -> str:
         if state.late:
             alike[state.late].append(name)
     return "; ".join(f"{compress(names)} {words}" for words, names in alike.items())
+
+
+def lost_nodes(text: str) -> set[str]:
+    """Return the nodes that srun could not reach, or has lost, by its log.
+
+    Examples
+    --------
+    >>> from hpcml.slurm.node_states import lost_nodes
+    >>> lost_nodes("srun: error: Task launch for StepId=2.3 failed on node n3: Communication connection failure")
+    {'n3'}
+    """
+    return {name for found in _LOST.findall(text) for name in expand("".join(found))}
 
 
 def parse_resume_timeout(config: str) -> float:

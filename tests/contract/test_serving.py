@@ -195,8 +195,8 @@ def test_items_are_scored_and_a_bad_item_harms_no_other(serve_stream, redis_serv
 
 
 @needs_redis
-def test_promotions_and_rollbacks_drop_no_item(serve_stream, redis_server, store):
-    """The results change to the other version, and each item has one."""
+def test_promotions_and_rollbacks_drop_no_item(serve_stream, redis_server, store, tmp_path):
+    """The results change to the other version; one that cannot be read is tried again."""
     client, numbers, enough = redis_server.client, [], threading.Event()
     server = serve_stream().wait_ready()
 
@@ -223,13 +223,22 @@ def test_promotions_and_rollbacks_drop_no_item(serve_stream, redis_server, store
     assert all(found[number]["value"] == [found[number]["version"], number] for number in numbers)
     versions = [found[number]["version"] for number in numbers]
     assert {version for version, _ in itertools.groupby(versions)} == {1, 2, 3}
-    store.version("m", 3).model_file.unlink()
+    file = store.version("m", 3).model_file
+    file.rename(tmp_path / "elsewhere")
     (store.directory / "m/current.json").write_text((store.directory / "m/current.json").read_text().replace(
         '"used": [\n  1,\n  2\n ]', '"used": [\n  1,\n  3\n ]'))  # fmt: skip
     wait_until(lambda: "the former version stays in use" in server.output(), what=server.output)
     add(client, [10**6])
     assert wait_for_results(client, [10**6], server)[10**6]["version"] == 2
-    assert server.end() == (len(numbers) + 1, 0)
+    (tmp_path / "elsewhere").rename(file)
+    later = iter(range(10**6 + 1, 2 * 10**6))
+
+    def is_served():
+        add(client, [number := next(later)])
+        return wait_for_results(client, [number], server)[number]["version"] == 3
+
+    wait_until(is_served, what=server.output)
+    assert server.end() == (len(numbers) + next(later) - 10**6, 0)
 
 
 @needs_redis

@@ -120,3 +120,35 @@ def test_a_lost_node_ends_the_ranks_and_is_named(cluster):
     cluster.kill_node("n3")
     cluster.wait_state(job, "COMPLETING", "FAILED", timeout=120)  # Slurm waits for the node
     assert "hpcml: rank 2 of 3, on n3, is lost: nothing has come from that node for 20 s" in cluster.output(job)
+
+
+@pytest.mark.release("22.05")
+@pytest.mark.parametrize("first", ["nothing comes from the node", "a rank of another node fails"])
+def test_a_restart_goes_on_without_a_lost_node(first, cluster):
+    """All ranks wait for ever in the first start, and none in the next. The job ends when the node is back."""
+    text = job_text(cluster, "--restarts 1 --min-slots 2", "9:0")
+    job = cluster.sbatch(text, "-N3", "-n3", "--no-kill")
+    wait_until(lambda: worlds(cluster.output(job)))
+    cluster.kill_node("n2")
+    if first.startswith("a rank"):
+        (rank,) = [one for one in cluster.processes("n3") if str(PROGRAM) in one.argv[1:2]]
+        os.kill(rank.pid, signal.SIGKILL)
+    wait_until(lambda: len(worlds(cluster.output(job))) == 2, 120, lambda: cluster.output(job))
+    cluster.boot_node("n2")
+    end = cluster.wait(job, timeout=60)
+    assert end.state == "COMPLETED", end.output
+    second = worlds(end.output)[1]
+    assert_places(second, ["n1", "n3"])
+    assert {rank["TORCHELASTIC_RESTART_COUNT"] for rank in second} == {"1"}
+    assert "hpcml: n2 is left out: 2 ranks, as --min-slots=2 allows" in end.output
+
+
+@pytest.mark.release("24.11")
+def test_a_node_that_srun_does_not_reach_is_named_with_what_to_type(cluster):
+    text = job_text(cluster, header="until [ -e go ]; do sleep 0.1; done")
+    job = cluster.sbatch(text, "-N3", "-n3", "--no-kill")
+    cluster.wait_state(job, "RUNNING")
+    cluster.kill_node("n3")
+    (cluster.shared_dir / "go").touch()
+    cluster.wait_state(job, "COMPLETING", "FAILED", timeout=120)
+    assert "n3 does not answer. To run the ranks of the other nodes: --min-slots=2" in cluster.output(job)

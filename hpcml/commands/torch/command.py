@@ -7,12 +7,13 @@ import argparse
 import json
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import asdict, replace
 from pathlib import Path
 
 from hpcml.cluster.options import Options
 from hpcml.commands.torch.end import RunEnd
+from hpcml.commands.torch.nodes_left import advice, find_gone, nodes_left
 from hpcml.commands.torch.output import SlowInbox
 from hpcml.engines.plan import make_nodes
 from hpcml.errors import CommandError, EngineError
@@ -21,6 +22,7 @@ from hpcml.journal.runs import new_run_dir
 from hpcml.slurm.allocation import Allocation, detect
 from hpcml.slurm.commands import step_environment
 from hpcml.slurm.gpus import JobGpus
+from hpcml.slurm.hostlist import compress
 from hpcml.slurm.node_wait import await_job
 from hpcml.slurm.nodes import Node
 from hpcml.slurm.ranks import training_step
@@ -34,7 +36,6 @@ MODULE = "hpcml.commands.torch.rank"
 REFUSED = {
     "resume": "there is no journal. The script loads its own last checkpoint",
     "task_timeout": "there are no tasks. Give the job a time limit",
-    "min_slots": "the world is whole or not at all. Leave the nodes out that do not come: sbatch --exclude=…",
     "stage_env": "ranks are started from the environment of this command",
     "container": "start this command in the container on each node: srun apptainer exec image.sif hpcml run …",
     "container_image": "start this command in the container on each node: srun --container-image=… hpcml run …",
@@ -112,10 +113,11 @@ class _Run:
         options = Options.from_arguments(vars(arguments))
         self._allocation = detect(environment)
         self._nodes = make_nodes(self._allocation, cpus, True, **options.of_slots)
-        self._size = sum(node.slots for node in self._nodes)
+        self._min_slots = options.min_slots
         self._environment = environment if self._allocation is None else step_environment(environment)
         label = self._allocation.label if self._allocation else "local"
         self._run_dir = new_run_dir(options.run_dir or Path(".hpcml"), label)
+        self._log = self._run_dir / "ranks.log"
         self._timeout = options.timeout
         self._restarts: int = arguments.restarts
         self._is_quiet = not options.progress
@@ -126,23 +128,52 @@ class _Run:
         self._inbox = inbox
         self._end = end
 
+    @property
+    def _size(self) -> int:
+        return sum(node.slots for node in self._nodes)
+
     def run(self) -> int:
         """Run the ranks, again after each failure for which a restart is left; return the exit status."""
         self._gpus = self._await_job()
-        for restart in range(self._restarts + 1):
+        self._leave_out_gone()
+        restart = 0
+        while True:
             began = time.monotonic()
-            failed, status, is_stopped = self._start(restart)
+            try:
+                failed, status, is_stopped = self._start(restart)
+            except EngineError as error:
+                if self._leave_out_gone():
+                    continue
+                raise EngineError(f"{error}{advice(self._nodes, self._read_log())}") from None
             if is_stopped:
                 return self._end.finish(failed.exit_status if failed else status)
             if failed is None:
                 self._write_measures(time.monotonic() - began)
                 return 0
-            print(f"hpcml: {failed.describe(self._size)}", file=sys.stderr, flush=True)
-            if restart < self._restarts:
-                number = f"{restart + 1} of {self._restarts}"
-                print(f"hpcml: restart {number} of all ranks", file=sys.stderr, flush=True)
-        assert failed is not None
-        return failed.exit_status
+            self._print(failed.describe(self._size))
+            if restart == self._restarts:
+                return failed.exit_status
+            restart += 1
+            self._leave_out_gone({failed.node} if failed.is_lost else set())
+            self._print(f"restart {restart} of {self._restarts} of all ranks")
+
+    def _leave_out_gone(self, gone: Set[str] = frozenset()) -> bool:
+        """Leave out nodes that are gone, where the world may be smaller; return whether there were any."""
+        if self._allocation is None or self._min_slots is None:
+            return False
+        gone |= find_gone(self._nodes, self._read_log(), self._environment)
+        left = nodes_left(self._nodes, gone, self._min_slots)
+        names = compress([node.name for node in self._nodes if node not in left])
+        self._nodes = left
+        if names:
+            self._print(f"{names} is left out: {self._size} ranks, as --min-slots={self._min_slots} allows")
+        return bool(names)
+
+    def _read_log(self) -> str:
+        return self._log.read_text(errors="replace") if self._log.exists() else ""
+
+    def _print(self, text: str) -> None:
+        print(f"hpcml: {text}", file=sys.stderr, flush=True)
 
     def _await_job(self) -> JobGpus | None:
         """Wait until Slurm has switched on all nodes of the job; return the job's GPUs, None where it has none."""
@@ -164,7 +195,7 @@ class _Run:
             ),
             inputs=inputs,
             environment=self._environment,
-            log=self._run_dir / "ranks.log",
+            log=self._log,
             timeout=self._timeout,
         )
         with Ranks(launch, self._inbox, _write) as ranks:
@@ -200,11 +231,7 @@ class _Run:
         names = [node.name for node in self._nodes]
         hosts = ", ".join(names[:8]) + (", …" if len(names) > 8 else "")
         ranks = f"{self._size} rank" + ("s" if self._size != 1 else "")
-        print(
-            f"hpcml: engine torch, {ranks} on {hosts} ({where}), started in {seconds:.1f} s",
-            file=sys.stderr,
-            flush=True,
-        )
+        self._print(f"engine torch, {ranks} on {hosts} ({where}), started in {seconds:.1f} s")
 
 
 def _write(number: int, data: bytes) -> None:

@@ -17,7 +17,7 @@ from hpcml.training import rank_env
 __all__ = ["become_rank", "is_rank", "join_ranks"]
 
 _OF_TORCHRUN = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
-_REFUSED = ("restarts", "requeue", "slots_per_node", "max_slots")
+_REFUSED = ("restarts", "requeue", "slots_per_node", "max_slots", "min_slots")
 
 
 def is_rank(environment: Mapping[str, str]) -> bool:

@@ -17,10 +17,10 @@ from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 from hpcml.engines.ipyparallel.fleet import Fleet
-from hpcml.engines.nodes.mpi_explanation import lost_nodes
 from hpcml.engines.nodes.rank_step import RankStep
 from hpcml.engines.plan import Plan
 from hpcml.slurm.hostlist import compress
+from hpcml.slurm.node_states import lost_nodes
 from hpcml.slurm.nodes import Node
 from hpcml.slurm.process import Program
 

@@ -12,10 +12,11 @@ from dataclasses import dataclass
 from hpcml.engines.mpi.answers import Answers
 from hpcml.engines.mpi.step import MpiStep, StepStarter
 from hpcml.engines.mpi.workers import MpiWorkers
-from hpcml.engines.nodes.mpi_explanation import explain_end, has_crashed, lost_nodes
+from hpcml.engines.nodes.mpi_explanation import explain_end, has_crashed
 from hpcml.engines.nodes.node_data import NodeData
 from hpcml.engines.plan import Plan
 from hpcml.errors import HpcmlError
+from hpcml.slurm.node_states import lost_nodes
 from hpcml.slurm.nodes import Node
 from hpcml.slurm.process import Program
 

@@ -3,9 +3,8 @@
 import re
 
 from hpcml.engines.nodes.mpi_plugin import Library, wanted_plugins
-from hpcml.slurm.hostlist import expand
 
-__all__ = ["explain", "explain_end", "has_crashed", "lost_nodes"]
+__all__ = ["explain", "explain_end", "has_crashed"]
 
 # What libraries say whose ranks do not find each other, and how an error states the same. Seen with MPICH 5.0.2 by
 # pmix, Open MPI 4.1.4 by pmi2 and none; the last is `hpcml.engines.nodes.rank_start.WrongWorld`.
@@ -15,21 +14,6 @@ _SIGNS = {
     r"MPIDI_UCX_comm_addr_exchange": "its ranks could not exchange their addresses, by UCX",
     r"(\d+ of \d+) ranks together": "{} ranks were started together",
 }
-
-
-_LOST = re.compile(r"failed on node (\S+?):|Node failure on (\S+)")
-
-
-def lost_nodes(text: str) -> set[str]:
-    """Return the nodes that srun could not reach, or has lost, by its log.
-
-    Examples
-    --------
-    >>> from hpcml.engines.nodes.mpi_explanation import lost_nodes
-    >>> lost_nodes("srun: error: Task launch for StepId=2.3 failed on node n3: Communication connection failure")
-    {'n3'}
-    """
-    return {name for found in _LOST.findall(text) for name in expand("".join(found))}
 
 
 _CRASH = re.compile(r"=== backtrace \(tid|\*\*\* Process received signal|Caught signal \d")

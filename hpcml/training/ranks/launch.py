@@ -123,7 +123,7 @@ class Ranks:
         running = set(self._programs)
         while running and not self._is_given_up:
             program, message = self._next(watch())
-            if message is None and program is not None:
+            if message is None and program in running:  # and none of an earlier start, which has ended late
                 running.discard(program)
                 if program.status and self._failed is None and not self.is_stopped:
                     self._end(FAILED_SECONDS)

@@ -5,14 +5,14 @@ import sys
 import time
 
 import pytest
-from patience import promised
+from patience import promised, wait_until
 
 from hpcml.commands.torch.command import rank_commands
 from hpcml.errors import EngineError
 from hpcml.slurm.allocation import Allocation
 from hpcml.slurm.gpus import parse_job_gpus
 from hpcml.slurm.nodes import Node
-from hpcml.slurm.process import Inbox
+from hpcml.slurm.process import Inbox, Program
 from hpcml.slurm.ranks import training_step
 from hpcml.training.ranks.launch import Launch, Ranks
 from hpcml.training.ranks.rank_end import RankEnd
@@ -88,6 +88,28 @@ def test_rank_0_that_does_not_come_is_an_error_that_ends_all(tmp_path):
     with pytest.raises(EngineError, match=r"rank 0 has not started within 0.5 s .*\n.*waiting"):
         launched(tmp_path, "import sys; print('waiting', file=sys.stderr, flush=True); sys.stdin.read()", 0.5)
     assert time.monotonic() - began < promised(5)
+
+
+def test_a_program_of_an_earlier_start_that_ends_late_ends_no_other(tmp_path):
+    inbox = Inbox()
+    failing = (sys.executable, "-I", "-S", "-c", "exit(137)")
+    earlier = Program("earlier", failing, {}, inbox, tmp_path / "earlier.log")
+    wait_until(lambda: not inbox.empty())
+    rank = """if True:
+    import json, sys, time
+    print(json.dumps({"rank": 0, "here": "n1", "step": "", "address": "n1:1"}), flush=True)
+    orders = [json.loads(sys.stdin.readline())]
+    time.sleep(0.5)
+    print(json.dumps({"rank": 0, "node": "n1", "ended": 0}), flush=True)
+    assert "start" in orders[0]
+    """
+    launch = Launch(((sys.executable, "-I", "-S", "-c", rank),), {}, tmp_path / "ranks.log", 60.0)
+    with Ranks(launch, inbox, lambda *_: None) as ranks:
+        ordered = []
+        ranks._order = lambda order, send=ranks._order: (ordered.append(order), send(order))
+        assert ranks.run(lambda: None, lambda _: None) is None
+    earlier.stop()
+    assert ordered == [{"start": "n1:1"}]
 
 
 def test_a_step_that_slurm_refuses_is_an_error_with_its_words(tmp_path):
