@@ -73,4 +73,4 @@ def test_a_stream_is_served_on_three_nodes(cluster):
     assert {one["version"] for one in results} == {1, 2}
     assert {one["value"][0] for one in results} == {"n1", "n2", "n3"}
     assert (shared / "died").exists()
-    assert f"served {sent} items in" in end.output
+    assert f"served {sent:,} items in" in end.output
