@@ -18,7 +18,6 @@ import json
 import logging
 import os
 import re
-import shutil
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any
@@ -34,7 +33,7 @@ __all__ = [
     "make_version",
     "point_to",
     "read_manifest",
-    "remove_old",
+    "retire_old",
     "versions_of",
     "write_manifest",
 ]
@@ -151,16 +150,21 @@ def point_to(version: Path) -> None:
     sync_directory(version.parent)
 
 
-def remove_old(newest: Path, keep: int | None, damaged: Collection[Path]) -> None:
-    """Remove versions before `newest`: incomplete ones, and all but the last `keep` that are not damaged."""
+def retire_old(newest: Path, keep: int | None, damaged: Collection[Path]) -> list[Path]:
+    """Make incomplete versions of those before `newest` that are to be removed, and return their directories.
+
+    These are the incomplete ones, and all but the last `keep` that are not damaged.
+    """
     before = [path for path in versions_of(newest.parent) if _serial(path.name) <= _serial(newest.name)]
     whole = [path for path in before if path not in damaged]
     kept = set(before if keep is None else whole[:keep])
+    retired = []
     for name in _names(newest.parent):
         path = newest.parent / name
         is_damaged = path in damaged and (keep is None or _serial(name) > _serial(whole[:keep][-1].name))
         if _serial(name) < _serial(newest.name) and path not in kept and not is_damaged:
-            (path / _MANIFEST).unlink(missing_ok=True)  # first: a version that is half removed is no version
-            shutil.rmtree(path, ignore_errors=True)
+            (path / _MANIFEST).unlink(missing_ok=True)
+            retired.append(path)
     for path in newest.parent.glob(f".{_POINTER}-*"):  # left by a process that was killed
         path.unlink(missing_ok=True)
+    return retired

@@ -6,14 +6,16 @@
         │
         ▼
     thread "hpcml checkpoint"   writes this rank's part; on rank 0 waits for the others', then replaces the pointer
+                                and removes old versions
 
+Old versions are always removed in a thread: the removal of large files takes a third of the time of their writing.
 One such thread runs at a time: `begin`, `settle` and `close` join it.
 """
 
 import contextlib
 import shutil
 import threading
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,7 +26,7 @@ from hpcml.journal.checkpoint_lock import CheckpointLock
 from hpcml.training.checkpoints.parts import Values, complete, write_part
 from hpcml.training.checkpoints.surroundings import random_state, surroundings
 from hpcml.training.checkpoints.values import Array, pack_values
-from hpcml.training.checkpoints.versions import make_version, point_to, remove_old, versions_of
+from hpcml.training.checkpoints.versions import make_version, point_to, retire_old, versions_of
 from hpcml.training.rank_group import RankGroup
 
 __all__ = ["NewVersion", "Turn", "VersionWriter"]
@@ -105,19 +107,28 @@ class VersionWriter:
             with self._group.together():
                 write_part(version.path, self._group.rank, version.values, version.about, mine)
             with self._group.together():
-                self._publish(version)
+                old = self._publish(version)
         except BaseException:
             self.drop(version.path)
             raise
+        if old:
+            self._start(_remove, old)
 
     def finish_apart(self, version: NewVersion) -> None:
         """Copy the arrays of a version, and complete it in a thread."""
         with self._group.together():
             copied = {name: (tree, self._copied(name, arrays)) for name, (tree, arrays) in version.values.items()}
         self._apart = version.path
-        arguments = (version._replace(values=copied),)
-        self._thread = threading.Thread(target=self._finish_apart, args=arguments, name="hpcml checkpoint")
-        self._thread.start()
+        self._start(self._finish_apart, version._replace(values=copied))
+
+    def _start(self, function: Callable[[Any], None], argument: Any) -> None:
+        thread = threading.Thread(target=function, args=(argument,), name="hpcml checkpoint")
+        try:
+            thread.start()
+        except RuntimeError:  # Python is ending, and starts no thread
+            function(argument)
+        else:
+            self._thread = thread
 
     def _copied(self, name: str, arrays: Iterable[Array]) -> list[Array]:
         """Return copies in the memory of the former ones where they fit: new memory takes longer than the copy."""
@@ -133,7 +144,7 @@ class VersionWriter:
     def _finish_apart(self, version: NewVersion) -> None:
         try:
             write_part(version.path, self._group.rank, version.values, version.about, [])
-            self._publish(version)
+            _remove(self._publish(version))
         except BaseException as error:
             self._failure = error
 
@@ -146,11 +157,13 @@ class VersionWriter:
         shares = enumerate(sorted(ranks.items()))
         return [name for place, (name, seers) in shares if seers[place % len(seers)] == self._group.rank]
 
-    def _publish(self, version: NewVersion) -> None:
-        if self._group.rank == 0:
-            complete(version.path, version.step, self._group.size, self._is_ending)
-            point_to(version.path)
-            remove_old(version.path, self._keep, self._damaged)
+    def _publish(self, version: NewVersion) -> list[Path]:
+        """Complete a version on rank 0; return the directories that are to be removed."""
+        if self._group.rank > 0:
+            return []
+        complete(version.path, version.step, self._group.size, self._is_ending)
+        point_to(version.path)
+        return retire_old(version.path, self._keep, self._damaged)
 
     def _is_ending(self) -> bool:
         return self._ends or not threading.main_thread().is_alive()
@@ -192,3 +205,8 @@ class VersionWriter:
             if self._lock is not None:
                 self._lock.release()
                 self._lock = None
+
+
+def _remove(directories: Iterable[Path]) -> None:
+    for directory in directories:
+        shutil.rmtree(directory, ignore_errors=True)
