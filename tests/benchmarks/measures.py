@@ -150,6 +150,7 @@ MEASURES = (
     *(_measure(f"scale_{seconds}s", "slots", {"limit": 100_000}) for seconds in (1, 10, 100)),
     *(_measure(f"train_sum_{ranks}", "s", allreduce=Goal(1.0)) for ranks in (2, 3)),
     _measure("train_epoch_2", "s", by_hand=Goal(1.1), ideal=Goal(1 / 0.9)),
+    _measure("train_torch_2", "s", ddp=Goal(1.1)),
     _measure("train_uneven_2", "s", ideal=Goal(1.1)),
     _measure("checkpoint_write", "MB/s", disk=Goal(0.7, at_least=True)),
     _measure("checkpoint_stall", "of the save", {"limit": 0.2}, limit=Goal(1.0)),
@@ -277,6 +278,7 @@ GROUPS = (
     (
         Run("hpcml", "training", 2, ("train_sum_2", "train_epoch_2", "train_uneven_2"), None),
         Run("hpcml", "training", 3, ("train_sum_3",), None),
+        Run("hpcml", "torch_epoch", 2, ("train_torch_2",), None, timeout=1200),
         Run("hpcml", "training", 1, ("checkpoint_write", "checkpoint_stall"), None),
     ),
     (Run("hpcml", "jobs", 12, _ARRAYS, (), timeout=600, repeats=1, login=True),),
