@@ -12,9 +12,8 @@ __all__ = ["TaskQueue"]
 # A busy worker is sent a second frame only if a frame lasts less than this. Behind a longer one the second would
 # wait, while another worker may soon be free.
 PREFETCH_SECONDS = 0.5
-# Near the end, a slow worker would still have two frames when the fast ones have ended theirs.
+# A slow worker would still have two frames when the fast ones have ended theirs.
 UNEVEN_PREFETCH_SECONDS = 0.03
-UNEVEN_FRAMES = 4  # that each worker will still get: then the end is not near
 
 
 class TaskQueue:
@@ -83,7 +82,7 @@ class TaskQueue:
         """Return how many tasks of `group` may be sent now."""
         width = group.waiting[0].call.width or slots
         size = frame_size(group.seconds, len(group.waiting), min(width, slots))
-        prefetch = width >= slots and group.seconds is not None and _is_short(size * group.seconds, group, slots)
+        prefetch = width >= slots and group.seconds is not None and _is_short(size * group.seconds, group)
         if self._limit is not None:  # the limit counts from the sending of a frame
             prefetch = False
             size = size if size * (group.seconds or 0) < self._limit / 10 else 1
@@ -135,9 +134,8 @@ class TaskQueue:
         return self.remove(lambda _: True)
 
 
-def _is_short(seconds: float, group: Group, slots: int) -> bool:
+def _is_short(seconds: float, group: Group) -> bool:
     """Return whether a frame of so many seconds may wait at a busy worker."""
     if seconds >= PREFETCH_SECONDS:
         return False
-    left = group.waiting_calls * (group.seconds or 0.0) / max(slots, 1)
-    return seconds < UNEVEN_PREFETCH_SECONDS or left > UNEVEN_FRAMES * seconds or not group.is_uneven
+    return seconds < UNEVEN_PREFETCH_SECONDS or not group.is_uneven
