@@ -162,7 +162,9 @@ def main() -> None:
     assert pool == "hpcml"
     if "OMPI_COMM_WORLD_RANK" not in os.environ:
         os.environ["OMP_NUM_THREADS"] = "1"
-        words = ["--allow-run-as-root", "--oversubscribe", "-n", ranks, sys.executable, *sys.argv]
+        # A rank alone has all cores, as a process without mpiexec: a checkpoint is hashed while it is written.
+        cores = ["--bind-to", "none"] if ranks == "1" else []
+        words = ["--allow-run-as-root", "--oversubscribe", *cores, "-n", ranks, sys.executable, *sys.argv]
         os.execvp("mpiexec", ["mpiexec", *words])
     from mpi4py import MPI
 
