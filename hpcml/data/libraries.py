@@ -6,7 +6,6 @@ import json
 import os
 import sys
 import sysconfig
-from importlib import metadata
 from pathlib import Path
 
 __all__ = ["is_users", "version"]
@@ -72,6 +71,8 @@ def version(library: str) -> str:
         return ""
     found = vars(sys.modules[library]).get("__version__") if library in sys.modules else None
     if not isinstance(found, str):
+        from importlib import metadata  # takes as long to load as a tenth of hpcml
+
         with contextlib.suppress(Exception):
             found = metadata.version(library)
     return str.__str__(found) if isinstance(found, str) else ""  # torch's is of a class of its own

@@ -6,7 +6,6 @@ A cell is known by the id of the message that ordered it; in a terminal, which h
 import logging
 import sys
 import threading
-from asyncio import CancelledError
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, Self
@@ -97,5 +96,7 @@ def _is_interrupted(result: Any) -> bool:
     """Return whether a cell was interrupted; one that awaits something has no result then."""
     if result is None:
         return True
+    from asyncio import CancelledError  # which IPython has loaded; other programs need not
+
     errors = (result.error_in_exec, result.error_before_exec)
     return any(isinstance(error, KeyboardInterrupt | CancelledError) for error in errors)
