@@ -72,7 +72,8 @@ class _Signals:
             signal.signal(number, self._handle)
 
     def _handle(self, number: int, _: FrameType | None) -> None:
-        signal.signal(number, signal.SIG_DFL)
+        for ending in SIGNALS:
+            signal.signal(ending, signal.SIG_DFL)
         if self.act is None:
             sys.exit(128 + number)
         self.act(signal.Signals(number).name)

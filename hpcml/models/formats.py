@@ -95,7 +95,7 @@ def _arrays(model: Mapping[Any, Any]) -> dict[str, Any]:
         if not isinstance(name, str):
             raise HpcmlError(f"the arrays of a model have names; {name!r} is a {type(name).__name__}")
         try:
-            # ascontiguousarray() would make an array of one number of a number.
+            # ascontiguousarray() gives an array without dimensions one dimension.
             array = np.asarray(value, order="C")
         except (TypeError, ValueError, RuntimeError) as error:
             raise HpcmlError(f"{name!r} of the model is no array: {error}") from error

@@ -40,8 +40,8 @@ class RedisStream:
     stream, group
         Names of the stream and of its consumer group; both are made where there are none.
     claim
-        Seconds after which the items of a server that is gone are taken over. A server that lives says so three
-        times as often.
+        Seconds after which the items of a server that is gone are taken over. A running server renews its claim
+        three times as often.
     keep
         Seconds that a result is kept.
 
@@ -106,7 +106,7 @@ class RedisStream:
         return self._items(found[0][1]) if found else []
 
     def _upkeep(self, limit: int) -> list[Item]:
-        """Say that this server lives, and take over items of one that is gone."""
+        """Renew the claim of this server, and take over items of one that is gone."""
         seconds, microseconds = self._client.time()
         self._clock_offset = time.time() - seconds - microseconds / 1e6
         names = (self._stream, self._group, self._consumer)

@@ -16,7 +16,7 @@ _scorers: dict[str, "Scorer"] = {}
 
 
 class ResultError(Exception):
-    """The scoring function has not returned one result for each item."""
+    """Error of a scoring function that has not returned one result for each item."""
 
 
 class Scorer(NamedTuple):

@@ -66,7 +66,7 @@ class JobGpus:
         return ", ".join(str(group) for group in self.nodes.get(node, ()))
 
     def step_options(self, nodes: Iterable[str]) -> tuple[str, ...]:
-        """Return options of srun that give a step of one task on each of `nodes` as many GPUs as all of them have.
+        """Return options of srun for a step of one task on each of `nodes`: as many GPUs as each of them has.
 
         A job that asks for a number on each node, as by ``--gres=gpu:2``, needs none. Measured with Slurm 22.05
         and 24.11: in a job of ``--gpus-per-task=1`` such a step has one GPU a node; in one of ``--gpus=8``, one on

@@ -28,7 +28,7 @@ _RESUME_TIMEOUT = 60.0  # seconds, Slurm's own default
 
 @dataclass(frozen=True)
 class NodeState:
-    """State of a node: "" in `late` where it is ready, else why not, in words.
+    """State of a node: ``late`` is "" for one that is ready, else the reason in words.
 
     ``failed`` is whether Slurm has given it up: it will not come by itself.
     """
@@ -38,7 +38,7 @@ class NodeState:
 
     @property
     def is_gone(self) -> bool:
-        """True where Slurm has given the node up, or has no answer of it."""
+        """True where Slurm has given the node up, or has no answer from it."""
         return self.failed or self.late == _SIGNS["*"]
 
 
@@ -76,7 +76,13 @@ def late_in_words(states: Mapping[str, NodeState]) -> str:
     for name, state in states.items():
         if state.late:
             alike[state.late].append(name)
-    return "; ".join(f"{compress(names)} {words}" for words, names in alike.items())
+    return "; ".join(f"{compress(names)} {_for(len(names), words)}" for words, names in alike.items())
+
+
+def _for(count: int, words: str) -> str:
+    """Return what is said of one node, for so many."""
+    verb, _, rest = words.partition(" ")
+    return words if count == 1 else f"{ {'is': 'are', 'does': 'do'}[verb] } {rest}"
 
 
 def lost_nodes(text: str) -> set[str]:

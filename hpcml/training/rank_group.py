@@ -1,6 +1,7 @@
-"""The ranks that train together: those of a communicator of mpi4py, of torch.distributed, or one process alone."""
+"""Ranks that train together: those of a communicator of mpi4py, of torch.distributed, or one process alone."""
 
 import contextlib
+import os
 import sys
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
@@ -9,9 +10,10 @@ from typing import Any
 import numpy as np
 
 from hpcml.errors import HpcmlError
+from hpcml.training.ranks.mpirun import ranks_of_mpirun
 from hpcml.training.ring import ring_sum
 
-__all__ = ["Alone", "RankGroup", "group_of"]
+__all__ = ["Alone", "RankGroup", "group_of", "is_one_of_several"]
 
 
 class RankGroup(ABC):
@@ -179,3 +181,17 @@ def group_of(comm: Any = None) -> RankGroup:
         f"comm={comm!r}: give a communicator of mpi4py, as comm_map gives one to its function, or a process group "
         "of torch.distributed"
     )
+
+
+def is_one_of_several() -> bool:
+    """Return whether MPI, mpirun or torchrun has made this process one of several ranks.
+
+    A worker of a Cluster is none: it has variables of the step, or of mpirun, that started the Cluster.
+    """
+    MPI: Any = sys.modules.get("mpi4py.MPI")
+    if MPI is not None and MPI.Is_initialized() and not MPI.Is_finalized() and MPI.COMM_WORLD.size > 1:
+        return True
+    world = os.environ.get("WORLD_SIZE", "")
+    ranks = max(ranks_of_mpirun(os.environ), int(world) if world.isdecimal() else 0)
+    worker: Any = sys.modules.get("hpcml.engines.worker")
+    return ranks > 1 and (worker is None or worker.current_worker() is None)

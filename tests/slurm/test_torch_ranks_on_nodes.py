@@ -140,7 +140,7 @@ def test_a_restart_goes_on_without_a_lost_node(first, cluster):
     second = worlds(end.output)[1]
     assert_places(second, ["n1", "n3"])
     assert {rank["TORCHELASTIC_RESTART_COUNT"] for rank in second} == {"1"}
-    assert "hpcml: n2 is left out: 2 ranks, as --min-slots=2 allows" in end.output
+    assert "hpcml: without n2: 2 ranks, as --min-slots=2 allows" in end.output
 
 
 @pytest.mark.release("24.11")
@@ -151,4 +151,4 @@ def test_a_node_that_srun_does_not_reach_is_named_with_what_to_type(cluster):
     cluster.kill_node("n3")
     (cluster.shared_dir / "go").touch()
     cluster.wait_state(job, "COMPLETING", "FAILED", timeout=120)
-    assert "n3 does not answer. To run the ranks of the other nodes: --min-slots=2" in cluster.output(job)
+    assert "srun has no answer from n3. To run the ranks of the other nodes: --min-slots=2" in cluster.output(job)

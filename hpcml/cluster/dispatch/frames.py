@@ -10,7 +10,7 @@ from hpcml.data.envelope import Call, pack_frame
 
 __all__ = ["Frame", "Group", "Task", "belongs_to_any", "fail_all"]
 
-UNEVEN = 1.5  # between the seconds of the slowest worker and those of the fastest
+UNEVEN = 1.5  # seconds of the slowest worker, in those of the fastest, above which workers are uneven
 LARGEST_FRAME_BYTES = 4 << 20  # a larger message only delays its first task
 
 

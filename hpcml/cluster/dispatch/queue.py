@@ -12,7 +12,7 @@ __all__ = ["TaskQueue"]
 # A busy worker is sent a second frame only if a frame lasts less than this. Behind a longer one the second would
 # wait, while another worker may soon be free.
 PREFETCH_SECONDS = 0.5
-# A slow worker would still have two frames when the fast ones have ended theirs.
+# Among uneven workers only shorter frames: a slow worker would hold two when the fast ones have ended theirs.
 UNEVEN_PREFETCH_SECONDS = 0.03
 
 

@@ -39,7 +39,7 @@ def _new_backend(**settings: Any) -> "HpcmlBackend":
 
 
 class _Finder(MetaPathFinder):
-    """Finds joblib where the other finders do, with a loader that registers the backend afterwards."""
+    """Finder of joblib, whose loader registers the backend afterwards."""
 
     _is_asking = False  # the other finders
 
@@ -58,7 +58,7 @@ class _Finder(MetaPathFinder):
 
 
 class _RegisteringLoader(Loader):
-    """Loader of joblib that leaves the module with the loader that it has without this one."""
+    """Loader that has joblib loaded by joblib's own loader, and leaves no trace in the module."""
 
     def __init__(self, loader: Loader, finder: _Finder) -> None:
         self._loader = loader

@@ -166,7 +166,7 @@ class _Run:
         names = compress([node.name for node in self._nodes if node not in left])
         self._nodes = left
         if names:
-            self._print(f"{names} is left out: {self._size} ranks, as --min-slots={self._min_slots} allows")
+            self._print(f"without {names}: {self._size} ranks, as --min-slots={self._min_slots} allows")
         return bool(names)
 
     def _read_log(self) -> str:

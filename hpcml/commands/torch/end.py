@@ -15,7 +15,7 @@ from hpcml.training.ranks.launch import ENDING, Ranks
 
 __all__ = ["RunEnd"]
 
-NOTICE_SECONDS = 25.0  # before the ranks have to have ended: SIGTERM, for a last checkpoint
+NOTICE_SECONDS = 25.0  # from SIGTERM, for a last checkpoint, to the end of the ranks' time
 LOOK_SECONDS = 60.0  # the time limit of a job can be changed
 EXIT_SECONDS = 60.0  # after a signal that ends the ranks, for all that follows
 SIGNAL_SECONDS = 60.0  # for the ranks to end after USR1 or USR2, where the end of the job is unknown

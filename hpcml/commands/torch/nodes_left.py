@@ -40,7 +40,7 @@ def nodes_left(nodes: Sequence[Node], gone: Collection[str], min_slots: int) -> 
     slots = sum(node.slots for node in left)
     if slots < min_slots:
         names = compress([node.name for node in nodes if node.name in gone])
-        raise EngineError(f"{names} is lost, and {slots} slots are left: --min-slots={min_slots} asks for more")
+        raise EngineError(f"without {names}, {slots} slots are left, and --min-slots={min_slots} asks for more")
     return left
 
 
@@ -53,10 +53,10 @@ def advice(nodes: Sequence[Node], log: str) -> str:
     >>> from hpcml.slurm.nodes import Node
     >>> log = "srun: error: Task launch for StepId=2.3 failed on node n2: Communication connection failure"
     >>> print(advice([Node("n1", 4), Node("n2", 4)], log).strip())
-    n2 does not answer. To run the ranks of the other nodes: --min-slots=4
+    srun has no answer from n2. To run the ranks of the other nodes: --min-slots=4
     """
     gone = [node.name for node in nodes if node.name in lost_nodes(log)]
     slots = sum(node.slots for node in nodes if node.name not in gone)
     if not gone or not slots:
         return ""
-    return f"\n{compress(gone)} does not answer. To run the ranks of the other nodes: --min-slots={slots}"
+    return f"\nsrun has no answer from {compress(gone)}. To run the ranks of the other nodes: --min-slots={slots}"

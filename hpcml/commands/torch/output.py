@@ -52,10 +52,10 @@ class Stream:
 
 
 class SlowInbox(Inbox):
-    """Queue that output waits for, while much is waiting in it: ranks that print fast then wait, too."""
+    """Queue whose `put` waits with output while many messages are in it: that slows ranks which print fast."""
 
     is_read = True
-    """False where nobody takes the messages any longer: nothing waits then."""
+    """False where no reader takes the messages any longer: `put` then does not wait."""
 
     def put(self, item: tuple[Program | None, dict[str, Any] | None], *others: Any) -> None:
         """Put a message into the queue, at once where it is no output; see `queue.SimpleQueue`."""

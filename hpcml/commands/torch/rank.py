@@ -6,8 +6,8 @@
               <── here, prints, ended ── stdout  │ this       │ <── stdout, stderr, end ──┘
                                                  └────────────┘ ── holds MASTER_PORT, beside rank 0
 
-The rank is a process of its own, for it is the user's: nothing of hpcml is in it. The end of standard input is the
-end of `hpcml run`, and so of the rank.
+The rank is a process of its own: no module of hpcml is loaded into the user's program. The end of standard input
+is the end of `hpcml run`, and so of the rank.
 """
 
 import contextlib
@@ -33,7 +33,7 @@ from hpcml.training.ranks.place import Place, place_in_step
 
 __all__ = ["main"]
 
-LINE_SECONDS = 0.1  # that a line may take to be complete
+LINE_SECONDS = 0.1  # longest wait for the rest of a line
 ENDING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
 HANDLED = (*ENDING, signal.SIGUSR1, signal.SIGUSR2, signal.SIGCHLD)
 ENDING_SECONDS = 60.0  # after such a signal, in which the end of a rank is no failure
@@ -46,7 +46,7 @@ PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
 class _Rank:
-    """A rank, from its place to its end."""
+    """Rank, from its place to its end."""
 
     def __init__(self, order: Mapping[str, Any]) -> None:
         self._order = order

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from hpcml.data.staging.files import directory_in, unverified_path
-from hpcml.data.staging.takeover import take_over
+from hpcml.data.staging.takeover import LOCK, take_over
 
 __all__ = ["DataDirectories", "remove_left"]
 
@@ -44,11 +44,7 @@ class DataDirectories:
                 _remove_abandoned(place)
             with contextlib.suppress(OSError):
                 path = directory_in(place, name)
-                lock = take_over(path) if again else None
-                if lock is None:
-                    os.mkdir(path, 0o700)  # one that exists is another node's: this place is not the node's own
-                    lock = _lock(path)
-                self._locks.append(lock)
+                self._locks.append(_make_again(path) if again else _make(path))
                 self.paths.append(path)
 
     def renew(self) -> None:
@@ -84,7 +80,7 @@ class DataDirectories:
     def close(self) -> None:
         """Remove the directories with all their files."""
         for path in self.paths:
-            shutil.rmtree(path, ignore_errors=True)
+            _remove(path)
         for lock in self._locks:
             os.close(lock)
         self.paths = []
@@ -92,17 +88,54 @@ class DataDirectories:
 
 
 def remove_left(name: str, places: Sequence[str]) -> None:
-    """Remove the directories of a run on this node, whose owner has ended without that.
+    """Remove this node's directories of a run whose owner has ended without removing them.
 
     Slurm sends SIGTERM to srun too when it ends a job, and srun then has the step killed: an owner may get SIGKILL
-    before it has done anything. Where the driver's node is one of the run's, the driver makes up for it.
+    before it has done anything. Where the driver's node is one of the run's, the driver removes them.
     """
     for place in places:
         path = directory_in(place, name)
         lock = take_over(path)
         if lock is not None:
-            shutil.rmtree(path, ignore_errors=True)
+            _remove(path)
             os.close(lock)
+        else:
+            _remove_empty(path)
+
+
+def _make(path: str) -> int:
+    """Make a directory, and return its lock. Raises OSError."""
+    os.mkdir(path, 0o700)  # one that exists is another node's: this place is not the node's own
+    return _lock(path)
+
+
+def _make_again(path: str) -> int:
+    """Return the lock of a directory that another process of the run has left, or of a new one. Raises OSError."""
+    lock = take_over(path)
+    if lock is not None:
+        return lock
+    _remove_empty(path)
+    try:
+        return _make(path)
+    except FileNotFoundError:  # a process that was just ending has removed the new one
+        return _make(path)
+
+
+def _remove(path: str) -> None:
+    """Remove a directory, its lock as the last file: where this process is killed, another can go on with that."""
+    with contextlib.suppress(OSError):
+        for entry in os.scandir(path):
+            if entry.name != LOCK:
+                with contextlib.suppress(OSError):
+                    os.unlink(entry.path)
+    shutil.rmtree(path, ignore_errors=True)
+
+
+def _remove_empty(path: str) -> None:
+    """Remove a directory of this user whose owner was killed between the removals of the lock and of itself."""
+    with contextlib.suppress(OSError):
+        if os.lstat(path).st_uid == os.geteuid():
+            os.rmdir(path)
 
 
 def _lock(path: str) -> int:
@@ -110,14 +143,14 @@ def _lock(path: str) -> int:
     found = os.lstat(path)
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o077:
         raise PermissionError(errno.EACCES, "not a directory of this user's alone", path)
-    lock = os.open(os.path.join(path, "owner"), os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+    lock = os.open(os.path.join(path, LOCK), os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
     fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     return lock
 
 
 def _is_locked(path: str, lock: int) -> bool:
     try:
-        return os.path.samestat(os.lstat(os.path.join(path, "owner")), os.fstat(lock))
+        return os.path.samestat(os.lstat(os.path.join(path, LOCK)), os.fstat(lock))
     except OSError:
         return False
 
@@ -128,8 +161,11 @@ def _remove_abandoned(place: str) -> None:
         with contextlib.suppress(OSError):  # another process may be sweeping as well
             found = path.lstat()
             ours = stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid()
-            if ours and found.st_mtime < time.time() - LOCK_GRACE_SECONDS and _is_abandoned(path / "owner"):
-                shutil.rmtree(path, ignore_errors=True)
+            if ours and found.st_mtime < time.time() - LOCK_GRACE_SECONDS:
+                if _is_abandoned(path / LOCK):
+                    _remove(str(path))
+                else:
+                    _remove_empty(str(path))
 
 
 def _is_abandoned(lock: Path) -> bool:

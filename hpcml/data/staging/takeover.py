@@ -6,8 +6,10 @@ import os
 import stat
 import time
 
-__all__ = ["take_over"]
+__all__ = ["LOCK", "take_over"]
 
+LOCK = "owner"
+"""Name of the file in a directory of data that its owner has locked."""
 PREDECESSOR_TIMEOUT_SECONDS = 10.0  # a process that is being ended is gone by then
 
 
@@ -19,7 +21,7 @@ def take_over(path: str) -> int | None:
     deadline = time.monotonic() + PREDECESSOR_TIMEOUT_SECONDS
     try:
         found = os.lstat(path)
-        lock = os.open(os.path.join(path, "owner"), os.O_RDWR | os.O_NOFOLLOW)
+        lock = os.open(os.path.join(path, LOCK), os.O_RDWR | os.O_NOFOLLOW)
     except OSError:
         return None
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid():  # another user has put one there

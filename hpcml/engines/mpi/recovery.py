@@ -111,7 +111,7 @@ class MpiRecovery:
         self._start_without(step, lost)
 
     def _may_start_again(self, step: MpiStep, status: int | None, said: str) -> bool:
-        """Return whether another step may do better: at the start, only where the first was killed or crashed."""
+        """Return whether to start another step; during the start, only after one that was killed or crashed."""
         was_killed = status is not None and not 0 <= status <= KILLED_STATUS
         return (self.is_watching or was_killed or has_crashed(said)) and step.vain < STARTS
 

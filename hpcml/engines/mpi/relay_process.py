@@ -104,7 +104,7 @@ class RelayProcess:
             self._kill()
 
     def _kill(self) -> None:
-        """Kill the relay, and note the files that MPI maps, for a start that is not over has not reported them."""
+        """Kill the relay, and note the files that MPI maps: one that is still starting has not reported them."""
         halt([self.process])
         self._files += mapped_files(self.process)
         end_trees([self.process])

@@ -125,7 +125,7 @@ def watch(supervisor: Supervisor, inbox: LineReader) -> None:
     signal.signal(signal.SIGCHLD, lambda *_: None)  # without a handler the wake-up is not written
     supervisor.reap()  # those that ended before the handler was set
     while not inbox.ended:
-        if _ends:  # Python drops what is raised in a function that it calls at a fork, as those of logging
+        if _ends:  # Python drops what a signal handler raises in a function called at a fork, as logging's
             sys.exit(1)
         # The pipes of 256 slots are more descriptors than select(2) takes. A message that came together with an
         # earlier one is no longer in the pipe.

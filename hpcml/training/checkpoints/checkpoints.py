@@ -128,7 +128,7 @@ class Checkpoints:
         return versions_of(self._directory)
 
     def save(self, state: Any, step: int, *, rank_state: Any = None, wait: bool = True) -> None:
-        """Save a state as a new version. All ranks call this together. Arrays must not change meanwhile.
+        """Save a state as a new version. All ranks call this together. Arrays must not change until it returns.
 
         Parameters
         ----------

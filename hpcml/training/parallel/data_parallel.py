@@ -1,6 +1,5 @@
 """Data-parallel training: each rank has a copy of the model, and a share of each batch; all make the same step."""
 
-import sys
 from collections.abc import Iterator, Sequence
 from functools import cache, partial
 from typing import Any
@@ -11,7 +10,7 @@ import numpy.typing as npt
 from hpcml.training.parallel.flat_values import leaves_of, rebuilt, signature, typed_as, weighted
 from hpcml.training.parallel.shards import shares_of_batches, weighted_shares
 from hpcml.training.parallel.torch_gradients import average_gradients, copy_module
-from hpcml.training.rank_group import RankGroup, group_of
+from hpcml.training.rank_group import RankGroup, group_of, is_one_of_several
 
 __all__ = ["DataParallel"]
 
@@ -39,7 +38,7 @@ class DataParallel:
     Raises
     ------
     ValueError
-        `comm` is missing in a program of several ranks of MPI.
+        `comm` is missing in a program that mpirun or torchrun has started as several ranks.
 
     Examples
     --------
@@ -59,10 +58,11 @@ class DataParallel:
 
     def __init__(self, comm: Any = None) -> None:
         self._group: RankGroup = group_of(comm)
-        if comm is None and self._group.size == 1 and _has_other_ranks():
+        if comm is None and self._group.size == 1 and is_one_of_several():
             raise ValueError(
-                "this program has several ranks of MPI, and DataParallel() would train on each alone: give "
-                "comm=MPI.COMM_WORLD, the communicator of comm_map, or comm=MPI.COMM_SELF"
+                "this program is one of several ranks, and DataParallel() would train on each alone: give "
+                "comm=MPI.COMM_WORLD, the communicator of comm_map, or comm=MPI.COMM_SELF; of torch, call "
+                "torch.distributed.init_process_group() before"
             )
         self.rank, self.size = self._group.rank, self._group.size
 
@@ -242,8 +242,3 @@ class DataParallel:
         if min(samples) < 0 or not sum(samples):
             raise ValueError(f"the samples of the ranks are {samples}: at least one rank has some")
         return samples[self.rank] / sum(samples)
-
-
-def _has_other_ranks() -> bool:
-    MPI: Any = sys.modules.get("mpi4py.MPI")
-    return MPI is not None and MPI.Is_initialized() and not MPI.Is_finalized() and MPI.COMM_WORLD.size > 1

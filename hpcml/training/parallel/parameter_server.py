@@ -23,8 +23,8 @@ class ParameterServer:
     `staleness` updates old. Updates are made in the order of their numbers, so that results do not depend on the
     speed of workers, as in delayed SGD (Langford, Smola and Zinkevich, 2009, arXiv:0911.0491).
 
-    A worker that dies costs its gradient: a Cluster computes that anew, and one that it gives up (`WorkerDied`) is
-    left out. A server that is killed goes on from its last snapshot, and ends with the same bits.
+    A gradient whose worker dies is computed again by a Cluster; one that the Cluster gives up (`WorkerDied`) is
+    left out, and counted. A server that is killed goes on from its last snapshot, and ends with the same bits.
 
     Parameters
     ----------
@@ -125,7 +125,7 @@ class ParameterServer:
         return self.weights
 
     def _last_before_stop(self, updates: int) -> int:
-        """Return up to which update gradients may begin: none crosses a snapshot."""
+        """Return the number of the last update before a snapshot or the end: no gradient begins beyond it."""
         if self._checkpoints is None:
             return updates
         return min(updates, (self.step // self._every + 1) * self._every)

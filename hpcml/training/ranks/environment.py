@@ -44,7 +44,8 @@ def rank_env(*, timeout: float = 300.0) -> dict[str, str]:
     dict
         ``RANK``, ``WORLD_SIZE``, ``LOCAL_RANK``, ``LOCAL_WORLD_SIZE``, ``GROUP_RANK`` (the number of the node),
         ``MASTER_ADDR``, ``MASTER_PORT``, ``TORCHELASTIC_RUN_ID``; and, where they are not set,
-        ``GLOO_SOCKET_IFNAME``, ``NCCL_SOCKET_IFNAME``, ``TP_SOCKET_IFNAME``, ``OMP_NUM_THREADS``.
+        ``GLOO_SOCKET_IFNAME``, ``NCCL_SOCKET_IFNAME``, ``TP_SOCKET_IFNAME``, ``OMP_NUM_THREADS``,
+        ``JAX_COORDINATOR_ADDRESS``.
 
     Raises
     ------
@@ -69,6 +70,7 @@ def rank_env(*, timeout: float = 300.0) -> dict[str, str]:
     found, threads = _completed(env, mask) if is_complete else _found(env, mask, timeout)
     one_node = found.get("LOCAL_WORLD_SIZE") == found["WORLD_SIZE"]
     added = interface_variables(found["MASTER_ADDR"], one_node)
+    added["JAX_COORDINATOR_ADDRESS"] = f"{found['MASTER_ADDR']}:{found['MASTER_PORT']}"
     if threads:
         added["OMP_NUM_THREADS"] = str(threads)
     return {**found, **{name: value for name, value in added.items() if not env.get(name)}}

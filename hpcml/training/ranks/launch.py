@@ -158,7 +158,7 @@ class Ranks:
         return None, {}
 
     def _be_late(self) -> None:
-        """Act at the deadline: of the start, else of an end, which Slurm then makes sure of."""
+        """Raise EngineError where rank 0 is late; have Slurm kill the step where ordered ends are late."""
         if not self._is_started:
             raise EngineError(
                 self._describe(f"rank 0 has not started within {self._launch.timeout:g} s (--timeout=…)")

@@ -1,11 +1,13 @@
 """Directories for data that an earlier process of a run has left, or still uses."""
 
+import signal
 import subprocess
 import sys
 import threading
 import time
 from pathlib import Path
 
+import pytest
 from patience import patient, promised
 
 from hpcml.data.staging import takeover
@@ -80,3 +82,39 @@ def test_a_directory_of_another_user_is_not_taken_over(tmp_path, monkeypatch):
     monkeypatch.setattr("os.geteuid", lambda: 12345)
     assert takeover.take_over(str(tmp_path / "hpcml-run")) is None
     assert time.monotonic() - began < promised(5)
+
+
+KILLED_IN_REMOVAL = """
+import os, signal, sys
+from hpcml.data.staging.directories import DataDirectories
+
+directories = DataDirectories("run", [sys.argv[1]])
+for name in ("a", "b"):
+    open(os.path.join(directories.paths[0], name), "x").close()
+left = int(sys.argv[2])
+for name in ("unlink", "rmdir"):
+    def call(*arguments, original=getattr(os, name), **options):
+        global left
+        left -= 1
+        if left < 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+        original(*arguments, **options)
+    setattr(os, name, call)
+directories.close()
+"""
+
+
+@pytest.mark.parametrize("calls", range(4))
+def test_a_process_that_is_killed_while_it_removes_a_directory_leaves_none(calls, tmp_path):
+    """After so many files are removed; the directory has two and its lock."""
+    for successor in (False, True):
+        command = [sys.executable, "-c", KILLED_IN_REMOVAL, str(tmp_path), str(calls)]
+        assert subprocess.run(command, check=False).returncode == -signal.SIGKILL
+        assert (tmp_path / "hpcml-run").is_dir()
+        if successor:
+            again = DataDirectories("run", [str(tmp_path)], again=True)
+            assert again.paths == [str(tmp_path / "hpcml-run")]
+            again.close()
+        else:
+            remove_left("run", [str(tmp_path)])
+        assert not list(tmp_path.iterdir())

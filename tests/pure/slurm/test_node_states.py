@@ -22,7 +22,7 @@ def words(*names):
 
 
 def test_nodes_that_are_alike_are_named_together():
-    assert words("n1", "n2", "n3", "n4") == "n[2,4] is powering up; n3 is down (ResumeTimeout reached)"
+    assert words("n1", "n2", "n3", "n4") == "n[2,4] are powering up; n3 is down (ResumeTimeout reached)"
 
 
 def test_a_node_that_runs_jobs_is_ready():
