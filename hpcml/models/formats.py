@@ -1,10 +1,11 @@
 """Formats of models on disk: safetensors for arrays, skops for estimators of scikit-learn; no pickle in either."""
 
+import contextlib
 import math
 import os
 import shutil
 import zipfile
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import Any, cast
@@ -108,10 +109,31 @@ def _arrays(model: Mapping[Any, Any]) -> dict[str, Any]:
 
 
 def foreign_types(path: Path) -> list[str]:
-    """Return the types in a file that only their owner can vouch for: those of neither numpy nor scikit-learn."""
-    if path.suffix != ".skops":
-        return []
-    return sorted(_library("skops").get_untrusted_types(file=path))
+    """Return the types in a file that only their owner can vouch for: those of neither numpy nor scikit-learn.
+
+    Raises
+    ------
+    HpcmlError
+        The file is none of its format.
+    """
+    with _readable(path):
+        if path.suffix == ".skops":
+            return sorted(_library("skops").get_untrusted_types(file=path))
+        with _library("safetensors").safe_open(path, framework="np"):  # the names and places of all arrays
+            return []
+
+
+@contextlib.contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    """Raise HpcmlError for what the libraries raise for a file that is damaged, or is none of its format."""
+    try:
+        yield
+    except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
+        raise HpcmlError(f"{path} cannot be read: {error}") from error
+    except Exception as error:
+        if type(error).__name__ == "SafetensorError":
+            raise HpcmlError(f"{path} cannot be read: {error}") from error
+        raise
 
 
 def _read_arrays(path: Path) -> dict[str, Any]:
@@ -150,19 +172,13 @@ def read_model(path: Path, trusted: Collection[str] = ()) -> Any:
     HpcmlError
         The file is damaged, has other types, or a library is missing.
     """
-    try:
+    with _readable(path):
         if path.suffix == ".safetensors":
             return _read_arrays(path)
         unknown = sorted(set(foreign_types(path)) - set(trusted))
-        if unknown:
-            raise HpcmlError(
-                f"{path} has types that are not scikit-learn's: {', '.join(unknown)}. Where you trust these, give "
-                f"trusted={unknown}, or --trust {' '.join(unknown)}"
-            )
-        return _library("skops").load(path, trusted=sorted(trusted))
-    except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
-        raise HpcmlError(f"{path} cannot be read: {error}") from error
-    except Exception as error:
-        if type(error).__name__ == "SafetensorError":
-            raise HpcmlError(f"{path} cannot be read: {error}") from error
-        raise
+        if not unknown:
+            return _library("skops").load(path, trusted=sorted(trusted))
+    raise HpcmlError(
+        f"{path} has types that are not scikit-learn's: {', '.join(unknown)}. Where you trust these, give "
+        f"trusted={unknown}, or --trust {' '.join(unknown)}"
+    )

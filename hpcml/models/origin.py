@@ -1,6 +1,7 @@
 """Origin of a model: the version of the script, the releases of libraries, and the digest of the data."""
 
 import importlib.metadata
+import os
 import platform
 import sys
 from collections.abc import Iterable, Mapping
@@ -41,7 +42,7 @@ def main_script() -> Path | None:
 
 
 def data_digest(data: Any) -> str:
-    """Return the digest of data: of the bytes of files that paths name, else of an object's content.
+    """Return the digest of data: of the bytes of files that paths or texts name, else of an object's content.
 
     Equal content has equal digests in all processes. An object without a known content has none: "".
 
@@ -54,9 +55,10 @@ def data_digest(data: Any) -> str:
     """
     if data is None:
         return ""
-    if isinstance(data, Path):
+    if isinstance(data, Path) or (isinstance(data, str) and os.path.isfile(data)):
+        data = Path(data)
         return f"sha256:{file_digest(data)['sha256']}"
-    if isinstance(data, list | tuple) and data and all(isinstance(one, Path) for one in data):
+    if isinstance(data, list | tuple) and data and all(isinstance(one, Path | str) for one in data):
         return " ".join(data_digest(one) for one in data)
     from hpcml.journal.call_keys import content_key
 

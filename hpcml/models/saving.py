@@ -1,19 +1,21 @@
 """Writing of a version: under a hidden name, then renamed as a whole to the next number."""
 
+import contextlib
 import errno
 import os
 import re
 import shutil
 import socket
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from hpcml.errors import HpcmlError
 from hpcml.journal.private_files import sync_directory, temporary_path, write_new
 from hpcml.models.formats import foreign_types, write_model
 from hpcml.models.manifest import MANIFEST, ModelVersion, file_digest, pack_manifest, read_manifest
-from hpcml.models.pointer import shared_mode
+from hpcml.models.pointer import read_pointer, shared_mode
 
 __all__ = ["make_directory", "remove_unfinished", "write_version"]
 
@@ -24,7 +26,14 @@ UNFINISHED_SECONDS = 3600.0  # a process of another container is not seen here, 
 def make_directory(directory: Path) -> None:
     """Make the directory of a model, and the store; other users can read it where they can read the store."""
     directory.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    directory.mkdir(mode=shared_mode(directory.parent, 0o700), exist_ok=True)
+    _make(directory, shared_mode(directory.parent, 0o700))
+
+
+def _make(directory: Path, mode: int) -> None:
+    """Make a directory with a mode, whatever the umask; leave one that exists."""
+    with contextlib.suppress(FileExistsError):
+        directory.mkdir(mode=0o700)
+        directory.chmod(mode)
 
 
 def write_version(directory: Path, model: Any, file: str, facts: Mapping[str, Any]) -> ModelVersion:
@@ -33,12 +42,12 @@ def write_version(directory: Path, model: Any, file: str, facts: Mapping[str, An
     Raises
     ------
     HpcmlError
-        The model cannot be saved in this format.
+        The model cannot be saved in this format, or the file that it is cannot be loaded.
     OSError
         There is no room, or no right to write. Nothing is left.
     """
     hidden = temporary_path(directory / UNFINISHED)
-    hidden.mkdir(mode=shared_mode(directory, 0o700))
+    _make(hidden, shared_mode(directory, 0o700))
     mode = shared_mode(directory, 0o400)
     try:
         path = hidden / file
@@ -59,7 +68,7 @@ def write_version(directory: Path, model: Any, file: str, facts: Mapping[str, An
 
 
 def _rename_to_next_number(hidden: Path, directory: Path) -> Path:
-    number = max((int(entry) for entry in os.listdir(directory) if entry.isdecimal()), default=0) + 1
+    number = max([0, *_known_numbers(directory)]) + 1
     while True:
         try:
             os.rename(hidden, directory / str(number))
@@ -70,6 +79,15 @@ def _rename_to_next_number(hidden: Path, directory: Path) -> Path:
         else:
             sync_directory(directory)
             return directory / str(number)
+
+
+def _known_numbers(directory: Path) -> Iterator[int]:
+    """Yield the numbers of versions that are there, or have been in use: results name these."""
+    yield from (int(entry) for entry in os.listdir(directory) if entry.isdecimal())
+    with contextlib.suppress(HpcmlError):
+        pointer = read_pointer(directory)
+        yield from pointer.used
+        yield from (change.version for change in pointer.changes)
 
 
 def remove_unfinished(directory: Path) -> None:

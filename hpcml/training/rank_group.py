@@ -16,6 +16,9 @@ from hpcml.training.ring import ring_sum
 __all__ = ["Alone", "RankGroup", "group_of", "is_one_of_several"]
 
 
+_PIECE = 1 << 30  # bytes: MPI's counts are of 32 bits
+
+
 class RankGroup(ABC):
     """Ranks that call each method together; each method returns the same on all, where nothing else is said.
 
@@ -107,7 +110,11 @@ class _MpiRanks(RankGroup):
 
     def copy_first(self, flat: Any) -> None:
         """Put the content of rank 0's flat array into those of the others."""
-        self._comm.Bcast(np.asarray(flat).view(np.uint8))
+        if hasattr(flat, "element_size"):  # numpy lacks some types of torch
+            flat = flat.view(sys.modules["torch"].uint8).numpy()
+        content = flat.view(np.uint8)
+        for begin in range(0, len(content), _PIECE):
+            self._comm.Bcast(content[begin : begin + _PIECE])
 
 
 class _TorchRanks(RankGroup):

@@ -104,6 +104,8 @@ def test_exceptions_end_the_run_and_cancel_what_has_not_begun():
             server.run(1)
         with pytest.raises(ValueError, match="workers=None"):
             ParameterServer(workers, fail, np.zeros(1), 0.1)
+        with pytest.raises(TypeError, match="weights of int64 cannot make steps of 0.1"):
+            ParameterServer(workers, fail, {"w": np.array([1, 2])}, 0.1, workers=2)
 
 
 def test_a_server_goes_on_from_a_snapshot_of_other_staleness(tmp_path):

@@ -85,7 +85,24 @@ def test_a_rank_that_is_killed_costs_the_steps_since_the_last_save(tmp_path):
 def test_estimators_with_shares_equal_one_with_whole_batches(tmp_path):
     found = output_of(tmp_path, "estimators")
     assert found["error"] < 1e-12
+    assert found["sparse"] < 1e-12
     assert "Counts has none of coef_" in found["text"]
+    assert "SGDRegressor(average=True)" in found["text"]
+
+
+def test_all_ranks_get_the_arrays_of_rank_0_in_any_order(tmp_path):
+    whole = [[0, 1, 2], [3, 4, 5]]
+    first = {"c": whole, "f": whole, "t": [[0, 3], [1, 4], [2, 5]], "step": [[0, 2], [3, 5]], "one": 0}
+    assert output_of(tmp_path, "copies") == [first] * 3
+
+
+def test_ranks_that_would_train_alone_by_mistake_are_an_error(tmp_path):
+    code = "from hpcml.training import DataParallel; DataParallel()"
+    for words in (["mpiexec", "--allow-run-as-root", "--oversubscribe", "-n", "2"], ["env", "WORLD_SIZE=2"]):
+        done = subprocess.run([*words, sys.executable, "-c", code], capture_output=True, text=True, check=False)
+        assert done.returncode != 0
+        assert "give comm=MPI.COMM_WORLD" in done.stderr
+        assert "init_process_group() before" in done.stderr
 
 
 @pytest.mark.parametrize("ranks", [2, 3])

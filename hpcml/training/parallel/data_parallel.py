@@ -200,17 +200,23 @@ class DataParallel:
         Raises
         ------
         TypeError
-            The estimator has no such weights: means of counts or of trees are no model.
+            The estimator has no such weights: means of counts or of trees are no model; or it averages its steps.
         """
-        if len(data):
+        if getattr(estimator, "average", False):
+            raise TypeError(
+                f"{type(estimator).__name__}(average={estimator.average!r}) averages its own steps, and not those "
+                "of other ranks: leave average out"
+            )
+        rows = data.shape[0] if hasattr(data, "shape") else len(data)  # a sparse array has no length
+        if rows:
             estimator.partial_fit(data, *([] if target is None else [target]), **arguments)
         names = [name for name in _FITTED if hasattr(estimator, name)]
-        if len(data) and not names:
+        if rows and not names:
             raise TypeError(
                 f"{type(estimator).__name__} has none of {', '.join(_FITTED)} after partial_fit: only linear "
                 "models and multi-layer perceptrons can be averaged"
             )
-        self._average_weights(estimator, names, len(data))
+        self._average_weights(estimator, names, rows)
         return estimator
 
     def _average_weights(self, estimator: Any, names: list[str], rows: int) -> None:
@@ -226,7 +232,7 @@ class DataParallel:
         if hasattr(model, "parameters"):
             copy_module(self._group, model)
             return model
-        copies = [np.array(leaf) for leaf in leaves_of(model)]
+        copies = [np.array(leaf, order="C") for leaf in leaves_of(model)]
         for copy in copies:
             self._group.copy_first(copy.reshape(-1))
         return rebuilt(model, iter(copies))

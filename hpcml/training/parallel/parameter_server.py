@@ -86,6 +86,9 @@ class ParameterServer:
             raise ValueError(
                 f"workers={workers}, staleness={staleness}, every={every}: give at least 1 worker, 0 and 1"
             )
+        kinds = {np.asarray(leaf).dtype for leaf in leaves_of(weights)}
+        if not callable(update) and any(kind.kind not in "fc" for kind in kinds):
+            raise TypeError(f"weights of {', '.join(map(str, kinds))} cannot make steps of {update}: give floats")
         self._executor = executor
         self._gradient = gradient
         self._update = update if callable(update) else _descent(update)

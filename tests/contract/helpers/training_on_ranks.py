@@ -177,7 +177,28 @@ def estimators():
         parallel.partial_fit(type("Counts", (), {"partial_fit": lambda *_: None})(), X)
     except TypeError as error:
         text = str(error)
-    return {"error": float(np.abs(shared.coef_ - whole.coef_).max()), "text": text}
+    from scipy.sparse import csr_array
+    from sklearn.linear_model import SGDRegressor
+
+    model = {"random_state": 0, "fit_intercept": False}  # of sparse data it makes smaller steps with the intercept
+    dense, sparse = (
+        parallel.partial_fit(SGDRegressor(**model), kind(X[mine]), Y[mine]) for kind in (np.array, csr_array)
+    )
+    try:
+        parallel.partial_fit(SGDRegressor(average=True), X, Y)
+    except TypeError as error:
+        text += str(error)
+    error = float(np.abs(shared.coef_ - whole.coef_).max())
+    return {"error": error, "sparse": float(np.abs(dense.coef_ - sparse.coef_).max()), "text": text}
+
+
+def copies():
+    """Copy arrays of any order from rank 0."""
+    numbers = np.arange(6.0).reshape(2, 3) + 10 * MPI.COMM_WORLD.rank
+    model = {"c": numbers, "f": np.asfortranarray(numbers), "t": numbers.T, "step": numbers[:, ::2]}
+    model["one"] = numbers[0, 0]
+    found = DataParallel(MPI.COMM_WORLD).copy_first(model)
+    return MPI.COMM_WORLD.allgather({name: np.asarray(value).tolist() for name, value in found.items()})
 
 
 def divided():

@@ -163,8 +163,35 @@ def test_a_version_that_was_removed_is_said_to_be_missing(store):
     assert "the version in use of a, 2, is not there" in store.problems("a")[-1]
 
 
-def test_the_store_is_the_owners_until_it_is_shared(store):
-    old = os.umask(0)
+def test_a_number_that_was_in_use_is_not_given_again(store):
+    for number in (1, 2, 3):
+        assert store.save("a", {"w": np.full(1, number)}, promote=True).version == number
+    os.rename(store.directory / "a/3", store.directory / "a/away")
+    store.roll_back("a")
+    assert store.save("a", {"w": np.zeros(1)}).version == 4
+    assert store.load("a")["w"] == 2
+
+
+@pytest.mark.parametrize("ending", formats.FORMATS)
+def test_a_file_that_cannot_be_loaded_is_not_saved(ending, store, tmp_path):
+    (tmp_path / f"bad.{ending}").write_bytes(b"nothing of a model")
+    with pytest.raises(HpcmlError, match=rf"model\.{ending} cannot be read"):
+        store.save("a", tmp_path / f"bad.{ending}", promote=True)
+    assert store.numbers("a") == []
+
+
+def test_the_digest_of_data_is_that_of_the_file_a_text_names(store, tmp_path):
+    path = tmp_path / "train.csv"
+    path.write_text("1")
+    first = store.save("a", {"w": np.zeros(1)}, data=str(path)).data_digest
+    assert first == origin.data_digest(path)
+    path.write_text("2")
+    assert store.save("a", {"w": np.zeros(1)}, data=str(path)).data_digest != first
+
+
+@pytest.mark.parametrize("mask", [0, 0o077])
+def test_the_store_is_the_owners_until_it_is_shared(mask, store):
+    old = os.umask(mask)
     try:
         store.save("a", {"w": np.zeros(1)}, promote=True)
         assert {stat.S_IMODE(path.stat().st_mode) & 0o77 for path in Path(store.directory).rglob("*")} == {0}
