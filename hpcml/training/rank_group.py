@@ -1,7 +1,6 @@
 """Ranks that train together: those of a communicator of mpi4py, of torch.distributed, or one process alone."""
 
 import contextlib
-import os
 import sys
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
@@ -10,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from hpcml.errors import HpcmlError
-from hpcml.training.ranks.mpirun import ranks_of_mpirun
+from hpcml.training.ranks.environment import started_ranks
 from hpcml.training.ring import ring_sum
 
 __all__ = ["Alone", "RankGroup", "group_of", "is_one_of_several"]
@@ -198,7 +197,5 @@ def is_one_of_several() -> bool:
     MPI: Any = sys.modules.get("mpi4py.MPI")
     if MPI is not None and MPI.Is_initialized() and not MPI.Is_finalized() and MPI.COMM_WORLD.size > 1:
         return True
-    world = os.environ.get("WORLD_SIZE", "")
-    ranks = max(ranks_of_mpirun(os.environ), int(world) if world.isdecimal() else 0)
     worker: Any = sys.modules.get("hpcml.engines.worker")
-    return ranks > 1 and (worker is None or worker.current_worker() is None)
+    return started_ranks() > 1 and (worker is None or worker.current_worker() is None)

@@ -58,7 +58,7 @@ REACHED_THROUGH = {
     "hpcml.training.SplitLinear": {"training.parallel.model_parallel"},
     "hpcml run": {
         "cluster.ipyparallel.parts", "commands.at_start.sitecustomize", "commands.run", "commands.torch.end",
-        "commands.torch.here", "commands.torch.rank", "engines.scoop.broker",
+        "commands.torch.here", "commands.torch.nodes_left", "commands.torch.rank", "engines.scoop.broker",
         "engines.scoop.packing", "engines.scoop.patches", "engines.scoop.pool", "engines.scoop.script",
         "engines.scoop.steps",
     },

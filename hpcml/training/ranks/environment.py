@@ -13,7 +13,7 @@ from hpcml.training.ranks.mpirun import place_of_mpirun, ranks_of_mpirun, send_t
 from hpcml.training.ranks.network import held_address, interface_variables
 from hpcml.training.ranks.place import Place, place_in_step, rank_threads
 
-__all__ = ["rank_env"]
+__all__ = ["rank_env", "started_ranks"]
 
 _NEEDED = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 _OF_NODE = ("LOCAL_RANK", "LOCAL_WORLD_SIZE", "GROUP_RANK")
@@ -74,6 +74,19 @@ def rank_env(*, timeout: float = 300.0) -> dict[str, str]:
     if threads:
         added["OMP_NUM_THREADS"] = str(threads)
     return {**found, **{name: value for name, value in added.items() if not env.get(name)}}
+
+
+def started_ranks() -> int:
+    """Return how many ranks mpirun, or a launcher like torchrun, has started together with this process.
+
+    Examples
+    --------
+    >>> from hpcml.training.ranks.environment import started_ranks
+    >>> started_ranks()  # by neither
+    0
+    """
+    world = os.environ.get("WORLD_SIZE", "")
+    return max(ranks_of_mpirun(os.environ), int(world) if world.isdecimal() else 0)
 
 
 def _found(env: Mapping[str, str], mask: Collection[int], timeout: float) -> tuple[dict[str, str], int]:
