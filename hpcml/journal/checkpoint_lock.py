@@ -6,8 +6,6 @@ truncates the file, which holds the holder's name, and it fails on file systems 
 """
 
 import contextlib
-import errno
-import fcntl
 import logging
 import os
 import socket
@@ -16,6 +14,7 @@ import weakref
 from pathlib import Path
 
 from hpcml.errors import HpcmlError
+from hpcml.journal.file_locks import try_lock
 from hpcml.journal.private_files import open_private
 
 __all__ = ["CheckpointLock", "not_writable_error"]
@@ -71,7 +70,7 @@ class CheckpointLock:
         """Lock the file. Wait only for a process of another node: over NFS, its lock may outlast the node."""
         assert self._file is not None
         deadline = time.monotonic() + LOCK_TIMEOUT_SECONDS
-        while not _try_lock(self._file):
+        while not try_lock(self._file):
             holder = os.pread(self._file, 200, 0).decode(errors="replace") or "another process"
             if holder.endswith(f" on {socket.gethostname()}") or time.monotonic() > deadline:
                 raise HpcmlError(f"{holder} is at work with the checkpoint {checkpoint}: {advice}")
@@ -89,15 +88,6 @@ class CheckpointLock:
             self._file = None
 
     __del__ = release
-
-
-def _try_lock(file: int) -> bool:
-    """Lock a file, and return whether no other process holds it; True on file systems without locks."""
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        return error.errno not in (errno.EWOULDBLOCK, errno.EACCES)
-    return True
 
 
 _held_locks: "weakref.WeakSet[CheckpointLock]" = weakref.WeakSet()

@@ -136,8 +136,8 @@ def temporary_path(path: Path) -> Path:
     return path.with_name(f".{path.name[:MAX_NAME_PART]}-{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex}")
 
 
-def write_atomic(path: Path, content: bytes) -> None:
-    """Make or replace a file, mode 0600: a reader sees the former content or the new one, and both whole.
+def write_atomic(path: Path, content: bytes, mode: int = 0o600) -> None:
+    """Make or replace a file: a reader sees the former content or the new one, and both whole.
 
     Raises
     ------
@@ -147,6 +147,8 @@ def write_atomic(path: Path, content: bytes) -> None:
     temporary = temporary_path(path)
     write_new(temporary, content)
     try:
+        if mode != 0o600:
+            temporary.chmod(mode)
         os.replace(temporary, path)
     except BaseException:
         temporary.unlink(missing_ok=True)

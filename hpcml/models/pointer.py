@@ -1,7 +1,6 @@
 """Pointer of a model: the version that is in use, those before, and each change; one file, replaced as a whole."""
 
 import contextlib
-import fcntl
 import getpass
 import json
 import os
@@ -12,7 +11,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from hpcml.errors import HpcmlError
-from hpcml.journal.private_files import sync_directory, temporary_path, write_new
+from hpcml.journal.file_locks import try_lock
+from hpcml.journal.private_files import sync_directory, write_atomic
 
 __all__ = ["Change", "Pointer", "change_pointer", "read_pointer", "shared_mode"]
 
@@ -118,23 +118,12 @@ def change_pointer(directory: Path, change: Callable[[Pointer], Pointer]) -> Poi
         with _locked(directory / LOCK):
             new = change(read_pointer(directory))
             facts = {"used": new.used, "changes": [asdict(one) for one in new.changes]}
-            _replace(directory / FILE, json.dumps(facts, indent=1).encode() + b"\n")
+            content = json.dumps(facts, indent=1).encode() + b"\n"
+            write_atomic(directory / FILE, content, mode=shared_mode(directory, 0o600))
+            sync_directory(directory)
             return new
     except OSError as error:
         raise HpcmlError(f"{directory / FILE} cannot be written: {error.strerror}") from error
-
-
-def _replace(path: Path, content: bytes) -> None:
-    """Replace a file as a whole; whoever can read its directory can read it."""
-    temporary = temporary_path(path)
-    try:
-        write_new(temporary, content)
-        temporary.chmod(shared_mode(path.parent, 0o600))
-        os.replace(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-    sync_directory(path.parent)
 
 
 def shared_mode(directory: Path, mode: int) -> int:
@@ -148,7 +137,7 @@ def _locked(path: Path) -> Iterator[None]:
     file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     try:
         end = time.monotonic() + LOCK_SECONDS
-        while not _try_lock(file):
+        while not try_lock(file):
             if time.monotonic() > end:
                 raise HpcmlError(
                     f"another process has held {path} for {LOCK_SECONDS:g} s: `lsof {path}` names it. Try again"
@@ -157,14 +146,3 @@ def _locked(path: Path) -> Iterator[None]:
         yield
     finally:
         os.close(file)
-
-
-def _try_lock(file: int) -> bool:
-    """Lock a file, and return whether no other process holds it; True on file systems without locks."""
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    except OSError:
-        return True
-    return True

@@ -34,7 +34,7 @@ SHARED_MODULES = {
     ("engines", "journal"): {"private_files"},
     ("evolve", "journal"): {"checkpoint"},
     ("training", "journal"): {"checkpoint_lock", "private_files"},
-    ("models", "journal"): {"call_keys", "private_files"},
+    ("models", "journal"): {"call_keys", "file_locks", "private_files"},
     ("models", "slurm"): {"process"},
     ("serving", "cluster"): {"cluster"},
     ("serving", "data"): {"broadcast"},

@@ -14,7 +14,7 @@ import pytest
 from patience import promised
 
 from hpcml.errors import HpcmlError
-from hpcml.journal import checkpoint_lock
+from hpcml.journal import checkpoint_lock, file_locks
 from hpcml.journal.checkpoint import Checkpoint
 
 
@@ -163,7 +163,7 @@ def test_a_file_system_without_locks_is_accepted(tmp_path, monkeypatch):
     monkeypatch.setattr(fcntl, "flock", refuse)
     with Checkpoint(tmp_path / "state"), Checkpoint(tmp_path / "state"):
         pass
-    assert checkpoint_lock.fcntl is fcntl
+    assert file_locks.fcntl is fcntl
 
 
 def test_a_lock_that_others_can_open_is_refused(tmp_path):
