@@ -14,7 +14,7 @@ import pytest
 from patience import promised
 
 from hpcml.errors import HpcmlError
-from hpcml.journal import checkpoint_lock, file_locks
+from hpcml.journal import file_locks
 from hpcml.journal.checkpoint import Checkpoint
 
 
