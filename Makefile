@@ -11,6 +11,8 @@
 PYTHON ?= python3
 BIN := .venv/bin
 PIP := -m pip install --quiet --disable-pip-version-check
+# By a path, not by a finder that each start of Python would import: tests start thousands.
+EDITABLE := --config-settings editable_mode=compat --editable
 
 BOOK := $(BIN)/python -m sphinx --fail-on-warning --keep-going --quiet --doctree-dir build/doctrees
 
@@ -60,22 +62,22 @@ clean:
 
 .venv/demo: setup.cfg
 	$(PYTHON) -m venv .venv
-	$(BIN)/python $(PIP) --editable '.[sklearn]'
+	$(BIN)/python $(PIP) $(EDITABLE) '.[sklearn]'
 	touch $@
 
 # By number, as pip then takes the build of torch for CPUs where one is at hand.
 .venv-torch/test: setup.cfg
 	$(PYTHON) -m venv .venv-torch
 	.venv-torch/bin/python $(PIP) torch==2.13.0
-	.venv-torch/bin/python $(PIP) --editable '.[test,torch]' accelerate jax lightning-fabric
+	.venv-torch/bin/python $(PIP) $(EDITABLE) '.[test,torch]' accelerate jax lightning-fabric
 	touch $@
 
 .venv-%/test: setup.cfg
 	$(PYTHON) -m venv .venv-$*
-	.venv-$*/bin/python $(PIP) --editable '.[test,$*]'
+	.venv-$*/bin/python $(PIP) $(EDITABLE) '.[test,$*]'
 	touch $@
 
 .venv/test: setup.cfg
 	$(PYTHON) -m venv .venv
-	$(BIN)/python $(PIP) --editable '.[test,lint,docs]'
+	$(BIN)/python $(PIP) $(EDITABLE) '.[test,lint,docs]'
 	touch $@
