@@ -1,8 +1,10 @@
 """Checkpoints of torch's modules and optimizers, and their gradients averaged over ranks."""
 
 import copy
+import importlib.util
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -51,6 +53,17 @@ def test_gradients_equal_those_of_all_rows(tmp_path):
     assert errors["torch.bfloat16"] < 0.05
     assert found["has"] == [True] * 6, "a gradient that one rank has is there on all"
     assert found["loss"] == pytest.approx(2.0)
+
+
+@pytest.mark.skipif(
+    shutil.which("mpiexec") is None or importlib.util.find_spec("mpi4py") is None,
+    reason="there is no mpiexec, or no mpi4py",
+)
+def test_a_module_in_half_precision_is_copied_over_mpi():
+    program = Path(__file__).parent / "training_programs/copied_half.py"
+    words = ["mpiexec", "--allow-run-as-root", "--oversubscribe", "-n", "2", sys.executable, str(program)]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=patient(60), check=True)
+    assert done.stdout == "[1.0] [0.5]\n" * 2
 
 
 def test_versions_hold_what_torch_distributed_checkpoint_writes(tmp_path):
