@@ -7,6 +7,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Collection
+from concurrent.futures import FIRST_EXCEPTION, wait
 from dataclasses import dataclass
 from typing import Any
 
@@ -90,18 +91,30 @@ class ReadyModel:
         Raises
         ------
         HpcmlError
-            A worker cannot load it, or a node has no space.
+            A worker cannot load it, a node has no space, or the workers are busy with other tasks for long.
         """
         ready = cls(scorer.version, cluster.broadcast(scorer), f"{os.getpid()}-{next(_numbers)}")
         try:
-            for future in [cluster.submit(prepare, ready.handle, ready.key, pause) for _ in range(cluster.slots)]:
-                future.result(PREPARE_SECONDS)
+            ready._prepare(cluster, pause)
         except Exception as error:
             ready.handle.close()
             raise HpcmlError(
                 f"a worker cannot load version {scorer.version} of the model: {type(error).__name__}: {error}"
             ) from error
         return ready
+
+    def _prepare(self, cluster: Cluster, pause: float) -> None:
+        futures = [cluster.submit(prepare, self.handle, self.key, pause) for _ in range(cluster.slots)]
+        done, waiting = wait(futures, PREPARE_SECONDS, return_when=FIRST_EXCEPTION)
+        for future in waiting:
+            future.cancel()
+        for future in done:
+            future.result()
+        if waiting:
+            raise TimeoutError(
+                f"the workers were busy for {PREPARE_SECONDS:g} s, and {len(waiting)} of {len(futures)} had no "
+                "time to load it"
+            )
 
 
 class Follower:

@@ -11,23 +11,27 @@ import socket
 import threading
 import time
 import uuid
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeVar, cast
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
 
 from hpcml.errors import HpcmlError
 from hpcml.serving.items import Item
+from hpcml.serving.redis_calls import PatientCalls, Repeated
 from hpcml.serving.redis_url import shown_address
 
 __all__ = ["RedisStream"]
 
 log = logging.getLogger("hpcml")
 
-PATIENCE_SECONDS = 120.0  # for a Redis that is being started again
-LONGEST_PAUSE_SECONDS = 0.5  # between two attempts
 ANSWER_SECONDS = 30.0  # for a command; that of a read comes after its wait
 LONGEST_LATENCY_SECONDS = 86_400.0  # an id that means an earlier time is a number that the producer has chosen
 START = b"0-0"  # of the entries, and the cursor after the last of them
-Answer = TypeVar("Answer")
+PAGE = 1000  # own entries that are asked for at once
+REMOVE_CONSUMER = """
+if #redis.call('XPENDING', KEYS[1], ARGV[1], '-', '+', 1, ARGV[2]) == 0 then
+    redis.call('XGROUP', 'DELCONSUMER', KEYS[1], ARGV[1], ARGV[2])
+end
+"""
 
 
 class RedisStream:
@@ -60,11 +64,11 @@ class RedisStream:
         self._consumer = f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
         self._held: dict[bytes, None] = {}
         self._lock = threading.Lock()  # protects _held, of the reader and of the writer
-        self._stopping = False  # no Event: a signal handler must not wait for the lock of one
+        self._renewal = Repeated(self._renew, claim / 3, self._errors.RedisError)
+        self._call = PatientCalls(self.address, self._errors)
         self._next_upkeep = 0.0
         self._clock_offset = 0.0  # of this computer, to that of Redis, in seconds
         self._is_only_group = False
-        self._is_reading = False
         self._call(self._client.ping, patience=0.0)
         self._make_group()
 
@@ -81,21 +85,15 @@ class RedisStream:
 
     def read(self, limit: int, seconds: float) -> list[Item]:
         """See `hpcml.serving.items.Source`."""
-        self._is_reading = True
-        items = self._read(limit, seconds)
-        self._is_reading = False
-        return items
-
-    def _read(self, limit: int, seconds: float) -> list[Item]:
+        self._renewal.start()
         if time.monotonic() >= self._next_upkeep:
             self._next_upkeep = time.monotonic() + self._claim / 3
             taken_over = self._call(lambda: self._upkeep(limit))
             if taken_over:
                 self._next_upkeep = 0.0  # there may be more
                 return taken_over
-        words = (self._group, self._consumer, {self._stream: ">"}, limit, max(1, round(1000 * seconds)))
         try:
-            found = self._call(lambda: self._client.xreadgroup(*words))
+            return self._items(self._call(lambda: self._entries(limit, seconds)))
         except self._errors.ResponseError as error:
             if not str(error).startswith(("NOGROUP", "UNBLOCKED")):
                 raise HpcmlError(f"Redis at {self.address} refuses to read: {error}") from error
@@ -103,19 +101,49 @@ class RedisStream:
             log.warning("Redis at %s has lost the group %s: it is made again", self.address, self._group)
             self._make_group()
             return []
-        return self._items(found[0][1]) if found else []
+
+    def _entries(self, limit: int, seconds: float) -> Sequence[Any]:
+        """Return new entries; after a reply that was lost, first those that Redis has delivered with it."""
+        if self._call.has_lost_reply:
+            self._call.has_lost_reply = False
+            if lost := self._lost_entries(limit):
+                self._call.has_lost_reply = True  # there may be more
+                return lost
+        found = self._client.xreadgroup(
+            self._group, self._consumer, {self._stream: ">"}, limit, max(1, round(1000 * seconds))
+        )
+        return cast(Sequence[Any], found[0][1]) if found else []
+
+    def _lost_entries(self, limit: int) -> list[Any]:
+        """Return entries that Redis has delivered to this server, and that are not held."""
+        with self._lock:
+            held = set(self._held)  # as they are now: those that get a result during the command are not lost
+        lost: list[Any] = []
+        after = START
+        while len(lost) < limit:
+            found = self._client.xreadgroup(self._group, self._consumer, {self._stream: after}, PAGE)
+            entries = found[0][1] if found else []
+            if not entries:
+                break
+            lost += [entry for entry in entries if entry[0] not in held and entry[1] is not None]
+            after = entries[-1][0]
+        return lost[:limit]
+
+    def _renew(self) -> None:
+        """Renew the claim of this server, also while it has no room for more items, or is about to end."""
+        with self._lock:
+            held = list(self._held)
+        if held:
+            self._client.xclaim(self._stream, self._group, self._consumer, 0, held, justid=True)
 
     def _upkeep(self, limit: int) -> list[Item]:
-        """Renew the claim of this server, and take over items of one that is gone."""
+        """Take over items of a server that is gone, and none of this one."""
         seconds, microseconds = self._client.time()
         self._clock_offset = time.time() - seconds - microseconds / 1e6
         names = (self._stream, self._group, self._consumer)
         try:
             self._is_only_group = len(self._client.xinfo_groups(self._stream)) == 1
-            with self._lock:
-                held = list(self._held)
-            if held:
-                self._client.xclaim(*names, 0, held, justid=True)
+            self._renew()
             return self._items(self._entries_left(names, limit))
         except self._errors.ResponseError as error:
             log.debug("no stream, or no group: %s", error)  # the next read makes them
@@ -169,42 +197,16 @@ class RedisStream:
 
     def stop(self) -> None:
         """See `hpcml.serving.items.Source`."""
-        self._stopping = True
+        self._call.stop()
 
     def close(self) -> None:
         """See `hpcml.serving.items.Source`."""
-        if not self._held and not self._is_reading:
-            # The group keeps names of consumers for ever. That of one with entries must stay: these would be lost.
-            with contextlib.suppress(self._errors.RedisError):
-                self._client.xgroup_delconsumer(self._stream, self._group, self._consumer)
+        self._renewal.close()
+        # The group keeps names of consumers for ever. That of one with entries must stay: these would be lost.
+        # Redis alone knows of those whose reply was lost.
+        with contextlib.suppress(self._errors.RedisError):
+            self._client.eval(REMOVE_CONSUMER, 1, self._stream, self._group, self._consumer)
         self._client.close()
-
-    def _call(self, function: Callable[[], Answer], patience: float = PATIENCE_SECONDS) -> Answer:
-        """Call a function that asks Redis; again and again while Redis is away.
-
-        The client's own retries have neither a limit in seconds, nor an end before their last one.
-        """
-        errors, end, pause = self._errors, 0.0, 0.01
-        while True:
-            try:
-                answer = function()
-                if end:
-                    log.warning("Redis at %s answers again", self.address)
-                return answer
-            except (errors.AuthenticationError, errors.AuthorizationError, errors.NoPermissionError) as error:
-                raise HpcmlError(f"Redis at {self.address} refuses this user: {error}") from None
-            except (errors.ConnectionError, errors.TimeoutError, errors.ReadOnlyError) as error:
-                now = time.monotonic()
-                if not end:
-                    end = now + patience
-                    log.warning("Redis at %s does not answer: %s", self.address, error)
-                if now >= end or self._stopping:
-                    raise HpcmlError(
-                        f"Redis at {self.address} does not answer: {error}. Items without a result stay there: "
-                        "start `hpcml serve` again"
-                    ) from None
-            time.sleep(pause)
-            pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
 
 
 def _library() -> Any:

@@ -21,7 +21,11 @@ pytest.importorskip("redis", reason="redis is not installed")
 from redis_server import PASSWORD, PROGRAM, RedisServer
 from served_models import PATTERN
 
+from hpcml import Cluster
+from hpcml.errors import HpcmlError
 from hpcml.models import ModelStore
+from hpcml.serving.follower import ReadyModel
+from hpcml.serving.follower import Served as ServedModel
 from hpcml.serving.redis_stream import RedisStream
 
 HELPERS = Path(__file__).parent / "helpers"
@@ -296,17 +300,85 @@ def test_the_signal_drains_what_was_read(serve_stream, redis_server):
 def test_items_of_a_server_that_is_gone_are_found_behind_those_of_another(redis_server):
     """Redis looks at ten entries with each command that asks for one."""
     claim = 4.0
-    living, gone, third = (RedisStream(redis_server.url, "items", "hpcml", claim, 60.0) for _ in range(3))
+    living, third = (RedisStream(redis_server.url, "items", "hpcml", claim, 60.0) for _ in range(2))
     add(redis_server.client, range(43))
     assert len(living.read(40, 1.0)) == 40
-    left = [item.id for item in gone.read(3, 1.0)]
+    gone = f"""
+import os
+from hpcml.serving.redis_stream import RedisStream
+source = RedisStream({redis_server.url!r}, "items", "hpcml", {claim}, 60.0)
+print(*[item.id for item in source.read(3, 1.0)], flush=True)
+os._exit(0)
+"""
+    left = subprocess.run([sys.executable, "-c", gone], check=True, capture_output=True, text=True).stdout.split()
+    assert len(left) == 3
     time.sleep(claim + 0.5)
-    living._next_upkeep = 0.0
-    assert living.read(1, 0.01)[0].id == left[0]  # which says that it lives, and takes over itself
-    assert [third.read(1, 0.01)[0].id for _ in range(2)] == left[1:]
+    assert [living.read(1, 0.01)[0].id, *(third.read(1, 0.01)[0].id for _ in range(2))] == left
     assert third.read(1, 0.01) == []
-    for source in (living, gone, third):
+    for source in (living, third):
         source.close()
+
+
+@needs_redis
+def test_a_server_that_reads_nothing_keeps_its_items(redis_server):
+    """It has no room for others, or ends when all that it has read have results."""
+    claim = patient(2.0)
+    busy, idle = (RedisStream(redis_server.url, "items", "hpcml", claim, 60.0) for _ in range(2))
+    add(redis_server.client, range(3))
+    held = busy.read(9, 1.0)
+    end = time.monotonic() + 2 * claim
+    while time.monotonic() < end:
+        assert idle.read(9, 0.2) == []
+    busy.write([(item, b"{}") for item in held])
+    assert redis_server.client.xpending("items", "hpcml")["pending"] == 0
+    busy.close()
+    idle.close()
+    assert redis_server.client.xinfo_consumers("items", "hpcml") == []
+
+
+@pytest.fixture
+def stalled(redis_server, monkeypatch):
+    """Stream of a Redis whose process is stopped, and the function that lets it go on."""
+    monkeypatch.setattr("hpcml.serving.redis_stream.ANSWER_SECONDS", 1.0)
+    source = RedisStream(redis_server.url, "items", "hpcml", 600.0, 60.0)
+    assert source.read(9, 0.01) == []
+    add(redis_server.client, range(3))
+    redis_server.process.send_signal(signal.SIGSTOP)
+    try:
+        yield source, lambda: redis_server.process.send_signal(signal.SIGCONT)
+    finally:
+        redis_server.process.send_signal(signal.SIGCONT)
+
+
+@needs_redis
+def test_items_of_a_reply_that_was_lost_are_read_again(stalled):
+    source, go_on = stalled
+    timer = threading.Timer(2.0, go_on)
+    timer.start()
+    items = source.read(2, 0.1)
+    timer.join()
+    items += source.read(2, 0.1)
+    assert [item.id for item in items] == ["n0", "n1", "n2"]
+    source.write([(item, b"{}") for item in items])
+    assert source.read(9, 0.01) == []
+    source.close()
+
+
+@needs_redis
+def test_items_of_a_reply_that_was_lost_stay_when_the_server_ends(redis_server):
+    client = redis_server.client
+    source = RedisStream(redis_server.url, "items", "hpcml", 600.0, 60.0)
+    add(client, [9])
+    source.write([(item, b"{}") for item in source.read(9, 1.0)])
+    add(client, range(3))
+    (consumer,) = client.xinfo_consumers("items", "hpcml")
+    client.xreadgroup("hpcml", consumer["name"], {"items": ">"})  # whose reply the server never has
+    source.close()
+    assert client.xpending("items", "hpcml")["pending"] == 3
+    following = RedisStream(redis_server.url, "items", "hpcml", 0.1, 60.0)
+    time.sleep(0.2)
+    assert [item.id for item in following.read(9, 0.1)] == ["n0", "n1", "n2"]
+    following.close()
 
 
 @needs_redis
@@ -363,3 +435,26 @@ def test_files_of_a_directory(serve, tmp_path, store):
     wait_until((outbox / "late.json").exists, what=third.output)
     assert third.end()[0] >= 1
     assert [path.name for path in inbox.iterdir() if path.name != ".lock"] == ["folder"]
+
+
+def test_workers_that_are_busy_for_long_are_named_as_the_reason(store, monkeypatch, tmp_path):
+    """A version in use that no worker can load meanwhile is not said to be damaged."""
+    monkeypatch.setattr("hpcml.serving.follower.PREPARE_SECONDS", 0.2)
+    release = tmp_path / "released"
+
+    def wait_for_release():
+        while not release.exists():
+            time.sleep(0.01)
+
+    with Cluster("local", slots_per_node=1, journal=False, progress=False) as cluster:
+        busy = cluster.submit(wait_for_release)
+        scorer = ServedModel(store, "m", method="keys").load(2)
+        with pytest.raises(
+            HpcmlError,
+            match=r"load version 2 of the model: TimeoutError: the workers were busy for 0\.2 s, and 1 of 1 had",
+        ):
+            ReadyModel.of(scorer, cluster)
+        release.touch()
+        busy.result(patient(20))
+        monkeypatch.undo()
+        assert ReadyModel.of(scorer, cluster).version == 2

@@ -10,13 +10,15 @@ import redis
 from patience import patient
 
 PROGRAM = shutil.which("redis-server")
+WITH_PARENT = ["setpriv", "--pdeathsig", "KILL"] if shutil.which("setpriv") else []
+"""Words by which the kernel ends a program with its parent, also where that is killed."""
 PASSWORD = "p4ss-w0rd-of-the-test"
 
 
 class RedisServer:
     """Server with an append-only file in `directory`, so that it comes back with all that it had.
 
-    url: its address, with the password. client: of the test.
+    url: its address, with the password. client: of the test. process: of the server.
     """
 
     def __init__(self, directory: Path, tls: bool = False) -> None:
@@ -34,7 +36,7 @@ class RedisServer:
             self._words += ["--port", "0", "--unixsocket", str(directory / "socket"), "--unixsocketperm", "700"]
             self.url = f"unix://{directory / 'socket'}"
         self.client = redis.Redis.from_url(self.url)
-        self._process: subprocess.Popen[bytes] | None = None
+        self.process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> "RedisServer":
         self.start()
@@ -48,7 +50,7 @@ class RedisServer:
         """Start the server, and wait until it answers."""
         assert PROGRAM is not None
         with (self.directory / "log").open("ab") as log:
-            self._process = subprocess.Popen([PROGRAM, *self._words], stdout=log, stderr=log)
+            self.process = subprocess.Popen([*WITH_PARENT, PROGRAM, *self._words], stdout=log, stderr=log)
         end = time.monotonic() + patient(20)
         while True:
             try:
@@ -56,15 +58,15 @@ class RedisServer:
                 return
             except redis.exceptions.ConnectionError:
                 assert time.monotonic() < end, (self.directory / "log").read_text()
-                assert self._process.poll() is None, (self.directory / "log").read_text()
+                assert self.process.poll() is None, (self.directory / "log").read_text()
                 time.sleep(0.02)
 
     def kill(self) -> None:
         """Kill the server, as a crash of it does."""
-        if self._process is not None:
-            self._process.kill()
-            self._process.wait()
-            self._process = None
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
+            self.process = None
 
 
 def free_port() -> int:
