@@ -62,6 +62,69 @@ def test_an_outbox_that_is_gone_keeps_the_item(source, places):
     assert (inbox / "a").exists()
 
 
+@pytest.mark.parametrize("is_replaced", [True, False])
+def test_a_file_that_changes_while_it_is_scored_is_read_again(source, places, is_replaced):
+    inbox, outbox = places
+    put(inbox, "a", b"[1]", age=10)
+    (item,) = source.read(9, 1)
+    if is_replaced:
+        put(inbox, ".new", b"[2]", age=10)
+        (inbox / ".new").rename(inbox / "a")
+    else:
+        put(inbox, "a", b"[2]")
+    source.write([(item, b'{"value": 1}')])
+    assert json.loads((outbox / "a.json").read_text()) == {"value": 1}
+    (again,) = source.read(9, 1)
+    assert again.content == b"[2]"
+    source.write([(again, b'{"value": 2}')])
+    assert json.loads((outbox / "a.json").read_text()) == {"value": 2}
+    assert not (inbox / "a").exists()
+
+
+def test_an_item_whose_result_cannot_be_made_harms_no_other(source, places, caplog):
+    inbox, outbox = places
+    long = "b" * 251  # a name with .json has more than the 255 bytes of a file system
+    put(inbox, long, age=2)
+    put(inbox, "taken", age=1)
+    put(inbox, "good")
+    (outbox / "taken.json").mkdir()
+    items = source.read(9, 1)
+    assert [item.id for item in items] == [long, "taken", "good"]
+    source.write([(item, b"{}") for item in items])
+    assert [path.name for path in outbox.iterdir() if path.is_file()] == ["good.json"]
+    assert {path.name for path in inbox.iterdir()} == {".lock", long, "taken"}
+    assert source.read(9, 0.02) == []
+    assert [record.getMessage() for record in caplog.records] == [
+        f"the item {name!r} is left in {inbox}: its result cannot be written to {outbox}: {reason}"
+        for name, reason in ((long, "File name too long"), ("taken", "Is a directory"))
+    ]
+
+
+def test_a_link_that_is_replaced_is_read_again(source, places):
+    (places[0] / "a").symlink_to("/etc/hostname")
+    (item,) = source.read(9, 1)
+    assert item.problem
+    put(places[0], ".new", b"[2]")
+    (places[0] / ".new").rename(places[0] / "a")
+    source.write([(item, b"{}")])
+    assert source.read(9, 1)[0].content == b"[2]"
+
+
+def test_a_backlog_is_looked_at_once_and_not_with_each_read(source, places, monkeypatch):
+    for number in range(100):
+        put(places[0], f"item-{number:03}", age=100 - number)
+    looks, scan = [], os.scandir
+    monkeypatch.setattr("hpcml.serving.directories.os.scandir", lambda path: looks.append(path) or scan(path))
+    first = source.read(8, 1)
+    put(places[0], "later")
+    (places[0] / "item-050").unlink()
+    found = [item.id for item in first]
+    while items := source.read(8, 0):
+        found += [item.id for item in items]
+    assert found == [f"item-{number:03}" for number in range(100) if number != 50] + ["later"]
+    assert len(looks) <= 4  # at first, for what is left at the end, and for nothing
+
+
 def test_links_and_pipes_are_errors_and_not_read(source, places):
     secret = places[0].parent / "secret"
     secret.write_text("[7]")
