@@ -37,9 +37,26 @@ def find_url(environment: Mapping[str, str], file: Path | None = None) -> str:
             f"no URL of Redis: set {VARIABLE}, as in  export {VARIABLE}=redis://localhost:6379/0 , or name a file "
             "of mode 0600 that holds the URL with --redis-file"
         )
-    if urlsplit(url).scheme not in SCHEMES:
+    if not url.lower().startswith(tuple(f"{scheme}://" for scheme in SCHEMES)):
         raise HpcmlError(f"{where} holds no URL of Redis: it begins with redis://, rediss:// (TLS) or unix://")
+    if problem := _problem(url):
+        raise HpcmlError(
+            f"{where} holds no URL of Redis: {problem}. Special characters of a password are written as "
+            "%2F for /, %40 for @, %3A for :, %23 for #, %3F for ? and %25 for %"
+        )
     return url
+
+
+def _problem(url: str) -> str:
+    """Return the error of a URL, without any part of the URL: each may be one of a password."""
+    try:
+        parts = urlsplit(url)
+        parts.port  # noqa: B018
+    except ValueError:
+        return "the port is no number from 0 to 65535, or there are characters that no URL has"
+    if parts.scheme == "unix":
+        return "the path does not follow unix:// or an @" if parts.netloc.rpartition("@")[2] else ""
+    return "an @ is behind the host" if "@" in parts.path + parts.query + parts.fragment else ""
 
 
 def shown_address(url: str) -> str:

@@ -80,3 +80,45 @@ def test_the_url_is_in_a_private_file_or_in_the_environment(tmp_path):
     with pytest.raises(HpcmlError, match="chmod 600"):
         find_url({}, file)
     assert shown_address("redis://:secret@[::1]:6380/0") == "::1:6380"
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "redis://:pa/ss@host:6379/0",
+        "redis://:pa#ss@host:6379/0",
+        "redis://:pa?ss@host:6379/0",
+        "rediss://me:12/ss@host:6379/0",
+        "redis://:pa@12/ss@host:6379/0",
+        "redis://me:12?ss@host",
+        "redis://:pa[ss@host:6379/0",
+        "redis://:pa\u2100ss@host:6379/0",
+        "redis://:pa@host:port/0",
+        "redis://:pa@host:70000/0",
+        "unix://:pa/ss@/run/redis.socket",
+    ],
+)
+def test_a_url_that_is_none_is_an_error_without_a_part_of_it(url, capsys, serve, monkeypatch):
+    monkeypatch.setenv("HPCML_REDIS_URL", url)
+    status, text = serve("--function", "own_scoring:score", "--stream", "s")
+    assert status == 1
+    assert text.startswith("hpcml: the variable HPCML_REDIS_URL holds no URL of Redis: ")
+    assert "%2F for /" in text
+    assert not any(part in text for part in ("pa/", "ss@", "'pa", "12", "70000"))
+    with pytest.raises(HpcmlError) as caught:
+        find_url({"HPCML_REDIS_URL": url})
+    assert caught.value.__context__ is None, "a traceback shows that, with parts of the URL"
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("redis://:pa%2Fss%40@host:6379/0", "host:6379"),
+        ("redis://host", "host:6379"),
+        ("unix:///run/me@here/redis.socket?db=1", "/run/me@here/redis.socket"),
+        ("unix://me:secret@/run/redis", "/run/redis"),
+        ("redis://[::1]:7000", "::1:7000"),
+    ],
+)
+def test_urls_with_special_characters(url, shown):
+    assert shown_address(find_url({"HPCML_REDIS_URL": url})) == shown
