@@ -46,7 +46,7 @@ class PatientCalls:
         Raises
         ------
         HpcmlError
-            Redis refuses the user, or does not answer for `patience` seconds.
+            Redis refuses the user, another server answers, or Redis does not answer for `patience` seconds.
         """
         errors, end, pause = self._errors, 0.0, 0.01
         while True:
@@ -57,6 +57,8 @@ class PatientCalls:
                 return answer
             except (errors.AuthenticationError, errors.AuthorizationError, errors.NoPermissionError) as error:
                 raise HpcmlError(f"Redis at {self._address} refuses this user: {error}") from None
+            except errors.InvalidResponse as error:
+                raise HpcmlError(f"the server at {self._address} is no Redis: {error}") from None
             except (errors.ConnectionError, errors.TimeoutError, errors.ReadOnlyError) as error:
                 now, self.has_lost_reply = time.monotonic(), True
                 if not end:

@@ -52,7 +52,7 @@ REACHED_THROUGH = {
     "hpcml.models.ModelStore": {"models.manifest", "models.saving", "models.store"},
     "hpcml models": {"commands.model_parsers", "commands.models"},
     "hpcml serve": {
-        "commands.serve", "serving.follower", "serving.items",
+        "commands.serve", "serving.items",
         "serving.server", "serving.totals",
     },
     "hpcml.training.SplitLinear": {"training.parallel.model_parallel"},

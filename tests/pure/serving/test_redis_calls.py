@@ -39,6 +39,8 @@ def test_calls_that_are_refused_or_have_no_answer_are_errors():
     call = PatientCalls("host:1", errors)
     with pytest.raises(HpcmlError, match="host:1 refuses this user: wrong"):
         call(failing(errors.AuthenticationError("wrong")))
+    with pytest.raises(HpcmlError, match="at host:1 is no Redis: Protocol Error: b'HTTP"):
+        call(failing(errors.InvalidResponse("Protocol Error: b'HTTP/1.1 400 Bad Request'")))
     with pytest.raises(HpcmlError, match="host:1 does not answer: gone"):
         call(failing(errors.ConnectionError("gone")), patience=0.0)
     call.stop()
