@@ -41,6 +41,7 @@ REACHED_THROUGH = {
     },
     "hpcml.training.rank_env": {"training.ranks.environment"},
     "hpcml.training.Checkpoints": {
+        "journal.checkpoint_lock",
         "training.checkpoints.checkpoints", "training.checkpoints.files", "training.checkpoints.versions",
         "training.checkpoints.writer",
     },
