@@ -13,6 +13,7 @@ from hpcml.cluster.options import Options
 from hpcml.errors import CommandError, OutOfTime
 from hpcml.journal.run_journal import RunJournal
 from hpcml.slurm.deadline import MARGIN_SECONDS, Deadline
+from hpcml.slurm.job_ids import own_job
 from hpcml.slurm.queries import requeue_job, time_left
 
 __all__ = ["JobEnd"]
@@ -39,7 +40,7 @@ class JobEnd:
         self._requeues = options.requeue
         self._environment = environment
         self._run_journal = run_journal
-        self._job = environment.get("SLURM_JOB_ID", "")
+        self._job = own_job(environment)
         self._dispatcher: Dispatcher | None = None
         self._stop_order: tuple[OutOfTime, float] | None = None
         self._kill_timer: threading.Timer | None = None

@@ -52,7 +52,7 @@ def describe(allocation: "Allocation | None", environment: Mapping[str, str]) ->
 
     facts = dataclasses.asdict(allocation)
     # Before Slurm 23.02 no variable holds the end of the job.
-    facts["end_time"] = _local_time(allocation.end_time or end_time(allocation.job_id))
+    facts["end_time"] = _local_time(allocation.end_time or end_time(allocation.exact_id))
     del facts["nodes"]
     nodes = _with_gpus([dataclasses.asdict(node) for node in allocation.nodes], allocation, environment)
     return {
@@ -74,7 +74,7 @@ def _with_gpus(
     from hpcml.slurm.queries import job_gpus
 
     try:
-        gpus = job_gpus(str(allocation.job_id), environment)
+        gpus = job_gpus(allocation.exact_id, environment)
     except CommandError:  # the variables have the numbers of some jobs
         return nodes
     if not gpus.nodes:

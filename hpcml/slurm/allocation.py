@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from hpcml.errors import AllocationError
+from hpcml.slurm.job_ids import exact_job_id
 from hpcml.slurm.nodes import Node, job_nodes, step_nodes
 from hpcml.slurm.variables import SlurmVariables
 
@@ -61,7 +62,7 @@ class Allocation:
     """The ids of the job array and of the task in it.
 
     A job that was submitted from inside an array inherits these variables, and no variable distinguishes the two.
-    So name the job to Slurm's commands by `job_id`."""
+    So name the job to Slurm's commands by `exact_id`."""
     het_groups: int = 1
     """Components of the job; above 1 for a heterogeneous job."""
 
@@ -74,6 +75,12 @@ class Allocation:
     def hosts(self) -> tuple[str, ...]:
         """The nodes' names, in Slurm's order."""
         return tuple(node.name for node in self.nodes)
+
+    @property
+    def exact_id(self) -> str:
+        """The id by which Slurm's commands know exactly this job, see `hpcml.slurm.job_ids.exact_job_id`."""
+        array, task = map(str, self.array or ("", ""))
+        return exact_job_id(str(self.job_id), array, task)
 
     @property
     def label(self) -> str:

@@ -162,14 +162,19 @@ def mpi_plugins_query() -> list[str]:
     return ["srun", "--mpi=list"]
 
 
+def _row_query(job: str, field: str) -> list[str]:
+    """Return the command that prints a field of a job after its ids, see `hpcml.slurm.job_ids.value_of_job`."""
+    return ["squeue", "--noheader", f"--jobs={job}", f"--format=%i|%A|{field}"]
+
+
 def job_state_query(job: str) -> list[str]:
-    """Return the command that prints a job's state, or nothing when the job has ended."""
-    return ["squeue", "--noheader", f"--jobs={job}", "--format=%T"]
+    """Return the command that prints a job's state, see `_row_query`; no row when the job has ended."""
+    return _row_query(job, "%T")
 
 
 def time_left_query(job: str) -> list[str]:
-    """Return the command that prints the time that a job has left, see `hpcml.slurm.queries.parse_time_left`."""
-    return ["squeue", "--noheader", f"--jobs={job}", "--format=%L"]
+    """Return the command that prints the time that a job has left, see `_row_query`."""
+    return _row_query(job, "%L")
 
 
 def own_jobs_query(fields: str) -> list[str]:
@@ -230,11 +235,14 @@ def configuration_query() -> list[str]:
     return ["scontrol", "show", "config"]
 
 
-def end_time_query(job_id: int) -> list[str]:
-    """Return the command that prints when a job will end, in all versions of Slurm."""
-    return ["squeue", "--noheader", f"--jobs={job_id}", "--Format=EndTime"]
+def end_time_query(job: str) -> list[str]:
+    """Return the command that prints when a job will end, see `_row_query`, in all versions of Slurm."""
+    return _row_query(job, "%e")
 
 
 def requeue(job: str) -> list[str]:
-    """Return the command that ends a batch job and puts it back in the queue."""
+    """Return the command that ends a batch job and puts it back in the queue.
+
+    `job` is the job's `hpcml.slurm.job_ids.exact_job_id`: the id of an array puts all elements back.
+    """
     return ["scontrol", "requeue", job]

@@ -78,7 +78,7 @@ class JobGpus:
 
 
 def parse_job_gpus(text: str) -> JobGpus:
-    """Return the GPUs of a job, given what `hpcml.slurm.record_commands.job_details` prints.
+    """Return the GPUs of a job, given what `hpcml.slurm.record_commands.job_details` prints about this job alone.
 
     Examples
     --------

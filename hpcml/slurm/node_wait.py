@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 from hpcml.errors import CommandError, EngineError
 from hpcml.slurm.commands import configuration_query, step_environment
 from hpcml.slurm.gpus import JobGpus, parse_job_gpus
+from hpcml.slurm.job_ids import record_of_job
 from hpcml.slurm.node_states import NodeState, late_in_words, parse_node_states, parse_resume_timeout
 from hpcml.slurm.process import run
 from hpcml.slurm.record_commands import job_details, node_states_query
@@ -23,6 +24,7 @@ log = logging.getLogger("hpcml")
 QUERY_SECONDS = 10.0
 LONGEST_SECONDS = 3600.0  # however long Slurm waits for a node
 CONFIGURED_SECONDS = 60.0  # slurmctld looks every 30 s whether the nodes of a job are there
+FAILED_QUESTIONS = 10  # in a row, that end the wait: a backup of slurmctld takes over within minutes
 PAUSES = (0.5, 1.0, 2.0, 5.0)  # between two questions; the last one again and again
 
 
@@ -86,7 +88,7 @@ def wait_for_nodes(
     Parameters
     ----------
     job, names
-        The number of the job, and its nodes.
+        The job's `hpcml.slurm.job_ids.exact_job_id`, and its nodes.
     environment
         Environment variables of the caller, from which a step's are made.
     record
@@ -102,7 +104,7 @@ def wait_for_nodes(
         The job has ended or gone back to the queue, for a node has not come; or the time is over. The message says
         which nodes are not there.
     CommandError
-        Slurm does not answer.
+        Slurm does not answer the first question, or several in a row, or has forgotten the job.
     """
     nodes = list(names)
     record = record or ask_record(job, environment)
@@ -111,6 +113,7 @@ def wait_for_nodes(
     seconds = _longest(environment) if timeout is None else timeout
     began = time.monotonic()
     said, looks = "", 0
+    failed: list[CommandError] = []  # questions without an answer, since the last answer
     while "JobState=CONFIGURING" in record and not (unwanted is not None and unwanted.is_set()):
         words = late_nodes(nodes, environment)
         if words and words != said:
@@ -123,7 +126,7 @@ def wait_for_nodes(
         pause = PAUSES[min(looks, len(PAUSES) - 1)]
         threading.Event().wait(pause) if unwanted is None else unwanted.wait(pause)
         looks += 1
-        record = ask_record(job, environment)
+        record = _ask_again(job, environment, failed, said) or record
     if "JobState=RUNNING" not in record and "JobState=CONFIGURING" not in record:
         words = late_nodes(nodes, environment) or said
         raise EngineError(f"job {job} has lost its nodes before all were ready: {words}")
@@ -135,12 +138,38 @@ def ask_record(job: str, environment: Mapping[str, str], seconds: float = QUERY_
     Raises
     ------
     CommandError
-        Slurm does not answer.
+        Slurm does not answer, or about other jobs alone.
     """
-    return run(job_details(job), step_environment(environment), min(seconds, QUERY_SECONDS))
+    text = run(job_details(job), step_environment(environment), min(seconds, QUERY_SECONDS))
+    record = record_of_job(text, job)
+    if not record:
+        raise CommandError(f"scontrol shows no job {job}: {text.strip()[:200] or 'nothing at all'}")
+    return record
+
+
+def _ask_again(job: str, environment: Mapping[str, str], failed: list[CommandError], said: str) -> str:
+    """Return Slurm's record of a job; "" where Slurm does not answer, which is noted in `failed`."""
+    try:
+        record = ask_record(job, environment)
+    except CommandError as error:
+        if "Invalid job id" in str(error):
+            raise
+        failed.append(error)
+        log.debug("Slurm does not answer about job %s: %s", job, error)
+        if len(failed) < FAILED_QUESTIONS:
+            return ""
+        raise CommandError(
+            f"Slurm has not answered {len(failed)} questions in a row about job {job}, which waits for its nodes"
+            f"{f' ({said})' if said else ''}. The last answer: {error}"
+        ) from None
+    failed.clear()
+    return record
 
 
 def _longest(environment: Mapping[str, str]) -> float:
-    """Return the seconds after which Slurm has given a node up, and noticed that."""
-    config = run(configuration_query(), step_environment(environment), QUERY_SECONDS)
+    """Return the seconds after which Slurm has given a node up, and noticed that; the most without an answer."""
+    try:
+        config = run(configuration_query(), step_environment(environment), QUERY_SECONDS)
+    except CommandError:
+        return LONGEST_SECONDS
     return min(parse_resume_timeout(config) + CONFIGURED_SECONDS, LONGEST_SECONDS)

@@ -18,6 +18,7 @@ from hpcml.slurm.commands import (
     time_left_query,
 )
 from hpcml.slurm.gpus import JobGpus, parse_job_gpus
+from hpcml.slurm.job_ids import record_of_job, value_of_job
 from hpcml.slurm.process import run
 from hpcml.slurm.record_commands import job_details
 
@@ -45,7 +46,7 @@ _WAITING = ("PENDING", "REQUEUED", "REQUEUE_HOLD", "SPECIAL_EXIT")
 def is_job_over(job: str, environment: Mapping[str, str]) -> bool | None:
     """Return whether a job has ended, or its last start has; None when Slurm does not answer."""
     try:
-        state = run(job_state_query(job), step_environment(environment), QUERY_TIMEOUT_SECONDS).strip()
+        state = value_of_job(run(job_state_query(job), step_environment(environment), QUERY_TIMEOUT_SECONDS), job)
     except CommandError as error:
         return True if "Invalid job id" in str(error) else None
     return not state or state in _WAITING
@@ -59,7 +60,8 @@ def job_gpus(job: str, environment: Mapping[str, str]) -> JobGpus:
     CommandError
         Slurm does not answer.
     """
-    return parse_job_gpus(run(job_details(job), step_environment(environment), QUERY_TIMEOUT_SECONDS))
+    text = run(job_details(job), step_environment(environment), QUERY_TIMEOUT_SECONDS)
+    return parse_job_gpus(record_of_job(text, job))
 
 
 def time_left(job: str, environment: Mapping[str, str]) -> float | None:
@@ -72,11 +74,12 @@ def time_left(job: str, environment: Mapping[str, str]) -> float | None:
     ValueError
         The answer is no time: the job has ended, or has not begun.
     """
-    return parse_time_left(run(time_left_query(job), step_environment(environment), QUERY_TIMEOUT_SECONDS))
+    text = run(time_left_query(job), step_environment(environment), QUERY_TIMEOUT_SECONDS)
+    return parse_time_left(value_of_job(text, job))
 
 
 def parse_time_left(text: str) -> float | None:
-    """Return the seconds that `time_left_query` printed as ``[days-][hours:]minutes:seconds``; None: no limit.
+    """Return the seconds that squeue printed as ``[days-][hours:]minutes:seconds``; None: no limit.
 
     Raises
     ------
@@ -97,16 +100,16 @@ def parse_time_left(text: str) -> float | None:
     return float(((int(days or 0) * 24 + int(hours)) * 60 + int(minutes)) * 60 + int(seconds))
 
 
-def end_time(job_id: int) -> float | None:
+def end_time(job: str) -> float | None:
     """Return when a job will end, in seconds since the epoch; None when Slurm does not answer, or plans no end."""
     try:
-        return parse_end_time(run(end_time_query(job_id), timeout=QUERY_TIMEOUT_SECONDS))
+        return parse_end_time(value_of_job(run(end_time_query(job), timeout=QUERY_TIMEOUT_SECONDS), job))
     except CommandError:
         return None
 
 
 def parse_end_time(text: str) -> float | None:
-    """Return the seconds since the epoch that `end_time_query` printed, None for "N/A".
+    """Return the seconds since the epoch of a time that squeue printed, None for "N/A".
 
     Examples
     --------
@@ -123,6 +126,8 @@ def parse_end_time(text: str) -> float | None:
 
 def requeue_job(job: str, environment: Mapping[str, str]) -> None:
     """Put a batch job back into the queue, unless it is there. Slurm may end this process before that returns.
+
+    The job has to be named by its `hpcml.slurm.job_ids.exact_job_id`.
 
     Raises
     ------

@@ -35,6 +35,7 @@ from hpcml.data.outcomes import Execution, pack_outcome
 from hpcml.data.process_state import adopt_script_state
 from hpcml.engines.chunk_runner import Function
 from hpcml.errors import CommandError, JobFailed, OutOfTime
+from hpcml.slurm.job_ids import own_job
 from hpcml.slurm.queries import requeue_job
 
 __all__ = ["JobEndSignals", "run_call"]
@@ -197,7 +198,7 @@ class JobEndSignals:
             self._is_requeued = True
         self._folder.write(f"requeued-{self._requeues + 1}", b"")
         try:
-            requeue_job(self._environment["SLURM_JOB_ID"], self._environment)
+            requeue_job(own_job(self._environment), self._environment)
         except CommandError as error:
             log.error("the job cannot be requeued: %s", error)
 

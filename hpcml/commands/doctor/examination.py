@@ -137,7 +137,7 @@ def collect(environment: Mapping[str, str], timeout: float) -> Facts:
 def _examine_nodes(facts: Facts, allocation: Allocation, trial: Trial, timeout: float) -> Facts:
     plan = Plan(allocation.nodes, allocation, trial.path, facts.environment, os.getcwd(), timeout)
     with contextlib.suppress(CommandError):  # another check says that Slurm does not answer
-        plan = replace(plan, gpus=job_gpus(str(allocation.job_id), facts.environment))
+        plan = replace(plan, gpus=job_gpus(allocation.exact_id, facts.environment))
     step = ProbeStep(plan, trial.order)
     try:
         seen = step.run()

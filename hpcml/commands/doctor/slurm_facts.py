@@ -92,7 +92,7 @@ def parse_config(text: str) -> dict[str, str]:
 def _job_fields(environment: Mapping[str, str], allocation: Allocation | None) -> dict[str, str]:
     if allocation is None:
         return {}
-    text = _output(["scontrol", "--oneliner", "show", "job", str(allocation.job_id)], environment)[0]
+    text = _output(["scontrol", "--oneliner", "show", "job", allocation.exact_id], environment)[0]
     fields = dict(word.split("=", 1) for word in text.split() if "=" in word)
     return {name: fields[name] for name in _JOB if name in fields}
 
@@ -101,5 +101,5 @@ def _seconds_left(environment: Mapping[str, str], allocation: Allocation | None)
     if allocation is None:
         return None
     with contextlib.suppress(CommandError, ValueError):
-        return time_left(str(allocation.job_id), environment)
+        return time_left(allocation.exact_id, environment)
     return None

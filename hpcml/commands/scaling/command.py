@@ -148,7 +148,7 @@ def _measure(
     billing = None
     if allocation is not None and missing:
         try:
-            billing = parse_record(run(job_record(str(allocation.job_id)), environment)).billing
+            billing = parse_record(run(job_record(allocation.exact_id), environment)).billing
         except CommandError as error:
             print(f"hpcml: without Slurm's billing: {error}", file=sys.stderr)
     for slots, repeat in missing:

@@ -181,7 +181,7 @@ class _Run:
             return None
         try:
             names = [node.name for node in self._nodes]
-            return await_job(str(self._allocation.job_id), names, self._environment)
+            return await_job(self._allocation.exact_id, names, self._environment)
         except CommandError:  # srun will say why Slurm does not answer
             return None
 

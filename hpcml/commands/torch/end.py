@@ -9,6 +9,7 @@ from collections.abc import Mapping
 
 from hpcml.errors import CommandError
 from hpcml.slurm.deadline import Deadline
+from hpcml.slurm.job_ids import own_job
 from hpcml.slurm.process import Inbox
 from hpcml.slurm.queries import requeue_job, time_left
 from hpcml.training.ranks.launch import ENDING, Ranks
@@ -36,7 +37,7 @@ class RunEnd:
         self.environment = environment
         self._inbox = inbox
         self._requeues = requeues
-        self._job = environment.get("SLURM_JOB_ID", "")
+        self._job = own_job(environment)
         self._exit: threading.Timer | None = None
 
     def __enter__(self) -> "RunEnd":

@@ -30,7 +30,7 @@ def await_grant(plan: Plan) -> Plan:
     """
     if plan.allocation is None:
         return plan
-    job = str(plan.allocation.job_id)
+    job = plan.allocation.exact_id
     try:
         names = [node.name for node in plan.nodes]
         gpus = await_job(job, names, plan.environment, plan.unwanted, seconds=max(plan.timeout / 4, LEAST_SECONDS))

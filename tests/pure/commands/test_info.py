@@ -12,7 +12,7 @@ from hpcml.slurm.nodes import Node
 
 
 def test_a_job_is_described_as_plain_data(monkeypatch):
-    monkeypatch.setattr(queries, "end_time", lambda job_id: {7: 1e9}[job_id])
+    monkeypatch.setattr(queries, "end_time", lambda job: {"7": 1e9}[job])
     facts = describe(Allocation(7, (Node("n1", 4), Node("n2", 3)), "batch", array=(5, 2)), {})
     assert (facts["slurm"], facts["job"], facts["slots"]) == (True, "5_2", 7)
     assert facts["end_time"] == datetime.datetime.fromtimestamp(1e9).isoformat(" ", "seconds")

@@ -102,7 +102,7 @@ def test_the_users_own_variables_are_kept(env):
 
 
 def test_end_time_query():
-    assert end_time_query(7) == ["squeue", "--noheader", "--jobs=7", "--Format=EndTime"]
+    assert end_time_query("7_1") == ["squeue", "--noheader", "--jobs=7_1", "--format=%i|%A|%e"]
 
 
 def test_the_step_of_a_contained_script_ends_in_order_and_has_the_options_of_its_container():

@@ -7,15 +7,20 @@ import pytest
 
 from hpcml.errors import CommandError, EngineError
 from hpcml.slurm import node_wait
-from hpcml.slurm.node_wait import late_nodes, wait_for_nodes
+from hpcml.slurm.node_wait import ask_record, late_nodes, wait_for_nodes
 from hpcml.slurm.record_commands import job_details, node_states_query, partitions_record
 
 # Each answer is given once, the last one again and again.
 ANSWER = """#!/bin/sh
-case "$*" in *config*) echo "ResumeTimeout           = {timeout} sec"; exit;; esac
+case "$*" in *config*) [ {timeout} = 0 ] && exit 1; echo "ResumeTimeout           = {timeout} sec"; exit;; esac
 cd {place}
-head -n 1 {name} && if [ $(wc -l < {name}) -gt 1 ]; then sed -i 1d {name}; fi
+answer=$(head -n 1 {name})
+if [ $(wc -l < {name}) -gt 1 ]; then sed -i 1d {name}; fi
+case "$answer" in *error*) echo "$answer" >&2; exit 1;; esac
+echo "$answer" | tr ';' '\n'
 """
+NO_ANSWER = "slurm_load_jobs error: Unable to contact slurm controller (connect failure)"
+FORGOTTEN = "slurm_load_jobs error: Invalid job id specified"
 
 
 @pytest.fixture
@@ -23,8 +28,11 @@ def slurm(tmp_path, monkeypatch):
     """Function that makes the commands, given states of the job and lines about nodes: their environment."""
     monkeypatch.setattr(node_wait, "PAUSES", (0.01,))
 
-    def make(jobs, nodes, timeout=300):
-        for name, lines in (("scontrol", [f"JobId=7 JobState={job}" for job in jobs]), ("sinfo", nodes)):
+    def make(jobs, nodes, timeout=300):  # a timeout of 0: no answer about it
+        for name, lines in (
+            ("scontrol", [job if job[0] in "sJ" else f"JobId=7 JobState={job}" for job in jobs]),
+            ("sinfo", nodes),
+        ):
             (tmp_path / f"{name}.txt").write_text("\n".join(lines) + "\n")
             program = tmp_path / name
             program.write_text(ANSWER.format(place=tmp_path, name=f"{name}.txt", timeout=timeout))
@@ -73,6 +81,42 @@ def test_a_wait_that_is_not_wanted_any_longer_ends(slurm):
     began = time.monotonic()
     wait_for_nodes("7", ["n2"], slurm(["CONFIGURING"], ["n2|allocated#|none"]), unwanted=unwanted)
     assert time.monotonic() < began + 30
+
+
+@pytest.mark.parametrize("job", ["7", "7_1"])
+def test_an_element_of_an_array_does_not_wait_for_another(slurm, job, caplog):
+    lines = ("JobId=7 ArrayJobId=7 ArrayTaskId=1 JobState=RUNNING", "JobId=8 ArrayJobId=7 ArrayTaskId=0")
+    environment = slurm([";".join(lines) + " JobState=CONFIGURING"], [])
+    wait_for_nodes(job, ["n1"], environment, timeout=0)
+    assert caplog.records == []
+    with pytest.raises(EngineError, match="nodes of job 8 were not ready"):
+        wait_for_nodes("8", ["n1"], environment, timeout=0)
+
+
+def test_a_record_of_other_jobs_alone_is_an_error_that_shows_them(slurm):
+    with pytest.raises(CommandError, match=r"shows no job 5: JobId=7 JobState=RUNNING"):
+        ask_record("5", slurm(["RUNNING"], []))
+
+
+def test_a_wait_goes_on_where_slurm_does_not_answer_for_a_while(slurm):
+    jobs = ["CONFIGURING", *[NO_ANSWER] * 5, "CONFIGURING", *[NO_ANSWER] * 5, "RUNNING"]
+    wait_for_nodes("7", ["n2"], slurm(jobs, ["n2|allocated#|none"], timeout=0))
+
+
+def test_a_wait_without_any_answer_ends_and_says_what_was_seen(slurm):
+    environment = slurm(["CONFIGURING", NO_ANSWER], ["n2|allocated#|none"])
+    with pytest.raises(CommandError) as caught:
+        wait_for_nodes("7", ["n2"], environment)
+    text = str(caught.value)
+    assert (
+        "has not answered 10 questions in a row about job 7, which waits for its nodes (n2 is powering up)" in text
+    )
+    assert "Unable to contact slurm controller (connect failure)" in text
+
+
+def test_a_job_that_slurm_has_forgotten_is_not_asked_for_again(slurm):
+    with pytest.raises(CommandError, match="Invalid job id"):
+        wait_for_nodes("7", ["n2"], slurm(["CONFIGURING", FORGOTTEN, "RUNNING"], ["n2|allocated#|none"]))
 
 
 def test_without_slurm_nothing_is_known(tmp_path):

@@ -6,7 +6,15 @@ import pytest
 
 from hpcml.errors import CommandError
 from hpcml.slurm import queries
-from hpcml.slurm.queries import end_time, is_job_over, parse_end_time, parse_time_left, requeue_job, time_left
+from hpcml.slurm.queries import (
+    end_time,
+    is_job_over,
+    job_gpus,
+    parse_end_time,
+    parse_time_left,
+    requeue_job,
+    time_left,
+)
 
 OUTSIDE = {"PATH": "/bin", "SLURM_JOB_ID": "7", "SLURM_NTASKS": "12"}
 STEP = {"PATH": "/bin", "SLURM_JOB_ID": "7", "SLURM_EXIT_ERROR": "113"}
@@ -36,32 +44,32 @@ def test_whether_a_job_is_over(slurm):
         return is_job_over("1", {})
 
     assert asked("") is True
-    assert asked("PENDING\n") is True
-    assert asked("REQUEUE_HOLD\n") is True
-    assert asked("RUNNING\n") is False
-    assert asked("COMPLETING\n") is False
+    assert asked("1|1|PENDING\n") is True
+    assert asked("1|1|REQUEUE_HOLD\n") is True
+    assert asked("1|1|RUNNING\n") is False
+    assert asked("1|1|COMPLETING\n") is False
     assert asked(CommandError("slurm_load_jobs error: Invalid job id specified")) is True
     assert asked(CommandError("Unable to contact slurm controller")) is None
 
 
 def test_each_question_is_one_command_without_the_variables_of_the_outer_step(slurm):
-    slurm("1:00")
+    slurm("7|7|1:00")
     is_job_over("7", OUTSIDE)
     time_left("7", OUTSIDE)
-    end_time(7)
+    end_time("7")
     requeue_job("7", OUTSIDE)
     assert slurm.calls == [
-        (["squeue", "--noheader", "--jobs=7", "--format=%T"], STEP, 10.0),
-        (["squeue", "--noheader", "--jobs=7", "--format=%L"], STEP, 10.0),
-        (["squeue", "--noheader", "--jobs=7", "--Format=EndTime"], None, 10.0),
+        (["squeue", "--noheader", "--jobs=7", "--format=%i|%A|%T"], STEP, 10.0),
+        (["squeue", "--noheader", "--jobs=7", "--format=%i|%A|%L"], STEP, 10.0),
+        (["squeue", "--noheader", "--jobs=7", "--format=%i|%A|%e"], None, 10.0),
         (["scontrol", "requeue", "7"], STEP, 20.0),
     ]
 
 
 def test_the_time_left_is_in_seconds(slurm):
-    slurm("1-02:03:04\n")
+    slurm("7|7|1-02:03:04\n")
     assert time_left("7", {}) == 93784.0
-    slurm("UNLIMITED\n")
+    slurm("7|7|UNLIMITED\n")
     assert time_left("7", {}) is None
 
 
@@ -77,7 +85,7 @@ def test_end_time(slurm):
     assert parse_end_time("N/A\n") is None
     assert parse_end_time("") is None
     slurm(CommandError("Unable to contact slurm controller"))
-    assert end_time(7) is None
+    assert end_time("7") is None
 
 
 def test_a_refused_requeue_is_an_error(slurm):
@@ -90,3 +98,29 @@ def test_a_job_that_slurm_has_requeued_itself_is_in_the_queue(slurm):
     """As seen in 24.11, after ``scontrol requeue`` or a preemption."""
     slurm(CommandError("Job is pending execution for job 7"))
     requeue_job("7", {})
+
+
+def test_an_element_of_an_array_is_asked_about_alone(slurm):
+    """As squeue of 22.05 and 24.11 print all elements for the id of an array, which one of them has, too."""
+    slurm("7_1|7|59:30\n7_0|8|1:00:00\n")
+    assert (time_left("7", {}), time_left("7_1", {}), time_left("8", {})) == (3570.0, 3570.0, 3600.0)
+    slurm("7_1|7|PENDING\n7_0|8|RUNNING\n")
+    assert (is_job_over("7", {}), is_job_over("8", {})) == (True, False)
+    slurm("7_0|8|RUNNING\n")
+    assert is_job_over("7", {}) is True
+    slurm("7_0|8|N/A\n7_1|7|2026-11-21T03:30:05\n")
+    assert end_time("7_1") == datetime.datetime(2026, 11, 21, 3, 30, 5).timestamp()
+
+
+def test_a_heterogeneous_job_is_asked_about_by_its_first_component(slurm):
+    slurm("7+0|7|4:58\n7+1|8|4:57\n")
+    assert time_left("7", {}) == 298.0
+    slurm("7+0|7|PENDING\n7+1|8|PENDING\n")
+    assert is_job_over("7", {}) is True
+
+
+def test_the_gpus_of_another_element_are_not_counted(slurm):
+    held = "Nodes=n1 CPU_IDs=0-1 Mem=400 GRES=gpu:2(IDX:{}) TresPerNode=gres:gpu:2"
+    lines = [f"JobId={7 + task} ArrayJobId=7 ArrayTaskId={1 - task} {held}" for task in (0, 1)]
+    slurm("\n".join((lines[0].format("0-1"), lines[1].format("2-3"))))
+    assert [job_gpus(job, {}).describe("n1") for job in ("7", "7_1", "8")] == ["2 (0-1)", "2 (0-1)", "2 (2-3)"]
