@@ -32,10 +32,11 @@ __all__ = [
     "worker_step",
 ]
 
-# Variables that are kept although srun reads them: they name the job and the cluster.
+# Variables that are kept: they name the job and the cluster. srun reads some of them.
 _KEPT = re.compile(
     r"SLURM_(JOB_ID|JOBID|JOB_NODELIST|NODELIST|JOB_NUM_NODES|NNODES|CONF|CLUSTERS?|CLUSTER_NAME|STEPMGR"
     r"|HET_SIZE|(JOB_ID|JOB_NODELIST|NODELIST|JOB_NUM_NODES|NNODES)_HET_GROUP_\d+|SUBMIT_DIR|SUBMIT_HOST"
+    r"|ARRAY_(JOB_ID|TASK_(ID|COUNT|MIN|MAX|STEP))"
     r"|JOB_CPUS_PER_NODE|TASKS_PER_NODE|JOB_PARTITION|JOB_NAME|JWT|SACK_JWKS)$"
 )
 _DROPPED = {"SLURM_NNODES", "SLURM_TASKS_PER_NODE"}

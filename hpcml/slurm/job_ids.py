@@ -1,8 +1,8 @@
 """Ids of jobs: the one that Slurm's commands take for exactly one job, and that job's part of their answers.
 
 One element of a job array has the array's own id as its job id. Given this id, ``scontrol requeue`` puts all
-elements back into the queue, those that have ended included; ``scontrol show job`` and ``squeue`` print all of them.
-``scancel`` takes the id in that of a step, as in 7.0, for the one job's (all this measured with 22.05 and 24.11).
+elements back into the queue, those that have ended included, and ``scontrol show job`` and ``squeue`` print all of
+them. ``scancel`` takes the id in that of a step, as in 7.0, for the one job's (measured with 22.05 and 24.11).
 """
 
 import re
@@ -30,8 +30,6 @@ def exact_job_id(job: str, array: str, task: str) -> str:
 
 def own_job(environment: Mapping[str, str]) -> str:
     """Return the `exact_job_id` of the job that these variables describe; "" outside of a job.
-
-    The variables are those of the process itself: `hpcml.slurm.commands.step_environment` drops some of them.
 
     Examples
     --------

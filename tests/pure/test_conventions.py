@@ -15,8 +15,7 @@ MAX_FUNCTION_LINES = 30  # of the body, without the docstring
 REACHED_THROUGH = {
     "hpcml.submit, map_array": {
         "cluster.jobs.array", "cluster.jobs.array_results", "cluster.jobs.job", "cluster.jobs.local",
-        "cluster.jobs.one_call", "cluster.jobs.program", "cluster.jobs.scheduler", "cluster.jobs.submission",
-        "cluster.jobs.watcher",
+        "cluster.jobs.program", "cluster.jobs.scheduler", "cluster.jobs.submission", "cluster.jobs.watcher",
     },
     "hpcml.Cluster": {
         "cluster.cluster", "cluster.dispatch.chunks", "cluster.dispatch.returned_frames", "cluster.executor",

@@ -13,10 +13,15 @@ fi
 mkdir ended 2>/dev/null || until [ -e again ]; do sleep 0.5; done
 """
 
+SLEEPER = """import os, time
+print("in element", os.environ["SLURM_ARRAY_TASK_ID"], flush=True)
+time.sleep(600)
+"""
+
 
 @pytest.mark.release("24.11")
 def test_an_element_that_is_requeued_leaves_the_others_as_they_are(cluster):
-    cluster.write("sleeper.py", "import time\ntime.sleep(600)\n")
+    cluster.write("sleeper.py", SLEEPER)
     text = SCRIPT.format(python=cluster.python)
     job = cluster.sbatch(text, "--array=0-2", "-n1", "--requeue", "--open-mode=append", cwd=cluster.shared_dir)
 
@@ -29,8 +34,9 @@ def test_an_element_that_is_requeued_leaves_the_others_as_they_are(cluster):
 
     output = cluster.shared_dir / f"slurm-{job}.out"
     wait_until(lambda: states() == ["COMPLETED", "RUNNING", "RUNNING"], what=states)
-    wait_until(lambda: "engine torch, 1 rank" in output.read_text(), what=output.read_text)
+    wait_until(lambda: "in element" in output.read_text(), what=output.read_text)
     (own,) = [task for task, number, _ in starts() if number == str(job)]
+    assert f"in element {own}\n" in output.read_text()
     cluster.run(["scancel", "--batch", "--signal=USR1", f"{job}_{own}"], check=True)
     wait_until(lambda: states() == ["COMPLETED"] * 3, 90, what=lambda: f"{states()}\n{output.read_text()}")
     assert sorted((task, restart) for task, _, restart in starts()) == sorted(

@@ -90,6 +90,7 @@ def test_variables_that_identify_the_job_are_kept():
         "SLURM_CONF": "/etc/slurm.conf",
         "SLURM_STEPMGR": "n1",
     }
+    env |= {"SLURM_ARRAY_JOB_ID": "7", "SLURM_ARRAY_TASK_ID": "1", "SLURM_ARRAY_TASK_COUNT": "2"}
     env |= {"SLURM_HET_SIZE": "2", "SLURM_JOB_ID_HET_GROUP_1": "8", "PATH": "/bin", "OMP_PROC_BIND": "true"}
     assert step_environment(env) == {**env, "SLURM_EXIT_ERROR": "113"}
 
