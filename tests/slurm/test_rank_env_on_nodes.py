@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from patience import patient
+from rank_checks import assert_network, assert_places
 
 PROGRAM = Path(__file__).parent / "programs" / "ranks.py"
 SECONDS = 60
@@ -38,33 +39,11 @@ def run_job(cluster, text, *options):
     return nodes.split(), hosts, json.loads(output.splitlines()[-1])
 
 
-def assert_places(nodes, hosts, ranks):
-    """Check the variables of all ranks against the nodes of the job and the host of each rank."""
-    assert [rank["node"] for rank in ranks] == hosts
-    assert [rank["RANK"] for rank in ranks] == [str(number) for number in range(len(hosts))]
-    assert {rank["WORLD_SIZE"] for rank in ranks} == {str(len(hosts))}
-    used = [node for node in nodes if node in hosts]
-    for number, (host, rank) in enumerate(zip(hosts, ranks, strict=True)):
-        assert rank["LOCAL_RANK"] == str(hosts[:number].count(host))
-        assert rank["LOCAL_WORLD_SIZE"] == str(hosts.count(host))
-        assert rank["GROUP_RANK"] == str(used.index(host))
-    for name in ("MASTER_ADDR", "MASTER_PORT", "TORCHELASTIC_RUN_ID"):
-        assert len({rank[name] for rank in ranks}) == 1
-
-
-def assert_network(cluster, ranks, first):
-    """Check that the ranks use the network of the nodes, and the address of the node `first`."""
-    address = cluster.run(["getent", "hosts", first], check=True).stdout.split()[0]
-    assert {rank["MASTER_ADDR"] for rank in ranks} == {address}
-    assert {rank["GLOO_SOCKET_IFNAME"] for rank in ranks} == {"eth0"}
-    assert {rank["NCCL_SOCKET_IFNAME"] for rank in ranks} == {"=eth0"}
-
-
 @pytest.mark.release("24.11")
 @pytest.mark.parametrize("launch", ["srun --mpi=none", "srun --mpi=pmix", "srun --mpi=pmi2 --distribution=cyclic"])
 def test_ranks_of_a_step_have_the_places_that_srun_gives(cluster, launch):
     nodes, hosts, ranks = run_job(cluster, job_text(cluster, launch), "-N3", "-n7")
-    assert_places(nodes, hosts, ranks)
+    assert_places(ranks, hosts, nodes)
     assert_network(cluster, ranks, hosts[0])
     assert list((cluster.shared_dir / ".hpcml").iterdir()) == []
 
@@ -74,7 +53,7 @@ def test_uneven_nodes_whose_own_names_are_at_loopback(make_cluster):
     cluster = make_cluster(cpus=(2, 2, 1), loopback_names=True)
     nodes, hosts, ranks = run_job(cluster, job_text(cluster, "srun"), "-N3", "-n5")
     assert hosts == ["n1", "n1", "n2", "n2", "n3"]
-    assert_places(nodes, hosts, ranks)
+    assert_places(ranks, hosts, nodes)
     assert_network(cluster, ranks, "n1")
     assert {rank["OMP_NUM_THREADS"] for rank in ranks} == {"1"}
 
@@ -84,7 +63,7 @@ def test_a_step_of_a_heterogeneous_job_is_one_world(cluster):
     text = job_text(cluster, "srun --het-group=0,1", HET, nodelist)
     nodes, hosts, ranks = run_job(cluster, text)
     assert len(hosts) == 4
-    assert_places(nodes, hosts, ranks)
+    assert_places(ranks, hosts, nodes)
     assert_network(cluster, ranks, "n1")
 
 
@@ -118,6 +97,6 @@ def test_ranks_of_mpirun_find_each_other_through_mpi(cluster):
     text = text.replace("--label hostname", "sh -c 'echo $OMPI_COMM_WORLD_RANK: $(hostname)'")
     nodes, hosts, ranks = run_job(cluster, text, "-N3", "--ntasks-per-node=2")
     assert hosts == ["n1", "n1", "n2", "n2", "n3", "n3"]
-    assert_places(nodes, hosts, ranks)
+    assert_places(ranks, hosts, nodes)
     assert_network(cluster, ranks, "n1")
     assert not (cluster.shared_dir / ".hpcml").exists()
