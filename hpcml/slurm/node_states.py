@@ -8,6 +8,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from hpcml.slurm.configuration import configured
 from hpcml.slurm.hostlist import compress, expand
 
 __all__ = ["NodeState", "late_in_words", "lost_nodes", "parse_node_states", "parse_resume_timeout"]
@@ -106,5 +107,5 @@ def parse_resume_timeout(config: str) -> float:
     >>> parse_resume_timeout("ResumeRate              = 300 nodes/min\\nResumeTimeout           = 600 sec\\n")
     600.0
     """
-    match = re.search(r"^ResumeTimeout\s*=\s*(\d+)", config, re.MULTILINE)
-    return float(match[1]) if match else _RESUME_TIMEOUT
+    seconds = configured(config, "ResumeTimeout")
+    return float(seconds) if seconds.isdecimal() else _RESUME_TIMEOUT

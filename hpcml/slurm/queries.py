@@ -4,7 +4,6 @@ Each function runs one command, built by `hpcml.slurm.commands`, and parses its 
 """
 
 import datetime
-import re
 from collections.abc import Mapping
 
 from hpcml.errors import CommandError
@@ -17,6 +16,7 @@ from hpcml.slurm.commands import (
     submission_environment,
     time_left_query,
 )
+from hpcml.slurm.configuration import configured
 from hpcml.slurm.gpus import JobGpus, parse_job_gpus
 from hpcml.slurm.job_ids import record_of_job, value_of_job
 from hpcml.slurm.process import run
@@ -160,5 +160,5 @@ def parse_array_size(text: str) -> int:
     >>> parse_array_size("MaxArraySize            = 101\\nMaxBatchRequeue         = 5\\n")
     101
     """
-    match = re.search(r"^MaxArraySize\s*=\s*(\d+)", text, re.MULTILINE)
-    return int(match[1]) if match else ARRAY_SIZE
+    size = configured(text, "MaxArraySize")
+    return int(size) if size.isdecimal() else ARRAY_SIZE

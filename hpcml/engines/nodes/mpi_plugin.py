@@ -15,13 +15,13 @@ from typing import NamedTuple
 
 from hpcml.errors import CommandError, EngineError
 from hpcml.slurm.commands import configuration_query, mpi_plugins_query, step_environment
+from hpcml.slurm.configuration import configured
 from hpcml.slurm.process import run
 
 __all__ = [
     "Found",
     "Library",
     "choose_plugin",
-    "default_plugin",
     "find_library",
     "find_mpi",
     "library_variables",
@@ -102,19 +102,6 @@ def requested_plugin(library: Library, environment: Mapping[str, str]) -> str:
 
 def _fits(plugin: str, library: Library) -> bool:
     return re.sub(r"_v\d+$", "", plugin) in wanted_plugins(library)  # pmix_v4 is a release of pmix
-
-
-def default_plugin(configuration: str) -> str:
-    """Return MpiDefault of the text that ``scontrol show config`` prints; "" where there is none.
-
-    Examples
-    --------
-    >>> from hpcml.engines.nodes.mpi_plugin import default_plugin
-    >>> default_plugin("MinJobAge               = 300 sec\\nMpiDefault              = pmix_v4\\n")
-    'pmix_v4'
-    """
-    found = re.search(r"(?m)^MpiDefault\s*=\s*(\w+)", configuration)
-    return found[1] if found is not None else ""
 
 
 def choose_plugin(library: Library, plugins: Collection[str], requested: str = "", default: str = "") -> str:
@@ -200,7 +187,7 @@ def _find_plugin(library: Library, environment: Mapping[str, str], requested: st
     plugins = parse_plugins(run(mpi_plugins_query(), environment))
     default = ""
     with contextlib.suppress(CommandError):  # where users may not see the configuration
-        default = default_plugin(run(configuration_query(), environment, timeout))
+        default = configured(run(configuration_query(), environment, timeout), "MpiDefault")
     return choose_plugin(library, plugins, requested, default)
 
 

@@ -4,6 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hpcml.slurm.commands import controller_step, driver_step, end_time_query, step_environment, worker_step
+from hpcml.slurm.configuration import configured
 
 COMMON = [
     "--overlap",
@@ -111,3 +112,9 @@ def test_the_step_of_a_contained_script_ends_in_order_and_has_the_options_of_its
     assert command == ["srun", "--job-name=hpcml-driver", *COMMON, *(
         "--nodes=1", "--ntasks=1", "--ntasks-per-node=1", "--nodelist=n1"
     ), *REST[:-1], "--container-image=x", "python"]  # fmt: skip
+
+
+def test_a_parameter_of_the_configuration_is_the_one_of_this_name():
+    text = "Configuration data as of 2026-11-30\nMpiDefault        = none\nMpiParams         = (null)\n"
+    found = [configured(text, name) for name in ("MpiDefault", "Mpi", "MpiParams", "Default")]
+    assert found == ["none", "", "", ""]
