@@ -161,11 +161,8 @@ def _remove_abandoned(place: str) -> None:
         with contextlib.suppress(OSError):  # another process may be sweeping as well
             found = path.lstat()
             ours = stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid()
-            if ours and found.st_mtime < time.time() - LOCK_GRACE_SECONDS:
-                if _is_abandoned(path / LOCK):
-                    _remove(str(path))
-                else:
-                    _remove_empty(str(path))
+            if ours and found.st_mtime < time.time() - LOCK_GRACE_SECONDS and _is_abandoned(path / LOCK):
+                _remove(str(path))
 
 
 def _is_abandoned(lock: Path) -> bool:
