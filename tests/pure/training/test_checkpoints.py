@@ -277,6 +277,7 @@ def test_a_version_that_is_removed_while_it_is_loaded_is_not_missed(place, tmp_p
         def _after_another_save(*arguments):
             for step in itertools.islice(steps, 1):
                 writer.save({"weights": np.full(3, step)}, step)
+                wait_until(lambda: "hpcml removal" not in {thread.name for thread in threading.enumerate()})
             return original(*arguments)
 
         monkeypatch.setattr(reader, place, _after_another_save)
