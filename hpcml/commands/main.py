@@ -16,10 +16,14 @@ from pathlib import Path
 from typing import Any
 
 from hpcml.commands import info, run
+from hpcml.commands.argument_types import seconds, whole_number
 from hpcml.commands.model_parsers import add_models, add_serve
 from hpcml.errors import HpcmlError
 
 __all__ = ["main", "parser"]
+
+_POSITIVE = whole_number(1)
+_SECONDS = seconds(0.1, 86_400)
 
 WITH_OPTIONS_OF_SLURM = {
     "submit": ("hpcml.commands.jobs.submit", "submit_program"),
@@ -66,7 +70,7 @@ def parser() -> argparse.ArgumentParser:
     report.set_defaults(act=_print_report)
     top = commands.add_parser("top", help="show a run's slots and their tasks, while it goes on")
     top.add_argument("run", nargs="?", help=RUN)
-    top.add_argument("--interval", type=_seconds, default=2.0, metavar="S", help="seconds between pictures (2)")
+    top.add_argument("--interval", type=_SECONDS, default=2.0, metavar="S", help="seconds between pictures (2)")
     top.add_argument("--once", action="store_true", help="one picture, with all slots")
     top.set_defaults(act=partial(_call, "hpcml.commands.top.command", "show_top"))
     _add_scaling(commands)
@@ -84,7 +88,7 @@ def _add_scaling(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
         epilog="An argument of the script that has {slots} gets their number: the work then grows with the slots.",
     )
     scaling.add_argument("--slots", type=_numbers, default=(1, 2, 4, 8), metavar="N,N,…", help="numbers (1,2,4,8)")
-    scaling.add_argument("--repeat", type=_positive, default=5, metavar="N", help="runs on each number (5)")
+    scaling.add_argument("--repeat", type=_POSITIVE, default=5, metavar="N", help="runs on each number (5)")
     scaling.add_argument("--directory", type=Path, metavar="DIR", help="of the results (scaling-SCRIPT)")
     scaling.add_argument("--engine", default="auto", help="as of hpcml run")
     scaling.add_argument("--quality", metavar="RE", help="of a printed number, as 'accuracy (.*)'")
@@ -113,7 +117,7 @@ def _add_tutorial(commands: "argparse._SubParsersAction[argparse.ArgumentParser]
     found["check"].add_argument("--full", action="store_true", help="run without --quick")
     found["check"].add_argument("--sbatch", metavar="OPTIONS", help="submit a broken job, with options of sbatch")
     found["check"].add_argument("--schema", action="store_true", help="list the fields of the results")
-    found["check"].add_argument("--timeout", type=_seconds, default=600.0, metavar="S", help="for the run (600)")
+    found["check"].add_argument("--timeout", type=_SECONDS, default=600.0, metavar="S", help="for the run (600)")
     found["grade"].add_argument("directories", nargs="+", type=Path, metavar="DIR", help="a student's folder each")
     found["grade"].add_argument("--csv", type=Path, metavar="FILE", help="the table as CSV")
     functions = ("list_exercises", "start_exercise", "check_exercise", "grade_class")
@@ -121,21 +125,8 @@ def _add_tutorial(commands: "argparse._SubParsersAction[argparse.ArgumentParser]
         action.set_defaults(act=partial(_call, "hpcml.commands.tutorial.command", function))
 
 
-def _positive(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text} is no whole number of 1 or more")
-    return int(text)
-
-
 def _numbers(text: str) -> tuple[int, ...]:
-    return tuple(sorted({_positive(word) for word in text.split(",")}))
-
-
-def _seconds(text: str) -> float:
-    seconds = float(text)
-    if not 0.1 <= seconds <= 86_400:
-        raise argparse.ArgumentTypeError(f"{text} is not between 0.1 and 86,400 seconds")
-    return seconds
+    return tuple(sorted({_POSITIVE(word) for word in text.split(",")}))
 
 
 def _add_jobs(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:

@@ -6,6 +6,7 @@ from functools import partial
 from pathlib import Path
 
 from hpcml.cluster.options import Options, flags
+from hpcml.commands.argument_types import seconds, whole_number
 
 __all__ = ["CLUSTER_OPTIONS", "add_models", "add_serve"]
 
@@ -14,7 +15,7 @@ Call = Callable[..., int]
 
 MODULE = "hpcml.commands.models"
 CLUSTER_OPTIONS = ("engine", "slots_per_node", "cpus_per_slot", "max_slots", "timeout", "run_dir", "task_timeout")
-LONGEST_SECONDS = 366 * 86_400.0
+_SECONDS = seconds(0, 366 * 86_400.0)
 
 
 def add_models(commands: "argparse._SubParsersAction[argparse.ArgumentParser]", call: Call) -> None:
@@ -60,10 +61,10 @@ def add_serve(commands: "argparse._SubParsersAction[argparse.ArgumentParser]", c
     _add_source(serve.add_argument_group("source"))
     pace = serve.add_argument_group("pace")
     pace.add_argument(
-        "--batch", type=_positive, default=64, metavar="N", help="items scored together at most (64)"
+        "--batch", type=whole_number(1), default=64, metavar="N", help="items scored together at most (64)"
     )
-    pace.add_argument("--wait", type=_seconds, default=0.005, metavar="S", help="of an item for others (0.005)")
-    pace.add_argument("--interval", type=_seconds, default=10.0, metavar="S", help="from line to line (10)")
+    pace.add_argument("--wait", type=_SECONDS, default=0.005, metavar="S", help="of an item for others (0.005)")
+    pace.add_argument("--interval", type=_SECONDS, default=10.0, metavar="S", help="from line to line (10)")
     workers = serve.add_argument_group("workers")
     for name, flag in flags().items():
         if name in CLUSTER_OPTIONS:
@@ -78,22 +79,9 @@ def _add_source(source: "argparse._ArgumentGroup") -> None:
     source.add_argument("--stream", metavar="NAME", help="of Redis; results are in NAME:result:ID")
     source.add_argument("--redis-file", type=Path, metavar="FILE", help="of mode 0600, with the URL of Redis")
     source.add_argument("--group", default="hpcml", metavar="NAME", help="consumer group of the stream (hpcml)")
-    source.add_argument("--claim", type=_seconds, default=10.0, metavar="S", help="after a server's death (10)")
+    source.add_argument("--claim", type=_SECONDS, default=10.0, metavar="S", help="after a server's death (10)")
     source.add_argument(
-        "--keep", type=_seconds, default=86_400.0, metavar="S", help="a result for so long (a day)"
+        "--keep", type=_SECONDS, default=86_400.0, metavar="S", help="a result for so long (a day)"
     )
     source.add_argument("--inbox", type=Path, metavar="DIR", help="instead of a stream: a file for each item")
     source.add_argument("--outbox", type=Path, metavar="DIR", help="of the results of an inbox")
-
-
-def _positive(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text} is no whole number of 1 or more")
-    return int(text)
-
-
-def _seconds(text: str) -> float:
-    seconds = float(text)
-    if not 0 <= seconds <= LONGEST_SECONDS:
-        raise argparse.ArgumentTypeError(f"{text} is no number of seconds from 0 to {LONGEST_SECONDS:,.0f}")
-    return seconds

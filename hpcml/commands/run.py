@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from hpcml.cluster.options import Options, flags
+from hpcml.commands.argument_types import whole_number
 from hpcml.commands.program import check_program
 from hpcml.commands.ranks import check_ranks, count_ranks
 from hpcml.errors import HpcmlError
@@ -34,17 +35,15 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
                 words, dest=name, type=flag.convert, default=default, metavar=flag.metavar, help=flag.help
             )
     command.add_argument(
-        "--restarts", type=_number, default=0, metavar="N", help="engine torch: start anew after a failure (0)"
+        "--restarts",
+        type=whole_number(0),
+        default=0,
+        metavar="N",
+        help="engine torch: start anew after a failure (0)",
     )
     command.add_argument("--measure", type=os.path.abspath, help=argparse.SUPPRESS)  # by `hpcml scaling`
     command.add_argument("--inside", type=json.loads, help=argparse.SUPPRESS)  # by this command, in a container
     add_program(command, "run", "-")
-
-
-def _number(text: str) -> int:
-    if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"{text} is no whole number of 0 or more")
-    return int(text)
 
 
 def add_program(command: argparse.ArgumentParser, name: str, *others: str) -> None:

@@ -171,4 +171,4 @@ def test_a_driver_that_is_gone_is_named(tmp_path, capsys):
 def test_a_wrong_interval_is_an_error(capsys):
     with pytest.raises(SystemExit):
         cli.main(["top", "--interval", "0"])
-    assert "0 is not between 0.1 and 86,400 seconds" in capsys.readouterr().err
+    assert "0 is no number of seconds from 0.1 to 86,400" in capsys.readouterr().err
