@@ -43,7 +43,8 @@ test-thirdparty: .venv-thirdparty/test
 	.venv-thirdparty/bin/python -m pytest tests/thirdparty
 
 test-torch: .venv-torch/test
-	.venv-torch/bin/python -m pytest tests/thirdparty tests/slurm/test_torch_on_nodes.py
+	.venv-torch/bin/python -m pytest tests/thirdparty tests/slurm/test_torch_on_nodes.py \
+		tests/pure/journal/test_call_keys_torch.py
 
 test-notebook: .venv-browser/test
 	.venv-browser/bin/python -m pytest tests/browser/test_jupyterlab_page.py

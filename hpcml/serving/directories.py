@@ -1,7 +1,6 @@
 """Directory as a source: a file for each item, renamed into it; a result is a file of another directory."""
 
 import errno
-import fcntl
 import logging
 import os
 import stat
@@ -12,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from hpcml.errors import HpcmlError
+from hpcml.journal.file_locks import try_lock
 from hpcml.journal.private_files import write_atomic
 from hpcml.serving.items import Item
 
@@ -57,13 +57,9 @@ class Directories:
             self._file = os.open(inbox / LOCK, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         except OSError as error:
             raise HpcmlError(f"{error.filename} cannot be used: {error.strerror}") from error
-        try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
+        if not try_lock(self._file):
             os.close(self._file)
-            raise HpcmlError(f"another server is at work on {inbox}: `lsof {inbox / LOCK}` names it") from error
-        except OSError:
-            pass  # a file system without locks
+            raise HpcmlError(f"another server is at work on {inbox}: `lsof {inbox / LOCK}` names it")
 
     def read(self, limit: int, seconds: float) -> list[Item]:
         """See `hpcml.serving.items.Source`."""

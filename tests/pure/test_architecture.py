@@ -38,7 +38,7 @@ SHARED_MODULES = {
     ("models", "slurm"): {"process"},
     ("serving", "cluster"): {"cluster"},
     ("serving", "data"): {"broadcast"},
-    ("serving", "journal"): {"private_files"},
+    ("serving", "journal"): {"file_locks", "private_files"},
     ("serving", "models"): {"store"},
 }
 """Modules of a folder that another folder may import, where these are not all."""

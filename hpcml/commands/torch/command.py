@@ -125,6 +125,7 @@ class _Run:
         self._order = {"program": command, "run": self._run_dir.name, "restarts": self._restarts}
         self._measure = None if arguments.measure is None else Path(arguments.measure)
         self._start_seconds = 0.0
+        self._was_whole = False
         self._inbox = inbox
         self._end = end
 
@@ -142,9 +143,10 @@ class _Run:
             try:
                 failed, status, is_stopped = self._start(restart)
             except EngineError as error:
-                if self._leave_out_gone():
-                    continue
-                raise EngineError(f"{error}{advice(self._nodes, self._read_log())}") from None
+                if (self._was_whole and restart == self._restarts) or not self._leave_out_gone():
+                    raise EngineError(f"{error}{advice(self._nodes, self._read_log())}") from None
+                restart += self._was_whole  # a start without all ranks is none
+                continue
             if is_stopped:
                 return self._end.finish(failed.exit_status if failed else status)
             if failed is None:
@@ -206,6 +208,7 @@ class _Run:
                 failed = ranks.run(lambda: self._end.watch(ranks), self._end.seconds_for)
             finally:
                 self._inbox.is_read = False
+                self._was_whole = ranks.present == self._size
             return failed, ranks.exit_status, ranks.is_stopped
 
     def _write_measures(self, seconds: float) -> None:

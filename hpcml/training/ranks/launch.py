@@ -67,10 +67,11 @@ class Ranks:
         self._step = ""
         self._deadline: float | None = time.monotonic() + launch.timeout
         self._is_started = False
-        self._is_late = False
-        self._is_given_up = False
+        self._is_late = self._is_given_up = False
         self._beats: dict[tuple[int, str], float] = {}  # first rank of a node, node: the last heartbeat
         self._failed: RankEnd | None = None
+        self.present = 0
+        """Ranks that have come."""
         self.is_stopped = False
         """A signal, or the end of the time, has ended the ranks."""
         self.on_start: Callable[[], None] = lambda: None
@@ -189,6 +190,7 @@ class Ranks:
 
     def _take(self, message: Mapping[str, Any]) -> None:
         """Take a message of a rank."""
+        self.present += "here" in message
         if "out" in message or "err" in message:
             self._print(message)
         elif "address" in message:

@@ -52,7 +52,7 @@ print(json.dumps(keys))
 
 def test_keys_of_torchs_objects_follow_their_content(tmp_path):
     if importlib.util.find_spec("torch") is None:
-        pytest.skip("torch is not installed")
+        pytest.skip("torch is not installed: make test-torch")
     program = tmp_path / "program.py"
     program.write_text(PROGRAM)
     found = []
